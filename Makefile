@@ -1,0 +1,35 @@
+# Two lines do everything, set-up included: `make search` and `make test`.
+# The environment in .venv comes from requirements.lock, every file of it checked by its hash.
+
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+	&& echo $$python && break; done)
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: search test lint lock
+
+search: $(READY)
+	$(BIN)/tune-jobs run breast_cancer_tpe
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(READY): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 to 3.13 was found; name one: make PYTHON=/path/to/python3.12"; exit 2; }
+	$(PYTHON) -m venv .venv
+	@command -v uv >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@PATH="$$PATH:$$PWD/$(BIN)"; export VIRTUAL_ENV="$$PWD/.venv"; set -x; \
+	uv pip install --quiet --require-hashes -r requirements.lock && \
+	uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+# After a change of the dependencies in pyproject.toml; needs uv.
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--group dev pyproject.toml -o requirements.lock

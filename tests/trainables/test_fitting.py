@@ -1,0 +1,258 @@
+import math
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ray import tune
+
+from trainables import tabular_mlp
+from trainables.fitting import Progress, advance, fit, make_batches, save_checkpoint
+
+CONFIG = {
+    "task": "binary",
+    "input_shape": [6],
+    "outputs": 1,
+    "rows": 75,
+    "layers": [{"units": 16, "dropout": 0.3}, {"units": 8}],
+    "batch_normalisation": True,
+    "batch_size": 16,
+    "decay": {"name": "exponential", "rate": 0.9, "steps": 3},
+    "max_epochs": 5,
+    "seed": 7,
+}
+
+
+def make_data(noise=0.0):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(100, 6)).astype("float32")
+    y = (x[:, 0] + noise * random.normal(size=100) > 0).astype("float32")
+    for array in (x, y):
+        array.flags.writeable = False
+    return SimpleNamespace(x_train=x[:75], y_train=y[:75], x_validation=x[75:], y_validation=y[75:])
+
+
+@pytest.fixture(scope="module")
+def uninterrupted():
+    return fit(tabular_mlp.build, CONFIG, make_data(noise=1.0))
+
+
+class Interrupted(Exception):
+    """What the stand-in session raises in place of a lost worker."""
+
+
+class Session:
+    """A stand-in for Ray's session in this process, which dies after some reports."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.checkpoint = None
+        self.reports = []
+        self.dies_after = math.inf
+
+    def report(self, metrics, *, checkpoint):
+        self.reports.append(metrics)
+        kept = self.folder / str(len(self.reports))
+        shutil.copytree(checkpoint.path, kept)
+        self.checkpoint = tune.Checkpoint.from_directory(kept)
+        if len(self.reports) == self.dies_after:
+            raise Interrupted
+
+    def get_trial_id(self):
+        return "trial"
+
+
+@pytest.fixture
+def session(monkeypatch, tmp_path):
+    session = Session(tmp_path)
+    monkeypatch.setattr(tune, "report", session.report)
+    monkeypatch.setattr(tune, "get_checkpoint", lambda: session.checkpoint)
+    monkeypatch.setattr(tune, "get_context", lambda: session)
+    return session
+
+
+def interrupt(session, config, data, *, after):
+    session.dies_after = after
+    with pytest.raises(Interrupted):
+        fit(tabular_mlp.build, config, data)
+    session.dies_after = math.inf
+
+
+def equal_weights(model, other):
+    pairs = zip(model.get_weights(), other.get_weights(), strict=True)
+    return all(np.array_equal(a, b) for a, b in pairs)
+
+
+def test_a_fit_repeats_bit_for_bit(uninterrupted):
+    again = fit(tabular_mlp.build, CONFIG, make_data(noise=1.0))
+
+    assert again.history.history == uninterrupted.history.history
+    assert equal_weights(again, uninterrupted)
+
+
+def test_another_seed_gives_another_fit(uninterrupted):
+    other = fit(tabular_mlp.build, CONFIG | {"seed": 8}, make_data(noise=1.0))
+
+    assert other.history.history["loss"] != uninterrupted.history.history["loss"]
+
+
+@pytest.mark.parametrize("epochs", [1, 4])
+def test_an_interrupted_fit_goes_on_as_if_it_had_never_stopped(session, uninterrupted, epochs):
+    interrupt(session, CONFIG, make_data(noise=1.0), after=epochs)
+    resumed = fit(tabular_mlp.build, CONFIG, make_data(noise=1.0))
+
+    assert [report["epoch"] for report in session.reports] == [1, 2, 3, 4, 5]
+    for name, values in uninterrupted.history.history.items():
+        assert [report[name] for report in session.reports] == values
+    assert equal_weights(resumed, uninterrupted)
+
+
+def test_a_fit_interrupted_after_its_last_epoch_trains_nothing_more(session, uninterrupted):
+    interrupt(session, CONFIG, make_data(noise=1.0), after=5)
+    resumed = fit(tabular_mlp.build, CONFIG, make_data(noise=1.0))
+
+    assert len(session.reports) == 5
+    assert equal_weights(resumed, uninterrupted)
+
+
+def test_each_epoch_reports_plain_numbers(session):
+    fit(tabular_mlp.build, CONFIG | {"max_epochs": 2}, make_data())
+
+    names = {"epoch", "loss", "val_loss", "accuracy", "val_accuracy", "seconds"}
+    assert all(report.keys() == names for report in session.reports)
+    assert {type(value) for report in session.reports for value in report.values()} == {int, float}
+
+
+OVERFITTING = CONFIG | {
+    "layers": [{"units": 64}],
+    "optimizer": {"name": "adam", "learning_rate": 0.03},
+    "decay": {"name": "none"},
+    "max_epochs": 40,
+    "patience": 3,
+}
+
+
+def test_patience_ends_the_fit_with_the_best_weights():
+    data = make_data(noise=3.0)
+    model = fit(tabular_mlp.build, OVERFITTING, data)
+
+    values = model.history.history["val_loss"]
+    score = model.evaluate(data.x_validation, data.y_validation, verbose=0)[0]
+    assert len(values) == int(np.argmin(values)) + 1 + 3
+    assert score == pytest.approx(min(values), rel=1e-5)
+
+
+def test_patience_counts_on_after_an_interruption(session):
+    data = make_data(noise=3.0)
+    whole = fit(tabular_mlp.build, OVERFITTING, data)
+    epochs = len(session.reports)
+    session.checkpoint = None
+    interrupt(session, OVERFITTING, data, after=epochs + epochs - 1)
+    resumed = fit(tabular_mlp.build, OVERFITTING, data)
+
+    assert len(session.reports) == 2 * epochs
+    assert equal_weights(resumed, whole)
+
+
+def test_patience_that_was_exhausted_before_an_interruption_trains_nothing_more(session):
+    data = make_data(noise=3.0)
+    fit(tabular_mlp.build, OVERFITTING, data)
+    epochs = len(session.reports)
+    fit(tabular_mlp.build, OVERFITTING, data)
+
+    assert len(session.reports) == epochs
+
+
+def test_the_best_epoch_of_a_maximised_metric_is_the_highest():
+    data = make_data(noise=1.0)
+    model = fit(tabular_mlp.build, CONFIG | {"metric": "val_accuracy", "mode": "max"}, data)
+
+    best = max(model.history.history["val_accuracy"])
+    assert model.evaluate(data.x_validation, data.y_validation, verbose=0)[1] == pytest.approx(best)
+
+
+def test_a_metric_that_keras_does_not_report_is_named_with_those_that_it_does():
+    with pytest.raises(ValueError, match=r"'val_acc' was not reported.*: accuracy, loss, val_acc"):
+        fit(tabular_mlp.build, CONFIG | {"metric": "val_acc"}, make_data())
+
+
+def test_outside_a_session_no_checkpoint_is_written(monkeypatch):
+    monkeypatch.setattr("trainables.fitting.save_checkpoint", lambda *_: pytest.fail("written"))
+
+    fit(tabular_mlp.build, CONFIG | {"max_epochs": 1}, make_data())
+
+
+def test_a_users_callback_sees_every_epoch():
+    import keras
+
+    seen = []
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))
+    fit(tabular_mlp.build, CONFIG | {"max_epochs": 2}, make_data(), callbacks=[callback])
+
+    assert seen == [0, 1]
+
+
+def test_a_loss_that_is_not_finite_is_reported_as_it_is(session):
+    data = make_data()
+    data.y_train = np.full(75, np.nan, "float32")
+    fit(tabular_mlp.build, CONFIG | {"max_epochs": 2, "metric": "loss"}, data)
+
+    assert [math.isnan(report["loss"]) for report in session.reports] == [True, True]
+
+
+def test_steps_that_tensorflow_runs_in_one_call_do_not_change_the_results(uninterrupted):
+    def build_stepwise(config):
+        model = tabular_mlp.build(config)
+        model.steps_per_execution = 1
+        return model
+
+    stepwise = fit(build_stepwise, CONFIG, make_data(noise=1.0))
+
+    assert stepwise.history.history == uninterrupted.history.history
+
+
+def test_every_epoch_has_every_row_once_in_an_order_of_its_own():
+    data = SimpleNamespace(x_train=np.arange(75), y_train=np.arange(75))
+    batches = make_batches(data, {"batch_size": 16, "seed": 1})
+    orders = []
+    for epoch in (0, 1, 0):
+        batches.shuffle(epoch)
+        orders.append(np.concatenate([batches[index][0] for index in range(len(batches))]).tolist())
+
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(75))
+    assert orders[0] == orders[2] != orders[1]
+
+
+def test_a_checkpoint_of_another_config_is_refused(session, tmp_path):
+    other = tabular_mlp.build(CONFIG | {"layers": [{"units": 4}]})
+    save_checkpoint(other, Progress(), None, tmp_path)
+    session.checkpoint = tune.Checkpoint.from_directory(tmp_path)
+
+    with pytest.raises(ValueError, match="written with another configuration"):
+        fit(tabular_mlp.build, CONFIG, make_data())
+
+
+@given(st.lists(st.floats(), min_size=1), st.sampled_from(["min", "max"]))
+def test_the_best_epoch_is_the_first_of_the_best_finite_values(values, mode):
+    progress = Progress()
+    for epoch, value in enumerate(values, start=1):
+        progress = advance(progress, epoch, value, mode)
+
+    finite = [value for value in values if math.isfinite(value)]
+    best = {"min": min, "max": max}[mode](finite, default=None)
+    assert progress.best == best
+    assert progress.best_epoch == (0 if best is None else values.index(best) + 1)
+    assert progress.epoch == len(values)
+
+
+def test_importing_trainables_imports_neither_keras_nor_tensorflow():
+    code = (
+        "import sys, trainables.tabular_mlp, trainables.image_cnn; "
+        "sys.exit(bool({'keras', 'tensorflow'} & sys.modules.keys()))"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+from trainables.layers import MOST_ONE_HOT_CODES, compile_model, features, make_inputs
+
+
+def compute_features(config, rows):
+    import keras
+
+    inputs = make_inputs(config)
+    return keras.Model(inputs, features(inputs, config)).predict(np.array(rows), verbose=0)
+
+
+def test_a_table_of_numbers_stays_as_it_is():
+    made = compute_features({"input_shape": [2], "categories": []}, [[1.5, -2.0]])
+
+    assert made.tolist() == [[1.5, -2.0]]
+
+
+def test_codes_become_one_hot_behind_the_numbers():
+    made = compute_features({"input_shape": [3], "categories": [2, 3]}, [[7.5, 1, 2], [8.5, 0, 0]])
+
+    assert made.tolist() == [[7.5, 0, 1, 0, 0, 1], [8.5, 1, 0, 1, 0, 0]]
+
+
+def test_a_table_of_codes_alone_has_no_numbers():
+    assert compute_features({"input_shape": [1], "categories": [3]}, [[1]]).tolist() == [[0, 1, 0]]
+
+
+def test_a_column_of_many_codes_is_embedded():
+    count = MOST_ONE_HOT_CODES + 1
+    made = compute_features({"input_shape": [3], "categories": [2, count]}, [[5, 1, count - 1]] * 2)
+
+    assert made[0, :3].tolist() == [5, 0, 1]
+    assert made.shape[1] == 3 + round(1.6 * count**0.56)
+
+
+def test_an_image_is_scaled_by_its_maximum():
+    config = {"input_shape": [1, 2, 1], "maximum": 16.0}
+
+    assert compute_features(config, [[[[4], [16]]]]).ravel().tolist() == [0.25, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("task", "outputs", "activation", "loss", "metric"),
+    [
+        ("binary", 1, "sigmoid", "binary_crossentropy", "accuracy"),
+        ("multiclass", 3, "softmax", "sparse_categorical_crossentropy", "accuracy"),
+        ("regression", 1, "linear", "mean_squared_error", "mean_absolute_error"),
+    ],
+)
+def test_the_output_loss_and_metrics_follow_from_the_task(task, outputs, activation, loss, metric):
+    config = {"input_shape": [2], "task": task, "outputs": outputs}
+    inputs = make_inputs(config)
+    model = compile_model(inputs, inputs, config)
+    scores = model.evaluate(np.zeros((4, 2)), np.zeros(4), verbose=0, return_dict=True)
+
+    assert model.output_shape == (None, outputs)
+    assert model.layers[-1].activation.__name__ == activation
+    assert model.loss == loss
+    assert scores.keys() == {"loss", metric}
+
+
+def test_a_config_overrides_the_output_loss_and_metrics():
+    config = {
+        "input_shape": [2],
+        "task": "regression",
+        "outputs": 1,
+        "output_activation": "softplus",
+        "loss": "huber",
+        "metrics": ["mean_squared_error"],
+    }
+    inputs = make_inputs(config)
+    model = compile_model(inputs, inputs, config)
+    scores = model.evaluate(np.zeros((4, 2)), np.zeros(4), verbose=0, return_dict=True)
+
+    assert model.layers[-1].activation.__name__ == "softplus"
+    assert model.loss == "huber"
+    assert scores.keys() == {"loss", "mean_squared_error"}

@@ -1,0 +1,98 @@
+"""The two ends of every model: the features of its encoded inputs, and its task's output."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trainables.optimizers import make_optimizer
+
+if TYPE_CHECKING:
+    import keras
+
+    from trainables.fitting import Config
+
+# A categorical column with more codes than this is embedded, with fewer it is one-hot.
+MOST_ONE_HOT_CODES = 32
+
+# Steps that TensorFlow runs in one call; the results are the same, large tables twice as fast.
+STEPS_PER_CALL = 8
+
+OUTPUT_ACTIVATIONS = {"binary": "sigmoid", "multiclass": "softmax", "regression": "linear"}
+LOSSES = {
+    "binary": "binary_crossentropy",
+    "multiclass": "sparse_categorical_crossentropy",
+    "regression": "mean_squared_error",
+}
+METRICS = {
+    "binary": ["accuracy"],
+    "multiclass": ["accuracy"],
+    "regression": ["mean_absolute_error"],
+}
+
+
+def make_inputs(config: Config) -> Any:
+    """Return the input tensor of one encoded table row or one image each."""
+    import keras
+
+    return keras.Input(shape=tuple(config["input_shape"]), name="inputs")
+
+
+def features(inputs: Any, config: Config) -> Any:
+    """Return a table's numbers with its codes one-hot or embedded, or an image scaled to one."""
+    import keras
+
+    if len(config["input_shape"]) > 1:
+        return keras.layers.Rescaling(1 / (config.get("maximum") or 1))(inputs)
+    categories = list(config.get("categories", ()))
+    if not categories:
+        return inputs
+    first_code = config["input_shape"][0] - len(categories)
+    codes = dict(enumerate(categories, start=first_code))
+    small = {column: count for column, count in codes.items() if count <= MOST_ONE_HOT_CODES}
+    parts = [inputs[:, :first_code]] if first_code else []
+    parts += [one_hot(inputs, small)] if small else []
+    parts += [embed(inputs, column, codes[column]) for column in codes.keys() - small.keys()]
+    return keras.ops.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
+
+
+def one_hot(inputs: Any, counts: dict[int, int]) -> Any:
+    """Return the one-hot form of the columns with their numbers of codes, in one comparison."""
+    from keras import ops
+
+    columns = [column for column, count in counts.items() for _ in range(count)]
+    codes = np.concatenate([np.arange(count, dtype="float32") for count in counts.values()])
+    return ops.cast(ops.equal(ops.take(inputs, columns, axis=1), codes), "float32")
+
+
+def embed(inputs: Any, column: int, count: int) -> Any:
+    """Return a learned vector for each code of one column, as wide as fastai makes it."""
+    import keras
+
+    width = min(50, round(1.6 * count**0.56))
+    return keras.layers.Embedding(count, width)(inputs[:, column])
+
+
+def output(tensor: Any, config: Config) -> Any:
+    """Return the task's output: sigmoid, softmax or linear unless the config says otherwise."""
+    import keras
+
+    activation = config.get("output_activation", OUTPUT_ACTIVATIONS[config["task"]])
+    return keras.layers.Dense(config["outputs"], activation=activation, name="outputs")(tensor)
+
+
+def compile_model(inputs: Any, tensor: Any, config: Config) -> keras.Model:
+    """Close a model with the output, loss, metrics and optimizer of its config."""
+    import keras
+
+    model = keras.Model(inputs, output(tensor, config))
+    model.compile(
+        optimizer=make_optimizer(config),
+        loss=config.get("loss", LOSSES[config["task"]]),
+        metrics=list(config.get("metrics", METRICS[config["task"]])),
+        # XLA triples the compilation of a small model, which is most of a fit's time.
+        jit_compile=False,
+        steps_per_execution=STEPS_PER_CALL,
+    )
+    return model

@@ -1,0 +1,97 @@
+"""Optimizers and learning-rate decay, from the searched part of a config."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+
+    from trainables.fitting import Config
+
+# What each decay must have, and what it may have besides.
+DECAYS: dict[str, tuple[set[str], set[str]]] = {
+    "none": (set(), set()),
+    "exponential": ({"rate", "steps"}, {"staircase"}),
+    "cosine": (set(), set()),
+}
+
+
+def make_optimizer(config: Config) -> keras.optimizers.Optimizer:
+    """Return the optimizer of a config, Adam by default, with its decayed learning rate.
+
+    Every key of ``config["optimizer"]`` but its name goes to Keras as it is; one that the
+    optimizer does not have is a ValueError, and one that is absent keeps Keras' default.
+    """
+    chosen = dict(config.get("optimizer", {"name": "adam"}))
+    name = chosen.pop("name", "adam")
+    optimizer = _find_optimizer(name)
+    own = _list_hyperparameters(optimizer)
+    _check_keys(f"optimizer '{name}'", chosen, own)
+    learning_rate = chosen.pop("learning_rate", own["learning_rate"])
+    return optimizer(learning_rate=make_schedule(learning_rate, config), **chosen)
+
+
+def make_schedule(learning_rate: float, config: Config) -> Any:
+    """Return the learning rate as it is, or as the Keras schedule that ``config["decay"]`` names.
+
+    Cosine decay reaches zero after ``max_epochs``, which takes ``rows`` and ``batch_size`` too.
+    """
+    from keras.optimizers import schedules
+
+    decay = dict(config.get("decay", {"name": "none"}))
+    name = _check_decay(decay)
+    if name == "exponential":
+        return schedules.ExponentialDecay(
+            learning_rate, decay["steps"], decay["rate"], staircase=decay.get("staircase", False)
+        )
+    if name == "cosine":
+        return schedules.CosineDecay(learning_rate, decay_steps=count_steps(config))
+    return learning_rate
+
+
+def count_steps(config: Config) -> int:
+    """Return the number of training steps of a whole fit."""
+    return int(
+        config.get("max_epochs", 10) * math.ceil(config["rows"] / config.get("batch_size", 32))
+    )
+
+
+def _find_optimizer(name: str) -> Any:
+    import keras
+
+    base = keras.optimizers.Optimizer
+    known = {
+        key.lower(): value
+        for key, value in vars(keras.optimizers).items()
+        if inspect.isclass(value) and issubclass(value, base) and value is not base
+    }
+    if name not in known:
+        raise ValueError(f"no optimizer named '{name}'; Keras has: {', '.join(sorted(known))}")
+    return known[name]
+
+
+def _list_hyperparameters(optimizer: Any) -> dict[str, Any]:
+    parameters = inspect.signature(optimizer).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is not p.VAR_KEYWORD}
+
+
+def _check_decay(decay: dict[str, Any]) -> str:
+    name = str(decay.get("name", "none"))
+    if name not in DECAYS:
+        raise ValueError(f"no decay named '{name}'; there is: {', '.join(DECAYS)}")
+    required, optional = DECAYS[name]
+    keys = decay.keys() - {"name"}
+    _check_keys(f"decay '{name}'", keys, required | optional)
+    if missing := required - keys:
+        raise ValueError(f"decay '{name}' lacks {', '.join(sorted(missing))}")
+    return name
+
+
+def _check_keys(owner: str, keys: Collection[str], known: Collection[str]) -> None:
+    if unknown := sorted(set(keys) - set(known)):
+        known_names = ", ".join(sorted(known)) or "none"
+        raise ValueError(f"{owner} has no hyperparameter '{unknown[0]}'; its own: {known_names}")

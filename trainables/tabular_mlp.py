@@ -1,0 +1,63 @@
+"""A multilayer perceptron for tables, and for images as flat vectors.
+
+The hidden layers are searched one by one: their number, and the units and dropout of each.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ray import tune
+
+from trainables.export import export, load, predict
+from trainables.fitting import Config, Data, fit
+from trainables.layers import compile_model, features, make_inputs
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["ARCHITECTURE", "build", "export", "load", "predict", "train"]
+
+LAYER = {
+    "units": tune.choice([32, 160, 288, 416]),
+    "dropout": tune.choice([0.0, 0.1, 0.2, 0.3]),
+}
+
+ARCHITECTURE = {
+    "layers": tune.choice([[LAYER] * count for count in range(2, 7)]),
+    "batch_normalisation": tune.choice([False, True]),
+    "kernel_initializer": tune.choice(["glorot_uniform", "he_normal", "he_uniform"]),
+    "batch_size": tune.choice([16, 32, 64, 128]),
+}
+
+
+def build(config: Config) -> keras.Model:
+    """Return the compiled model of a config."""
+    import keras
+
+    inputs = make_inputs(config)
+    tensor = features(inputs, config)
+    if len(config["input_shape"]) > 1:
+        tensor = keras.layers.Flatten()(tensor)
+    for layer in config["layers"]:
+        tensor = add_layer(tensor, layer, config)
+    return compile_model(inputs, tensor, config)
+
+
+def train(config: Config, data: Data) -> keras.Model:
+    """Return the fitted model of a config, at its best epoch."""
+    return fit(build, config, data)
+
+
+def add_layer(tensor: Any, layer: Config, config: Config) -> Any:
+    """Return the tensor behind one more hidden layer."""
+    import keras
+
+    initializer = config.get("kernel_initializer", "glorot_uniform")
+    tensor = keras.layers.Dense(layer["units"], kernel_initializer=initializer)(tensor)
+    if config.get("batch_normalisation", False):
+        tensor = keras.layers.BatchNormalization()(tensor)
+    tensor = keras.layers.Activation(config.get("activation", "relu"))(tensor)
+    if dropout := layer.get("dropout", 0.0):
+        tensor = keras.layers.Dropout(dropout)(tensor)
+    return tensor

@@ -1,0 +1,1 @@
+"""One search per module; run them with ``tune-jobs run NAME``."""

@@ -1,0 +1,259 @@
+"""The command line. Heavy imports happen inside the commands, so that ``--help`` answers at once.
+
+Results go to standard output, everything else to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.experiment import Experiment
+    from tune_jobs.engine.jobs import Found
+
+# Without --yes a grid of more points than this is not started.
+MOST_GRID_TRIALS = 1000
+
+
+class Group(click.Group):
+    """A group whose foreseen mistakes end as one line on standard error and exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        from tune_jobs.engine.errors import JobError
+
+        try:
+            return super().invoke(ctx)
+        except JobError as error:
+            print(f"error: {error}", file=sys.stderr)
+            ctx.exit(2)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tune-jobs")
+def main() -> None:
+    """Search the hyperparameters of Keras models on Ray Tune.
+
+    A JOB is the name of a module in tune_jobs, a dotted module name, or the path of a Python file.
+    An EXPERIMENT is the folder of a run, or its name in ./results.
+    """
+
+
+def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that change a fact of the job or of its profile, the same for run and check."""
+    for option in reversed(
+        [
+            click.option("--num-samples", type=int, help="Trials to run (per point of a grid)."),
+            click.option("--max-epochs", type=int, help="Ceiling of epochs for each trial."),
+            click.option("--seed", type=int, help="The seed that all others derive from."),
+            click.option("--data", help="Table (.parquet, .csv, folder) or images (.npz)."),
+            click.option("--target", help="Column to predict."),
+            click.option("--set", "sets", multiple=True, metavar="A.B=VALUE", help="Any fact."),
+            click.option("--profile", default="laptop", show_default=True, help="Where to run."),
+            click.option("--storage", help="Folder or URI of the experiments."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+@main.command("list")
+def list_command() -> None:
+    """List the jobs with the first lines of their docstrings."""
+    from tune_jobs.engine.jobs import list_jobs
+
+    jobs = list_jobs()
+    for name, line in jobs.items():
+        click.echo(f"{name:{max(map(len, jobs))}}  {line}")
+
+
+@main.command()
+@click.argument("job")
+@job_options
+def check(job: str, **options: Any) -> None:
+    """Validate a job and say what it would do; starts no Ray."""
+    from tune_jobs.engine.job import Job
+    from tune_jobs.engine.plan import plan
+
+    found, profile = _load(job, options)
+    if not isinstance(found.job, Job):
+        click.echo(f"{found.name} builds its own tuner: nothing to check before it runs")
+        return
+    with _tensorflow_silenced():
+        lines = plan(found.job, profile)
+    click.echo(found.name)
+    for label, text in lines.items():
+        click.echo(f"  {label:9}  {text}")
+
+
+@main.command()
+@click.argument("job")
+@job_options
+@click.option("--name", help="Name of the experiment; default: the job's and the time.")
+@click.option("--max-hours", type=float, help="End the search after so long; keep what it has.")
+@click.option("--yes", is_flag=True, help=f"Start a grid of more than {MOST_GRID_TRIALS:,} trials.")
+@click.option("--json", "as_json", is_flag=True, help="Events and result as JSON lines.")
+def run(
+    job: str,
+    name: str | None,
+    max_hours: float | None,
+    yes: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Search: run a job, export its best model and score that on the test part."""
+    import time
+
+    from tune_jobs.engine.job import Job
+    from tune_jobs.engine.progress import choose_view
+    from tune_jobs.engine.run import run as run_job
+
+    found, profile = _load(job, options)
+    listeners = []
+    if isinstance(found.job, Job):
+        _check_grid_size(found.job, yes)
+        facts = found.job.num_trials, found.job.max_epochs, found.job.metric, found.job.mode
+        listeners = [choose_view(*facts, as_json=as_json)]
+    _show_warnings()
+    experiment = run_job(
+        found.job,
+        profile=profile,
+        name=name or f"{found.name}-{time.strftime('%Y%m%d-%H%M%S')}",
+        max_hours=max_hours,
+        listeners=listeners,
+        import_paths=found.import_paths,
+    )
+    _print(experiment, as_json=as_json, short=True)
+    sys.exit(experiment.exit_code)
+
+
+@main.command()
+@click.argument("experiment")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+def show(experiment: str, as_json: bool) -> None:
+    """Show an experiment: its best, its trials, its failures; while it runs, too."""
+    from tune_jobs.engine.experiment import open_experiment
+
+    _print(open_experiment(experiment), as_json=as_json, short=False)
+
+
+@main.command()
+@click.argument("experiment")
+@click.argument("source")
+@click.argument("target")
+def predict(experiment: str, source: str, target: str) -> None:
+    """Predict each row of SOURCE with the best model; write TARGET (.parquet or .csv)."""
+    from tune_jobs.engine.experiment import open_experiment
+    from tune_jobs.engine.prediction import predict as predict_rows
+
+    with _tensorflow_silenced():
+        rows = predict_rows(open_experiment(experiment), source, target)
+    click.echo(f"{rows:,} predictions in {target}")
+
+
+@main.command()
+@click.argument("experiment")
+@click.argument("target")
+def export(experiment: str, target: str) -> None:
+    """Write the best trial's model to TARGET, a .keras file that takes raw columns."""
+    from tune_jobs.engine.errors import JobError
+    from tune_jobs.engine.experiment import open_experiment
+    from tune_jobs.engine.winner import export_file, recipe_of
+
+    if not target.endswith(".keras"):
+        raise JobError(f"a model goes to a .keras file, not to {target!r}")
+    if not Path(target).absolute().parent.is_dir():
+        raise JobError(f"the folder of {target!r} does not exist")
+    with _tensorflow_silenced():
+        export_file(recipe_of(open_experiment(experiment)), target)
+    click.echo(target)
+
+
+def _load(name: str, options: dict[str, Any]) -> tuple[Found, Any]:
+    """Find a job and its profile, and apply what the command line says otherwise."""
+    from dataclasses import replace
+
+    from tune_jobs.engine.errors import JobError
+    from tune_jobs.engine.job import Job
+    from tune_jobs.engine.jobs import find_job
+    from tune_jobs.engine.overrides import override
+    from tune_jobs.engine.profile import load_profile
+
+    found = find_job(name)
+    profile = load_profile(options["profile"])
+    if options["storage"]:
+        profile = replace(profile, storage=options["storage"])
+    facts = {key: options[key] for key in ("num_samples", "max_epochs", "seed")}
+    facts = {key: value for key, value in facts.items() if value is not None}
+    data = {"source": options["data"], "target": options["target"]}
+    data = {key: value for key, value in data.items() if value is not None}
+    if not isinstance(found.job, Job):
+        if facts or data or options["sets"]:
+            raise JobError(f"{found.name} builds its own tuner; change it there")
+        return found, profile
+    job = replace(found.job, **facts)
+    for key, value in data.items():
+        if not hasattr(job.data, key):
+            raise JobError(f"--{'data' if key == 'source' else key}: the job's data has no {key}")
+        job = replace(job, data=replace(job.data, **{key: value}))
+    for assignment in options["sets"]:
+        job = override(job, assignment)
+    return replace(found, job=job), profile
+
+
+def _check_grid_size(job: Any, yes: bool) -> None:
+    from tune_jobs.engine.errors import JobError
+
+    points = job.num_trials // job.num_samples
+    if points > MOST_GRID_TRIALS and not yes:
+        raise JobError(
+            f"the grid has {points:,} points, more than {MOST_GRID_TRIALS:,}; "
+            "start it with --yes, or search it with RandomSearch() or TPE()"
+        )
+
+
+def _show_warnings() -> None:
+    import logging
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    logger = logging.getLogger("tune_jobs")
+    logger.addHandler(handler)
+
+
+def _print(experiment: Experiment, *, as_json: bool, short: bool) -> None:
+    from tune_jobs.engine.tell import as_dict, tell
+
+    if as_json:
+        click.echo(json.dumps(as_dict(experiment)))
+    else:
+        tell(experiment, short=short)
+
+
+@contextmanager
+def _tensorflow_silenced() -> Iterator[None]:
+    """Keep from the screen what TensorFlow's C++ prints, unless something goes wrong."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    screen = os.dup(2)
+    with tempfile.TemporaryFile() as aside:
+        os.dup2(aside.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(screen, 2)
+            os.close(screen)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""What job modules are written with, and what runs them.
+
+Names are imported when first used, so that reading an error class or a profile costs no Ray.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.errors import JobError
+    from tune_jobs.engine.experiment import Experiment, open_experiment
+    from tune_jobs.engine.images import images
+    from tune_jobs.engine.job import Job
+    from tune_jobs.engine.profile import Profile, load_profile
+    from tune_jobs.engine.run import run
+    from tune_jobs.engine.schedulers import ASHA, Hyperband, MedianStopping
+    from tune_jobs.engine.searchers import TPE, RandomSearch
+    from tune_jobs.engine.space import as_grid, compose, near_one
+    from tune_jobs.engine.table import table
+
+_HOMES = {
+    "errors": ("JobError",),
+    "experiment": ("Experiment", "open_experiment"),
+    "images": ("images",),
+    "job": ("Job",),
+    "profile": ("Profile", "load_profile"),
+    "run": ("run",),
+    "schedulers": ("ASHA", "Hyperband", "MedianStopping"),
+    "searchers": ("TPE", "RandomSearch"),
+    "space": ("as_grid", "compose", "near_one"),
+    "table": ("table",),
+}
+
+__all__ = [
+    "ASHA",
+    "TPE",
+    "Experiment",
+    "Hyperband",
+    "Job",
+    "JobError",
+    "MedianStopping",
+    "Profile",
+    "RandomSearch",
+    "as_grid",
+    "compose",
+    "images",
+    "load_profile",
+    "near_one",
+    "open_experiment",
+    "run",
+    "table",
+]
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

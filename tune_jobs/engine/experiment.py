@@ -1,0 +1,171 @@
+"""An experiment: one run of a job, read from its folder, while it runs and ever after."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.history import add_best, read_history, with_hyperparameters
+from tune_jobs.engine.names import nearest
+from tune_jobs.engine.outcome import EXIT_CODES
+from tune_jobs.engine.storage import Folder, open_folder
+
+if TYPE_CHECKING:
+    import keras
+    import pandas as pd
+
+DESCRIPTION, SUMMARY = "experiment.json", "summary.json"
+MODEL, CONFIG = "best.keras", "best_config.json"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The results of one run: read anew from the folder when asked for first.
+
+    Attributes:
+        folder: where everything lies.
+    """
+
+    folder: Folder
+
+    @property
+    def name(self) -> str:
+        """The experiment's name: its folder's."""
+        return self.folder.path.rsplit("/", 1)[-1]
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """Job, data, space, seeds, versions and machine, as JSON."""
+        found: dict[str, Any] = self.folder.read_json(DESCRIPTION)
+        return found
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """How the run ended; empty while it runs, or where it died."""
+        found: dict[str, Any] = (
+            self.folder.read_json(SUMMARY) if self.folder.exists(SUMMARY) else {}
+        )
+        return found
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code of the run, or None while it has not ended."""
+        return EXIT_CODES[self.summary["outcome"]] if self.summary else None
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """One row a trial: state, best value over its epochs, and ``config.<name>`` columns."""
+        trials, epochs = self._history
+        scored = add_best(trials, epochs, self.description["metric"], self.description["mode"])
+        return with_hyperparameters(scored)
+
+    @cached_property
+    def epochs(self) -> pd.DataFrame:
+        """One row a trial, replica and epoch, with a column a metric."""
+        return self._history[1]
+
+    @cached_property
+    def best_trial(self) -> pd.Series:
+        """The row of the trial with the best value, failed ones left out.
+
+        Raises:
+            JobError: where no trial has a value yet.
+        """
+        trials = self.trials
+        usable = trials[trials["value"].notna() & (trials["state"] != "failed")]
+        if usable.empty:
+            raise JobError(f"{self.folder.uri} has no trial with a {self.description['metric']}")
+        place = usable["value"].argmin() if self._falling else usable["value"].argmax()
+        return usable.iloc[place]
+
+    @property
+    def best_config(self) -> dict[str, Any]:
+        """The hyperparameters of the best trial, inactive ones absent."""
+        config: dict[str, Any] = json.loads(self.best_trial["config"])
+        return config
+
+    @property
+    def best_value(self) -> float:
+        """The best value of the metric on the validation part: optimistic, being the best of many.
+
+        The score on the test part is in ``summary["test"]``.
+        """
+        return float(self.best_trial["value"])
+
+    def best_model(self) -> keras.Model:
+        """Load the exported model, which takes raw columns.
+
+        Raises:
+            JobError: where none was exported, or the trainable's module cannot be imported.
+        """
+        if not self.folder.exists(MODEL):
+            raise JobError(f"{self.folder.uri} holds no {MODEL}; see `tune-jobs export`")
+        load = self.companion("load")
+        with tempfile.TemporaryDirectory() as aside:
+            path = Path(aside, MODEL)
+            path.write_bytes(self.folder.read(MODEL))
+            return load(str(path))
+
+    def best_checkpoint(self) -> str:
+        """The path, in the folder, of the checkpoint that has the best value.
+
+        Raises:
+            JobError: where it was never written or is gone.
+        """
+        best = self.best_trial
+        rows = self.epochs[self.epochs["trial"] == best["trial"]]
+        rows = rows[rows[self.description["metric"]] == best["value"]]
+        for path in rows["checkpoint"].dropna():
+            if self.folder.exists(path):
+                return str(path)
+        raise JobError(f"trial {best['trial']} of {self.folder.uri} has no checkpoint of its best")
+
+    def companion(self, name: str) -> Callable[..., Any]:
+        """The function called ``name`` beside the experiment's trainable.
+
+        Raises:
+            JobError: where the module cannot be imported from here, or has no such function.
+        """
+        module = self.description["trainable"].rsplit(".", 1)[0]
+        from tune_jobs.engine.job import companion
+
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())
+        try:
+            return companion(importlib.import_module(module), name)
+        except ModuleNotFoundError as error:
+            raise JobError(
+                f"the trainable's module {module!r} cannot be imported ({error}); "
+                "run this from the folder that it lies in"
+            ) from None
+
+    @property
+    def _falling(self) -> bool:
+        return bool(self.description["mode"] == "min")
+
+    @cached_property
+    def _history(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        return read_history(self.folder)
+
+
+def open_experiment(place: str | os.PathLike[str], storage: str = "results") -> Experiment:
+    """The experiment at a path or URI, or of that name in ``storage``.
+
+    Raises:
+        JobError: where there is none; the nearest names are shown.
+    """
+    text = os.fspath(place)
+    for folder in (open_folder(text), open_folder(storage).child(text)):
+        if folder.exists(DESCRIPTION):
+            return Experiment(folder)
+    known = [name for name in open_folder(storage).names() if name != "README.md"]
+    raise JobError(f"no experiment at {text!r}{nearest(text.rsplit('/', 1)[-1], known)}")

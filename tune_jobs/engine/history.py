@@ -1,0 +1,212 @@
+"""The history: every trial and every epoch of an experiment, durable and free of pickles.
+
+While a search runs, records are appended as immutable segments of JSON lines, each written whole.
+At its end they are compacted into ``trials.parquet`` and ``epochs.parquet``.
+
+A record is one of::
+
+    {"kind": "trial", "trial": 1, "ray_id": "ab12", "config": {...}, "time": 1.7e9}
+    {"kind": "epoch", "trial": 1, "replica": 0, "epoch": 3, "seconds": 0.1, "metrics": {...}, ...}
+    {"kind": "checkpoint", "trial": 1, "epoch": 3, "path": "trials/...", "time": 1.7e9}
+    {"kind": "end", "trial": 1, "state": "complete", "error": null, "time": 1.7e9}
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tune_jobs.engine.space import flatten
+from tune_jobs.engine.storage import Folder, plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Record = dict[str, Any]
+State = Literal["running", "complete", "stopped", "unfinished", "failed"]
+
+FOLDER = "history"
+TRIALS, EPOCHS = "trials.parquet", "epochs.parquet"
+TRIAL_COLUMNS = {
+    "trial": "int64",
+    "ray_id": "str",
+    "state": "str",
+    "started": "float64",
+    "ended": "float64",
+    "error": "str",
+    "config": "str",
+}
+EPOCH_COLUMNS = {
+    "trial": "int64",
+    "replica": "int64",
+    "epoch": "int64",
+    "seconds": "float64",
+    "checkpoint": "str",
+}
+
+
+class History:
+    """Appends records to an experiment's folder."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder.child(FOLDER)
+        self._folder.create()
+        self._waiting: list[Record] = []
+        self._written = len(self._folder.names())
+        self._last = time.monotonic()
+
+    def append(self, record: Record) -> None:
+        """Add a record; it is durable after the next ``flush``."""
+        self._waiting.append(plain({**record, "time": time.time()}))
+
+    def flush(self, *, after: float = 0.0) -> None:
+        """Write what waits as one segment, unless the last was written ``after`` seconds ago."""
+        if not self._waiting or time.monotonic() - self._last < after:
+            return
+        lines = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in self._waiting)
+        self._folder.write(f"{self._written:08d}.jsonl", lines.encode())
+        self._waiting, self._written, self._last = [], self._written + 1, time.monotonic()
+
+
+def read_history(folder: Folder) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """All trials and all epochs, whether the search runs, ended or died.
+
+    Returns:
+        One row a trial (``trial``, ``state``, ``started``, ``ended`` in seconds since 1970,
+        ``error``, ``config`` as JSON) and one row a trial, replica and epoch (``seconds``, and a
+        column a metric).
+    """
+    if folder.exists(TRIALS) and folder.exists(EPOCHS):
+        return _read_parquet(folder, TRIALS), _read_parquet(folder, EPOCHS)
+    return _frames(_read_segments(folder))
+
+
+def compact(folder: Folder) -> None:
+    """Turn the segments into two Parquet files, and only then delete them."""
+    trials, epochs = read_history(folder)
+    _write_parquet(folder, EPOCHS, epochs)
+    _write_parquet(folder, TRIALS, with_hyperparameters(trials))
+    segments = folder.child(FOLDER)
+    for name in segments.names():
+        segments.delete(name)
+
+
+def with_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
+    """Add a column ``config.<name>`` for each hyperparameter, empty where it was not active."""
+    import pandas as pd
+
+    configs = [flatten(json.loads(text)) for text in trials["config"]]
+    names = sorted({name for config in configs for name in config})
+    columns = {f"config.{name}": _column([c.get(name) for c in configs]) for name in names}
+    kept = trials[[name for name in trials.columns if not str(name).startswith("config.")]]
+    return pd.concat([kept, pd.DataFrame(columns, index=trials.index)], axis=1)
+
+
+def add_best(trials: pd.DataFrame, epochs: pd.DataFrame, metric: str, mode: str) -> pd.DataFrame:
+    """Add to each trial its best ``value`` over all epochs, that ``best_epoch``, and ``epochs``.
+
+    A value that is not finite is no candidate.
+    """
+    trials = trials.assign(
+        epochs=trials["trial"].map(epochs.groupby("trial")["epoch"].max()).fillna(0).astype(int),
+        value=math.nan,
+        best_epoch=0,
+    )
+    if metric not in epochs.columns:
+        return trials
+    finite = epochs[epochs[metric].abs() < math.inf].groupby("trial")[metric]
+    best = epochs.loc[(finite.idxmin() if mode == "min" else finite.idxmax()).to_numpy()]
+    best = best.set_index("trial")
+    return trials.assign(
+        value=trials["trial"].map(best[metric]),
+        best_epoch=trials["trial"].map(best["epoch"]).fillna(0).astype(int),
+    )
+
+
+def _read_segments(folder: Folder) -> Iterable[Record]:
+    segments = folder.child(FOLDER)
+    for name in segments.names():
+        if name.endswith(".jsonl"):
+            for line in segments.read(name).decode().splitlines():
+                yield json.loads(line)
+
+
+def _frames(records: Iterable[Record]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    import pandas as pd
+
+    trials: dict[int, Record] = {}
+    epochs: list[Record] = []
+    checkpoints: dict[tuple[int, int], str] = {}
+    for record in records:
+        number = record["trial"]
+        if record["kind"] == "trial":
+            trials[number] = _trial_row(record)
+        elif record["kind"] == "end":
+            trials[number] |= {key: record[key] for key in ("state", "error")}
+            trials[number]["ended"] = record["time"]
+        elif record["kind"] == "checkpoint":
+            checkpoints[number, record["epoch"]] = record["path"]
+        else:
+            epochs.append(record)
+    return (
+        pd.DataFrame(list(trials.values()), columns=list(TRIAL_COLUMNS)).astype(TRIAL_COLUMNS),
+        _epoch_frame(epochs, checkpoints),
+    )
+
+
+def _trial_row(record: Record) -> Record:
+    return {
+        "trial": record["trial"],
+        "ray_id": record["ray_id"],
+        "state": "running",
+        "started": record["time"],
+        "ended": math.nan,
+        "error": None,
+        "config": json.dumps(record["config"], ensure_ascii=False),
+    }
+
+
+def _epoch_frame(records: list[Record], checkpoints: dict[tuple[int, int], str]) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = [
+        {
+            **{name: record.get(name) for name in EPOCH_COLUMNS},
+            "checkpoint": checkpoints.get((record["trial"], record["epoch"])),
+            **record["metrics"],
+        }
+        for record in records
+    ]
+    metrics = sorted({name for record in records for name in record["metrics"]})
+    return pd.DataFrame(rows, columns=[*EPOCH_COLUMNS, *metrics]).astype(EPOCH_COLUMNS)
+
+
+def _column(values: list[Any]) -> Any:
+    """A column that Parquet can hold: of one kind of value, or of JSON texts."""
+    import pandas as pd
+
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {int, float}:
+        return pd.array(values, dtype="Float64" if float in kinds else "Int64")
+    if kinds == {bool}:
+        return pd.array(values, dtype="boolean")
+    if kinds != {str}:
+        values = [None if v is None else json.dumps(v, ensure_ascii=False) for v in values]
+    return pd.array(values, dtype="string")
+
+
+def _read_parquet(folder: Folder, name: str) -> pd.DataFrame:
+    return pq.read_table(pa.BufferReader(folder.read(name))).to_pandas()
+
+
+def _write_parquet(folder: Folder, name: str, frame: pd.DataFrame) -> None:
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), buffer)
+    folder.write(name, buffer.getvalue())

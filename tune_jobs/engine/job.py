@@ -1,0 +1,146 @@
+"""A job: the declaration of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import BasicVariantGenerator, Searcher
+
+from tune_jobs.engine.encoding import dimensions
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.profile import Profile
+from tune_jobs.engine.searchers import RandomSearch
+from tune_jobs.engine.space import Config, Space, check_space, count_points, has_domain, is_grid
+
+if TYPE_CHECKING:
+    from ray import tune
+
+    from tune_jobs.engine.dataset import Dataset
+
+MakeData = Callable[[int], "Dataset"]
+MakeSearcher = Callable[[int], BasicVariantGenerator | Searcher]
+MakeScheduler = Callable[[int], TrialScheduler]
+
+# What the job and its data say to a trainable, beside the hyperparameters.
+RESERVED = frozenset(
+    "max_epochs seed metric mode task input_shape outputs rows categories maximum".split()
+)
+RISING = ("acc", "auc", "precision", "recall", "f1", "r2")
+FALLING = ("loss", "error", "mae", "mse", "rmse")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to search, over which data, by which metric and for how long.
+
+    ``trainable(config, data)`` fits one configuration and reports every epoch. ``data`` is called
+    with a seed and gives a :class:`~tune_jobs.engine.dataset.Dataset`; without it the trainable
+    gets None. ``searcher`` is called with a seed, ``scheduler`` with ``max_epochs``; both return
+    Ray's own objects. All seeds derive from ``seed``.
+
+    Raises:
+        JobError: for a field that is not as it must be.
+    """
+
+    trainable: Callable[[Config, Any], Any]
+    space: Space
+    metric: str = "val_loss"
+    mode: Literal["min", "max"] = "min"
+    data: MakeData | None = None
+    searcher: MakeSearcher = field(default_factory=RandomSearch)
+    scheduler: MakeScheduler | None = None
+    num_samples: int = 10
+    max_epochs: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_fields(self)
+        check_space(self.space)
+        if taken := RESERVED & self.space.keys():
+            raise JobError(
+                f"the space defines {min(taken)!r}, which comes from the job or its data"
+            )
+        if not isinstance(self.searcher(self.seed), BasicVariantGenerator):
+            dimensions(self.space)
+        if self.scheduler is not None:
+            self.scheduler(self.max_epochs)
+
+    def tuner(self, profile: Profile | None = None, name: str | None = None) -> tune.Tuner:
+        """The job as a plain ``ray.tune.Tuner``, its history written to the profile's storage."""
+        from tune_jobs.engine.tuner import load_data, prepare
+
+        return prepare(self, profile or Profile(), name, load_data(self)).tuner
+
+    @property
+    def num_trials(self) -> int:
+        """How many trials the search will run."""
+        grids = [part for part in self.space.values() if is_grid(part)]
+        points = 1
+        for grid in grids:
+            points *= count_points(grid)
+        return self.num_samples * points
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is allowed but probably not meant."""
+        found = []
+        name = self.metric.lower()
+        if self.mode == "min" and any(word in name for word in RISING):
+            found.append(f"metric {self.metric!r} usually gets better by rising, but mode is 'min'")
+        if self.mode == "max" and any(word in name for word in FALLING):
+            found.append(
+                f"metric {self.metric!r} usually gets better by falling, but mode is 'max'"
+            )
+        patience = self.space.get("patience")
+        if isinstance(patience, int) and patience > self.max_epochs:
+            found.append(
+                f"patience is {patience} epochs but max_epochs is {self.max_epochs}: "
+                "it will never stop a trial"
+            )
+        if not has_domain(self.space):
+            found.append("the space has nothing to choose: every trial is the same")
+        return found
+
+
+def companion(module: ModuleType, name: str) -> Callable[..., Any]:
+    """The function called ``name`` in the module of a trainable.
+
+    A module of ``trainables`` has ``build`` and ``train``, and re-exports ``export``, ``load`` and
+    ``predict``: so the engine needs no import of Keras.
+
+    Raises:
+        JobError: where there is none.
+    """
+    found = getattr(module, name, None)
+    if not callable(found):
+        advice = (
+            f"define {name}(config)"
+            if name == "build"
+            else f"write `from trainables.export import {name}`"
+        )
+        raise JobError(f"{module.__name__} has no function {name!r} beside its trainable; {advice}")
+    return found  # type: ignore[no-any-return]
+
+
+def _check_fields(job: Job) -> None:
+    for name in ("num_samples", "max_epochs"):
+        value = getattr(job, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise JobError(f"{name} is {value!r}, but must be a whole number >= 1")
+    if isinstance(job.seed, bool) or not isinstance(job.seed, int) or job.seed < 0:
+        raise JobError(f"seed is {job.seed!r}, but must be a whole number >= 0")
+    if job.mode not in ("min", "max"):
+        raise JobError(f"mode is {job.mode!r}, but must be 'min' or 'max'")
+    if not isinstance(job.metric, str) or not job.metric:
+        raise JobError(f"metric is {job.metric!r}, but must be the name of a reported metric")
+    for name in ("trainable", "searcher"):
+        if not callable(getattr(job, name)):
+            raise JobError(f"{name} is {getattr(job, name)!r}, but must be callable")
+    for name in ("data", "scheduler"):
+        value = getattr(job, name)
+        if value is not None and not callable(value):
+            raise JobError(f"{name} is {value!r}, but must be callable or None")

@@ -1,0 +1,33 @@
+"""Names: of experiments, and the nearest one to a misspelled one."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+from tune_jobs.engine.errors import JobError
+
+EXPERIMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` where a known name is near, else ``.``."""
+    matches = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+    if not matches:
+        return "."
+    return f"; did you mean {' or '.join(repr(match) for match in matches)}?"
+
+
+def check_experiment_name(name: str) -> None:
+    """Refuse a name that would not be one folder.
+
+    Raises:
+        JobError: unless it is made of letters, digits, '.', '_' and '-', the first of them a
+            letter or digit, 100 at the most.
+    """
+    if not EXPERIMENT_NAME.fullmatch(name) or len(name) > 100:
+        raise JobError(
+            f"experiment name {name!r} must be letters, digits, '.', '_' or '-', not a path, "
+            "start with a letter or digit, and have at most 100 characters"
+        )

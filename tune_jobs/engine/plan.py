@@ -1,0 +1,75 @@
+"""What a job will do, found out without starting it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.job import Job, companion
+from tune_jobs.engine.profile import Profile, local_resources
+from tune_jobs.engine.progress import brief
+from tune_jobs.engine.space import extremes
+from tune_jobs.engine.tuner import constants, load_data
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.dataset import Dataset
+
+
+def plan(job: Job, profile: Profile) -> dict[str, str]:
+    """Validate everything, build the smallest and the largest model, and say what a run will do.
+
+    Every option of every choice is built once, so that a misspelled one shows here.
+
+    Raises:
+        JobError: for whatever would stop the run, or a model that cannot be built.
+    """
+    dataset = load_data(job)
+    found = {"data": _say_data(job, dataset)} if dataset else {}
+    found |= {
+        "search": f"{job.searcher}, {job.scheduler or 'no early stopping'}",
+        "metric": f"{job.metric}, {job.mode}imised",
+        "trials": f"{job.num_trials:,} of at most {job.max_epochs:,} epochs each: "
+        f"{job.num_trials * job.max_epochs:,} epochs at worst",
+        "models": _say_models(job, dataset),
+    }
+    if profile.address == "local":
+        at_once = profile.concurrency(local_resources())
+        found["runs on"] = (
+            f"this machine, {at_once} trials at once, {profile.cpus_per_trial:g} CPUs and "
+            f"{profile.gpus_per_trial:g} GPUs each"
+        )
+    warnings = [*job.warnings, *(dataset.warnings if dataset else ())]
+    return found | {f"warning {n}": text for n, text in enumerate(warnings, 1)}
+
+
+def _say_data(job: Job, dataset: Dataset) -> str:
+    parts = [len(dataset.training.y_train), len(dataset.training.y_validation), len(dataset.y_test)]
+    signature = dataset.signature
+    shape = " x ".join(str(side) for side in signature["input_shape"])
+    return (
+        f"{getattr(job.data, 'source', 'data')!s}: {sum(parts):,} rows ({parts[0]:,} to train, "
+        f"{parts[1]:,} to validate, {parts[2]:,} to test), input {shape}, {signature['task']}"
+    )
+
+
+def _say_models(job: Job, dataset: Dataset | None) -> str:
+    try:
+        build = companion(sys.modules[job.trainable.__module__], "build")
+    except JobError as reason:
+        return f"not built: {reason}"
+    fixed = constants(job, dataset)
+    configs = extremes(job.space)
+    sizes = [_count_parameters(build, config, fixed) for config in configs]
+    return f"{min(sizes):,} to {max(sizes):,} parameters ({len(sizes)} configurations built)"
+
+
+def _count_parameters(build: Any, config: dict[str, Any], fixed: dict[str, Any]) -> int:
+    try:
+        model = build({**config, **fixed})
+    except Exception as error:
+        message = " ".join(str(error).split())
+        raise JobError(
+            f"the model of {brief(config)} cannot be built: {type(error).__name__}: {message}"
+        ) from error
+    return int(model.count_params())

@@ -1,0 +1,193 @@
+"""A profile: where a job runs, and with how much of the machine."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.names import nearest
+
+FOLDER = Path("cluster", "profiles")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Address, storage and resources; the defaults are a laptop's.
+
+    ``address`` is ``local`` (a Ray of one's own, ended with the run) or a cluster's address;
+    ``storage`` a folder or a URI that pyarrow knows; ``env`` reaches the workers before Keras.
+
+    Raises:
+        JobError: for a field that is not as it must be.
+    """
+
+    address: str = "local"
+    storage: str = "results"
+    cpus_per_trial: float = 1
+    gpus_per_trial: float = 0
+    max_concurrent_trials: int | None = None
+    max_failures: int = 0
+    env: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("address", "storage"):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name):
+                raise JobError(f"{name} is {getattr(self, name)!r}, but must be text")
+        for name, least in (("cpus_per_trial", 0.01), ("gpus_per_trial", 0), ("max_failures", -1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or value < least:
+                raise JobError(f"{name} is {value!r}, but must be a number >= {least}")
+        limit = self.max_concurrent_trials
+        if limit is not None and (not isinstance(limit, int) or limit < 1):
+            raise JobError(f"max_concurrent_trials is {limit!r}, but must be a whole number >= 1")
+        if not isinstance(self.env, dict) or not all(
+            isinstance(text, str) for pair in self.env.items() for text in pair
+        ):
+            raise JobError(f"env is {self.env!r}, but must map names to text")
+
+    @property
+    def resources(self) -> dict[str, float]:
+        """What one trial reserves, as Ray's ``with_resources`` takes it."""
+        return {"cpu": self.cpus_per_trial, "gpu": self.gpus_per_trial}
+
+    def concurrency(self, available: dict[str, float]) -> int:
+        """How many trials run at once on what is available.
+
+        Raises:
+            JobError: if not even one fits, which Ray would leave pending for ever.
+        """
+        fitting = []
+        for unit, wanted in self.resources.items():
+            there = available.get(unit.upper(), 0)
+            if wanted > there:
+                raise JobError(
+                    f"{unit}s_per_trial is {wanted:g}, but {self._place} has {there:g} "
+                    f"{unit.upper()}s: no trial could start"
+                )
+            if wanted:
+                fitting.append(math.floor(there / wanted + 1e-9))
+        return min([*fitting, self.max_concurrent_trials or min(fitting)])
+
+    @property
+    def _place(self) -> str:
+        return "this machine" if self.address == "local" else f"the cluster at {self.address}"
+
+
+def load_profile(name: str) -> Profile:
+    """Read ``cluster/profiles/<name>.yaml``, or the file at a path; ``laptop`` is built in.
+
+    Raises:
+        JobError: for an unknown profile, an unknown key or a value that does not fit.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    if not path.is_file():
+        if name == "laptop":
+            return Profile()
+        known = ["laptop", *sorted(found.stem for found in FOLDER.glob("*.yaml"))]
+        raise JobError(f"no profile at {path}{nearest(name, known)} Profiles: {', '.join(known)}")
+    return _parse(path)
+
+
+def _parse(path: Path) -> Profile:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise JobError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise JobError(f"{path}: holds {content!r}, but must map keys to values")
+    known = [entry.name for entry in fields(Profile)]
+    for key in content:
+        if key not in known:
+            raise JobError(
+                f"{path}: unknown key {key!r}{nearest(str(key), known)} Known: {', '.join(known)}"
+            )
+    try:
+        return Profile(**content)
+    except JobError as error:
+        raise JobError(f"{path}: {error}") from None
+
+
+def local_resources() -> dict[str, float]:
+    """CPUs that this process may use, and NVIDIA GPUs, of this machine."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cpus = len(affinity(0)) if affinity else os.cpu_count() or 1
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        gpus = len([device for device in visible.split(",") if device.strip() not in ("", "-1")])
+    else:
+        gpus = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+    return {"CPU": cpus, "GPU": gpus}
+
+
+def worker_env(profile: Profile, import_paths: Sequence[str]) -> dict[str, str]:
+    """The environment that a worker needs before Keras is imported.
+
+    Threads are pinned to the trial's CPUs, so that n workers on n cores do not oversubscribe; a
+    GPU's memory grows as needed instead of being taken whole, so that fractions of it can be given.
+    """
+    threads = str(max(1, math.ceil(profile.cpus_per_trial)))
+    inherited = os.environ.get("PYTHONPATH", "")
+    return {
+        "OMP_NUM_THREADS": threads,
+        "TF_NUM_INTRAOP_THREADS": threads,
+        "TF_NUM_INTEROP_THREADS": "1",
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow"),
+        "PYTHONPATH": os.pathsep.join([*import_paths, *filter(None, [inherited])]),
+        **profile.env,
+    }
+
+
+@contextmanager
+def ray_of(profile: Profile, import_paths: Sequence[str]) -> Iterator[dict[str, float]]:
+    """Join the profile's Ray, or start a local one that ends with the block; give its resources.
+
+    A Ray that this process has joined already is used as it is, and left running.
+
+    Raises:
+        JobError: where not one trial fits.
+    """
+    import ray
+
+    if ray.is_initialized():
+        profile.concurrency(available := ray.cluster_resources())
+        yield available
+        return
+    if profile.address == "local":
+        profile.concurrency(local_resources())
+    connect(profile, import_paths)
+    try:
+        profile.concurrency(available := ray.cluster_resources())
+        yield available
+    finally:
+        ray.shutdown()
+
+
+def connect(profile: Profile, import_paths: Sequence[str]) -> None:
+    """Call ``ray.init`` with the profile's address: never the one it would find by itself."""
+    import ray
+
+    own: dict[str, Any] = {}
+    if profile.address == "local":
+        found = local_resources()
+        own = {
+            "include_dashboard": False,
+            "num_cpus": int(found["CPU"]),
+            "num_gpus": int(found["GPU"]),
+        }
+    ray.init(
+        address=profile.address,
+        log_to_driver=False,
+        logging_level="ERROR",
+        runtime_env={"env_vars": worker_env(profile, import_paths)},
+        **own,
+    )

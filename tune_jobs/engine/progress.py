@@ -1,0 +1,255 @@
+"""What one sees while a search runs: a live view, a line an event, or JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TextIO
+
+from tune_jobs.engine.failure import cause
+from tune_jobs.engine.history import Record
+from tune_jobs.engine.recorder import Listener
+from tune_jobs.engine.space import flatten
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+
+@dataclass
+class Board:
+    """The state of a search, kept up to date from its records."""
+
+    num_trials: int
+    max_epochs: int
+    metric: str
+    mode: str
+    started: float = field(default_factory=time.monotonic)
+    running: dict[int, Record] = field(default_factory=dict)
+    states: dict[str, int] = field(default_factory=dict)
+    values: dict[int, tuple[float, int]] = field(default_factory=dict)
+    best: Record | None = None
+
+    @property
+    def ended(self) -> int:
+        """How many trials have come to an end."""
+        return sum(self.states.values())
+
+    def update(self, record: Record) -> None:
+        """Take one record in."""
+        number = record.get("trial", 0)
+        if record["kind"] == "trial":
+            self.running[number] = {"config": record["config"], "epoch": 0, "value": math.nan}
+        elif record["kind"] == "epoch":
+            self._update_epoch(number, record)
+        elif record["kind"] == "end":
+            self.running.pop(number, None)
+            self.states[record["state"]] = self.states.get(record["state"], 0) + 1
+
+    def _update_epoch(self, number: int, record: Record) -> None:
+        value = record["metrics"].get(self.metric, math.nan)
+        trial = self.running[number]
+        trial |= {"epoch": record["epoch"], "value": value}
+        if not math.isfinite(value):
+            return
+        if number not in self.values or self._better(value, self.values[number][0]):
+            self.values[number] = (value, record["epoch"])
+        if self.best is None or self._better(value, self.best["value"]):
+            self.best = {**trial, "trial": number}
+
+    def _better(self, value: float, other: float) -> bool:
+        return value < other if self.mode == "min" else value > other
+
+
+def choose_view(
+    num_trials: int, max_epochs: int, metric: str, mode: str, *, as_json: bool = False
+) -> Listener:
+    """The view that suits where the output goes: standard error, or a notebook's cell."""
+    board = Board(num_trials, max_epochs, metric, mode)
+    if as_json:
+        return JsonView(sys.stderr)
+    if _in_notebook():
+        return NotebookView(board)
+    if sys.stderr.isatty():
+        return LiveView(board)
+    return LineView(board, sys.stderr)
+
+
+class JsonView:
+    """One JSON object a record."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __call__(self, record: Record | None) -> None:
+        """Print a record."""
+        if record is not None:
+            from tune_jobs.engine.storage import plain
+
+            print(json.dumps(plain(record)), file=self._stream, flush=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Streams stay where they are when Ray pickles its callbacks."""
+        return {}
+
+
+class LineView:
+    """One line with the time for each trial that ended."""
+
+    def __init__(self, board: Board, stream: TextIO) -> None:
+        self._board, self._stream = board, stream
+
+    def __call__(self, record: Record | None) -> None:
+        """Print a line where a trial ended."""
+        if record is None:
+            return
+        self._board.update(record)
+        if record["kind"] == "end":
+            text = end_line(self._board, record)
+            print(f"{time.strftime('%H:%M:%S')}  {text}", file=self._stream, flush=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Streams stay where they are when Ray pickles its callbacks."""
+        return {"_board": self._board}
+
+
+class LiveView:
+    """A view that redraws itself in place; failures stay above it."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._live: Any = None
+        self._drawn = 0.0
+
+    def __call__(self, record: Record | None) -> None:
+        """Take a record in, and redraw at most four times a second."""
+        from rich.console import Console
+        from rich.live import Live
+
+        if self._live is None:
+            self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
+            self._live.start()
+        if record is not None:
+            self._board.update(record)
+            if record["kind"] == "end" and record["state"] == "failed":
+                self._live.console.print(end_line(self._board, record), markup=False)
+        if time.monotonic() - self._drawn > 0.25:
+            self._drawn = time.monotonic()
+            self._live.update(draw(self._board), refresh=True)
+        if record is not None and record["kind"] == "finish":
+            self._live.stop()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A terminal stays where it is when Ray pickles its callbacks."""
+        return {"_board": self._board}
+
+
+class NotebookView:
+    """A view that replaces itself in a notebook's cell."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._handle: Any = None
+        self._drawn = 0.0
+
+    def __call__(self, record: Record | None) -> None:
+        """Take a record in, and redraw at most once a second."""
+        if record is not None:
+            self._board.update(record)
+        done = record is not None and record["kind"] == "finish"
+        if not done and time.monotonic() - self._drawn < 1.0:
+            return
+        self._drawn = time.monotonic()
+        from IPython import display
+
+        content = display.Pretty(as_text(self._board))
+        if self._handle is None:
+            self._handle = display.display(content, display_id=True)
+        else:
+            self._handle.update(content)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A cell stays where it is when Ray pickles its callbacks."""
+        return {"_board": self._board}
+
+
+def end_line(board: Board, record: Record) -> str:
+    """What became of one trial, in a line."""
+    number = record["trial"]
+    head = f"trial {number} of {board.num_trials} {record['state']}"
+    if record["state"] == "failed":
+        return f"{head}: {cause(record['error'])}"
+    if number not in board.values:
+        return f"{head}: no finite {board.metric}"
+    value, epoch = board.values[number]
+    text = f"{head}: {board.metric} {value:.5g} at epoch {epoch}"
+    if board.best is not None:
+        text += f" (best {board.best['value']:.5g}, trial {board.best['trial']})"
+    return text
+
+
+def draw(board: Board) -> Group:
+    """The live view: progress, the best so far, and the trials that run."""
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    for number, trial in sorted(board.running.items()):
+        table.add_row(
+            f"trial {number}",
+            f"epoch {trial['epoch']}/{board.max_epochs}",
+            f"{board.metric} {trial['value']:.5g}" if trial["epoch"] else "starting",
+            Text(brief(trial["config"]), overflow="ellipsis", no_wrap=True, style="dim"),
+        )
+    return Group(
+        Text(headline(board)),
+        ProgressBar(total=board.num_trials, completed=board.ended, width=60),
+        Text(best_line(board), style="bold", overflow="ellipsis", no_wrap=True),
+        table,
+    )
+
+
+def as_text(board: Board) -> str:
+    """The live view as plain text."""
+    running = [
+        f"trial {number}  epoch {trial['epoch']}/{board.max_epochs}  "
+        f"{board.metric} {trial['value']:.5g}"
+        for number, trial in sorted(board.running.items())
+    ]
+    return "\n".join([headline(board), best_line(board), *running])
+
+
+def headline(board: Board) -> str:
+    """How far the search is."""
+    states = ", ".join(f"{count} {state}" for state, count in sorted(board.states.items()))
+    seconds = int(time.monotonic() - board.started)
+    progress = f"{board.ended} of {board.num_trials} trials"
+    return f"{progress}{f' ({states})' if states else ''}  {seconds // 60}:{seconds % 60:02d}"
+
+
+def best_line(board: Board) -> str:
+    """The best so far."""
+    if board.best is None:
+        return "starting the workers"
+    best = board.best
+    place = f"trial {best['trial']}, epoch {best['epoch']}"
+    return f"best {board.metric} {best['value']:.5g}  {place}: {brief(best['config'])}"
+
+
+def brief(config: Any) -> str:
+    """A config in one line."""
+    return ", ".join(f"{name}={show(value)}" for name, value in flatten(config).items())
+
+
+def show(value: Any) -> str:
+    """A value as short as it reads well."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _in_notebook() -> bool:
+    shell = sys.modules.get("IPython")
+    return bool(shell and type(shell.get_ipython()).__name__ == "ZMQInteractiveShell")

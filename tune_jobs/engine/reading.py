@@ -1,0 +1,247 @@
+"""Reading a table: Parquet, CSV, a DataFrame, or one of the tables that scikit-learn ships."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pyarrow as pa
+from pyarrow import csv, fs
+from pyarrow import dataset as parquet_folder
+from pyarrow import parquet as pq
+
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.names import nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Source: TypeAlias = "str | Path | pd.DataFrame"
+
+ENDINGS = (".parquet", ".csv", ".csv.gz")
+UNREADABLE = (pa.ArrowException, OSError, ValueError)
+
+
+def read_table(
+    source: Source, *, ignore: Collection[str] = (), strings: Collection[str] = ()
+) -> pa.Table:
+    """Read a whole table into Arrow memory.
+
+    Args:
+        source: a ``.parquet``, ``.csv`` or ``.csv.gz`` file, a directory of Parquet files, a pandas
+            DataFrame (which is left as it is), or ``breast_cancer``, ``diabetes`` or ``wine``.
+        ignore: columns to leave out.
+        strings: columns that a CSV file has as text, even where all of it looks like numbers.
+
+    Raises:
+        JobError: where it is missing, cannot be read, has no rows, has two columns of one name, or
+            has no column that ``ignore`` names.
+    """
+    read, shown = _reader(source)
+    try:
+        table = read(ignore, strings)
+    except JobError:
+        raise
+    except UNREADABLE as error:
+        raise JobError(f"{shown} cannot be read: {_first_line(error)}") from None
+    _check_names(table.column_names, shown)
+    if not table.num_rows:
+        raise JobError(f"{shown} has no rows")
+    return table
+
+
+def is_frame(source: Any) -> bool:
+    """Whether it is a pandas DataFrame, found without importing pandas."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(source, pandas.DataFrame)
+
+
+def find_file(source: str | Path) -> Path:
+    """The path of a file or folder that exists.
+
+    Raises:
+        JobError: where there is none; the nearest names beside it are shown.
+    """
+    path = Path(source).expanduser()
+    if path.exists():
+        return path
+    if not path.parent.is_dir():
+        raise JobError(f"no file {str(source)!r}: its folder does not exist; give it with --data")
+    beside = nearest(path.name, (found.name for found in path.parent.iterdir()))
+    raise JobError(f"no file {str(source)!r}{beside.rstrip('.')}; give it with --data")
+
+
+def find_column(name: str, known: Iterable[str], what: str) -> str:
+    """The name, if it is one of the known columns.
+
+    Raises:
+        JobError: where it is not; the nearest names, or the first columns, are shown.
+    """
+    columns = list(known)
+    if name in columns:
+        return name
+    hint = nearest(name, columns).rstrip(".")
+    listed = ", ".join(repr(column) for column in columns[:10])
+    more = f" and {len(columns) - 10} more" if len(columns) > 10 else ""
+    raise JobError(f"no column {name!r} ({what}){hint}; columns: {listed}{more}")
+
+
+def _reader(source: Source) -> tuple[Callable[..., pa.Table], str]:
+    if is_frame(source):
+        return lambda ignore, _: _read_frame(source, ignore), "the DataFrame"
+    text = str(source)
+    if text in EMBEDDED:
+        return lambda ignore, _: _read_frame(EMBEDDED[text](), ignore), text
+    path = _find_table(text)
+    if path.is_dir():
+        return lambda ignore, _: _read_folder(path, ignore), text
+    if path.name.endswith(".parquet"):
+        return lambda ignore, _: _read_parquet(path, ignore), text
+    return lambda ignore, strings: _read_csv(path, ignore, strings), text
+
+
+def _find_table(text: str) -> Path:
+    path = Path(text)
+    if not path.suffix and not path.exists() and path.parent == Path():
+        embedded = ", ".join(EMBEDDED)
+        hint = nearest(text, EMBEDDED).rstrip(".")
+        raise JobError(f"no file or embedded table {text!r}{hint}; embedded tables: {embedded}")
+    found = find_file(text)
+    if not found.is_dir() and not found.name.endswith(ENDINGS):
+        known = ", ".join(ENDINGS)
+        raise JobError(f"{text} is no kind of table that can be read; known endings: {known}")
+    return found
+
+
+def _read_parquet(path: Path, ignore: Collection[str]) -> pa.Table:
+    with pq.ParquetFile(path, pre_buffer=False) as file:
+        names = _kept(file.schema_arrow.names, ignore, str(path))
+        return file.read(columns=names).select(names)
+
+
+def _read_folder(folder: Path, ignore: Collection[str]) -> pa.Table:
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet"))
+    if not files:
+        raise JobError(f"{folder} has no file that ends in .parquet")
+    factory = parquet_folder.FileSystemDatasetFactory(
+        fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem()),
+        files,
+        parquet_folder.ParquetFileFormat(),
+        parquet_folder.FileSystemFactoryOptions(
+            partitioning=parquet_folder.HivePartitioning.discover()
+        ),
+    )
+    whole = factory.finish(factory.inspect(promote_options="permissive"))
+    _check_alike(whole, folder)
+    return whole.to_table(columns=_kept(whole.schema.names, ignore, str(folder)))
+
+
+def _check_alike(whole: Any, folder: Path) -> None:
+    """Arrow fills a column that a file lacks with nulls, which would be learnt as missing."""
+    partitions = whole.partitioning.schema.names if whole.partitioning else []
+    for fragment in whole.get_fragments():
+        present = {*fragment.physical_schema.names, *partitions}
+        if absent := [name for name in whole.schema.names if name not in present]:
+            raise JobError(
+                f"{folder}: file {fragment.path!r} has no column {absent[0]!r}, which others have"
+            )
+
+
+def _read_csv(path: Path, ignore: Collection[str], strings: Collection[str]) -> pa.Table:
+    table = _parse_csv(path, {name: pa.string() for name in strings})
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if pa.types.is_binary(column.type):
+            raise JobError(f"{path} is not UTF-8: see column {name!r}{_bad_row(column)}")
+    if table.num_columns == 1 and any(mark in table.column_names[0] for mark in ";\t"):
+        raise JobError(
+            f"{path} has one column {table.column_names[0]!r}; columns must be separated by commas"
+        )
+    return table.select(_kept(table.column_names, ignore, str(path)))
+
+
+def _parse_csv(path: Path, types: dict[str, Any]) -> pa.Table:
+    try:
+        return csv.read_csv(
+            str(path),
+            parse_options=csv.ParseOptions(newlines_in_values=True),
+            convert_options=csv.ConvertOptions(column_types=types),
+        )
+    except UnicodeDecodeError:
+        raise JobError(f"{path} is not UTF-8: see the names in its first line") from None
+    except pa.ArrowInvalid as error:
+        if "Empty CSV" in str(error):
+            raise JobError(f"{path} is empty") from None
+        if "UTF8" in str(error):
+            raise JobError(f"{path} is not UTF-8: {_first_line(error)}") from None
+        raise
+
+
+def _bad_row(column: pa.ChunkedArray) -> str:
+    for row, value in enumerate(column, start=1):
+        try:
+            (value.as_py() or b"").decode()
+        except UnicodeDecodeError:
+            return f", row {row:,}"
+    return ""
+
+
+def _read_frame(frame: pd.DataFrame, ignore: Collection[str]) -> pa.Table:
+    names = [str(name) for name in frame.columns]
+    kept = _kept(names, ignore, "the DataFrame")
+    columns = [_read_series(name, frame.iloc[:, names.index(name)]) for name in kept]
+    return pa.Table.from_arrays(columns, names=kept)
+
+
+def _read_series(name: str, series: pd.Series) -> Any:
+    try:
+        return pa.array(series, from_pandas=True)
+    except (*UNREADABLE, TypeError) as error:
+        raise JobError(
+            f"column {name!r} of the DataFrame cannot be read: {_first_line(error)}"
+        ) from None
+
+
+def _kept(names: list[str], ignore: Collection[str], shown: str) -> list[str]:
+    _check_names(names, shown)
+    for name in ignore:
+        find_column(name, names, "to ignore")
+    return [name for name in names if name not in ignore]
+
+
+def _check_names(names: list[str], shown: str) -> None:
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise JobError(f"{shown} has more than one column called {twice[0]!r}; rename one")
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{lines[0].strip()}" if lines else type(error).__name__
+
+
+def _breast_cancer() -> pd.DataFrame:
+    from sklearn.datasets import load_breast_cancer
+
+    frame = load_breast_cancer(as_frame=True).frame
+    return frame.drop(columns="target").assign(malignant=frame["target"] == 0)
+
+
+def _diabetes() -> pd.DataFrame:
+    from sklearn.datasets import load_diabetes
+
+    return load_diabetes(as_frame=True).frame.rename(columns={"target": "progression"})
+
+
+def _wine() -> pd.DataFrame:
+    from sklearn.datasets import load_wine
+
+    return load_wine(as_frame=True).frame.rename(columns={"target": "cultivar"})
+
+
+EMBEDDED: dict[str, Callable[[], pd.DataFrame]] = {
+    "breast_cancer": _breast_cancer,
+    "diabetes": _diabetes,
+    "wine": _wine,
+}

@@ -1,0 +1,210 @@
+"""Run a job from beginning to end: search, best model, test score, summary."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.experiment import SUMMARY, Experiment
+from tune_jobs.engine.history import compact
+from tune_jobs.engine.job import Job
+from tune_jobs.engine.outcome import Outcome, outcome_of
+from tune_jobs.engine.profile import Profile, ray_of
+from tune_jobs.engine.recorder import Ending, Listener
+
+if TYPE_CHECKING:
+    from ray import tune
+
+    from tune_jobs.engine.dataset import Dataset
+
+logger = logging.getLogger(__name__)
+
+MakeTuner = Callable[[Profile, str], "tune.Tuner"]
+
+# Ray's screen output, loggers and signal handling give way to the history and its listeners.
+TUNE_SETTINGS = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_COLOR_PREFIX": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+}
+CHATTY = ("ray", "ray.tune", "hyperopt")
+
+
+def run(
+    job: Job | MakeTuner,
+    *,
+    profile: Profile | None = None,
+    name: str | None = None,
+    max_hours: float | None = None,
+    listeners: Sequence[Listener] | None = None,
+    import_paths: Sequence[str] = (),
+) -> Experiment:
+    """Search, export the best model, score it once on the test part, and summarise.
+
+    Args:
+        job: what to search; or a function of profile and name that returns a ``ray.tune.Tuner``.
+        profile: where; the default is this machine and the folder ``results``.
+        name: the experiment's folder; the default is the trainable's name and the time.
+        max_hours: after so long the search ends, and what it has found is kept.
+        listeners: called with each record of the history as it is made, and with None in between;
+            the default is a live view.
+        import_paths: folders that the workers import from, beside those of this process.
+
+    Raises:
+        JobError: for a mistake in job, profile, data or name, before anything is started; and at
+            the first epoch for a metric that is not reported.
+    """
+    from tune_jobs.engine.tuner import adopt, load_data, prepare
+
+    profile, began = profile or Profile(), time.time()
+    if max_hours is not None and not max_hours > 0:
+        raise JobError(f"max_hours is {max_hours}, but must be above 0")
+    dataset = load_data(job) if isinstance(job, Job) else None
+    _warn(job, dataset)
+    if listeners is None:
+        listeners = _default_listeners(job)
+    with _quiet_tune(), ray_of(profile, import_paths):
+        if isinstance(job, Job):
+            prepared = prepare(job, profile, name, dataset, listeners, max_hours)
+        else:
+            prepared = adopt(job, profile, name, listeners, max_hours)
+        experiment = Experiment(prepared.folder)
+        with _ending_on_signal(prepared.ending):
+            failure = _fit(prepared.tuner)
+        compact(prepared.folder)
+        if failure:
+            _write_summary(experiment, "configuration error", began, error=str(failure))
+            raise failure
+        outcome = outcome_of(_states(experiment), _usable(experiment), prepared.ending.reached)
+        found = _save_winner(experiment, dataset, profile, outcome)
+    _write_summary(experiment, outcome, began, **found)
+    return Experiment(prepared.folder)
+
+
+def _default_listeners(job: Job | MakeTuner) -> list[Listener]:
+    from tune_jobs.engine.progress import choose_view
+
+    if isinstance(job, Job):
+        return [choose_view(job.num_trials, job.max_epochs, job.metric, job.mode)]
+    return []
+
+
+def _warn(job: Job | MakeTuner, dataset: Dataset | None) -> None:
+    for warning in job.warnings if isinstance(job, Job) else ():
+        logger.warning(warning)
+    for warning in dataset.warnings if dataset else ():
+        logger.warning(warning)
+
+
+def _fit(tuner: tune.Tuner) -> JobError | None:
+    """Fit, and find the user's mistake in what Tune raises."""
+    try:
+        tuner.fit()
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, JobError):
+            cause = cause.__cause__ or cause.__context__
+        if cause is None:
+            raise
+        return cause
+    return None
+
+
+def _save_winner(
+    experiment: Experiment, dataset: Dataset | None, profile: Profile, outcome: Outcome
+) -> dict[str, Any]:
+    """Export the best model, unless there is none or somebody waits for the end of the run."""
+    from tune_jobs.engine.winner import recipe_of, save_config, save_model
+
+    if not _usable(experiment):
+        return {}
+    save_config(experiment)
+    best = experiment.best_trial
+    found: dict[str, Any] = {
+        "best": {
+            "trial": best["trial"],
+            "epoch": best["best_epoch"],
+            "value": best["value"],
+            "config": experiment.best_config,
+        }
+    }
+    if outcome == "interrupted":
+        return found | {"no_model": "the run was interrupted; see `tune-jobs export`"}
+    try:
+        recipe = recipe_of(experiment)
+    except JobError as reason:
+        return found | {"no_model": str(reason)}
+    return found | {"test": save_model(experiment, recipe, dataset, profile)}
+
+
+def _write_summary(experiment: Experiment, outcome: Outcome, began: float, **found: Any) -> None:
+    experiment.folder.write_json(
+        SUMMARY,
+        {
+            "outcome": outcome,
+            "trials": _states(experiment),
+            "seconds": time.time() - began,
+            **found,
+        },
+    )
+
+
+def _states(experiment: Experiment) -> dict[str, int]:
+    return dict(experiment.trials["state"].value_counts())
+
+
+def _usable(experiment: Experiment) -> int:
+    trials = experiment.trials
+    return int((trials["value"].notna() & (trials["state"] != "failed")).sum())
+
+
+@contextmanager
+def _quiet_tune() -> Iterator[None]:
+    """Silence what Tune prints and logs, and leave settings and loggers as they were."""
+    before = {name: os.environ.get(name) for name in TUNE_SETTINGS}
+    loggers = [logging.getLogger(name) for name in CHATTY]
+    levels = [chatty.level for chatty in loggers]
+    os.environ.update(TUNE_SETTINGS)
+    for chatty in loggers:
+        chatty.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for chatty, level in zip(loggers, levels, strict=True):
+            chatty.setLevel(level)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _ending_on_signal(ending: Ending) -> Iterator[None]:
+    """End the run in good order at the first SIGINT or SIGTERM, at once at the second."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def request(_number: int, _frame: Any) -> None:
+        ending.requested = True
+        restore()
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        restore()

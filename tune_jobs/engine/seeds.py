@@ -1,0 +1,13 @@
+"""All seeds of a run derive from the job's one seed."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+
+def derive(seed: int, purpose: str) -> int:
+    """An independent seed below 2**31 for one purpose: ``"split"``, ``"searcher"``, ``"model"``."""
+    key = zlib.crc32(purpose.encode())
+    return int(np.random.SeedSequence(seed, spawn_key=(key,)).generate_state(1)[0] >> 1)

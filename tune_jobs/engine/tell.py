@@ -1,0 +1,118 @@
+"""An experiment in words, for a terminal, and as a dict, for machines."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from tune_jobs.engine.experiment import MODEL, Experiment
+from tune_jobs.engine.failure import cause
+from tune_jobs.engine.progress import brief, show
+from tune_jobs.engine.space import flatten
+from tune_jobs.engine.storage import plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_ROWS = 20
+
+
+def as_dict(experiment: Experiment) -> dict[str, Any]:
+    """Everything that ``tell`` says, as JSON; numbers that are not finite are null."""
+    trials = experiment.trials
+    hidden = [name for name in trials.columns if name.startswith("config")]
+    rows = trials.drop(columns=hidden).astype(object).where(trials.notna(), None)
+    found = {
+        "name": experiment.name,
+        "folder": experiment.folder.uri,
+        "metric": experiment.description["metric"],
+        "mode": experiment.description["mode"],
+        "exit_code": experiment.exit_code,
+        **experiment.summary,
+        "all_trials": rows.to_dict("records"),
+    }
+    return {key: plain(value) for key, value in found.items()}
+
+
+def tell(experiment: Experiment, *, short: bool) -> None:
+    """Print the best, the folder and the next command; unless ``short`` also the trials."""
+    for line in lines(experiment, short=short):
+        print(line, file=sys.stdout)
+
+
+def lines(experiment: Experiment, *, short: bool) -> list[str]:
+    """What there is to say, from the outcome to the next command."""
+    trials = experiment.trials
+    usable = trials[trials["value"].notna() & (trials["state"] != "failed")]
+    said = [_headline(experiment), *_failures(trials)]
+    if not usable.empty:
+        said += ["", *_best(experiment)]
+    if not short:
+        said += ["", *_table(usable, experiment)]
+    return [*said, "", *_next(experiment)]
+
+
+def _headline(experiment: Experiment) -> str:
+    states = experiment.trials["state"].value_counts().to_dict()
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none yet"
+    summary = experiment.summary
+    if not summary:
+        return f"{experiment.name}: no end was recorded, it runs or was killed; trials: {counts}"
+    epochs = len(experiment.epochs)
+    return (
+        f"{experiment.name}: {summary['outcome']} after {summary['seconds']:.0f} s; "
+        f"{len(experiment.trials)} trials ({counts}), {epochs:,} epochs"
+    )
+
+
+def _best(experiment: Experiment) -> list[str]:
+    best, metric = experiment.best_trial, experiment.description["metric"]
+    said = [
+        f"best {metric}  {best['value']:.5g}  (trial {best['trial']}, epoch {best['best_epoch']}; "
+        "the best of many, so optimistic)"
+    ]
+    scores = experiment.summary.get("test")
+    if scores:
+        text = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
+        said.append(f"on the test part, which the search never saw: {text}")
+    config = flatten(experiment.best_config)
+    width = max(map(len, config))
+    return [*said, *(f"  {name:{width}}  {show(value)}" for name, value in config.items())]
+
+
+def _failures(trials: pd.DataFrame) -> list[str]:
+    failed = trials[trials["state"] == "failed"]
+    grouped = failed.groupby(failed["error"].map(cause))["trial"].agg(list)
+    return [
+        f"failed: {len(numbers)} x {text} (trial {', '.join(map(str, numbers[:5]))}"
+        f"{', ...' if len(numbers) > 5 else ''})"
+        for text, numbers in grouped.items()
+    ]
+
+
+def _table(usable: pd.DataFrame, experiment: Experiment) -> list[str]:
+    import json
+
+    falling = experiment.description["mode"] == "min"
+    top = usable.sort_values("value", ascending=falling).head(MOST_ROWS)
+    head = f"{'trial':>5}  {experiment.description['metric']:>12}  {'epoch':>7}  state       config"
+    rows = [
+        f"{row.trial:>5}  {row.value:>12.5g}  {row.best_epoch:>3}/{row.epochs:<3}  "
+        f"{row.state:10}  {brief(json.loads(row.config))}"
+        for row in top.itertuples()
+    ]
+    left = len(usable) - len(top)
+    return [head, *rows, *([f"and {left} more in trials.parquet"] if left else [])]
+
+
+def _next(experiment: Experiment) -> list[str]:
+    place = experiment.folder.uri
+    said = [f"folder  {place}"]
+    if experiment.folder.exists(MODEL):
+        said.append(f"model   {place}/{MODEL}")
+        said.append(f"next    tune-jobs predict {place} NEW.parquet predictions.parquet")
+    else:
+        if "no_model" in experiment.summary:
+            said.append(f"model   none: {experiment.summary['no_model']}")
+        said.append(f"next    tune-jobs show {place}")
+    return said
