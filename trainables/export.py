@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,6 +137,7 @@ def encode_categories(pairs: Sequence[tuple[Any, Column]]) -> Any:
     """Return the code of each categorical column: its place from 1, or 0 if missing or unknown."""
     from keras import layers, ops
 
+    _check_categories(column for _, column in pairs)
     codes = [
         layers.StringLookup(
             # A column without known categories still needs a table; the minimum undoes its code.
@@ -157,6 +158,16 @@ def _make_input(column: Column, name: str) -> Any:
     return keras.Input((1,), name=name, dtype=dtype)
 
 
+def _check_categories(columns: Iterable[Column]) -> None:
+    for column in columns:
+        for category in column["categories"]:
+            if category == "" or category.endswith("\0"):
+                raise ValueError(
+                    f"column '{column['name']}': category {category!r} is empty or ends in a null "
+                    "character, which numpy's and Keras' strings cannot hold"
+                )
+
+
 def _join(tensors: Sequence[Any]) -> Any:
     from keras import ops
 
@@ -166,7 +177,9 @@ def _join(tensors: Sequence[Any]) -> Any:
 def _name_inputs(names: Sequence[str]) -> list[str]:
     taken = set(names)
     return [
-        name if name and "/" not in name else _find_free_name(f"column_{index}", taken)
+        name
+        if name and name.isprintable() and "/" not in name
+        else _find_free_name(f"column_{index}", taken)
         for index, name in enumerate(names)
     ]
 

@@ -73,13 +73,14 @@ def fit(
         validation_data=(data.x_validation, data.y_validation),
         validation_batch_size=config.get("batch_size", 32),
         callbacks=[order, *callbacks, record],
+        shuffle=False,  # else Keras draws an order of the batches from the process' random state
         verbose=0,
     )
     return recorder.restore_best()
 
 
 class Recorder:
-    """What Keras calls at every epoch: keeps the best weights, reports, and runs out of patience."""
+    """What Keras calls at every epoch: keeps the best weights, reports, runs out of patience."""
 
     def __init__(self, model: keras.Model, config: Config) -> None:
         self.model = model

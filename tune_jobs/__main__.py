@@ -115,7 +115,7 @@ def run(
 
     from tune_jobs.engine.job import Job
     from tune_jobs.engine.progress import choose_view
-    from tune_jobs.engine.run import run as run_job
+    from tune_jobs.engine.running import run as run_job
 
     found, profile = _load(job, options)
     listeners = []

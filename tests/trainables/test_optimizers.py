@@ -38,8 +38,9 @@ def test_every_optimizer_trains_with_every_decay(optimizer, decay):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=name)
 def test_an_optimizers_own_hyperparameters_reach_keras(optimizer):
     made = make_optimizer({"optimizer": optimizer}).get_config()
+    own = {key: value for key, value in optimizer.items() if key != "name"}
 
-    assert {key: made[key] for key in optimizer} == pytest.approx(optimizer)
+    assert {key: made[key] for key in own} == pytest.approx(own)
 
 
 def test_an_absent_hyperparameter_keeps_keras_default():
@@ -47,11 +48,11 @@ def test_an_absent_hyperparameter_keeps_keras_default():
 
     made = make_optimizer({"optimizer": {"name": "rmsprop"}}).get_config()
 
-    assert made == keras.optimizers.RMSprop().get_config()
+    assert made | {"name": None} == keras.optimizers.RMSprop().get_config() | {"name": None}
 
 
 def test_no_optimizer_means_adam():
-    assert make_optimizer({}).name == "adam"
+    assert type(make_optimizer({})).__name__ == "Adam"
 
 
 def test_a_hyperparameter_of_another_optimizer_is_refused():

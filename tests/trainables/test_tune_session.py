@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import ray
 from ray import tune
 
 from trainables import tabular_mlp
@@ -48,15 +47,8 @@ def train_with_a_crash(config):
 
 
 @pytest.fixture(scope="module")
-def result(tmp_path_factory):
+def result(local_ray, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tune")
-    ray.init(
-        address="local",
-        num_cpus=1,
-        include_dashboard=False,
-        log_to_driver=False,
-        runtime_env={"env_vars": {"PYTHONPATH": str(Path(tabular_mlp.__file__).parents[1])}},
-    )
     tuner = tune.Tuner(
         train_with_a_crash,
         param_space=CONFIG | {"marker": str(folder / "crashed")},
@@ -69,8 +61,7 @@ def result(tmp_path_factory):
             ),
         ),
     )
-    yield tuner.fit()[0]
-    ray.shutdown()
+    return tuner.fit()[0]
 
 
 @pytest.fixture(scope="module")

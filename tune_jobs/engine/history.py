@@ -16,6 +16,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import sys
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
@@ -70,7 +71,7 @@ class History:
         """Write what waits as one segment, unless the last was written ``after`` seconds ago."""
         if not self._waiting or time.monotonic() - self._last < after:
             return
-        lines = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in self._waiting)
+        lines = "".join(json.dumps(record) + "\n" for record in self._waiting)
         self._folder.write(f"{self._written:08d}.jsonl", lines.encode())
         self._waiting, self._written, self._last = [], self._written + 1, time.monotonic()
 
@@ -134,8 +135,7 @@ def _read_segments(folder: Folder) -> Iterable[Record]:
     segments = folder.child(FOLDER)
     for name in segments.names():
         if name.endswith(".jsonl"):
-            for line in segments.read(name).decode().splitlines():
-                yield json.loads(line)
+            yield from map(json.loads, segments.read(name).splitlines())
 
 
 def _frames(records: Iterable[Record]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -169,7 +169,7 @@ def _trial_row(record: Record) -> Record:
         "started": record["time"],
         "ended": math.nan,
         "error": None,
-        "config": json.dumps(record["config"], ensure_ascii=False),
+        "config": json.dumps(record["config"]),
     }
 
 
@@ -193,7 +193,7 @@ def _column(values: list[Any]) -> Any:
     import pandas as pd
 
     kinds = {type(value) for value in values if value is not None}
-    if kinds <= {int, float}:
+    if kinds <= {int, float} and not any(abs(value or 0) > sys.maxsize for value in values):
         return pd.array(values, dtype="Float64" if float in kinds else "Int64")
     if kinds == {bool}:
         return pd.array(values, dtype="boolean")

@@ -17,7 +17,7 @@ from tune_jobs.engine.names import nearest
 
 if TYPE_CHECKING:
     from tune_jobs.engine.job import Job
-    from tune_jobs.engine.run import MakeTuner
+    from tune_jobs.engine.running import MakeTuner
 
 PACKAGE = Path(__file__).parent.parent
 

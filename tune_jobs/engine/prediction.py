@@ -52,6 +52,6 @@ def _writer(target: str) -> Any:
 def _inputs(source: str, preprocessing: dict[str, Any]) -> Any:
     if preprocessing["columns"] is not None:
         return raw_inputs(read_table(source), preprocessing)
-    from tune_jobs.engine.images import read_images
+    from tune_jobs.engine.image_arrays import read_images
 
     return read_images(source)

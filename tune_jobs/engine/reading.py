@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 from pyarrow import csv, fs
-from pyarrow import dataset as parquet_folder
-from pyarrow import parquet as pq
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.names import nearest
@@ -117,12 +115,17 @@ def _find_table(text: str) -> Path:
 
 
 def _read_parquet(path: Path, ignore: Collection[str]) -> pa.Table:
+    from pyarrow import parquet as pq
+
     with pq.ParquetFile(path, pre_buffer=False) as file:
         names = _kept(file.schema_arrow.names, ignore, str(path))
         return file.read(columns=names).select(names)
 
 
 def _read_folder(folder: Path, ignore: Collection[str]) -> pa.Table:
+    # It imports pandas, which jobs that read nothing need not wait for.
+    from pyarrow import dataset as parquet_folder
+
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet"))
     if not files:
         raise JobError(f"{folder} has no file that ends in .parquet")
@@ -135,18 +138,20 @@ def _read_folder(folder: Path, ignore: Collection[str]) -> pa.Table:
         ),
     )
     whole = factory.finish(factory.inspect(promote_options="permissive"))
-    _check_alike(whole, folder)
+    _check_alike(folder, files)
     return whole.to_table(columns=_kept(whole.schema.names, ignore, str(folder)))
 
 
-def _check_alike(whole: Any, folder: Path) -> None:
+def _check_alike(folder: Path, files: list[str]) -> None:
     """Arrow fills a column that a file lacks with nulls, which would be learnt as missing."""
-    partitions = whole.partitioning.schema.names if whole.partitioning else []
-    for fragment in whole.get_fragments():
-        present = {*fragment.physical_schema.names, *partitions}
-        if absent := [name for name in whole.schema.names if name not in present]:
+    from pyarrow import parquet as pq
+
+    present = {file: set(pq.read_schema(folder / file).names) for file in files}
+    every = set().union(*present.values())
+    for file, names in present.items():
+        if absent := sorted(every - names):
             raise JobError(
-                f"{folder}: file {fragment.path!r} has no column {absent[0]!r}, which others have"
+                f"{folder}: file {file!r} has no column {absent[0]!r}, which other files have"
             )
 
 
@@ -164,11 +169,13 @@ def _read_csv(path: Path, ignore: Collection[str], strings: Collection[str]) -> 
 
 def _parse_csv(path: Path, types: dict[str, Any]) -> pa.Table:
     try:
-        return csv.read_csv(
+        table = csv.read_csv(
             str(path),
             parse_options=csv.ParseOptions(newlines_in_values=True),
             convert_options=csv.ConvertOptions(column_types=types),
         )
+        _check_names(table.column_names, str(path))
+        return table
     except UnicodeDecodeError:
         raise JobError(f"{path} is not UTF-8: see the names in its first line") from None
     except pa.ArrowInvalid as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from tune_jobs.engine.names import nearest
 from tune_jobs.engine.reading import find_file
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")
+DAMAGED = (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zlib.error)
 LOCAL_HEADER = 30  # bytes of a zip member's own header, before its name and extra field
 
 
@@ -127,7 +129,7 @@ def _read(source: str | Path) -> dict[str, Array]:
             return {name: _read_member(path, archive, name) for name in NAMES}
     except zipfile.BadZipFile:
         raise JobError(f"{path} is not an .npz file: it is no zip, or is cut short") from None
-    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
+    except DAMAGED as error:
         if isinstance(error, JobError):
             raise
         raise JobError(f"{path} cannot be read: {error}") from None

@@ -1,0 +1,107 @@
+"""Memory and time that one million rows x 50 columns of Parquet take until they can be trained on.
+
+    python benchmarks/memory.py
+
+Each step has a fresh process of its own, so that the peak is the recipe's and nothing else's.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import platform
+import resource
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+ROWS, GROUP = 1_000_000, 100_000
+FLOATS, INTEGERS, STRINGS = 40, 5, 5
+MIB = 2**20
+
+
+def make_table(path: str) -> int:
+    """Write the Parquet file, a row group at a time, and return its decoded size in bytes."""
+    import numpy as np
+    import pyarrow as pa
+    from pyarrow import parquet as pq
+
+    draw = np.random.default_rng(0)
+    decoded = 0
+    writer = None
+    for _ in range(ROWS // GROUP):
+        columns: dict[str, Any] = {f"float {i}": draw.normal(size=GROUP) for i in range(FLOATS)}
+        columns |= {f"integer {i}": draw.integers(0, 10**6, GROUP) for i in range(INTEGERS)}
+        words = np.array([f"category {i}" for i in range(30)])
+        columns |= {f"string {i}": pa.array(draw.choice(words, GROUP)) for i in range(STRINGS)}
+        columns["target"] = draw.random(GROUP) < 0.3
+        group = pa.table(columns)
+        decoded += group.nbytes
+        writer = writer or pq.ParquetWriter(path, group.schema)
+        writer.write_table(group)
+    assert writer is not None
+    writer.close()
+    return decoded
+
+
+def measure(path: str) -> dict[str, float]:
+    """Run the recipe once: the peak over what the imports take, and the seconds."""
+    import pandas  # noqa: F401
+    import sklearn.model_selection  # noqa: F401
+
+    from tune_jobs.engine.columns import fingerprint
+    from tune_jobs.engine.reading import read_table
+    from tune_jobs.engine.tables import Table
+
+    before, started = peak_bytes(), time.perf_counter()
+    dataset = Table(path, "target")(0)
+    seconds, after = time.perf_counter() - started, peak_bytes()
+    training = dataset.training
+    arrays = [training.x_train, training.x_validation, dataset.x_test]
+    whole, started = read_table(path), time.perf_counter()
+    fingerprint(whole)
+    return {
+        "peak over imports": after - before,
+        "imports": before,
+        "feature matrices": sum(array.nbytes for array in arrays),
+        "seconds": seconds,
+        "seconds of the fingerprint": time.perf_counter() - started,
+    }
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has had in use."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def in_fresh_process(function: Any, *arguments: Any) -> Any:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder, "table.parquet"))
+        decoded = in_fresh_process(make_table, path)
+        size = Path(path).stat().st_size
+        found = in_fresh_process(measure, path)
+    print(f"{ROWS:,} rows x {FLOATS + INTEGERS + STRINGS} columns, {size / MIB:.0f} MiB on disk")
+    print(f"decoded              {decoded / MIB:7.0f} MiB")
+    for name in ("imports", "feature matrices", "peak over imports"):
+        print(f"{name:20} {found[name] / MIB:7.0f} MiB")
+    print(f"ratio                {found['peak over imports'] / decoded:7.2f}")
+    print(f"seconds              {found['seconds']:7.1f}")
+    print(f"  of the fingerprint {found['seconds of the fingerprint']:7.1f}")
+    used = ", ".join(f"{name} {version(name)}" for name in ("pyarrow", "numpy", "scikit-learn"))
+    print(
+        f"{platform.platform()}, {platform.machine()}, Python {platform.python_version()}, {used}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+"""What several test folders share: one Ray for all tests that need one."""
+
+from collections.abc import Iterator
+
+import pytest
+import ray
+
+from tune_jobs.engine.profile import Profile, connect
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """A Ray of this machine, started once and ended by this process alone."""
+    connect(Profile(), [])
+    yield
+    ray.shutdown()

@@ -1,0 +1,112 @@
+"""A job says what is wrong with it when it is made."""
+
+from dataclasses import replace
+
+import pytest
+from ray import tune
+from ray.tune.search.hyperopt import HyperOptSearch
+
+from tune_jobs.engine import (
+    ASHA,
+    TPE,
+    Hyperband,
+    Job,
+    JobError,
+    MedianStopping,
+    RandomSearch,
+    as_grid,
+)
+
+
+def train(config: dict, data: object) -> None:
+    tune.report({"loss": config["x"]})
+
+
+JOB = Job(
+    trainable=train, space={"x": tune.uniform(0, 1)}, metric="loss", searcher=TPE(), max_epochs=9
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_samples": 0}, "num_samples is 0, but must be a whole number >= 1"),
+        ({"num_samples": "40"}, "num_samples is '40', but"),
+        ({"num_samples": True}, "num_samples is True"),
+        ({"max_epochs": 2.5}, "max_epochs is 2.5"),
+        ({"seed": -1}, "seed is -1, but must be a whole number >= 0"),
+        ({"mode": "minimum"}, "mode is 'minimum', but must be 'min' or 'max'"),
+        ({"metric": ""}, "metric is ''"),
+        ({"trainable": "train"}, "trainable is 'train', but must be callable"),
+        ({"searcher": "tpe"}, "searcher is 'tpe'"),
+        ({"scheduler": "asha"}, "scheduler is 'asha'"),
+        ({"data": "x.csv"}, "data is 'x.csv'"),
+        ({"space": {"seed": tune.uniform(0, 1)}}, "the space defines 'seed'"),
+        ({"space": {"x": tune.uniform(1, 0)}}, "lower bound first"),
+        ({"space": {"x": tune.grid_search([1, 2])}}, "cannot use a grid"),
+        ({"scheduler": ASHA(grace_period=10)}, "grace_period is 10 epochs but max_epochs is 9"),
+        ({"scheduler": ASHA(grace_period=0)}, "grace_period is 0"),
+        ({"scheduler": ASHA(reduction_factor=1)}, "reduction_factor is 1, but must be above 1"),
+        ({"scheduler": MedianStopping(grace_period=10)}, "no trial would reach the first rung"),
+        ({"scheduler": Hyperband(reduction_factor=0.5)}, "reduction_factor is 0.5"),
+    ],
+)
+def test_a_field_that_is_not_as_it_must_be_is_named(changes, message) -> None:
+    with pytest.raises(JobError, match=message):
+        replace(JOB, **changes)
+
+
+def test_lowering_the_epochs_below_the_grace_period_is_refused() -> None:
+    job = replace(JOB, scheduler=ASHA(grace_period=5))
+    with pytest.raises(JobError, match="grace_period is 5 epochs but max_epochs is 2"):
+        replace(job, max_epochs=2)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        (lambda: TPE(n_initial_points=0), "n_initial_points is 0"),
+        (lambda: TPE(gamma=1.5), "gamma is 1.5"),
+    ],
+)
+def test_a_searcher_says_what_is_wrong_with_it(recipe, message) -> None:
+    with pytest.raises(JobError, match=message):
+        recipe()
+
+
+@pytest.mark.parametrize(
+    ("metric", "mode", "warns"),
+    [
+        ("val_accuracy", "min", True),
+        ("val_accuracy", "max", False),
+        ("val_loss", "max", True),
+        ("val_loss", "min", False),
+        ("profit", "min", False),
+    ],
+)
+def test_a_metric_that_contradicts_its_mode_is_a_warning(metric, mode, warns) -> None:
+    assert bool(replace(JOB, metric=metric, mode=mode).warnings) is warns
+
+
+def test_patience_beyond_the_last_epoch_is_a_warning() -> None:
+    (warning,) = replace(JOB, space={**JOB.space, "patience": 10}).warnings
+    assert warning == "patience is 10 epochs but max_epochs is 9: it will never stop a trial"
+
+
+def test_a_space_without_choice_is_a_warning() -> None:
+    (warning,) = replace(JOB, space={"x": 1}).warnings
+    assert "nothing to choose" in warning
+
+
+def test_a_grid_counts_its_points() -> None:
+    grid = as_grid({"x": tune.choice([1, 2, 3]), "y": tune.choice([{"a": 1}, {"b": 2}])})
+    assert replace(JOB, space=grid, searcher=RandomSearch(), num_samples=2).num_trials == 12
+
+
+def test_recipes_build_afresh_for_each_run() -> None:
+    assert TPE()(0) is not TPE()(0)
+    assert ASHA()(9) is not ASHA()(9)
+
+
+def test_any_of_rays_searchers_is_a_recipe_with_a_lambda() -> None:
+    replace(JOB, searcher=lambda seed: HyperOptSearch(random_state_seed=seed))

@@ -1,0 +1,108 @@
+"""Profiles: what is wrong with one is said with file, key and rule."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tune_jobs.engine import JobError, Profile, load_profile
+from tune_jobs.engine.names import check_experiment_name
+from tune_jobs.engine.profile import local_resources, worker_env
+
+SHIPPED = sorted(Path("cluster/profiles").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_profile_loads(path) -> None:
+    load_profile(str(path))
+
+
+def test_the_laptop_profile_is_the_default() -> None:
+    assert load_profile("laptop") == Profile()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("gpu_per_trial: 1", "unknown key 'gpu_per_trial'; did you mean 'gpus_per_trial'"),
+        ("cpus_per_trial: four", "cpus_per_trial is 'four', but must be a number"),
+        ("cpus_per_trial: 0", "cpus_per_trial is 0"),
+        ("max_concurrent_trials: 0", "max_concurrent_trials is 0"),
+        ("storage: 3", "storage is 3, but must be text"),
+        ("env: {A: 1}", "env is {'A': 1}, but must map names to text"),
+        ("- a", "must map keys to values"),
+        ("a: [", "not readable as YAML"),
+    ],
+)
+def test_a_wrong_profile_is_refused_with_its_path(tmp_path, text, message) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+
+    with pytest.raises(JobError, match=message) as caught:
+        load_profile(str(path))
+
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_profile_lists_those_there_are() -> None:
+    with pytest.raises(JobError, match="did you mean 'laptop'"):
+        load_profile("labtop")
+
+
+@pytest.mark.parametrize(
+    ("profile", "available", "at_once"),
+    [
+        (Profile(), {"CPU": 4}, 4),
+        (Profile(cpus_per_trial=1.5), {"CPU": 4}, 2),
+        (Profile(gpus_per_trial=0.25), {"CPU": 8, "GPU": 1}, 4),
+        (Profile(max_concurrent_trials=3), {"CPU": 8}, 3),
+        (Profile(max_concurrent_trials=30), {"CPU": 8}, 8),
+        (Profile(cpus_per_trial=0.1), {"CPU": 0.3}, 3),
+    ],
+)
+def test_as_many_trials_run_at_once_as_fit(profile, available, at_once) -> None:
+    assert profile.concurrency(available) == at_once
+
+
+@pytest.mark.parametrize(
+    ("profile", "message"),
+    [
+        (Profile(cpus_per_trial=64), "cpus_per_trial is 64, but this machine has 2 CPUs"),
+        (Profile(gpus_per_trial=1), "gpus_per_trial is 1, but this machine has 0 GPUs"),
+        (Profile(address="auto", gpus_per_trial=8), "but the cluster at auto has 0 GPUs"),
+    ],
+)
+def test_a_trial_that_fits_nowhere_is_an_error_and_not_an_endless_wait(profile, message) -> None:
+    with pytest.raises(JobError, match=message):
+        profile.concurrency({"CPU": 2})
+
+
+def test_gpus_are_those_that_this_process_may_see(monkeypatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3")
+    assert local_resources()["GPU"] == 2
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert local_resources()["GPU"] == 0
+
+
+def test_a_worker_gets_as_many_threads_as_its_trial_has_cpus() -> None:
+    env = worker_env(Profile(cpus_per_trial=3, env={"EXTRA": "1"}), ["there"])
+    assert env["TF_NUM_INTRAOP_THREADS"] == env["OMP_NUM_THREADS"] == "3"
+    assert env["EXTRA"] == "1"
+    assert env["PYTHONPATH"].startswith("there")
+
+
+@given(st.text(st.sampled_from("abcXYZ019._-"), min_size=1, max_size=100))
+def test_a_plain_name_is_one_folder(name) -> None:
+    if name[0] in "._-":
+        with pytest.raises(JobError):
+            check_experiment_name(name)
+    else:
+        check_experiment_name(name)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "../up", "a b", "a\n", "ä", "x" * 101, "a\\b", ".."])
+def test_a_name_that_is_a_path_is_refused(name) -> None:
+    with pytest.raises(JobError, match="must be letters, digits"):
+        check_experiment_name(name)
