@@ -83,13 +83,19 @@ TABLE = ("breast_cancer_tpe", "--data")
         (["mnist_dense"], "mnist.npz"),
         (["digits_cnn_asha", "--target", "y"], "--target: the job's data has no target"),
         (["breast_cancer_tpe", "--num-samples", "0"], "num_samples is 0"),
-        (["breast_cancer_tpe", "--max-epochs", "1"], "grace_period is 2 epochs but max_epochs is 1"),
+        (
+            ["breast_cancer_tpe", "--max-epochs", "1"],
+            "grace_period is 2 epochs but max",
+        ),
         (["breast_cancer_tpe", "--seed", "-1"], "seed is -1"),
         (["breast_cancer_tpe", "--max-hours", "0"], "max_hours is 0"),
         (["breast_cancer_tpe", "--set", "searcher.gama=0.3"], "did you mean 'gamma'"),
         (["breast_cancer_tpe", "--set", "searcher.gamma=x"], "which is a number"),
         (["breast_cancer_tpe", "--profile", "labtop"], "did you mean 'laptop'"),
-        (["breast_cancer_tpe", "--profile", "huge.yaml"], "cpus_per_trial is 4000, but this machine"),
+        (
+            ["breast_cancer_tpe", "--profile", "huge.yaml"],
+            "cpus_per_trial is 4000, but this",
+        ),
         (["breast_cancer_tpe", "--profile", "gpu.yaml"], "gpus_per_trial is 64, but this machine"),
         (["breast_cancer_tpe", "--name", "a/b"], "experiment name 'a/b' must be"),
         (["breast_cancer_tpe", "--name", "taken"], "experiment 'taken' exists already"),
@@ -120,7 +126,6 @@ def test_check_says_what_a_run_would_do(job) -> None:
     assert ran.exit_code == 0
     assert "epochs at worst" in ran.stdout
     assert "parameters" in ran.stdout
-    assert not ray.is_initialized() or True
 
 
 def test_check_finds_the_option_that_cannot_be_built() -> None:
@@ -168,14 +173,18 @@ def test_show_reads_a_copy_of_an_experiment(here) -> None:
 
     folder = open_folder("results/dead")
     folder.create()
-    folder.write_json(
-        "experiment.json", {"trainable": "x.train", "metric": "loss", "mode": "min"}
-    )
+    folder.write_json("experiment.json", {"trainable": "x.train", "metric": "loss", "mode": "min"})
     history = History(folder)
     history.append({"kind": "trial", "trial": 1, "ray_id": "a", "config": {"x": 1}})
     history.append(
-        {"kind": "epoch", "trial": 1, "replica": 0, "epoch": 1, "seconds": 1.0,
-         "metrics": {"loss": 0.5}}
+        {
+            "kind": "epoch",
+            "trial": 1,
+            "replica": 0,
+            "epoch": 1,
+            "seconds": 1.0,
+            "metrics": {"loss": 0.5},
+        }
     )
     history.flush()
     shutil.copytree("results/dead", "copy")

@@ -1,1 +1,1 @@
-"""Keras models and how they are fitted: one module per family, each with ``build`` and ``train``."""
+"""Keras models and how they are fitted: one module a family, with ``build`` and ``train``."""

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainables.fitting import Config, load_variables
+from trainables.checkpoints import load_variables
+from trainables.fitting import Config
 
 if TYPE_CHECKING:
     import keras

@@ -1,29 +1,24 @@
-"""The bridge from Keras to Tune: epochs are reported and checkpointed, and fits resume exactly.
-
-A checkpoint is a folder with ``state.npz`` (the variables of the model and of its optimizer, in
-order, and the best weights where an earlier epoch was better) and ``epoch.json``.
-"""
+"""The bridge from Keras to Tune: epochs are reported and checkpointed, and fits resume exactly."""
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from ray import tune
 
+from trainables.checkpoints import Progress, Weights, load_checkpoint, save_checkpoint
+
 if TYPE_CHECKING:
     import keras
 
 Config = Mapping[str, Any]
-Weights = list[np.ndarray]
 
 
 class Data(Protocol):
@@ -33,15 +28,6 @@ class Data(Protocol):
     y_train: np.ndarray
     x_validation: np.ndarray
     y_validation: np.ndarray
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a fit has come: epochs done, and the best value so far with its epoch."""
-
-    epoch: int = 0
-    best: float | None = None
-    best_epoch: int = 0
 
 
 def fit(
@@ -131,11 +117,11 @@ class Recorder:
 
     def _value(self, metrics: Mapping[str, float]) -> float:
         metric = self.config.get("metric", "val_loss")
-        if metric not in metrics:
+        if metric not in metrics and not self.in_session:  # In a session the job ends the run.
             raise ValueError(
                 f"metric '{metric}' was not reported; Keras reported: {', '.join(sorted(metrics))}"
             )
-        return metrics[metric]
+        return metrics.get(metric, math.nan)
 
     def _mode(self) -> str:
         return str(self.config.get("mode", "min"))
@@ -191,36 +177,6 @@ def make_batches(data: Data, config: Config) -> Any:
     return batches
 
 
-def save_checkpoint(
-    model: keras.Model, progress: Progress, best_weights: Weights | None, folder: str | Path
-) -> None:
-    """Write the state of a fit into a folder."""
-    arrays = _number("model", model.variables) | _number("optimizer", model.optimizer.variables)
-    if best_weights is not None and progress.best_epoch < progress.epoch:
-        arrays |= _number("best", best_weights)
-    np.savez(Path(folder, "state.npz"), allow_pickle=False, **arrays)
-    Path(folder, "epoch.json").write_text(json.dumps(asdict(progress)))
-
-
-def load_checkpoint(model: keras.Model, folder: str | Path) -> tuple[Progress, Weights | None]:
-    """Put the state of a fit back into its model; return its progress and its best weights."""
-    load_variables(model, folder)
-    model.optimizer.build(model.trainable_variables)
-    progress = Progress(**json.loads(Path(folder, "epoch.json").read_text()))
-    with np.load(Path(folder, "state.npz"), allow_pickle=False) as state:
-        _assign(model.optimizer.variables, _take(state, "optimizer"), folder)
-        best = _take(state, "best")
-    if progress.best is None:
-        return progress, None
-    return progress, best or model.get_weights()
-
-
-def load_variables(model: keras.Model, folder: str | Path) -> None:
-    """Put the weights and the other variables of a checkpoint into a model of the same shape."""
-    with np.load(Path(folder, "state.npz"), allow_pickle=False) as state:
-        _assign(model.variables, _take(state, "model"), folder)
-
-
 def _reset_keras(config: Config) -> None:
     import keras
 
@@ -237,23 +193,3 @@ def _make_cpu_deterministic() -> None:
     # On a GPU some operations have no deterministic form and would raise; there it is the user's.
     if not tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
-
-
-def _number(kind: str, values: Iterable[Any]) -> dict[str, Any]:
-    return {f"{kind}_{index}": np.asarray(value) for index, value in enumerate(values)}
-
-
-def _take(state: Any, kind: str) -> Weights:
-    count = sum(name.startswith(f"{kind}_") for name in state.files)
-    return [state[f"{kind}_{index}"] for index in range(count)]
-
-
-def _assign(variables: Sequence[Any], values: Weights, folder: str | Path) -> None:
-    expected, found = [tuple(v.shape) for v in variables], [value.shape for value in values]
-    if expected != found:
-        raise ValueError(
-            f"{folder}: the checkpoint holds variables of shapes {found}, but the model has "
-            f"{expected}; it was written with another configuration"
-        )
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)

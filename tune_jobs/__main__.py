@@ -124,10 +124,13 @@ def run(
         facts = found.job.num_trials, found.job.max_epochs, found.job.metric, found.job.mode
         listeners = [choose_view(*facts, as_json=as_json)]
     _show_warnings()
+    name = name or f"{found.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    if not as_json:
+        click.echo(f"{name}: reading the data and starting the workers", err=True)
     experiment = run_job(
         found.job,
         profile=profile,
-        name=name or f"{found.name}-{time.strftime('%Y%m%d-%H%M%S')}",
+        name=name,
         max_hours=max_hours,
         listeners=listeners,
         import_paths=found.import_paths,
@@ -204,7 +207,8 @@ def _load(name: str, options: dict[str, Any]) -> tuple[Found, Any]:
     for key, value in data.items():
         if not hasattr(job.data, key):
             raise JobError(f"--{'data' if key == 'source' else key}: the job's data has no {key}")
-        job = replace(job, data=replace(job.data, **{key: value}))
+        recipe: Any = job.data
+        job = replace(job, data=replace(recipe, **{key: value}))
     for assignment in options["sets"]:
         job = override(job, assignment)
     return replace(found, job=job), profile

@@ -128,7 +128,7 @@ def test_the_best_of_a_trial_is_over_all_its_epochs(tmp_path_factory, losses, mo
 
     for value, values in zip(best["value"], losses, strict=True):
         finite = [v for v in values if math.isfinite(v)]
-        assert not finite and math.isnan(value) or value == {"min": min, "max": max}[mode](finite)
+        assert (not finite and math.isnan(value)) or value == {"min": min, "max": max}[mode](finite)
 
 
 def test_hyperparameters_that_were_not_active_are_missing(tmp_path) -> None:

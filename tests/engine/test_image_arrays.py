@@ -54,7 +54,8 @@ def test_digits_are_split_in_three_with_every_class_in_proportion():
         "rows": 1079,
         "maximum": 16.0,
     }
-    assert dataset.preprocessing["columns"] is None and dataset.raw_test == {}
+    assert dataset.preprocessing["columns"] is None
+    np.testing.assert_array_equal(dataset.raw_test, dataset.x_test)
 
 
 def test_a_seed_repeats_the_split_and_another_draws_another(tmp_path):

@@ -54,7 +54,10 @@ def test_a_misspelled_name_shows_the_nearest() -> None:
         ("x = 1", "defines neither JOB = Job"),
         ("import nowhere_to_be_found", "line 1: ModuleNotFoundError: No module named 'nowhere"),
         ("x = (", "line 1: '\\(' was never closed"),
-        ("from ray import tune\n\ntune.loguniform(0, 1)", "line 3: ValueError: LogUniform requires"),
+        (
+            "from ray import tune\n\ntune.loguniform(0, 1)",
+            "line 3: ValueError: LogUniform requires",
+        ),
         ("raise RuntimeError('a\\nb')", "line 1: RuntimeError: a b"),
     ],
 )

@@ -31,7 +31,11 @@ JOB = Job(
         ("space.activation=tanh", lambda job: job.space["activation"], "tanh"),
         ("space.inner.deep = 2", lambda job: job.space["inner"]["deep"], 2),
         ("space.x=0.5", lambda job: job.space["x"], 0.5),
-        ("data.ignore=mean area,mean radius", lambda job: job.data.ignore, ("mean area", "mean radius")),
+        (
+            "data.ignore=mean area,mean radius",
+            lambda job: job.data.ignore,
+            ("mean area", "mean radius"),
+        ),
         ("data.ignore=['a']", lambda job: job.data.ignore, ("a",)),
     ],
 )

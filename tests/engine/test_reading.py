@@ -138,6 +138,12 @@ def test_a_csv_keeps_quoted_line_breaks_and_the_text_na(tmp_path):
     assert read_table(path).to_pydict() == {"code": ["NA", "CH"], "note": ["two\nlines", ""]}
 
 
+def test_line_breaks_in_quotes_are_kept_where_a_large_file_is_read_in_blocks(tmp_path):
+    path = write_bytes(tmp_path / "t.csv", b"note,n\n" + b'"a\n\nb",1\n' * 300_000)
+
+    assert read_table(path)["note"].unique().to_pylist() == ["a\n\nb"]
+
+
 def test_a_csv_column_of_digits_is_text_where_asked_for(tmp_path):
     path = write_bytes(tmp_path / "t.csv", b"zip\n0123\n")
 

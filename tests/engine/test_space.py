@@ -38,8 +38,7 @@ def draw_random(space: dict, count: int, seed: int = 0) -> list[dict]:
 
 def draw_from(searcher: Any, space: dict, count: int) -> list[dict]:
     assert searcher.set_search_properties("loss", "min", distinct(space))
-    configs = [searcher.suggest(str(number)) for number in range(count)]
-    return configs
+    return [searcher.suggest(str(number)) for number in range(count)]
 
 
 def draw_tpe(space: dict, count: int, seed: int = 0) -> list[dict]:
@@ -301,7 +300,7 @@ def test_near_one_stays_below_one(bounds) -> None:
 
 
 @pytest.mark.parametrize(
-    "part", [tune.grid_search([1, 2]), tune.sample_from(lambda spec: 1)], ids=["grid", "function"]
+    "part", [tune.grid_search([1, 2]), tune.sample_from(lambda _: 1)], ids=["grid", "function"]
 )
 def test_a_searcher_that_learns_refuses_what_it_cannot_know(part) -> None:
     with pytest.raises(JobError, match="x: "):

@@ -13,8 +13,6 @@ from tune_jobs.engine.errors import JobError
 
 Array = np.ndarray[Any, Any]
 
-TEST_ROWS = 1_000  # of the raw test rows that are kept to compare a saved model with
-
 
 @dataclass(frozen=True)
 class TrainingData:
@@ -34,7 +32,7 @@ class Dataset:
         training: the training and validation parts.
         x_test: the features of the test part, which the search never sees.
         y_test: its targets.
-        raw_test: the first 1,000 test rows as the exported model takes them; empty for images.
+        raw_test: the test part as the exported model takes it: raw columns, or the images.
         signature: task, shape and sizes, as a trainable's ``build`` needs them.
         preprocessing: what was learnt from the training part, as plain JSON.
         fingerprint: a hash of the content, whatever the file format, the split and the seed.
@@ -44,7 +42,7 @@ class Dataset:
     training: TrainingData
     x_test: Array
     y_test: Array
-    raw_test: dict[str, Array]
+    raw_test: dict[str, Array] | Array
     signature: dict[str, Any]
     preprocessing: dict[str, Any]
     fingerprint: str

@@ -8,6 +8,7 @@ which hyperparameters of branches that were not taken are absent.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -29,7 +30,6 @@ from tune_jobs.engine.space import (
     is_log,
     sampler_and_step,
 )
-
 
 # A normal number is drawn by its quantile, which leaves out this much at either end.
 TAIL = 1e-9
@@ -85,8 +85,7 @@ def _decode(part: Any, suggested: dict[str, Any], label: str) -> Any:
     if isinstance(part, Domain):
         return _value(part, suggested[label])
     decoded = {
-        name: _decode(child, suggested, _join(label, name))
-        for name, child in children(part)
+        name: _decode(child, suggested, _join(label, name)) for name, child in children(part)
     }
     if isinstance(part, dict):
         return decoded
@@ -132,10 +131,8 @@ def _simple(domain: Domain) -> Domain:
     sampler, _ = sampler_and_step(domain)
     if hasattr(sampler, "sd"):
         return tune.uniform(TAIL, 1 - TAIL)
-    if (
-        not isinstance(domain, Float | Integer)
-        or not isinstance(sampler, Uniform)
-        and not is_log(domain)
+    if not isinstance(domain, Float | Integer) or (
+        not isinstance(sampler, Uniform) and not is_log(domain)
     ):
         raise JobError(f"a domain of type {type(domain).__name__} works with RandomSearch only")
     lower, upper = _grid_bounds(domain)
@@ -157,7 +154,7 @@ def _is_ordered(domain: Categorical) -> bool:
     options = domain.categories
     if any(isinstance(option, bool) or not isinstance(option, int | float) for option in options):
         return False
-    return all(a < b for a, b in zip(options, options[1:], strict=False))
+    return all(a < b for a, b in itertools.pairwise(options))
 
 
 def _place(domain: Categorical, drawn: float) -> int:

@@ -138,8 +138,8 @@ class Experiment:
         module = self.description["trainable"].rsplit(".", 1)[0]
         from tune_jobs.engine.job import companion
 
-        if os.getcwd() not in sys.path:
-            sys.path.append(os.getcwd())
+        if str(Path.cwd()) not in sys.path:
+            sys.path.append(str(Path.cwd()))
         try:
             return companion(importlib.import_module(module), name)
         except ModuleNotFoundError as error:

@@ -74,6 +74,31 @@ def images(source: str | Path, *, validation: float = 0.2, test: float = 0.2) ->
     return Images(source, validation, test)
 
 
+def read_images(source: str | Path) -> Array:
+    """New images to predict: a ``.npy`` file, or ``x`` or ``x_test`` of an ``.npz`` file.
+
+    Returns:
+        Shape (rows, height, width, channels).
+
+    Raises:
+        JobError: for a file that cannot be read or holds no images.
+    """
+    path = find_file(source)
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return _checked_images(path.name, loaded)
+        with loaded:
+            for name in ("x", "x_test"):
+                if name in loaded:
+                    return _checked_images(name, loaded[name])
+            raise JobError(f"{path} has no array x or x_test; there is {', '.join(loaded)}")
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, JobError):
+            raise
+        raise JobError(f"{path} cannot be read as .npy or .npz: {error}") from None
+
+
 def _split_digits(recipe: Images, seed: int) -> Dataset:
     from sklearn.datasets import load_digits
 
@@ -95,7 +120,7 @@ def _dataset(arrays: dict[str, Array], classes: Array, split: Split) -> Dataset:
         training,
         arrays["x_test"],
         np.searchsorted(classes, arrays["y_test"]).astype(np.int32),
-        raw_test={},
+        raw_test=arrays["x_test"],
         signature=_signature(training.x_train, classes),
         preprocessing={
             "columns": None,

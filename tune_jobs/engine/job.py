@@ -27,7 +27,8 @@ MakeScheduler = Callable[[int], TrialScheduler]
 
 # What the job and its data say to a trainable, beside the hyperparameters.
 RESERVED = frozenset(
-    "max_epochs seed metric mode task input_shape outputs rows categories maximum".split()
+    ["max_epochs", "seed", "metric", "mode"]
+    + ["task", "input_shape", "outputs", "rows", "categories", "maximum"]
 )
 RISING = ("acc", "auc", "precision", "recall", "f1", "r2")
 FALLING = ("loss", "error", "mae", "mse", "rmse")

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from tune_jobs.engine.columns import prediction_table, raw_inputs
+from tune_jobs.engine.columns import prediction_table, raw_inputs, string_columns
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiment import Experiment
 from tune_jobs.engine.reading import read_table
@@ -51,7 +50,8 @@ def _writer(target: str) -> Any:
 
 def _inputs(source: str, preprocessing: dict[str, Any]) -> Any:
     if preprocessing["columns"] is not None:
-        return raw_inputs(read_table(source), preprocessing)
+        table = read_table(source, strings=string_columns(preprocessing))
+        return raw_inputs(table, preprocessing)
     from tune_jobs.engine.image_arrays import read_images
 
     return read_images(source)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 from tune_jobs.engine.failure import cause
 from tune_jobs.engine.history import Record
 from tune_jobs.engine.recorder import Listener
-from tune_jobs.engine.space import flatten
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -197,6 +196,8 @@ def draw(board: Board) -> Group:
     from rich.table import Table
     from rich.text import Text
 
+    done = Table.grid()
+    done.add_row(ProgressBar(total=board.num_trials, completed=board.ended, width=60))
     table = Table.grid(padding=(0, 2))
     for number, trial in sorted(board.running.items()):
         table.add_row(
@@ -207,7 +208,7 @@ def draw(board: Board) -> Group:
         )
     return Group(
         Text(headline(board)),
-        ProgressBar(total=board.num_trials, completed=board.ended, width=60),
+        done,
         Text(best_line(board), style="bold", overflow="ellipsis", no_wrap=True),
         table,
     )
@@ -240,14 +241,24 @@ def best_line(board: Board) -> str:
     return f"best {board.metric} {best['value']:.5g}  {place}: {brief(best['config'])}"
 
 
-def brief(config: Any) -> str:
-    """A config in one line."""
-    return ", ".join(f"{name}={show(value)}" for name, value in flatten(config).items())
+def brief(config: dict[str, Any]) -> str:
+    """A config in one line: ``layers=[160/0.1 32/0], optimizer=adam(learning_rate=0.01)``."""
+    return ", ".join(f"{name}={show(value)}" for name, value in config.items())
 
 
 def show(value: Any) -> str:
-    """A value as short as it reads well."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    """A value as short as it reads well; of a list of layers the values only."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        layers = [
+            "/".join(map(show, v.values())) if isinstance(v, dict) else show(v) for v in value
+        ]
+        return f"[{' '.join(layers)}]"
+    if isinstance(value, dict):
+        rest = {name: inner for name, inner in value.items() if name != "name"}
+        return f"{value.get('name', '')}({brief(rest)})" if rest else str(value.get("name", "{}"))
+    return str(value)
 
 
 def _in_notebook() -> bool:

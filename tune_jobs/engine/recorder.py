@@ -46,15 +46,13 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         """Open the history."""
         self._history = History(self._folder)
 
-    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+    def on_trial_start(self, *, trial: Trial, **_: Any) -> None:
         """Record a new trial; one that starts again after a failure is not new."""
         if trial.trial_id not in self._numbers:
             self._numbers[trial.trial_id] = len(self._numbers) + 1
             self._append(trial, kind="trial", ray_id=trial.trial_id, config=trial.config)
 
-    def on_trial_result(
-        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any
-    ) -> None:
+    def on_trial_result(self, *, trial: Trial, result: dict[str, Any], **_: Any) -> None:
         """Record an epoch, and whether it was the last by somebody's decision."""
         if result.get("done"):
             self._stopped.add(trial.trial_id)
@@ -67,30 +65,21 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
             metrics=reported_metrics(result),
         )
 
-    def on_checkpoint(
-        self,
-        iteration: int,
-        trials: list[Trial],
-        trial: Trial,
-        checkpoint: Checkpoint,
-        **_: Any,
-    ) -> None:
+    def on_checkpoint(self, *, trial: Trial, checkpoint: Checkpoint, **_: Any) -> None:
         """Record where the checkpoint of the latest epoch lies, seen from the experiment."""
         path = checkpoint.path.removeprefix(self._folder.path).strip("/")
         epoch = trial.last_result[EPOCH]
         self._append(trial, kind="checkpoint", epoch=epoch, path=path)
 
-    def on_trial_complete(
-        self, iteration: int, trials: list[Trial], trial: Trial, **_: Any
-    ) -> None:
+    def on_trial_complete(self, *, trial: Trial, **_: Any) -> None:
         """Record that a trial came to its end, by itself or by the scheduler."""
         self._end(trial, self._state(trial))
 
-    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+    def on_trial_error(self, *, trial: Trial, **_: Any) -> None:
         """Remember that a trial failed; Ray writes its traceback only after this."""
         self._failed.append(trial)
 
-    def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:
+    def on_step_end(self, **_: Any) -> None:
         """Record failures, and make what happened durable, at most once a second."""
         self._record_failures()
         if self._history:
@@ -98,7 +87,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         for listen in self._listeners:
             listen(None)
 
-    def on_experiment_end(self, trials: list[Trial], **_: Any) -> None:
+    def on_experiment_end(self, *, trials: list[Trial], **_: Any) -> None:
         """Record the trials that were cut off, and make everything durable."""
         self._record_failures()
         for trial in trials:
@@ -151,7 +140,7 @@ class Ending(Stopper):  # type: ignore[misc]  # Ray calls it
         self.reached: str | None = None
         self._deadline = None if max_hours is None else time.time() + 3600 * max_hours
 
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002
         """Let a trial go on.
 
         Raises:

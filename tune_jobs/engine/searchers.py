@@ -100,7 +100,7 @@ class SpaceSearcher(Searcher):  # type: ignore[misc]  # Ray calls it
 
     def suggest(self, trial_id: str) -> Config | str | None:
         """The next config, or what the inner searcher says in its place (finished, not yet)."""
-        suggested = self._inner.suggest(trial_id)
+        suggested: Config | str | None = self._inner.suggest(trial_id)
         if not isinstance(suggested, dict):
             return suggested
         return decode(self._space, dict(_leaves(suggested)))

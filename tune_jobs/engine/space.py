@@ -67,10 +67,10 @@ def as_grid(space: Space) -> Space:
     }
 
 
-class NearOne(Float):
+class NearOne(Float):  # type: ignore[misc]  # Ray's are untyped
     """A Ray domain on [lower, upper], log-uniform in ``1 - value``."""
 
-    class _DistanceLogUniform(Sampler):
+    class _DistanceLogUniform(Sampler):  # type: ignore[misc]
         def sample(
             self, domain: NearOne, config: Any = None, size: int = 1, random_state: Any = None
         ) -> Any:
@@ -252,7 +252,7 @@ def values_of(domain: Domain, label: str) -> Sequence[Any]:
     """
     if isinstance(domain, Categorical):
         return list(domain.categories)
-    sampler, step = sampler_and_step(domain)
+    _, step = sampler_and_step(domain)
     if isinstance(domain, Integer):
         step = int(step or 1)
         return range(domain.lower, domain.upper + (1 if step > 1 else 0), step)
@@ -340,7 +340,7 @@ def pick(part: Any, end: str, chosen: dict[str, int] | None = None, label: str =
 
 
 def _end_of(domain: Any, end: str) -> float:
-    sampler, step = sampler_and_step(domain)
+    sampler, _ = sampler_and_step(domain)
     if hasattr(sampler, "sd"):
         return float(sampler.mean + (sampler.sd if end == "high" else -sampler.sd))
     if isinstance(domain, Integer):

@@ -24,7 +24,6 @@ from tune_jobs.engine.columns import (
     without_dictionary,
 )
 from tune_jobs.engine.dataset import (
-    TEST_ROWS,
     Array,
     Dataset,
     Split,
@@ -92,7 +91,7 @@ class Table:
             training,
             x_test,
             y_test,
-            raw_test=raw_inputs(features.take(split.test[:TEST_ROWS]), preprocessing),
+            raw_test=raw_inputs(features.take(split.test), preprocessing),
             signature=_signature(target, columns, training.x_train),
             preprocessing=preprocessing,
             fingerprint=fingerprint(whole),

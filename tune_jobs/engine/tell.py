@@ -68,8 +68,7 @@ def _headline(experiment: Experiment) -> str:
 def _best(experiment: Experiment) -> list[str]:
     best, metric = experiment.best_trial, experiment.description["metric"]
     said = [
-        f"best {metric}  {best['value']:.5g}  (trial {best['trial']}, epoch {best['best_epoch']}; "
-        "the best of many, so optimistic)"
+        f"best {metric}  {best['value']:.5g}  (trial {best['trial']}, epoch {best['best_epoch']})"
     ]
     scores = experiment.summary.get("test")
     if scores:

@@ -76,31 +76,40 @@ def save_model(
     task = ray.remote(num_cpus=profile.cpus_per_trial, num_gpus=profile.gpus_per_trial)(
         _export_and_score
     )
+    test = _test_part(dataset) if dataset else None
     try:
-        content, scores = ray.get(task.remote(recipe, dataset))
+        content, scores = ray.get(task.remote(recipe, test))
     except ray.exceptions.RayTaskError as error:
         raise JobError(f"the best model could not be exported: {error.cause!r}") from error
     experiment.folder.write(MODEL, content)
     return scores  # type: ignore[no-any-return]
 
 
+@dataclass(frozen=True)
+class _TestPart:
+    task: str
+    inputs: Any
+    truth: np.ndarray[Any, Any]
+
+
+def _test_part(dataset: Dataset) -> _TestPart:
+    """The test part, its targets in the units of the exported model's predictions."""
+    task, truth = dataset.signature["task"], dataset.y_test
+    if task == "regression":
+        target = dataset.preprocessing["target"]
+        truth = truth.astype(float) * target["scale"] + target["mean"]
+    return _TestPart(task, dataset.raw_test, truth)
+
+
 def _export_and_score(
-    recipe: Recipe, dataset: Dataset | None
+    recipe: Recipe, test: _TestPart | None
 ) -> tuple[bytes, dict[str, float] | None]:
     """The model file, and the test scores of the model as read back from that file."""
     with tempfile.TemporaryDirectory() as aside:
         path = str(Path(aside, MODEL))
         export_file(recipe, path)
         content = Path(path).read_bytes()
-        if dataset is None:
+        if test is None:
             return content, None
-        outputs = recipe.predict(recipe.load(path), dataset.raw_test)
-        return content, score(dataset.signature["task"], _truth(dataset), np.asarray(outputs))
-
-
-def _truth(dataset: Dataset) -> np.ndarray[Any, Any]:
-    """The test part's targets in the units of the exported model's predictions."""
-    if dataset.signature["task"] != "regression":
-        return dataset.y_test
-    target = dataset.preprocessing["target"]
-    return dataset.y_test.astype(float) * target["scale"] + target["mean"]
+        outputs = np.asarray(recipe.predict(recipe.load(path), test.inputs))
+    return content, score(test.task, test.truth, outputs)
