@@ -140,7 +140,9 @@ def test_a_convolutional_network_learns_the_digits(local_ray, profile, tmp_path)
 def test_mnists_layout_is_searched_from_a_file(local_ray, profile, tmp_path) -> None:
     digits = load_digits()
     x, y = digits.images.astype("uint8"), digits.target
-    np.savez(tmp_path / "m.npz", x_train=x[:1500], y_train=y[:1500], x_test=x[1500:], y_test=y[1500:])
+    np.savez(
+        tmp_path / "m.npz", x_train=x[:1500], y_train=y[:1500], x_test=x[1500:], y_test=y[1500:]
+    )
     data = replace(find_job("mnist_dense").job.data, source=tmp_path / "m.npz")
 
     result = search("mnist_dense", profile, data=data, num_samples=2, max_epochs=3)
@@ -168,8 +170,13 @@ def test_ones_own_table_with_numbers_texts_and_gaps(local_ray, profile, tmp_path
         find_job("breast_cancer_random").job.data, source=tmp_path / "homes.csv.gz", target="price"
     )
 
-    result = search("breast_cancer_random", replace(profile, storage=str(tmp_path)), data=data,
-                    num_samples=2, max_epochs=12)
+    result = search(
+        "breast_cancer_random",
+        replace(profile, storage=str(tmp_path)),
+        data=data,
+        num_samples=2,
+        max_epochs=12,
+    )
     predicted = predict(result, tmp_path / "homes.csv.gz", tmp_path / "out.parquet")
 
     assert result.exit_code == 0
@@ -198,5 +205,7 @@ def test_an_interrupted_run_keeps_what_it_has_and_says_so(tmp_path) -> None:
     assert json.loads(out)["outcome"] == "interrupted"
     result = open_experiment(str(tmp_path / "cut"))
     assert result.best_config == json.loads(out)["best"]["config"]
-    exported = CliRunner().invoke(main, ["export", str(tmp_path / "cut"), str(tmp_path / "m.keras")])
+    exported = CliRunner().invoke(
+        main, ["export", str(tmp_path / "cut"), str(tmp_path / "m.keras")]
+    )
     assert exported.exit_code == 0, exported.stderr

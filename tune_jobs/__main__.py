@@ -111,11 +111,10 @@ def run(
     **options: Any,
 ) -> None:
     """Search: run a job, export its best model and score that on the test part."""
-    import time
-
     from tune_jobs.engine.job import Job
     from tune_jobs.engine.progress import choose_view
     from tune_jobs.engine.running import run as run_job
+    from tune_jobs.engine.tuner import default_name
 
     found, profile = _load(job, options)
     listeners = []
@@ -124,13 +123,10 @@ def run(
         facts = found.job.num_trials, found.job.max_epochs, found.job.metric, found.job.mode
         listeners = [choose_view(*facts, as_json=as_json)]
     _show_warnings()
-    name = name or f"{found.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    if not as_json:
-        click.echo(f"{name}: reading the data and starting the workers", err=True)
     experiment = run_job(
         found.job,
         profile=profile,
-        name=name,
+        name=name or default_name(found.name),
         max_hours=max_hours,
         listeners=listeners,
         import_paths=found.import_paths,

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from ray import tune
 
 from trainables import tabular_mlp
-from trainables.fitting import Progress, advance, fit, make_batches, save_checkpoint
+from trainables.checkpoints import Progress, save_checkpoint
+from trainables.fitting import advance, fit, make_batches
 
 CONFIG = {
     "task": "binary",

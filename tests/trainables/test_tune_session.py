@@ -8,7 +8,8 @@ import pytest
 from ray import tune
 
 from trainables import tabular_mlp
-from trainables.fitting import fit, load_variables
+from trainables.checkpoints import load_variables
+from trainables.fitting import fit
 
 CONFIG = {
     "task": "binary",

@@ -228,7 +228,9 @@ def _fit_categories(
     values = [column.values[code] for code in found]
     if len(found) == 1 and counts[0] == len(codes):
         return None, f"column {name!r} is dropped: it is {values[0]!r} throughout the training part"
-    often = sorted(zip(-counts, values, strict=True))[:most]
+    # No string of numpy's or Keras' can end in a NUL, so such a value stays without a code.
+    codable = [pair for pair in zip(-counts, values, strict=True) if not pair[1].endswith("\0")]
+    often = sorted(codable)[:most]
     categories = sorted(value for _, value in often)
     return {"name": name, "kind": "categorical", "categories": categories}, _suspicion(name, counts)
 

@@ -40,7 +40,7 @@ class Experiment:
     @property
     def name(self) -> str:
         """The experiment's name: its folder's."""
-        return self.folder.path.rsplit("/", 1)[-1]
+        return self.folder.name
 
     @cached_property
     def description(self) -> dict[str, Any]:

@@ -72,9 +72,11 @@ class Job:
 
     def tuner(self, profile: Profile | None = None, name: str | None = None) -> tune.Tuner:
         """The job as a plain ``ray.tune.Tuner``, its history written to the profile's storage."""
-        from tune_jobs.engine.tuner import load_data, prepare
+        from tune_jobs.engine.tuner import claim, default_name, load_data, prepare
 
-        return prepare(self, profile or Profile(), name, load_data(self)).tuner
+        profile, dataset = profile or Profile(), load_data(self)
+        folder = claim(profile, name or default_name(self.trainable.__module__))
+        return prepare(self, profile, folder, dataset).tuner
 
     @property
     def num_trials(self) -> int:

@@ -147,27 +147,32 @@ def worker_env(profile: Profile, import_paths: Sequence[str]) -> dict[str, str]:
     }
 
 
-@contextmanager
-def ray_of(profile: Profile, import_paths: Sequence[str]) -> Iterator[dict[str, float]]:
-    """Join the profile's Ray, or start a local one that ends with the block; give its resources.
-
-    A Ray that this process has joined already is used as it is, and left running.
+def check_fits(profile: Profile) -> None:
+    """Refuse a profile of which no trial fits this machine, before Ray is started.
 
     Raises:
         JobError: where not one trial fits.
     """
     import ray
 
-    if ray.is_initialized():
-        profile.concurrency(available := ray.cluster_resources())
-        yield available
-        return
-    if profile.address == "local":
+    if profile.address == "local" and not ray.is_initialized():
         profile.concurrency(local_resources())
+
+
+@contextmanager
+def ray_of(profile: Profile, import_paths: Sequence[str]) -> Iterator[None]:
+    """Join the profile's Ray, or start a local one, which ends with the block.
+
+    A Ray that this process has joined already is used as it is, and left running.
+    """
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
     connect(profile, import_paths)
     try:
-        profile.concurrency(available := ray.cluster_resources())
-        yield available
+        yield
     finally:
         ray.shutdown()
 

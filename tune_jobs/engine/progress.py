@@ -105,9 +105,13 @@ class LineView:
         if record is None:
             return
         self._board.update(record)
-        if record["kind"] == "end":
-            text = end_line(self._board, record)
-            print(f"{time.strftime('%H:%M:%S')}  {text}", file=self._stream, flush=True)
+        if record["kind"] == "start":
+            self._print(f"{record['name']}: {headline(self._board)}, starting the workers")
+        elif record["kind"] == "end":
+            self._print(end_line(self._board, record))
+
+    def _print(self, text: str) -> None:
+        print(f"{time.strftime('%H:%M:%S')}  {text}", file=self._stream, flush=True)
 
     def __getstate__(self) -> dict[str, Any]:
         """Streams stay where they are when Ray pickles its callbacks."""

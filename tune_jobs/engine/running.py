@@ -16,7 +16,7 @@ from tune_jobs.engine.experiment import SUMMARY, Experiment
 from tune_jobs.engine.history import compact
 from tune_jobs.engine.job import Job
 from tune_jobs.engine.outcome import Outcome, outcome_of
-from tune_jobs.engine.profile import Profile, ray_of
+from tune_jobs.engine.profile import Profile, check_fits, ray_of
 from tune_jobs.engine.recorder import Ending, Listener
 
 if TYPE_CHECKING:
@@ -55,15 +55,15 @@ def run(
         profile: where; the default is this machine and the folder ``results``.
         name: the experiment's folder; the default is the trainable's name and the time.
         max_hours: after so long the search ends, and what it has found is kept.
-        listeners: called with each record of the history as it is made, and with None in between;
-            the default is a live view.
+        listeners: called with ``{"kind": "start"}``, with each record of the history as it is made,
+            with None in between, and with ``{"kind": "finish"}``; the default is a live view.
         import_paths: folders that the workers import from, beside those of this process.
 
     Raises:
         JobError: for a mistake in job, profile, data or name, before anything is started; and at
             the first epoch for a metric that is not reported.
     """
-    from tune_jobs.engine.tuner import adopt, load_data, prepare
+    from tune_jobs.engine.tuner import adopt, claim, default_name, load_data, prepare
 
     profile, began = profile or Profile(), time.time()
     if max_hours is not None and not max_hours > 0:
@@ -72,11 +72,16 @@ def run(
     _warn(job, dataset)
     if listeners is None:
         listeners = _default_listeners(job)
+    check_fits(profile)
+    module = job.trainable.__module__ if isinstance(job, Job) else job.__module__
+    folder = claim(profile, name or default_name(module))
+    for listen in listeners:
+        listen({"kind": "start", "name": folder.name, "folder": folder.uri})
     with _quiet_tune(), ray_of(profile, import_paths):
         if isinstance(job, Job):
-            prepared = prepare(job, profile, name, dataset, listeners, max_hours)
+            prepared = prepare(job, profile, folder, dataset, listeners, max_hours)
         else:
-            prepared = adopt(job, profile, name, listeners, max_hours)
+            prepared = adopt(job, profile, folder, listeners, max_hours)
         experiment = Experiment(prepared.folder)
         with _ending_on_signal(prepared.ending):
             failure = _fit(prepared.tuner)

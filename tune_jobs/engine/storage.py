@@ -21,6 +21,11 @@ class Folder:
     path: str
     uri: str
 
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return self.path.rsplit("/", 1)[-1]
+
     def child(self, name: str) -> Folder:
         """The folder called ``name`` inside this one."""
         return Folder(self.filesystem, f"{self.path}/{name}", f"{self.uri}/{name}")

@@ -67,9 +67,8 @@ def _headline(experiment: Experiment) -> str:
 
 def _best(experiment: Experiment) -> list[str]:
     best, metric = experiment.best_trial, experiment.description["metric"]
-    said = [
-        f"best {metric}  {best['value']:.5g}  (trial {best['trial']}, epoch {best['best_epoch']})"
-    ]
+    place = f"trial {best['trial']}, epoch {best['best_epoch']}"
+    said = [f"best {metric}  {best['value']:.5g}  ({place}; the best of many, so optimistic)"]
     scores = experiment.summary.get("test")
     if scores:
         text = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())

@@ -46,20 +46,19 @@ class Prepared:
 def prepare(
     job: Job,
     profile: Profile,
-    name: str | None,
+    folder: Folder,
     dataset: Dataset | None,
     listeners: Sequence[Listener] = (),
     max_hours: float | None = None,
 ) -> Prepared:
-    """Claim the experiment's folder, describe the run in it, and build the tuner.
+    """Describe the run in the experiment's folder, and build the tuner.
 
     Raises:
-        JobError: for a name that is taken, storage that cannot be written, resources not there.
+        JobError: where not one trial fits.
     """
     if not ray.is_initialized():
         connect(profile, [])
     concurrency = profile.concurrency(ray.cluster_resources())
-    folder = claim(profile, name or default_name(job.trainable.__module__))
     folder.write_json(DESCRIPTION, description(job, profile, dataset))
     ending = Ending(job.metric, max_hours)
     recorder = Recorder(folder, job.max_epochs, listeners, ending)
@@ -84,18 +83,16 @@ def prepare(
 def adopt(
     make_tuner: MakeTuner,
     profile: Profile,
-    name: str | None,
+    folder: Folder,
     listeners: Sequence[Listener] = (),
     max_hours: float | None = None,
 ) -> Prepared:
     """Let a tuner that somebody else built write a history like any job's.
 
     Raises:
-        JobError: for a name that is taken, and a tuner without metric and mode.
+        JobError: for a tuner without metric and mode.
     """
-    name = name or default_name(make_tuner.__module__)
-    folder = claim(profile, name)
-    tuner = make_tuner(profile, name)
+    tuner = make_tuner(profile, folder.name)
     internal = tuner._local_tuner  # Ray has no public way to a tuner's own configuration.
     wanted, run_config = internal._tune_config, internal.get_run_config()
     if wanted.metric is None or wanted.mode is None:
