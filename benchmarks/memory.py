@@ -1,8 +1,10 @@
-"""Memory and time that one million rows x 50 columns of Parquet take until they can be trained on.
+"""Memory and time that one million rows x 50 columns of Parquet take to load and to train on.
 
     python benchmarks/memory.py
 
-Each step has a fresh process of its own, so that the peak is the recipe's and nothing else's.
+Each step has a fresh process of its own, so that the peak is the recipe's and nothing else's. The
+search is measured over all its processes, shared memory counted once (Linux only), against the same
+search over a small table.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,7 @@ FLOATS, INTEGERS, STRINGS = 40, 5, 5
 MIB = 2**20
 
 
-def make_table(path: str) -> int:
+def make_table(path: str, rows: int = ROWS) -> int:
     """Write the Parquet file, a row group at a time, and return its decoded size in bytes."""
     import numpy as np
     import pyarrow as pa
@@ -32,7 +35,7 @@ def make_table(path: str) -> int:
     draw = np.random.default_rng(0)
     decoded = 0
     writer = None
-    for _ in range(ROWS // GROUP):
+    for _ in range(max(1, rows // GROUP)):
         columns: dict[str, Any] = {f"float {i}": draw.normal(size=GROUP) for i in range(FLOATS)}
         columns |= {f"integer {i}": draw.integers(0, 10**6, GROUP) for i in range(INTEGERS)}
         words = np.array([f"category {i}" for i in range(30)])
@@ -41,7 +44,7 @@ def make_table(path: str) -> int:
         group = pa.table(columns)
         decoded += group.nbytes
         writer = writer or pq.ParquetWriter(path, group.schema)
-        writer.write_table(group)
+        writer.write_table(group.slice(0, rows))
     assert writer is not None
     writer.close()
     return decoded
@@ -72,6 +75,52 @@ def measure(path: str) -> dict[str, float]:
     }
 
 
+def search(path: str) -> None:
+    """Train one epoch of one trial on the table."""
+    from ray import tune
+
+    from trainables import tabular_mlp
+    from tune_jobs.engine import Job, Profile, run, table
+
+    space = {"layers": [{"units": tune.choice([32, 64])}], "batch_size": 1024}
+    job = Job(tabular_mlp.train, space, data=table(path, "target"), num_samples=1, max_epochs=1)
+    result = run(job, profile=Profile(storage=str(Path(path).parent)), listeners=[])
+    assert result.exit_code == 0
+
+
+def measure_search(path: str) -> int:
+    """The most memory that a search and all its workers hold at once, sampled 5 times a second."""
+    process = multiprocessing.get_context("spawn").Process(target=search, args=(path,))
+    process.start()
+    peak = 0
+    while process.is_alive():
+        peak = max(peak, sum(map(proportional_bytes, descendants(process.pid or 0))))
+        time.sleep(0.2)
+    assert process.exitcode == 0
+    return peak
+
+
+def descendants(root: int) -> set[int]:
+    """A process and all that it started."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rsplit(")", 1)[1].split()[1])
+    found = {root}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+def proportional_bytes(pid: int) -> int:
+    """A process's memory, what it shares with others divided among them."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
 def peak_bytes() -> int:
     """The most memory that this process has had in use."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -90,11 +139,18 @@ def main() -> None:
         decoded = in_fresh_process(make_table, path)
         size = Path(path).stat().st_size
         found = in_fresh_process(measure, path)
+        small = str(Path(folder, "small.parquet"))
+        in_fresh_process(make_table, small, 5000)
+        found["search"], found["search of 5,000 rows"] = map(measure_search, (path, small))
     print(f"{ROWS:,} rows x {FLOATS + INTEGERS + STRINGS} columns, {size / MIB:.0f} MiB on disk")
     print(f"decoded              {decoded / MIB:7.0f} MiB")
     for name in ("imports", "feature matrices", "peak over imports"):
         print(f"{name:20} {found[name] / MIB:7.0f} MiB")
     print(f"ratio                {found['peak over imports'] / decoded:7.2f}")
+    for name in ("search", "search of 5,000 rows"):
+        print(f"{name:20} {found[name] / MIB:7.0f} MiB")
+    more = found["search"] - found["search of 5,000 rows"]
+    print(f"ratio, search        {more / decoded:7.2f}")
     print(f"seconds              {found['seconds']:7.1f}")
     print(f"  of the fingerprint {found['seconds of the fingerprint']:7.1f}")
     used = ", ".join(f"{name} {version(name)}" for name in ("pyarrow", "numpy", "scikit-learn"))
