@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.experiment import MODEL, Experiment
@@ -104,13 +107,26 @@ def _table(usable: pd.DataFrame, experiment: Experiment) -> list[str]:
 
 
 def _next(experiment: Experiment) -> list[str]:
-    place = experiment.folder.uri
+    place = _short_path(experiment.folder.uri)
     said = [f"folder  {place}"]
     if experiment.folder.exists(MODEL):
         said.append(f"model   {place}/{MODEL}")
-        said.append(f"next    tune-jobs predict {place} NEW.parquet predictions.parquet")
-    else:
-        if "no_model" in experiment.summary:
-            said.append(f"model   none: {experiment.summary['no_model']}")
-        said.append(f"next    tune-jobs show {place}")
+    elif "no_model" in experiment.summary:
+        said.append(f"model   none: {experiment.summary['no_model']}")
+    said.append(f"next    {_program()} show {place}")
+    if experiment.folder.exists(MODEL):
+        said.append(f"        {_program()} predict {place} NEW.parquet predictions.parquet")
     return said
+
+
+def _short_path(path: str) -> str:
+    """A path as one would type it from here."""
+    return path.removeprefix(f"{Path.cwd()}{os.sep}")
+
+
+def _program() -> str:
+    """The command as it can be typed: with its folder where that is not on the path."""
+    name = "tune-jobs"
+    if shutil.which(name) or Path(sys.argv[0]).name != name:
+        return name
+    return _short_path(str(Path(sys.argv[0]).absolute()))
