@@ -25,7 +25,7 @@ MOST_GRID_TRIALS = 1000
 
 
 class Group(click.Group):
-    """A group whose foreseen mistakes end as one line on standard error and exit code 2."""
+    """A group in which a foreseen mistake is one line on standard error and exit code 2."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
@@ -36,6 +36,9 @@ class Group(click.Group):
         except JobError as error:
             print(f"error: {error}", file=sys.stderr)
             ctx.exit(2)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            ctx.exit(7)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})

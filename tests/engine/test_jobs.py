@@ -42,6 +42,12 @@ def test_a_file_is_a_job_and_may_import_its_neighbours(tmp_path) -> None:
     assert found.import_paths == (str(tmp_path),)
 
 
+def test_a_module_may_build_its_tuner_itself(tmp_path) -> None:
+    path = tmp_path / "own.py"
+    path.write_text("def tuner(profile, name):\n    return (profile, name)\n")
+    assert find_job(str(path)).job("p", "n") == ("p", "n")
+
+
 def test_a_misspelled_name_shows_the_nearest() -> None:
     with pytest.raises(JobError, match="no job named 'brest_cancer_tpe'; did you mean 'breast_can"):
         find_job("brest_cancer_tpe")

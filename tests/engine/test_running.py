@@ -24,6 +24,7 @@ from tune_jobs.engine import (
     as_grid,
     open_experiment,
     run,
+    table,
 )
 from tune_jobs.engine.tell import as_dict, lines
 from tune_jobs.engine.tuner import _fit_trial
@@ -253,6 +254,26 @@ def test_storage_that_cannot_be_written_is_refused(tmp_path) -> None:
 def test_more_cpus_than_there_are_is_an_error_and_no_endless_wait(profile) -> None:
     with pytest.raises(JobError, match="no trial could start"):
         quiet_run(JOB, replace(profile, cpus_per_trial=1000))
+
+
+def test_trials_share_the_arrays_and_never_see_the_test_part(profile) -> None:
+    data = table("breast_cancer", target="malignant")
+    result = quiet_run(replace(JOB, trainable=looking, data=data, num_samples=4), profile)
+
+    assert (result.epochs["writeable"] == 0).all()  # mapped from the object store, not copied
+    assert (result.epochs["rows"] == 341 + 114).all()
+    assert (result.epochs["has_test"] == 0).all()
+
+
+def looking(config: dict, data: object) -> None:
+    tune.report(
+        {
+            "loss": config["x"],
+            "writeable": int(data.x_train.flags.writeable),
+            "rows": len(data.x_train) + len(data.x_validation),
+            "has_test": int(any("test" in name for name in dir(data))),
+        }
+    )
 
 
 def test_a_listener_hears_of_every_record(profile) -> None:

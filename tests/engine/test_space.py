@@ -15,14 +15,13 @@ from ray.tune.search.variant_generator import generate_variants
 from scipy import stats
 
 from tune_jobs.engine import TPE, JobError, as_grid, compose, near_one
+from tune_jobs.engine.grid import count_points, extremes
 from tune_jobs.engine.searchers import translated
 from tune_jobs.engine.space import (
     NearOne,
     check_space,
-    count_points,
     describe,
     distinct,
-    extremes,
     flatten,
     has_domain,
     sampler_and_step,

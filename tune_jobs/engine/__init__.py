@@ -11,25 +11,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tune_jobs.engine.errors import JobError
     from tune_jobs.engine.experiment import Experiment, open_experiment
+    from tune_jobs.engine.grid import as_grid
     from tune_jobs.engine.image_arrays import images
     from tune_jobs.engine.job import Job
     from tune_jobs.engine.profile import Profile, load_profile
     from tune_jobs.engine.running import run
     from tune_jobs.engine.schedulers import ASHA, Hyperband, MedianStopping
     from tune_jobs.engine.searchers import TPE, RandomSearch
-    from tune_jobs.engine.space import as_grid, compose, near_one
+    from tune_jobs.engine.space import compose, near_one
     from tune_jobs.engine.tables import table
 
 _HOMES = {
     "errors": ("JobError",),
     "experiment": ("Experiment", "open_experiment"),
+    "grid": ("as_grid",),
     "image_arrays": ("images",),
     "job": ("Job",),
     "profile": ("Profile", "load_profile"),
     "running": ("run",),
     "schedulers": ("ASHA", "Hyperband", "MedianStopping"),
     "searchers": ("TPE", "RandomSearch"),
-    "space": ("as_grid", "compose", "near_one"),
+    "space": ("compose", "near_one"),
     "tables": ("table",),
 }
 

@@ -12,9 +12,10 @@ from ray.tune.search import BasicVariantGenerator, Searcher
 
 from tune_jobs.engine.encoding import dimensions
 from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.grid import count_points
 from tune_jobs.engine.profile import Profile
 from tune_jobs.engine.searchers import RandomSearch
-from tune_jobs.engine.space import Config, Space, check_space, count_points, has_domain, is_grid
+from tune_jobs.engine.space import Config, Space, check_space, has_domain, is_grid
 
 if TYPE_CHECKING:
     from ray import tune

@@ -6,10 +6,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.grid import extremes
 from tune_jobs.engine.job import Job, companion
 from tune_jobs.engine.profile import Profile, local_resources
 from tune_jobs.engine.progress import brief
-from tune_jobs.engine.space import extremes
 from tune_jobs.engine.tuner import constants, load_data
 
 if TYPE_CHECKING:
