@@ -238,7 +238,7 @@ def _check_classes(train: Array, test: Array) -> None:
     classes, counts = np.unique(train, return_counts=True)
     if len(classes) == 1:
         raise JobError(f"y_train is {classes[0]} throughout; there is nothing to learn")
-    if counts.min() < 2:
-        raise JobError(f"class {classes[counts.argmin()]} has 1 image in y_train, but needs 2")
+    if np.min(counts) < 2:
+        raise JobError(f"class {classes[np.argmin(counts)]} has 1 image in y_train, but needs 2")
     if unknown := sorted(set(np.unique(test).tolist()) - set(classes.tolist())):
         raise JobError(f"class {unknown[0]} of y_test is not in y_train; classes: {classes}")

@@ -253,7 +253,7 @@ def _read_classes(column: pa.ChunkedArray, name: str, task: str) -> Target:
 
 
 def _check_members(counts: Array, classes: list[Any], name: str, column: pa.ChunkedArray) -> None:
-    rare = int(counts.argmin())
+    rare = int(np.argmin(counts))
     if counts[rare] >= FEWEST_MEMBERS:
         return
     others = int((counts < FEWEST_MEMBERS).sum()) - 1
