@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import replace
 
+import numpy as np
 import optuna
 import pytest
 from ray import cloudpickle, tune
@@ -55,7 +56,7 @@ def _report(epoch: int, metrics: dict) -> None:
 
 def best_in_the_middle(config: dict, data: object) -> None:
     for loss in (3.0, 1.0, 2.0):
-        tune.report({"loss": loss + config["x"]})
+        tune.report({"loss": np.float32(loss) + np.float32(config["x"]), "steps": np.int32(3)})
 
 
 def failing_above_half(config: dict, data: object) -> None:
@@ -159,7 +160,8 @@ def test_the_best_is_over_all_epochs_and_not_the_last(profile) -> None:
     result = quiet_run(replace(JOB, trainable=best_in_the_middle, max_epochs=3), profile)
     assert result.best_value == result.trials["value"].min()
     assert (result.trials["best_epoch"] == 2).all()
-    assert result.best_config == {"x": result.trials["config.x"].min()}
+    assert (result.epochs["steps"] == 3).all()  # numpy's numbers are numbers
+    assert result.best_config["x"] == result.trials["config.x"].min()
 
 
 def test_the_history_is_complete_and_the_summary_comes_last(profile) -> None:

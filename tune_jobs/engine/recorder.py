@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,7 @@ class Ending(Stopper):  # type: ignore[misc]  # Ray calls it
             raise JobError(
                 f"metric {self.metric!r} was never reported. The trainable reported: {known}."
             )
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if not _is_number(value):
             raise JobError(f"metric {self.metric!r} was reported as {value!r}, not as a number")
         return False
 
@@ -170,8 +171,10 @@ def reported_metrics(result: dict[str, Any]) -> dict[str, float]:
     return {
         name: float(value)
         for name, value in result.items()
-        if name not in NOT_METRICS
-        and not name.startswith("config/")
-        and isinstance(value, int | float)
-        and not isinstance(value, bool)
+        if name not in NOT_METRICS and not name.startswith("config/") and _is_number(value)
     }
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a reported value is a number, numpy's included."""
+    return isinstance(value, Real) and not isinstance(value, bool)
