@@ -148,14 +148,16 @@ def worker_env(profile: Profile, import_paths: Sequence[str]) -> dict[str, str]:
 
 
 def check_fits(profile: Profile) -> None:
-    """Refuse a profile of which no trial fits this machine, before Ray is started.
+    """Refuse a profile of which no trial fits, before anything is started, as far as is known.
 
     Raises:
-        JobError: where not one trial fits.
+        JobError: where not one trial fits this machine, or the Ray that was joined already.
     """
     import ray
 
-    if profile.address == "local" and not ray.is_initialized():
+    if ray.is_initialized():
+        profile.concurrency(ray.cluster_resources())
+    elif profile.address == "local":
         profile.concurrency(local_resources())
 
 

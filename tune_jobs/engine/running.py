@@ -87,11 +87,11 @@ def run(
             failure = _fit(prepared.tuner)
         compact(prepared.folder)
         if failure:
-            _write_summary(experiment, "configuration error", began, error=str(failure))
+            _write_summary(experiment, began, outcome="configuration error", error=str(failure))
             raise failure
         outcome = outcome_of(_states(experiment), _usable(experiment), prepared.ending.reached)
-        found = _save_winner(experiment, dataset, profile, outcome)
-    _write_summary(experiment, outcome, began, **found)
+        found = {"outcome": outcome} | _save_winner(experiment, dataset, profile, outcome)
+    _write_summary(experiment, began, **found)
     return Experiment(prepared.folder)
 
 
@@ -148,19 +148,15 @@ def _save_winner(
         recipe = recipe_of(experiment)
     except JobError as reason:
         return found | {"no_model": str(reason)}
-    return found | {"test": save_model(experiment, recipe, dataset, profile)}
+    try:
+        return found | {"test": save_model(experiment, recipe, dataset, profile)}
+    except JobError as reason:
+        return found | {"outcome": "unexpected error", "no_model": str(reason)}
 
 
-def _write_summary(experiment: Experiment, outcome: Outcome, began: float, **found: Any) -> None:
-    experiment.folder.write_json(
-        SUMMARY,
-        {
-            "outcome": outcome,
-            "trials": _states(experiment),
-            "seconds": time.time() - began,
-            **found,
-        },
-    )
+def _write_summary(experiment: Experiment, began: float, **found: Any) -> None:
+    counts = {"trials": _states(experiment), "seconds": time.time() - began}
+    experiment.folder.write_json(SUMMARY, found | counts)
 
 
 def _states(experiment: Experiment) -> dict[str, int]:

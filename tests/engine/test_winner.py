@@ -1,0 +1,90 @@
+"""The winner's model is made by the functions beside the trainable, in a worker."""
+
+import json
+import os
+import pathlib
+import sys
+import tempfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from ray import cloudpickle, tune
+
+from tune_jobs.engine import Job, JobError, Profile, run, table
+from tune_jobs.engine.scores import score
+from tune_jobs.engine.tell import lines
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+DRIVER = os.getpid()
+
+
+def train(config: dict, data: object) -> None:
+    for epoch in (1, 2, 3):
+        with tempfile.TemporaryDirectory() as folder:
+            (pathlib.Path(folder) / "epoch").write_text(str(epoch))
+            loss = abs(epoch - 2) + config["x"]
+            tune.report({"loss": loss}, checkpoint=tune.Checkpoint.from_directory(folder))
+
+
+def build(config: dict) -> None: ...
+
+
+def export(build, config, checkpoint, preprocessing, path) -> None:
+    if config.get("broken"):
+        raise RuntimeError("no such layer")
+    epoch = (pathlib.Path(checkpoint) / "epoch").read_text()
+    content = {"epoch": epoch, "x": config["x"], "in_driver": os.getpid() == DRIVER}
+    pathlib.Path(path).write_text(json.dumps(content))
+
+
+def load(path: str) -> dict:
+    return json.loads(pathlib.Path(path).read_text())
+
+
+def predict(model: dict, inputs: dict) -> np.ndarray:
+    return np.full((len(next(iter(inputs.values()))), 1), 0.5)
+
+
+JOB = Job(train, {"x": tune.uniform(0, 1)}, metric="loss", num_samples=3, max_epochs=3)
+
+
+@pytest.fixture
+def profile(local_ray, tmp_path) -> Profile:
+    return Profile(storage=str(tmp_path))
+
+
+def test_the_model_is_made_of_the_best_epoch_of_the_best_trial_in_a_worker(profile) -> None:
+    job = replace(JOB, data=table("breast_cancer", target="malignant"))
+    result = run(job, profile=profile, name="test", listeners=[])
+
+    assert result.exit_code == 0
+    assert result.best_model() == {"epoch": "2", "x": result.best_config["x"], "in_driver": False}
+    assert result.summary["test"]["roc_auc"] == 0.5
+
+
+def test_a_model_that_cannot_be_exported_costs_nothing_else(profile) -> None:
+    job = replace(JOB, space={**JOB.space, "broken": True})
+    result = run(job, profile=profile, name="test", listeners=[])
+
+    assert result.exit_code == 1
+    assert result.best_config["broken"]
+    assert any(
+        "model   none: " in line and "no such layer" in line for line in lines(result, short=True)
+    )
+    with pytest.raises(JobError, match=r"holds no best\.keras"):
+        result.best_model()
+
+
+@pytest.mark.parametrize(
+    ("task", "truth", "outputs", "perfect"),
+    [
+        ("binary", [0, 1, 1], [[0.0], [1.0], [1.0]], {"accuracy": 1, "roc_auc": 1, "log_loss": 0}),
+        ("multiclass", [0, 2, 1], np.eye(3)[[0, 2, 1]], {"accuracy": 1, "log_loss": 0}),
+        ("regression", [1.0, 5.0], [[1.0], [5.0]], {"r2": 1, "mean_absolute_error": 0}),
+    ],
+)
+def test_a_perfect_model_has_perfect_scores(task, truth, outputs, perfect) -> None:
+    scores = score(task, np.array(truth), np.array(outputs, dtype="float32"))
+    assert {name: scores[name] for name in perfect} == pytest.approx(perfect, abs=1e-6)
