@@ -196,7 +196,7 @@ def test_an_interrupted_run_keeps_what_it_has_and_says_so(tmp_path) -> None:
         cwd=ROOT,
     )
     for line in process.stderr:
-        if json.loads(line)["kind"] == "end":
+        if line.startswith("{") and json.loads(line)["kind"] == "end":
             process.send_signal(signal.SIGINT)
             break
     out, _ = process.communicate(timeout=120)

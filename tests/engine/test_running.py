@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import time
 from dataclasses import replace
@@ -231,14 +232,29 @@ def test_a_metric_that_is_not_reported_ends_the_run_at_once(
     assert open_experiment(profile.storage + "/test").exit_code == 2
 
 
-def test_the_deadline_ends_the_run_and_keeps_what_there_is(profile) -> None:
+def test_the_deadline_ends_the_run(profile) -> None:
     job = replace(JOB, trainable=endless, num_samples=1, max_epochs=10**6)
-    result = quiet_run(job, profile, max_hours=15 / 3600)
+    result = quiet_run(job, profile, max_hours=10 / 3600)
 
     assert result.exit_code == 6
+    assert set(result.trials["state"]) <= {"unfinished"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_and_keeps_what_there_is(profile, number) -> None:
+    def interrupt(record: dict | None) -> None:
+        if record and record["kind"] == "epoch" and record["epoch"] == 3:
+            os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    job = replace(JOB, trainable=endless, num_samples=1, max_epochs=10**6)
+    result = run(job, profile=profile, name="test", listeners=[interrupt])
+
+    assert result.exit_code == 7
     assert result.trials["state"].tolist() == ["unfinished"]
-    assert len(result.epochs) > 0
+    assert len(result.epochs) >= 3
     assert result.summary["best"]["config"] == result.best_config
+    assert signal.getsignal(number) is before
 
 
 def test_a_name_that_exists_already_is_refused(profile) -> None:
