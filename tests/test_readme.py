@@ -19,7 +19,7 @@ COMMANDS = [
     if line.startswith("tune-jobs ")
 ]
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-SMALL = ["--num-samples", "2", "--max-epochs", "2"]
+SMALL = ["--num-samples", "2", "--max-epochs", "2", "--profile", "one_worker.yaml"]
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,7 @@ def here(tmp_path_factory) -> Path:
             "churned": rng.choice(["no", "yes"], 200),
         }
     )
+    (folder / "one_worker.yaml").write_text("max_concurrent_trials: 1")
     frame.to_parquet(folder / "customers.parquet")
     frame.drop(columns="churned").to_parquet(folder / "new_customers.parquet")
     return folder
