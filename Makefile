@@ -6,8 +6,9 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	&& echo $$python && break; done)
 BIN := .venv/bin
 READY := .venv/ready
+BENCH_READY := .venv/bench-ready
 
-.PHONY: search test lint lock
+.PHONY: search test lint bench lock
 
 search: $(READY)
 	$(BIN)/tune-jobs run breast_cancer_tpe
@@ -19,6 +20,15 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# A quick comparison with the fastest peers, beside the committed figures.
+bench: $(BENCH_READY)
+	$(BIN)/python -m benchmarks.peers --quick
+
+$(BENCH_READY): $(READY) benchmarks/requirements.lock
+	@PATH="$$PATH:$$PWD/$(BIN)"; export VIRTUAL_ENV="$$PWD/.venv"; set -x; \
+	uv pip install --quiet --require-hashes -r benchmarks/requirements.lock
+	@touch $(BENCH_READY)
 
 $(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 to 3.13 was found; name one: make PYTHON=/path/to/python3.12"; exit 2; }
@@ -33,3 +43,5 @@ $(READY): requirements.lock pyproject.toml
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--group dev pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--constraint requirements.lock --group bench pyproject.toml -o benchmarks/requirements.lock

@@ -1,14 +1,17 @@
 """Checkpoints: the state of a fit as a folder of plain arrays, so that it resumes exactly.
 
-``state.npz`` holds the variables of the model and of its optimizer, in order, and the best weights
-where an earlier epoch was better; ``epoch.json`` the progress. Reading them unpickles nothing.
+``state.npz`` holds arrays by kind and number, the replicas first: ``weights`` (trainable),
+``others`` (moving statistics, random states), ``slots`` (the optimizer's variables), and
+``best_weights`` and ``best_others`` of each replica's best epoch. ``progress.json`` says how far
+each replica has come. Reading them unpickles nothing.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,63 +20,89 @@ import numpy as np
 if TYPE_CHECKING:
     import keras
 
-Weights = list[np.ndarray]
+KINDS = ("weights", "others", "slots", "best_weights", "best_others")
+
+Arrays = Mapping[str, Sequence[Any]]
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a fit has come: epochs done, and the best value so far with its epoch."""
+    """How far a replica has come: epochs done, and the best value so far, its epoch and metrics."""
 
     epoch: int = 0
     best: float | None = None
     best_epoch: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    def advance(self, metrics: Mapping[str, float], metric: str, mode: str) -> Progress:
+        """Return the progress after one more epoch; a value that is not finite is never best."""
+        sign, epoch = {"min": 1, "max": -1}[mode], self.epoch + 1
+        value = metrics.get(metric, math.nan)
+        if math.isfinite(value) and (self.best is None or sign * value < sign * self.best):
+            return Progress(epoch, value, epoch, dict(metrics))
+        return replace(self, epoch=epoch, metrics=self.metrics if self.best_epoch else metrics)
 
 
-def save_checkpoint(
-    model: keras.Model, progress: Progress, best_weights: Weights | None, folder: str | Path
-) -> None:
+def save_checkpoint(arrays: Arrays, progress: Sequence[Progress], folder: str | Path) -> None:
     """Write the state of a fit into a folder."""
-    arrays = _number("model", model.variables) | _number("optimizer", model.optimizer.variables)
-    if best_weights is not None and progress.best_epoch < progress.epoch:
-        arrays |= _number("best", best_weights)
-    np.savez(Path(folder, "state.npz"), allow_pickle=False, **arrays)
-    Path(folder, "epoch.json").write_text(json.dumps(asdict(progress)))
+    numbered = {
+        f"{kind}_{index}": np.asarray(value)
+        for kind, values in arrays.items()
+        for index, value in enumerate(values)
+    }
+    np.savez(Path(folder, "state.npz"), allow_pickle=False, **numbered)
+    Path(folder, "progress.json").write_text(json.dumps([asdict(each) for each in progress]))
 
 
-def load_checkpoint(model: keras.Model, folder: str | Path) -> tuple[Progress, Weights | None]:
-    """Put the state of a fit back into its model; return its progress and its best weights."""
-    load_variables(model, folder)
-    model.optimizer.build(model.trainable_variables)
-    progress = Progress(**json.loads(Path(folder, "epoch.json").read_text()))
+def load_checkpoint(folder: str | Path) -> tuple[dict[str, list[np.ndarray]], list[Progress]]:
+    """Read the state of a fit from a folder."""
+    found: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
     with np.load(Path(folder, "state.npz"), allow_pickle=False) as state:
-        _assign(model.optimizer.variables, _take(state, "optimizer"), folder)
-        best = _take(state, "best")
-    if progress.best is None:
-        return progress, None
-    return progress, best or model.get_weights()
+        for name in state.files:  # in the order in which they were written
+            found[name.rpartition("_")[0]].append(state[name])
+    progress = json.loads(Path(folder, "progress.json").read_text())
+    return found, [Progress(**each) for each in progress]
 
 
-def load_variables(model: keras.Model, folder: str | Path) -> None:
-    """Put the weights and the other variables of a checkpoint into a model of the same shape."""
-    with np.load(Path(folder, "state.npz"), allow_pickle=False) as state:
-        _assign(model.variables, _take(state, "model"), folder)
+def check_shapes(found: Arrays, expected: Arrays, folder: str | Path) -> None:
+    """Refuse the state of a fit of another configuration.
+
+    Raises:
+        ValueError: where a number or a shape of the arrays is another.
+    """
+    for kind, values in expected.items():
+        wanted = [tuple(value.shape) for value in values]
+        there = [tuple(value.shape) for value in found.get(kind, ())]
+        if there != wanted:
+            raise ValueError(
+                f"{folder}: the checkpoint holds {kind} of shapes {there}, but the model has "
+                f"{wanted}; it was written with another configuration"
+            )
 
 
-def _number(kind: str, values: Iterable[Any]) -> dict[str, Any]:
-    return {f"{kind}_{index}": np.asarray(value) for index, value in enumerate(values)}
-
-
-def _take(state: Any, kind: str) -> Weights:
-    count = sum(name.startswith(f"{kind}_") for name in state.files)
-    return [state[f"{kind}_{index}"] for index in range(count)]
-
-
-def _assign(variables: Sequence[Any], values: Weights, folder: str | Path) -> None:
-    expected, found = [tuple(v.shape) for v in variables], [value.shape for value in values]
-    if expected != found:
-        raise ValueError(
-            f"{folder}: the checkpoint holds variables of shapes {found}, but the model has "
-            f"{expected}; it was written with another configuration"
-        )
-    for variable, value in zip(variables, values, strict=True):
+def load_weights(model: keras.Model, folder: str | Path) -> None:
+    """Put the best weights of the first replica into a model that was built with the config."""
+    found, _ = load_checkpoint(folder)
+    weights = [array[0] for array in found["best_weights"]]
+    others = [array[0] for array in found["best_others"]]
+    trainable = model.trainable_variables
+    if len(weights) == 1 and weights[0].ndim == 1:
+        weights = split_vector(weights[0], trainable)
+    fixed = model.non_trainable_weights
+    check_shapes(
+        {"weights": weights, "others": others[: len(fixed)]},
+        {"weights": trainable, "others": fixed},
+        folder,
+    )
+    for variable, value in zip([*trainable, *fixed], [*weights, *others], strict=False):
         variable.assign(value)
+
+
+def split_vector(vector: np.ndarray, variables: Sequence[Any]) -> list[np.ndarray]:
+    """Cut a vector into arrays of the shapes of variables; the last takes what is left over."""
+    ends = np.cumsum([int(np.prod(variable.shape)) for variable in variables])
+    parts = np.split(vector, ends[:-1])
+    return [
+        part.reshape(v.shape) if part.size == np.prod(v.shape) else part
+        for part, v in zip(parts, variables, strict=True)
+    ]

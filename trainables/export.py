@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainables.checkpoints import load_variables
-from trainables.fitting import Config
+from trainables.checkpoints import load_weights
+from trainables.session import Config
 
 if TYPE_CHECKING:
     import keras
@@ -39,7 +39,7 @@ def export(
     missing, or strings with "" for missing. For images it takes the images.
     """
     model = build(config)
-    load_variables(model, checkpoint)
+    load_weights(model, checkpoint)
     if preprocessing["columns"] is None:
         model = add_units(model, preprocessing["target"])
     else:

@@ -1,28 +1,33 @@
-"""The bridge from Keras to Tune: epochs are reported and checkpointed, and fits resume exactly."""
+"""The bridge from Keras to Tune: every epoch is reported, and fits resume exactly.
+
+Where the data are arrays in memory, whole epochs run inside one compiled program; where a model,
+a callback or an input pipeline needs ``model.fit``, that is what runs. Both give the same losses.
+"""
 
 from __future__ import annotations
 
-import math
-import tempfile
-import time
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from ray import tune
 
-from trainables.checkpoints import Progress, Weights, load_checkpoint, save_checkpoint
+from trainables.session import Config, Session
 
 if TYPE_CHECKING:
     import keras
 
-Config = Mapping[str, Any]
+# Rows that are scored at once; more than a training batch, since nothing is learnt from them.
+VALIDATION_BATCH = 256
 
 
 class Data(Protocol):
-    """The training part, which is fitted, and the validation part, which is scored every epoch."""
+    """The training part, which is fitted, and the validation part, which is scored every epoch.
+
+    It may have three things more: ``weights_train`` and ``weights_validation``, one number a row,
+    and ``replicas``, a sequence of :class:`Replica`.
+    """
 
     x_train: np.ndarray
     y_train: np.ndarray
@@ -30,161 +35,173 @@ class Data(Protocol):
     y_validation: np.ndarray
 
 
+@dataclass(frozen=True)
+class Replica:
+    """One of the fits of a config: its seed, and its rows of the two parts (None for all)."""
+
+    seed: int
+    train: np.ndarray | None = None
+    validation: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be fitted, for both ways of doing it."""
+
+    build: Callable[[], keras.Model]
+    config: Config
+    data: Any
+    replicas: Sequence[Replica]
+    weights: np.ndarray | None
+    weights_validation: np.ndarray | None
+
+    @property
+    def metric(self) -> str:
+        """The metric that decides which epoch is best."""
+        return str(self.config.get("metric", "val_loss"))
+
+    @property
+    def mode(self) -> str:
+        """Whether that is the lowest or the highest."""
+        return str(self.config.get("mode", "min"))
+
+    @property
+    def max_epochs(self) -> int:
+        """Where training ends at the latest."""
+        return int(self.config.get("max_epochs", 10))
+
+    @property
+    def patience(self) -> int | None:
+        """How many epochs without a better value end a replica's training."""
+        patience = self.config.get("patience")
+        return None if patience is None else max(int(patience), 1)
+
+    @property
+    def batch_size(self) -> int:
+        """The rows of a training step."""
+        return int(self.config.get("batch_size", 32))
+
+    @property
+    def validation_batch_size(self) -> int:
+        """The rows that are scored at once."""
+        return max(self.batch_size, VALIDATION_BATCH)
+
+    def rows(self, replica: Replica) -> np.ndarray:
+        """Return the training rows of a replica."""
+        return np.arange(len(self.data.x_train)) if replica.train is None else replica.train
+
+    def validation_rows(self, replica: Replica) -> np.ndarray:
+        """Return the validation rows of a replica."""
+        rows = replica.validation
+        return np.arange(len(self.data.x_validation)) if rows is None else rows
+
+    def order(self, replica: Replica, epoch: int) -> np.ndarray:
+        """Return the training rows in the order of an epoch, counted from 0.
+
+        It follows from seed and epoch alone, so a resumed fit has it too.
+        """
+        rows = self.rows(replica)
+        return rows[np.random.default_rng([replica.seed, epoch]).permutation(len(rows))]
+
+
 def fit(
     build: Callable[[Config], keras.Model],
     config: Config,
     data: Data,
     *,
+    class_weight: Mapping[int, float] | None = None,
     callbacks: Sequence[Any] = (),
 ) -> keras.Model:
     """Fit one configuration and return the model with the weights of its best epoch.
 
     Inside a Tune session it goes on from the session's checkpoint, if there is one, as if it had
-    never stopped; outside a session it reports nothing and writes nothing.
+    never stopped; outside a session it reports nothing and writes nothing. Of several replicas it
+    returns the first one's model.
+
+    Args:
+        build: returns a compiled model.
+        config: ``max_epochs``, ``batch_size``, ``seed``, ``metric``, ``mode`` and ``patience`` are
+            read here, the rest by ``build``.
+        data: arrays; or a Keras or TensorFlow dataset as ``x_train``, with its targets, and
+            anything that ``model.fit`` takes as ``validation_data`` as ``x_validation``.
+        class_weight: the weight of each class in the training loss, as in ``model.fit``.
+        callbacks: Keras callbacks; with any of them ``model.fit`` runs.
+    """
+    from trainables.compiled import fit_compiled
+    from trainables.eligibility import why_not
+    from trainables.plain import fit_plainly
+    from trainables.programs import UncompilableError
+
+    session = Session(config)
+    task = make_task(build, config, data, class_weight)
+    _reset_keras(session)
+    reason = why_not(task, callbacks)
+    if reason is None:
+        try:
+            return fit_compiled(task, session)
+        except UncompilableError as found:
+            reason = str(found)
+    session.path = f"model.fit: {reason}"
+    return fit_plainly(task, session, callbacks)
+
+
+def make_task(
+    build: Callable[[Config], keras.Model],
+    config: Config,
+    data: Any,
+    class_weight: Mapping[int, float] | None = None,
+) -> Task:
+    """Gather what is to be fitted.
+
+    Raises:
+        ValueError: for class weights without arrays.
+    """
+    weights = getattr(data, "weights_train", None)
+    if class_weight is not None:
+        if not isinstance(data.y_train, np.ndarray):
+            raise ValueError("class_weight needs y_train to be an array")
+        per_row = weigh_classes(data.y_train, class_weight)
+        weights = per_row if weights is None else weights * per_row
+    return Task(
+        build=lambda: build(config),
+        config=config,
+        data=data,
+        replicas=getattr(data, "replicas", None) or (Replica(int(config.get("seed", 0))),),
+        weights=weights,
+        weights_validation=getattr(data, "weights_validation", None),
+    )
+
+
+def weigh_classes(targets: np.ndarray, class_weight: Mapping[int, float]) -> np.ndarray:
+    """Return each row's weight by its class: an integer target, or the largest of a one-hot row."""
+    classes = targets.argmax(axis=-1) if targets.ndim > 1 and targets.shape[-1] > 1 else targets
+    classes = np.round(classes).astype(int).reshape(len(targets))
+    weights = np.ones(len(targets), "float32")
+    for label, weight in class_weight.items():
+        weights[classes == int(label)] = weight
+    return weights
+
+
+def average(logs: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean of each metric over replicas."""
+    listed = list(logs)
+    return {name: sum(each[name] for each in listed) / len(listed) for name in listed[0]}
+
+
+def _reset_keras(session: Session) -> None:
+    """Leave nothing of an earlier trial behind but compiled programs.
+
+    ``keras.utils.clear_session`` would empty TensorFlow's cache of kernels too, so that every
+    program would be made ready again, and search the whole heap for garbage.
     """
     import keras
+    from keras.src.backend.common import global_state
 
-    _reset_keras(config)
-    recorder = Recorder(build(config), config)
-    recorder.resume()
-    batches = make_batches(data, config)
-    order = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: batches.shuffle(epoch))
-    record = keras.callbacks.LambdaCallback(
-        on_epoch_begin=recorder.begin_epoch, on_epoch_end=recorder.end_epoch
-    )
-    recorder.model.fit(
-        batches,
-        epochs=recorder.last_epoch(),
-        initial_epoch=recorder.progress.epoch,
-        validation_data=(data.x_validation, data.y_validation),
-        validation_batch_size=config.get("batch_size", 32),
-        callbacks=[order, *callbacks, record],
-        shuffle=False,  # else Keras draws an order of the batches from the process' random state
-        verbose=0,
-    )
-    return recorder.restore_best()
-
-
-class Recorder:
-    """What Keras calls at every epoch: keeps the best weights, reports, runs out of patience."""
-
-    def __init__(self, model: keras.Model, config: Config) -> None:
-        self.model = model
-        self.config = config
-        self.progress = Progress()
-        self.best_weights: Weights | None = None
-        self.in_session = is_in_session()
-        self.started = 0.0
-
-    def resume(self) -> None:
-        """Go on from the session's checkpoint, if there is one."""
-        checkpoint = tune.get_checkpoint() if self.in_session else None
-        if checkpoint is None:
-            return
-        with checkpoint.as_directory() as folder:
-            self.progress, self.best_weights = load_checkpoint(self.model, folder)
-
-    def begin_epoch(self, epoch: int, logs: Any) -> None:  # noqa: ARG002 - called by Keras
-        """Start the clock."""
-        self.started = time.perf_counter()
-
-    def end_epoch(self, epoch: int, logs: Mapping[str, Any]) -> None:
-        """Note the epoch, report it with a checkpoint, and stop when patience is exhausted."""
-        metrics = {name: float(value) for name, value in logs.items()}
-        self.progress = advance(self.progress, epoch + 1, self._value(metrics), self._mode())
-        if self.progress.best_epoch == self.progress.epoch:
-            self.best_weights = self.model.get_weights()
-        if self.in_session:
-            self._report(metrics | {"seconds": time.perf_counter() - self.started})
-        if self._is_exhausted():
-            self.model.stop_training = True
-
-    def last_epoch(self) -> int:
-        """Return the epoch count at which training ends if patience does not end it before."""
-        return self.progress.epoch if self._is_exhausted() else self._max_epochs()
-
-    def restore_best(self) -> keras.Model:
-        """Return the model with the weights of its best epoch (the last, if none was finite)."""
-        if self.best_weights is not None:
-            self.model.set_weights(self.best_weights)
-        return self.model
-
-    def _report(self, metrics: dict[str, float]) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            save_checkpoint(self.model, self.progress, self.best_weights, folder)
-            checkpoint = tune.Checkpoint.from_directory(folder)
-            tune.report({"epoch": self.progress.epoch, **metrics}, checkpoint=checkpoint)
-
-    def _value(self, metrics: Mapping[str, float]) -> float:
-        metric = self.config.get("metric", "val_loss")
-        if metric not in metrics and not self.in_session:  # In a session the job ends the run.
-            raise ValueError(
-                f"metric '{metric}' was not reported; Keras reported: {', '.join(sorted(metrics))}"
-            )
-        return metrics.get(metric, math.nan)
-
-    def _mode(self) -> str:
-        return str(self.config.get("mode", "min"))
-
-    def _max_epochs(self) -> int:
-        return int(self.config.get("max_epochs", 10))
-
-    def _is_exhausted(self) -> bool:
-        patience = self.config.get("patience")
-        waited = self.progress.epoch - self.progress.best_epoch
-        return patience is not None and waited >= max(int(patience), 1)
-
-
-def advance(progress: Progress, epoch: int, value: float, mode: str) -> Progress:
-    """Return the progress after one more epoch; a value that is not finite is never the best."""
-    sign = {"min": 1, "max": -1}[mode]
-    is_best = progress.best is None or sign * value < sign * progress.best
-    if math.isfinite(value) and is_best:
-        return Progress(epoch=epoch, best=value, best_epoch=epoch)
-    return replace(progress, epoch=epoch)
-
-
-def is_in_session() -> bool:
-    """Return whether this function runs inside a Tune trial; Ray warns where it does not."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return tune.get_context().get_trial_id() is not None
-
-
-def make_batches(data: Data, config: Config) -> Any:
-    """Return the training rows as a Keras dataset whose order follows from seed and epoch alone.
-
-    Keras' own shuffling follows from the process' random state, which no checkpoint holds.
-    """
-    import keras
-
-    seed, size = int(config.get("seed", 0)), int(config.get("batch_size", 32))
-    rows = len(data.x_train)
-
-    class Batches(keras.utils.PyDataset):  # type: ignore[misc]
-        def shuffle(self, epoch: int) -> None:
-            self.order = np.random.default_rng([seed, epoch]).permutation(rows)
-
-        def __len__(self) -> int:
-            return math.ceil(rows / size)
-
-        def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-            batch = self.order[index * size : (index + 1) * size]
-            return data.x_train[batch], data.y_train[batch]
-
-    batches = Batches()
-    batches.shuffle(0)
-    return batches
-
-
-def _reset_keras(config: Config) -> None:
-    import keras
-
-    seed = int(config.get("seed", 0))
-    keras.utils.clear_session()
-    keras.utils.set_random_seed(seed)
-    if keras.backend.backend() == "tensorflow":
-        _make_cpu_deterministic()
+    with session.clock("building"):
+        global_state.GLOBAL_STATE_TRACKER = threading.local()
+        global_state.GLOBAL_SETTINGS_TRACKER = threading.local()
+        if keras.backend.backend() == "tensorflow":
+            _make_cpu_deterministic()
 
 
 def _make_cpu_deterministic() -> None:

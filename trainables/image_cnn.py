@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 from ray import tune
 
 from trainables.export import export, load, predict
-from trainables.fitting import Config, Data, fit
+from trainables.fitting import Data, fit
 from trainables.layers import compile_model, features, make_inputs
+from trainables.preload import preload
+from trainables.session import Config
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["ARCHITECTURE", "build", "export", "load", "predict", "train"]
+__all__ = ["ARCHITECTURE", "build", "export", "load", "predict", "preload", "train"]
 
 BLOCK = {
     "filters": tune.choice([16, 32, 64]),
@@ -45,8 +47,7 @@ def build(config: Config) -> keras.Model:
     tensor = keras.layers.Dense(config.get("dense_units", 64), activation=_activation(config))(
         tensor
     )
-    if dropout := config.get("dropout", 0.0):
-        tensor = keras.layers.Dropout(dropout)(tensor)
+    tensor = keras.layers.Dropout(config.get("dropout", 0.0))(tensor)
     return compile_model(inputs, tensor, config)
 
 

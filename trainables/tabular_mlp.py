@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 from ray import tune
 
 from trainables.export import export, load, predict
-from trainables.fitting import Config, Data, fit
+from trainables.fitting import Data, fit
 from trainables.layers import compile_model, features, make_inputs
+from trainables.preload import preload
+from trainables.session import Config
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["ARCHITECTURE", "build", "export", "load", "predict", "train"]
+__all__ = ["ARCHITECTURE", "build", "export", "load", "predict", "preload", "train"]
 
 LAYER = {
     "units": tune.choice([32, 160, 288, 416]),
@@ -58,6 +60,4 @@ def add_layer(tensor: Any, layer: Config, config: Config) -> Any:
     if config.get("batch_normalisation", False):
         tensor = keras.layers.BatchNormalization()(tensor)
     tensor = keras.layers.Activation(config.get("activation", "relu"))(tensor)
-    if dropout := layer.get("dropout", 0.0):
-        tensor = keras.layers.Dropout(dropout)(tensor)
-    return tensor
+    return keras.layers.Dropout(layer.get("dropout", 0.0))(tensor)

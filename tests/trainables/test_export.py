@@ -9,9 +9,15 @@ from hypothesis import strategies as st
 from trainables import image_cnn, tabular_mlp
 from trainables.checkpoints import Progress, save_checkpoint
 from trainables.export import ROWS_PER_BATCH, export, load, make_encoder, predict
+from trainables.plain import stack, state_of
 
 BINARY = {"name": "churned", "task": "binary", "classes": [False, True]}
 PRICE = {"name": "price", "task": "regression", "mean": 250_000.0, "scale": 70_000.0}
+
+
+def save_model_state(model, folder):
+    state = stack([state_of(model)])
+    save_checkpoint(state | {f"best_{k}": v for k, v in state.items()}, [Progress()], folder)
 
 
 def numeric(name, mean=0.0, scale=1.0, fill=0.0, indicator=False, kind="numeric"):
@@ -86,7 +92,7 @@ def save_trained(model, folder):
     """Write a checkpoint whose weights are far from those of a fresh model."""
     random = np.random.default_rng(1)
     model.set_weights([random.uniform(0.1, 1, weight.shape) for weight in model.get_weights()])
-    save_checkpoint(model, Progress(), None, folder)
+    save_model_state(model, folder)
     return model
 
 
@@ -344,4 +350,8 @@ def test_an_export_that_fails_leaves_the_old_file(exported, tmp_path, monkeypatc
         export(tabular_mlp.build, config, tmp_path, {"columns": COLUMNS, "target": BINARY}, path)
 
     assert path.read_text() == "the old model"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["best.keras", "epoch.json", "state.npz"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "best.keras",
+        "progress.json",
+        "state.npz",
+    ]

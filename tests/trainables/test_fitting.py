@@ -12,7 +12,7 @@ from ray import tune
 
 from trainables import tabular_mlp
 from trainables.checkpoints import Progress, save_checkpoint
-from trainables.fitting import advance, fit, make_batches
+from trainables.fitting import Replica, fit, make_task, weigh_classes
 
 CONFIG = {
     "task": "binary",
@@ -53,18 +53,24 @@ class Session:
         self.folder = folder
         self.checkpoint = None
         self.reports = []
+        self.messages = []
         self.dies_after = math.inf
 
-    def report(self, metrics, *, checkpoint):
-        self.reports.append(metrics)
-        kept = self.folder / str(len(self.reports))
-        shutil.copytree(checkpoint.path, kept)
-        self.checkpoint = tune.Checkpoint.from_directory(kept)
-        if len(self.reports) == self.dies_after:
+    def report(self, metrics, *, checkpoint=None):
+        self.messages.append(metrics)
+        self.reports.extend(metrics["epochs"])
+        if checkpoint:
+            kept = self.folder / str(len(self.reports))
+            shutil.copytree(checkpoint.path, kept)
+            self.checkpoint = tune.Checkpoint.from_directory(kept)
+        if len(self.reports) >= self.dies_after:
             raise Interruption
 
     def get_trial_id(self):
         return "trial"
+
+    def get_experiment_name(self):
+        return str(self.folder)
 
 
 @pytest.fixture
@@ -185,7 +191,9 @@ def test_a_metric_that_keras_does_not_report_is_named_with_those_that_it_does():
 
 
 def test_outside_a_session_no_checkpoint_is_written(monkeypatch):
-    monkeypatch.setattr("trainables.fitting.save_checkpoint", lambda *_: pytest.fail("written"))
+    for module in ("compiled", "plain"):
+        name = f"trainables.{module}.save_checkpoint"
+        monkeypatch.setattr(name, lambda *_: pytest.fail("written"))
 
     fit(tabular_mlp.build, CONFIG | {"max_epochs": 1}, make_data())
 
@@ -208,32 +216,25 @@ def test_a_loss_that_is_not_finite_is_reported_as_it_is(session):
     assert [math.isnan(report["loss"]) for report in session.reports] == [True, True]
 
 
-def test_steps_that_tensorflow_runs_in_one_call_do_not_change_the_results(uninterrupted):
-    def build_stepwise(config):
-        model = tabular_mlp.build(config)
-        model.steps_per_execution = 1
-        return model
+@given(st.integers(1, 200), st.integers(0, 2**31))
+def test_every_epoch_has_every_row_once_in_an_order_that_follows_from_the_seed(rows, seed):
+    task = make_task(None, {}, SimpleNamespace(x_train=np.zeros(rows)))
+    some = np.arange(0, 2 * rows, 2)
 
-    stepwise = fit(build_stepwise, CONFIG, make_data(noise=1.0))
+    assert sorted(task.order(Replica(seed), 3)) == list(range(rows))
+    assert sorted(task.order(Replica(seed, train=some), 0)) == some.tolist()
+    assert task.order(Replica(seed), 1).tolist() == task.order(Replica(seed), 1).tolist()
 
-    assert stepwise.history.history == uninterrupted.history.history
 
+def test_orders_differ_between_epochs_and_seeds():
+    task = make_task(None, {}, SimpleNamespace(x_train=np.zeros(50)))
+    orders = [task.order(Replica(seed), epoch).tolist() for seed in (1, 2) for epoch in (0, 1)]
 
-def test_every_epoch_has_every_row_once_in_an_order_of_its_own():
-    data = SimpleNamespace(x_train=np.arange(75), y_train=np.arange(75))
-    batches = make_batches(data, {"batch_size": 16, "seed": 1})
-    orders = []
-    for epoch in (0, 1, 0):
-        batches.shuffle(epoch)
-        orders.append(np.concatenate([batches[index][0] for index in range(len(batches))]).tolist())
-
-    assert sorted(orders[0]) == sorted(orders[1]) == list(range(75))
-    assert orders[0] == orders[2] != orders[1]
+    assert len({tuple(order) for order in orders}) == 4
 
 
 def test_a_checkpoint_of_another_config_is_refused(session, tmp_path):
-    other = tabular_mlp.build(CONFIG | {"layers": [{"units": 4}]})
-    save_checkpoint(other, Progress(), None, tmp_path)
+    save_checkpoint({"weights": [np.zeros((1, 5))]}, [Progress()], tmp_path)
     session.checkpoint = tune.Checkpoint.from_directory(tmp_path)
 
     with pytest.raises(ValueError, match="written with another configuration"):
@@ -243,14 +244,21 @@ def test_a_checkpoint_of_another_config_is_refused(session, tmp_path):
 @given(st.lists(st.floats(), min_size=1), st.sampled_from(["min", "max"]))
 def test_the_best_epoch_is_the_first_of_the_best_finite_values(values, mode):
     progress = Progress()
-    for epoch, value in enumerate(values, start=1):
-        progress = advance(progress, epoch, value, mode)
+    for value in values:
+        progress = progress.advance({"score": value}, "score", mode)
 
     finite = [value for value in values if math.isfinite(value)]
     best = {"min": min, "max": max}[mode](finite, default=None)
     assert progress.best == best
     assert progress.best_epoch == (0 if best is None else values.index(best) + 1)
     assert progress.epoch == len(values)
+
+
+def test_classes_are_weighed_as_keras_weighs_them():
+    targets = np.array([0.0, 1.0, 2.0, 1.0], "float32")
+
+    assert weigh_classes(targets, {0: 0.5, 1: 3.0}).tolist() == [0.5, 3.0, 1.0, 3.0]
+    assert weigh_classes(np.eye(3)[[0, 1, 2, 1]], {1: 3.0}).tolist() == [1.0, 3.0, 1.0, 3.0]
 
 
 def test_importing_trainables_imports_neither_keras_nor_tensorflow():

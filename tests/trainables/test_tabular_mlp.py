@@ -30,7 +30,7 @@ def test_build_follows_the_hidden_hyperparameters():
     kinds = [type(layer).__name__ for layer in tabular_mlp.build(config).layers]
     dense = tabular_mlp.build(config).get_layer(index=kinds.index("Dense"))
 
-    assert kinds.count("Dropout") == 1
+    assert kinds.count("Dropout") == 2
     assert "BatchNormalization" not in kinds
     assert type(dense.kernel_initializer).__name__ == "HeNormal"
 

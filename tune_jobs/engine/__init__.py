@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tune_jobs.engine.errors import JobError
+    from tune_jobs.engine.evaluation import Evaluation
     from tune_jobs.engine.experiment import Experiment, open_experiment
     from tune_jobs.engine.grid import as_grid
     from tune_jobs.engine.image_arrays import images
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "errors": ("JobError",),
+    "evaluation": ("Evaluation",),
     "experiment": ("Experiment", "open_experiment"),
     "grid": ("as_grid",),
     "image_arrays": ("images",),
@@ -38,6 +40,7 @@ _HOMES = {
 __all__ = [
     "ASHA",
     "TPE",
+    "Evaluation",
     "Experiment",
     "Hyperband",
     "Job",

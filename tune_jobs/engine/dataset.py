@@ -15,13 +15,26 @@ Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
+class Replica:
+    """One fit of a config: its seed, and its rows of the training and the validation part."""
+
+    seed: int
+    train: Array | None = None
+    validation: Array | None = None
+
+
+@dataclass(frozen=True)
 class TrainingData:
-    """What a trainable gets: features of shape (rows, ...) and targets of shape (rows,)."""
+    """What a trainable gets: features of shape (rows, ...) and targets of shape (rows,).
+
+    ``replicas`` are trained in step; with folds, both parts are the same rows.
+    """
 
     x_train: Array
     y_train: Array
     x_validation: Array
     y_validation: Array
+    replicas: tuple[Replica, ...] = ()
 
 
 @dataclass(frozen=True)

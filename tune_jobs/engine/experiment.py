@@ -116,14 +116,16 @@ class Experiment:
             return load(str(path))
 
     def best_checkpoint(self) -> str:
-        """The path, in the folder, of the checkpoint that has the best value.
+        """The path, in the folder, of a checkpoint that holds the best weights.
+
+        It is that of the best epoch, or of a later one: those of ``trainables`` hold both.
 
         Raises:
             JobError: where it was never written or is gone.
         """
         best = self.best_trial
         rows = self.epochs[self.epochs["trial"] == best["trial"]]
-        rows = rows[rows[self.description["metric"]] == best["value"]]
+        rows = rows[rows["epoch"] >= best["best_epoch"]].sort_values("epoch")
         for path in rows["checkpoint"].dropna():
             if self.folder.exists(path):
                 return str(path)

@@ -8,6 +8,7 @@ A record is one of::
     {"kind": "trial", "trial": 1, "ray_id": "ab12", "config": {...}, "time": 1.7e9}
     {"kind": "epoch", "trial": 1, "replica": 0, "epoch": 3, "seconds": 0.1, "metrics": {...}, ...}
     {"kind": "checkpoint", "trial": 1, "epoch": 3, "path": "trials/...", "time": 1.7e9}
+    {"kind": "work", "trial": 1, "path": "compiled", "worker": "host:123", "spent": {...}, ...}
     {"kind": "end", "trial": 1, "state": "complete", "error": null, "time": 1.7e9}
 """
 
@@ -43,6 +44,10 @@ TRIAL_COLUMNS = {
     "ended": "float64",
     "error": "str",
     "config": "str",
+    "path": "str",
+    "worker": "str",
+    "began": "float64",
+    "spent": "str",
 }
 EPOCH_COLUMNS = {
     "trial": "int64",
@@ -113,7 +118,7 @@ def with_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
 def add_best(trials: pd.DataFrame, epochs: pd.DataFrame, metric: str, mode: str) -> pd.DataFrame:
     """Add to each trial its best ``value`` over all epochs, that ``best_epoch``, and ``epochs``.
 
-    A value that is not finite is no candidate.
+    A value that is not finite is no candidate. Of several replicas the mean counts.
     """
     trials = trials.assign(
         epochs=trials["trial"].map(epochs.groupby("trial")["epoch"].max()).fillna(0).astype(int),
@@ -122,6 +127,8 @@ def add_best(trials: pd.DataFrame, epochs: pd.DataFrame, metric: str, mode: str)
     )
     if metric not in epochs.columns:
         return trials
+    if epochs["replica"].any():
+        epochs = average_replicas(epochs, metric, mode)
     finite = epochs[epochs[metric].abs() < math.inf].groupby("trial")[metric]
     best = epochs.loc[(finite.idxmin() if mode == "min" else finite.idxmax()).to_numpy()]
     best = best.set_index("trial")
@@ -129,6 +136,18 @@ def add_best(trials: pd.DataFrame, epochs: pd.DataFrame, metric: str, mode: str)
         value=trials["trial"].map(best[metric]),
         best_epoch=trials["trial"].map(best["epoch"]).fillna(0).astype(int),
     )
+
+
+def average_replicas(epochs: pd.DataFrame, metric: str, mode: str) -> pd.DataFrame:
+    """One row a trial and epoch: the mean over replicas, as the scheduler saw it.
+
+    A replica whose patience ended earlier counts with its best value.
+    """
+    wide = epochs.pivot(index=["trial", "epoch"], columns="replica", values=metric)
+    by_trial = wide.groupby(level="trial")
+    best = by_trial.cummin() if mode == "min" else by_trial.cummax()
+    filled = wide.fillna(best.groupby(level="trial").ffill())
+    return filled.mean(axis=1, skipna=False).rename(metric).reset_index()
 
 
 def _read_segments(folder: Folder) -> Iterable[Record]:
@@ -142,7 +161,7 @@ def _frames(records: Iterable[Record]) -> tuple[pd.DataFrame, pd.DataFrame]:
     import pandas as pd
 
     trials: dict[int, Record] = {}
-    epochs: list[Record] = []
+    epochs: dict[tuple[int, int, int], Record] = {}
     checkpoints: dict[tuple[int, int], str] = {}
     for record in records:
         number = record["trial"]
@@ -151,13 +170,17 @@ def _frames(records: Iterable[Record]) -> tuple[pd.DataFrame, pd.DataFrame]:
         elif record["kind"] == "end":
             trials[number] |= {key: record[key] for key in ("state", "error")}
             trials[number]["ended"] = record["time"]
+        elif record["kind"] == "work":
+            trials[number] |= {name: record[name] for name in ("path", "worker", "began")}
+            trials[number]["spent"] = json.dumps(record["spent"])
         elif record["kind"] == "checkpoint":
             checkpoints[number, record["epoch"]] = record["path"]
         else:
-            epochs.append(record)
+            # A trial that restarts from an earlier checkpoint reports some epochs again.
+            epochs[number, record["replica"], record["epoch"]] = record
     return (
         pd.DataFrame(list(trials.values()), columns=list(TRIAL_COLUMNS)).astype(TRIAL_COLUMNS),
-        _epoch_frame(epochs, checkpoints),
+        _epoch_frame(list(epochs.values()), checkpoints),
     )
 
 
@@ -170,6 +193,10 @@ def _trial_row(record: Record) -> Record:
         "ended": math.nan,
         "error": None,
         "config": json.dumps(record["config"]),
+        "path": None,
+        "worker": None,
+        "began": math.nan,
+        "spent": None,
     }
 
 

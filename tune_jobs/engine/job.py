@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ray import tune
 
     from tune_jobs.engine.dataset import Dataset
+    from tune_jobs.engine.evaluation import Evaluation
 
 MakeData = Callable[[int], "Dataset"]
 MakeSearcher = Callable[[int], BasicVariantGenerator | Searcher]
@@ -28,7 +29,7 @@ MakeScheduler = Callable[[int], TrialScheduler]
 
 # What the job and its data say to a trainable, beside the hyperparameters.
 RESERVED = frozenset(
-    ["max_epochs", "seed", "metric", "mode"]
+    ["max_epochs", "seed", "metric", "mode", "rungs"]
     + ["task", "input_shape", "outputs", "rows", "categories", "maximum"]
 )
 RISING = ("acc", "auc", "precision", "recall", "f1", "r2")
@@ -42,7 +43,8 @@ class Job:
     ``trainable(config, data)`` fits one configuration and reports every epoch. ``data`` is called
     with a seed and gives a :class:`~tune_jobs.engine.dataset.Dataset`; without it the trainable
     gets None. ``searcher`` is called with a seed, ``scheduler`` with ``max_epochs``; both return
-    Ray's own objects. All seeds derive from ``seed``.
+    Ray's own objects. ``evaluation`` makes each trial fit several replicas of its config, on folds
+    or with several seeds. All seeds derive from ``seed``.
 
     Raises:
         JobError: for a field that is not as it must be.
@@ -55,6 +57,7 @@ class Job:
     data: MakeData | None = None
     searcher: MakeSearcher = field(default_factory=RandomSearch)
     scheduler: MakeScheduler | None = None
+    evaluation: Evaluation | None = None
     num_samples: int = 10
     max_epochs: int = 10
     seed: int = 0
@@ -73,11 +76,20 @@ class Job:
 
     def tuner(self, profile: Profile | None = None, name: str | None = None) -> tune.Tuner:
         """The job as a plain ``ray.tune.Tuner``, its history written to the profile's storage."""
-        from tune_jobs.engine.tuner import claim, default_name, load_data, prepare
+        from tune_jobs.engine.tuner import default_name, load_data, locate, prepare
 
         profile, dataset = profile or Profile(), load_data(self)
-        folder = claim(profile, name or default_name(self.trainable.__module__))
+        folder = locate(profile, name or default_name(self.trainable.__module__))
+        folder.create()
         return prepare(self, profile, folder, dataset).tuner
+
+    @property
+    def rungs(self) -> list[int] | None:
+        """The epochs at which the scheduler may decide, or None where it may after any."""
+        if self.scheduler is None:
+            return []
+        rungs = getattr(self.scheduler, "rungs", None)
+        return rungs(self.max_epochs) if rungs else None
 
     @property
     def num_trials(self) -> int:
@@ -137,6 +149,8 @@ def _check_fields(job: Job) -> None:
             raise JobError(f"{name} is {value!r}, but must be a whole number >= 1")
     if isinstance(job.seed, bool) or not isinstance(job.seed, int) or job.seed < 0:
         raise JobError(f"seed is {job.seed!r}, but must be a whole number >= 0")
+    if job.evaluation is not None and job.data is None:
+        raise JobError("evaluation needs data, but the job has none")
     if job.mode not in ("min", "max"):
         raise JobError(f"mode is {job.mode!r}, but must be 'min' or 'max'")
     if not isinstance(job.metric, str) or not job.metric:

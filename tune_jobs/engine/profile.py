@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -16,6 +15,11 @@ from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.names import nearest
 
 FOLDER = Path("cluster", "profiles")
+
+# Private to Ray, and tested: the variable behind ``worker_process_setup_hook``, and the methods
+# that start processes which one machine has no use for.
+WORKER_PROCESS_SETUP_HOOK_ENV_VAR = "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR"
+UNNEEDED = ("start_monitor", "start_log_monitor", "start_api_server")
 
 
 @dataclass(frozen=True)
@@ -162,7 +166,9 @@ def check_fits(profile: Profile) -> None:
 
 
 @contextmanager
-def ray_of(profile: Profile, import_paths: Sequence[str]) -> Iterator[None]:
+def ray_of(
+    profile: Profile, import_paths: Sequence[str], preload: str | None = None
+) -> Iterator[None]:
     """Join the profile's Ray, or start a local one, which ends with the block.
 
     A Ray that this process has joined already is used as it is, and left running.
@@ -172,29 +178,61 @@ def ray_of(profile: Profile, import_paths: Sequence[str]) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    connect(profile, import_paths)
+    connect(profile, import_paths, preload)
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def connect(profile: Profile, import_paths: Sequence[str]) -> None:
-    """Call ``ray.init`` with the profile's address: never the one it would find by itself."""
+def connect(profile: Profile, import_paths: Sequence[str], preload: str | None = None) -> None:
+    """Call ``ray.init`` with the profile's address: never the one it would find by itself.
+
+    ``preload`` names a function that every worker process calls when it starts: trials then find
+    Keras imported.
+    """
     import ray
 
-    own: dict[str, Any] = {}
-    if profile.address == "local":
-        found = local_resources()
-        own = {
-            "include_dashboard": False,
-            "num_cpus": int(found["CPU"]),
-            "num_gpus": int(found["GPU"]),
-        }
-    ray.init(
-        address=profile.address,
-        log_to_driver=False,
-        logging_level="ERROR",
-        runtime_env={"env_vars": worker_env(profile, import_paths)},
-        **own,
-    )
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    env = worker_env(profile, import_paths)
+    if profile.address != "local":
+        hook = {"worker_process_setup_hook": preload} if preload else {}
+        ray.init(address=profile.address, runtime_env={"env_vars": env, **hook}, **quiet)
+        return
+    found = local_resources()
+    cpus, gpus = int(found["CPU"]), int(found["GPU"])
+    # What the workers need goes through the environment: a runtime_env of their own would keep Ray
+    # from giving trials the worker processes that it starts ahead.
+    hook = {WORKER_PROCESS_SETUP_HOOK_ENV_VAR: preload} if preload else {}
+    with environment(env | hook), _few_processes():
+        ray.init(address="local", include_dashboard=False, num_cpus=cpus, num_gpus=gpus, **quiet)
+
+
+@contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for the block, and leave them as they were."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _few_processes() -> Iterator[None]:
+    """Start a Ray of one machine without autoscaler, log monitor and dashboard: half the time."""
+    from ray._private.node import Node
+
+    before = {name: getattr(Node, name) for name in UNNEEDED}
+    for name in UNNEEDED:
+        setattr(Node, name, lambda *_, **__: None)
+    try:
+        yield
+    finally:
+        for name, method in before.items():
+            setattr(Node, name, method)

@@ -20,6 +20,9 @@ from tune_jobs.engine.storage import Folder
 
 NOT_METRICS = {*AUTO_RESULT_KEYS, "done", "trial_id", "experiment_tag", "epoch", "seconds"}
 
+# What a message of ``trainables`` says of itself, beside its epochs.
+WORK = ("path", "worker", "began", "spent")
+
 Listener = Callable[[Record | None], None]
 
 
@@ -54,17 +57,26 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
             self._append(trial, kind="trial", ray_id=trial.trial_id, config=trial.config)
 
     def on_trial_result(self, *, trial: Trial, result: dict[str, Any], **_: Any) -> None:
-        """Record an epoch, and whether it was the last by somebody's decision."""
+        """Record the epochs of a message, and whether the last was so by somebody's decision.
+
+        A message of many epochs lists them; a trainable of one's own may report one at a time.
+        """
         if result.get("done"):
             self._stopped.add(trial.trial_id)
-        self._append(
-            trial,
-            kind="epoch",
-            replica=0,
-            epoch=result[EPOCH],
-            seconds=float(result.get("seconds", result.get("time_this_iter_s", math.nan))),
-            metrics=reported_metrics(result),
-        )
+        single = {**result, "epoch": result[EPOCH]}
+        for row in result.get("epochs", [single]):
+            for replica, metrics in enumerate(row.get("replicas", [row])):
+                if metrics is not None:
+                    self._append(
+                        trial,
+                        kind="epoch",
+                        replica=replica,
+                        epoch=row["epoch"],
+                        seconds=float(row.get("seconds", result.get("time_this_iter_s", math.nan))),
+                        metrics=reported_metrics(metrics),
+                    )
+        if "work" in result:
+            self._append(trial, kind="work", **{name: result["work"][name] for name in WORK})
 
     def on_checkpoint(self, *, trial: Trial, checkpoint: Checkpoint, **_: Any) -> None:
         """Record where the checkpoint of the latest epoch lies, seen from the experiment."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.errors import JobError
@@ -16,8 +17,9 @@ from tune_jobs.engine.experiment import SUMMARY, Experiment
 from tune_jobs.engine.history import compact
 from tune_jobs.engine.job import Job
 from tune_jobs.engine.outcome import Outcome, outcome_of
-from tune_jobs.engine.profile import Profile, check_fits, ray_of
+from tune_jobs.engine.profile import Profile, check_fits, environment, ray_of
 from tune_jobs.engine.recorder import Ending, Listener
+from tune_jobs.engine.usage import measure_usage
 
 if TYPE_CHECKING:
     from ray import tune
@@ -63,21 +65,25 @@ def run(
         JobError: for a mistake in job, profile, data or name, before anything is started; and at
             the first epoch for a metric that is not reported.
     """
-    from tune_jobs.engine.tuner import adopt, claim, default_name, load_data, prepare
+    from tune_jobs.engine.tuner import adopt, default_name, load_data, locate, prepare
 
     profile, began = profile or Profile(), time.time()
     if max_hours is not None and not max_hours > 0:
         raise JobError(f"max_hours is {max_hours}, but must be above 0")
-    dataset = load_data(job) if isinstance(job, Job) else None
-    _warn(job, dataset)
     if listeners is None:
         listeners = _default_listeners(job)
     check_fits(profile)
     module = job.trainable.__module__ if isinstance(job, Job) else job.__module__
-    folder = claim(profile, name or default_name(module))
-    for listen in listeners:
-        listen({"kind": "start", "name": folder.name, "folder": folder.uri})
-    with _quiet_tune(), ray_of(profile, import_paths):
+    folder = locate(profile, name or default_name(module))
+    # The data are read while Ray and its workers start.
+    with _quiet_tune(), ThreadPoolExecutor(1) as pool, ExitStack() as stack:
+        reading = pool.submit(load_data, job) if isinstance(job, Job) else None
+        stack.enter_context(ray_of(profile, import_paths, _find_preload(job)))
+        dataset = reading.result() if reading else None
+        _warn(job, dataset)
+        folder.create()
+        for listen in listeners:
+            listen({"kind": "start", "name": folder.name, "folder": folder.uri})
         if isinstance(job, Job):
             prepared = prepare(job, profile, folder, dataset, listeners, max_hours)
         else:
@@ -89,10 +95,20 @@ def run(
         if failure:
             _write_summary(experiment, began, outcome="configuration error", error=str(failure))
             raise failure
+        searched = time.time()
         outcome = outcome_of(_states(experiment), _usable(experiment), prepared.ending.reached)
         found = {"outcome": outcome} | _save_winner(experiment, dataset, profile, outcome)
-    _write_summary(experiment, began, **found)
+        usage = measure_usage(experiment.trials, prepared.concurrency, began, searched, time.time())
+    _write_summary(experiment, began, usage=usage, **found)
     return Experiment(prepared.folder)
+
+
+def _find_preload(job: Job | MakeTuner) -> str | None:
+    """The function ``preload`` beside a job's trainable, which workers call when they start."""
+    module = sys.modules.get(job.trainable.__module__) if isinstance(job, Job) else None
+    if module is None or module.__name__ == "__main__" or not hasattr(module, "preload"):
+        return None
+    return f"{module.__name__}.preload"
 
 
 def _default_listeners(job: Job | MakeTuner) -> list[Listener]:
@@ -171,22 +187,16 @@ def _usable(experiment: Experiment) -> int:
 @contextmanager
 def _quiet_tune() -> Iterator[None]:
     """Silence what Tune prints and logs, and leave settings and loggers as they were."""
-    before = {name: os.environ.get(name) for name in TUNE_SETTINGS}
     loggers = [logging.getLogger(name) for name in CHATTY]
     levels = [chatty.level for chatty in loggers]
-    os.environ.update(TUNE_SETTINGS)
     for chatty in loggers:
         chatty.setLevel(logging.CRITICAL)
     try:
-        yield
+        with environment(TUNE_SETTINGS):
+            yield
     finally:
         for chatty, level in zip(loggers, levels, strict=True):
             chatty.setLevel(level)
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 @contextmanager

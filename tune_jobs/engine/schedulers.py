@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ray.tune.schedulers import (
@@ -13,7 +14,7 @@ from ray.tune.schedulers import (
 
 from tune_jobs.engine.errors import JobError
 
-EPOCH = "training_iteration"  # Ray's count of reports; a trainable reports once an epoch.
+EPOCH = "training_iteration"  # Ray counts reports, unless a report says its epoch itself.
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class ASHA:
             reduction_factor=self.reduction_factor,
             brackets=self.brackets,
         )
+
+    def rungs(self, max_epochs: int) -> list[int]:
+        """The epochs at which the scheduler compares; between them a trial need not report."""
+        brackets = self(max_epochs)._brackets
+        return sorted({math.ceil(epoch) for bracket in brackets for epoch, _ in bracket._rungs})
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from tune_jobs.engine.failure import cause
 from tune_jobs.engine.progress import brief, show
 from tune_jobs.engine.space import flatten
 from tune_jobs.engine.storage import plain
+from tune_jobs.engine.usage import PURPOSES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +53,24 @@ def lines(experiment: Experiment, *, short: bool) -> list[str]:
         said += ["", *_best(experiment)]
     if not short:
         said += ["", *_table(usable, experiment)]
+    said += _usage(experiment, short=short)
     return [*said, "", *_next(experiment)]
+
+
+def _usage(experiment: Experiment, *, short: bool) -> list[str]:
+    """How much of the time was useful work, and where the rest went."""
+    usage = experiment.summary.get("usage")
+    if not usage:
+        return []
+    total = sum(usage["seconds"].values())
+    shares = {text: usage["seconds"][name] / total for name, text in PURPOSES.items()}
+    said = ["", f"useful work {usage['useful']:.0%} of {usage['workers']} workers' time"]
+    if short:
+        return said
+    width = max(map(len, shares))
+    said += [f"  {text:{width}}  {share:5.1%}" for text, share in shares.items()]
+    paths = experiment.trials["path"].dropna().value_counts()
+    return [*said, *(f"  {path}: {count} trials" for path, count in paths.items())]
 
 
 def _headline(experiment: Experiment) -> str:

@@ -41,6 +41,7 @@ class Prepared:
     tuner: tune.Tuner
     folder: Folder
     ending: Ending
+    concurrency: int
 
 
 def prepare(
@@ -77,7 +78,7 @@ def prepare(
         ),
         run_config=_run_config(job, profile, folder, recorder, ending),
     )
-    return Prepared(tuner, folder, ending)
+    return Prepared(tuner, folder, ending, concurrency)
 
 
 def adopt(
@@ -113,12 +114,16 @@ def adopt(
     recorder = Recorder(folder, sys.maxsize, listeners, ending)
     run_config.callbacks = [*(run_config.callbacks or []), recorder]
     run_config.stop = ending if run_config.stop is None else run_config.stop
-    return Prepared(tuner, folder, ending)
+    concurrency = profile.concurrency(ray.cluster_resources()) if ray.is_initialized() else 1
+    return Prepared(tuner, folder, ending, concurrency)
 
 
 def load_data(job: Job) -> Dataset | None:
-    """Read and split the job's data, with a seed of its own."""
-    return job.data(derive(job.seed, "split")) if job.data else None
+    """Read and split the job's data, with a seed of its own, into folds where it has them."""
+    dataset = job.data(derive(job.seed, "split")) if job.data else None
+    if dataset is None or job.evaluation is None:
+        return dataset
+    return job.evaluation.apply(dataset, job.seed)
 
 
 def default_name(module: str) -> str:
@@ -126,17 +131,16 @@ def default_name(module: str) -> str:
     return f"{module.split('.')[-1].strip('_') or 'search'}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def claim(profile: Profile, name: str) -> Folder:
-    """Make the folder of a new experiment.
+def locate(profile: Profile, name: str) -> Folder:
+    """Where a new experiment of that name will lie.
 
     Raises:
-        JobError: for a name that is no plain name or is taken, and storage that is read-only.
+        JobError: for a name that is no plain name or is taken.
     """
     check_experiment_name(name)
     folder = open_folder(profile.storage).child(name)
     if folder.names():
         raise JobError(f"experiment {name!r} exists already at {folder.uri}; choose another --name")
-    folder.create()
     return folder
 
 
@@ -148,6 +152,7 @@ def constants(job: Job, dataset: Dataset | None) -> dict[str, Any]:
         "seed": derive(job.seed, "model"),
         "metric": job.metric,
         "mode": job.mode,
+        "rungs": job.rungs,
     }
 
 
@@ -164,6 +169,7 @@ def description(job: Job, profile: Profile, dataset: Dataset | None) -> dict[str
         "searcher": repr(job.searcher),
         "scheduler": repr(job.scheduler),
         "data": repr(job.data),
+        "evaluation": repr(job.evaluation),
         "constants": constants(job, dataset),
         "fingerprint": dataset.fingerprint if dataset else None,
         "preprocessing": dataset.preprocessing if dataset else None,
@@ -226,7 +232,7 @@ def _run_config(
         stop=ending,
         failure_config=tune.FailureConfig(max_failures=profile.max_failures),
         checkpoint_config=tune.CheckpointConfig(
-            num_to_keep=1,
+            num_to_keep=1,  # the best, and the latest
             checkpoint_score_attribute=job.metric,
             checkpoint_score_order=job.mode,
         ),

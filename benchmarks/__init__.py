@@ -1,0 +1,1 @@
+"""What tune-jobs costs in time and memory, beside its peers."""

@@ -1,0 +1,29 @@
+"""One module for each tool: the same search, as that tool's users write it.
+
+Each search takes a task and returns the last validation loss of every trial and the number of
+epochs trained: ``{"losses": [...], "epochs": 400}``. The searches of ``QUALITY`` prune, and write
+the time and the validation loss of every epoch to the task's log instead.
+"""
+
+# By name: module and function. Imported only in the contender's own process.
+PEERS = {
+    "tune-jobs": ("tune_jobs_search", "search"),
+    "ray": ("ray_search", "search"),
+    "ray-reuse": ("ray_search", "search_reusing"),
+    "keras-tuner": ("keras_tuner_search", "search"),
+    "keras-tuner-hyperband": ("keras_tuner_search", "search_hyperband"),
+    "optuna": ("optuna_search", "search"),
+    "sklearn-1": ("sklearn_search", "search"),
+    "sklearn-2": ("sklearn_search", "search_in_two"),
+}
+
+QUALITY = {
+    "tune-jobs": ("tune_jobs_search", "search_pruned"),
+    "ray-reuse": ("ray_search", "search_pruned"),
+    "keras-tuner-hyperband": ("keras_tuner_search", "search_pruned"),
+    "optuna": ("optuna_search", "search_pruned"),
+    "tune-jobs-random": ("tune_jobs_search", "search_long"),
+}
+
+# Draws configs of its own and trains them as long as its rule says, so is not compared by them.
+OWN_RULE = frozenset(["keras-tuner-hyperband"])

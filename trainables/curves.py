@@ -1,0 +1,67 @@
+"""The learning curves of a fit's replicas: the best epoch of each, and what is reported of all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trainables.checkpoints import Progress
+from trainables.fitting import Task, average
+
+
+class Curves:
+    """How far the replicas of a task have come, and the metrics of every epoch."""
+
+    def __init__(self, task: Task, progress: Sequence[Progress] | None = None) -> None:
+        self.task = task
+        self.progress = list(progress or [Progress()] * len(task.replicas))
+        self.epoch = max(each.epoch for each in self.progress)
+        self.history: dict[str, list[float]] = {}
+
+    def add(self, logs: Sequence[Mapping[str, float] | None], seconds: float) -> dict[str, Any]:
+        """Add an epoch of all active replicas; return its row for the history.
+
+        A replica whose patience has ended counts in the mean with its best epoch.
+        """
+        self.epoch += 1
+        for index, values in enumerate(logs):
+            if values is not None:
+                before = self.progress[index]
+                self.progress[index] = before.advance(values, self.task.metric, self.task.mode)
+        counted = [values or p.metrics for values, p in zip(logs, self.progress, strict=True)]
+        means = average(counted)
+        for name, value in means.items():
+            self.history.setdefault(name, []).append(value)
+        row = {"epoch": self.epoch, **means, "seconds": seconds}
+        return row if len(logs) == 1 else row | {"replicas": [dict(v) if v else None for v in logs]}
+
+    def is_active(self, index: int) -> bool:
+        """Whether a replica trains on."""
+        progress, patience = self.progress[index], self.task.patience
+        return patience is None or progress.epoch - progress.best_epoch < patience
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing left to train."""
+        active = any(self.is_active(index) for index in range(len(self.progress)))
+        return self.epoch >= self.task.max_epochs or not active
+
+    @property
+    def score(self) -> float:
+        """The mean of the best values, smaller being better; infinite where one is missing."""
+        sign = 1 if self.task.mode == "min" else -1
+        found = [math.inf if each.best is None else sign * each.best for each in self.progress]
+        return sum(found) / len(found)
+
+
+def check_metric(task: Task, known: Sequence[str], *, in_tune: bool) -> None:
+    """Refuse a metric that Keras does not report; in Tune the job ends the run.
+
+    Raises:
+        ValueError: naming those that it does report.
+    """
+    if task.metric not in known and not in_tune:
+        raise ValueError(
+            f"metric '{task.metric}' was not reported; Keras reported: {', '.join(sorted(known))}"
+        )

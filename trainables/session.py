@@ -1,0 +1,151 @@
+"""The session with Tune: what a fit reports, what it keeps, and where its time goes.
+
+Epochs are sent in messages. A fit runs on to the next rung, where a scheduler may decide, or until
+some seconds have passed, and then reports all epochs since; outside Tune it reports nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import tempfile
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ray import tune
+
+Config = Mapping[str, Any]
+
+# After so many seconds a message is sent even if no decision is due.
+MESSAGE_SECONDS = 2.0
+
+# Checkpoints that nobody may need take at most this part of the time spent on training.
+CHECKPOINT_SHARE = 0.02
+
+
+@dataclass
+class Ledger:
+    """What a worker process remembers of its trials of one experiment.
+
+    Attributes:
+        best: the best score that a checkpoint was written for.
+        training: seconds spent on training.
+        checkpoints: seconds spent on checkpoints.
+    """
+
+    best: float = math.inf
+    training: float = 0.0
+    checkpoints: float = 0.0
+
+
+LEDGERS: dict[str, Ledger] = defaultdict(Ledger)
+
+
+class Session:
+    """One fit's conversation with Tune.
+
+    Attributes:
+        spent: seconds by what they were spent on: building, compiling, training, reporting, ...
+        path: how the epochs are run, and why so.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.spent: dict[str, float] = defaultdict(float)
+        self.path = ""
+        self.in_tune = is_in_session()
+        self._began = time.time()
+        self._told = time.monotonic()
+        self._rows: list[dict[str, Any]] = []
+        self._rungs: Collection[int] | None = config.get("rungs")
+        self._ledger = (
+            LEDGERS[tune.get_context().get_experiment_name()] if self.in_tune else Ledger()
+        )
+
+    def checkpoint(self) -> Any:
+        """Return the checkpoint that this trial goes on from, or None."""
+        return tune.get_checkpoint() if self.in_tune else None
+
+    @contextmanager
+    def clock(self, purpose: str) -> Iterator[None]:
+        """Count the seconds of the block as spent on a purpose."""
+        before = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.spent[purpose] += time.perf_counter() - before
+
+    def next_stop(self, epoch: int, last: int) -> int:
+        """Return the next epoch at which somebody may decide, or the last one."""
+        if not self.in_tune:
+            return last
+        later = [epoch + 1] if self._rungs is None else [r for r in self._rungs if r > epoch]
+        return min([*later, last])
+
+    def note(self, row: dict[str, Any]) -> None:
+        """Add an epoch to the next message."""
+        self._rows.append(row)
+        seconds = row["seconds"]
+        self.spent["training"] += seconds
+        self._ledger.training += seconds
+
+    def is_due(self, epoch: int, *, ended: bool) -> bool:
+        """Return whether a message has to be sent after an epoch."""
+        if not self.in_tune or not self._rows:
+            return False
+        is_rung = self._rungs is None or epoch in self._rungs
+        return ended or is_rung or time.monotonic() - self._told > MESSAGE_SECONDS
+
+    def send(self, score: float, save: Callable[[str], None]) -> None:
+        """Report the epochs since the last message, with a checkpoint where one is worth it.
+
+        Args:
+            score: the best value so far, smaller being better, infinite where there is none.
+            save: writes the state of the fit into a folder.
+        """
+        message = {**self._rows[-1], "epochs": self._rows, "work": self._describe()}
+        message["training_iteration"] = self._rows[-1]["epoch"]
+        if self._is_worth_saving(score):
+            with self.clock("checkpoints"):
+                self._report_with_checkpoint(message, save)
+            self._ledger.best = min(score, self._ledger.best)
+        else:
+            with self.clock("reporting"):
+                tune.report(message)
+        self._rows, self._told = [], time.monotonic()
+
+    def _report_with_checkpoint(self, message: dict[str, Any], save: Callable[[str], None]) -> None:
+        before = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            save(folder)
+            tune.report(message, checkpoint=tune.Checkpoint.from_directory(folder))
+        self._ledger.checkpoints += time.perf_counter() - before
+
+    def _is_worth_saving(self, score: float) -> bool:
+        """Save the best of this worker, which may be the best of all, and others if it is cheap.
+
+        A scheduler whose rungs are not known may pause a trial after any epoch.
+        """
+        ledger = self._ledger
+        is_cheap = ledger.checkpoints < CHECKPOINT_SHARE * ledger.training
+        return self._rungs is None or score < ledger.best or is_cheap
+
+    def _describe(self) -> dict[str, Any]:
+        return {
+            "path": self.path,
+            "worker": f"{platform.node()}:{os.getpid()}",
+            "began": self._began,
+            "spent": dict(self.spent),
+        }
+
+
+def is_in_session() -> bool:
+    """Return whether this function runs inside a Tune trial; Ray warns where it does not."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return tune.get_context().get_trial_id() is not None
