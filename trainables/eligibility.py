@@ -20,7 +20,7 @@ ELEMENTWISE = frozenset(
 BY_VARIABLE = frozenset(["Lamb", "Adafactor"])
 
 # Layers that one program for all replicas does not make faster; measured, see docs/performance.md.
-NOT_STACKED = ("Conv", "DepthwiseConv", "SeparableConv", "Pooling", "Upsampling")
+NOT_STACKED = ("Conv2D", "Conv3D", "DepthwiseConv", "SeparableConv")
 
 
 def why_not(task: Task, callbacks: Sequence[Any]) -> str | None:

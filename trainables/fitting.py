@@ -194,8 +194,9 @@ def _reset_keras(session: Session) -> None:
     ``keras.utils.clear_session`` would empty TensorFlow's cache of kernels too, so that every
     program would be made ready again, and search the whole heap for garbage.
     """
-    import keras
-    from keras.src.backend.common import global_state
+    with session.clock("starting"):  # a first trial may have to wait for the import
+        import keras
+        from keras.src.backend.common import global_state
 
     with session.clock("building"):
         global_state.GLOBAL_STATE_TRACKER = threading.local()

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import gc
+import threading
 
 
 def preload() -> None:
-    """Import Keras and TensorFlow, and let the collector of garbage leave their objects alone.
+    """Import Keras and TensorFlow in the background.
 
-    Re-exported beside a trainable, it is called while the search is still being prepared. A module
-    that cannot be imported is left to the trial, whose error is reported.
+    Re-exported beside a trainable, it is called in every worker process as soon as that starts,
+    while the search is still being prepared. It returns at once: a worker that takes long to be
+    ready makes Ray start another. A trial that comes too early waits for the import.
     """
+    threading.Thread(target=_import, daemon=True).start()
+
+
+def _import() -> None:
     try:
         import keras
     except ImportError:
-        return
+        return  # the trial's own import says why
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         tf.constant(0)  # starts TensorFlow's runtime
+    # The collector of garbage need not look at a million objects that stay for ever.
     gc.collect()
     gc.freeze()

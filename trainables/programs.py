@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 # An epoch count, or a patience, that is never reached.
 NEVER = 2**30
 
+# Operations with a random state of their own, which no checkpoint holds.
+DRAWING = frozenset(
+    ["RandomUniform", "RandomUniformInt", "RandomStandardNormal", "TruncatedNormal"]
+    + ["RandomShuffle", "RandomGamma", "RandomPoissonV2", "Multinomial"]
+)
+
 
 class UncompilableError(Exception):
     """Raised with the reason for which ``model.fit`` has to run."""
@@ -98,6 +104,7 @@ class Program:
         _build_metrics(model, arrays)
         specs = tf.nest.map_structure(self._open_shape, (state, arrays, plan))
         self._traced = tf.function(self._run, autograph=False).get_concrete_function(*specs)
+        check_stateless(self._traced)
 
     def __call__(self, state: State, arrays: Arrays, plan: Plan) -> tuple[State, Any]:
         """Run epochs until the plan ends or no replica is active.
@@ -323,6 +330,23 @@ class Program:
     def _name_metrics(self) -> list[str]:
         names = list(self._name_results(self._first_totals()))
         return names + [f"val_{name}" for name in names]
+
+
+def check_stateless(traced: Any) -> None:
+    """Refuse a program that keeps something from one trial for the next.
+
+    Raises:
+        UncompilableError: naming it.
+    """
+    import tensorflow as tf
+
+    definition = traced.graph.as_graph_def()
+    kinds = {node.op for node in definition.node}
+    kinds |= {node.op for function in definition.library.function for node in function.node_def}
+    if drawing := kinds & DRAWING:
+        raise UncompilableError(f"it draws random numbers of TensorFlow's own: {min(drawing)}")
+    if any(tensor.dtype == tf.resource for tensor in traced.captured_inputs):
+        raise UncompilableError("it uses a variable or a table that Keras does not know of")
 
 
 def _keep_best(plan: Plan, state: State, row: Any, epoch: Any) -> State:

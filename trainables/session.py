@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+import resource
 import tempfile
 import time
 import warnings
@@ -16,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -72,11 +74,11 @@ class Session:
         return tune.get_checkpoint() if self.in_tune else None
 
     @contextmanager
-    def clock(self, purpose: str) -> Iterator[None]:
-        """Count the seconds of the block as spent on a purpose."""
+    def clock(self, purpose: str) -> Iterator[Callable[[], float]]:
+        """Count the seconds of the block as spent on a purpose; yields what has elapsed."""
         before = time.perf_counter()
         try:
-            yield
+            yield lambda: time.perf_counter() - before
         finally:
             self.spent[purpose] += time.perf_counter() - before
 
@@ -108,23 +110,25 @@ class Session:
             score: the best value so far, smaller being better, infinite where there is none.
             save: writes the state of the fit into a folder.
         """
-        message = {**self._rows[-1], "epochs": self._rows, "work": self._describe()}
-        message["training_iteration"] = self._rows[-1]["epoch"]
-        if self._is_worth_saving(score):
-            with self.clock("checkpoints"):
-                self._report_with_checkpoint(message, save)
-            self._ledger.best = min(score, self._ledger.best)
-        else:
-            with self.clock("reporting"):
-                tune.report(message)
+        message = {**self._rows[-1], "training_iteration": self._rows[-1]["epoch"]}
+        message["epochs"] = self._rows
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint = self._checkpoint(folder, score, save)
+            message["work"] = self._describe()
+            with self.clock("checkpoints" if checkpoint else "reporting") as elapsed:
+                tune.report(message, checkpoint=checkpoint)
+        self._ledger.checkpoints += elapsed() if checkpoint else 0.0
         self._rows, self._told = [], time.monotonic()
 
-    def _report_with_checkpoint(self, message: dict[str, Any], save: Callable[[str], None]) -> None:
-        before = time.perf_counter()
-        with tempfile.TemporaryDirectory() as folder:
+    def _checkpoint(self, folder: str, score: float, save: Callable[[str], None]) -> Any:
+        """Save the state of the fit into a folder if it is worth it, else return None."""
+        if not self._is_worth_saving(score):
+            return None
+        with self.clock("checkpoints") as elapsed:
             save(folder)
-            tune.report(message, checkpoint=tune.Checkpoint.from_directory(folder))
-        self._ledger.checkpoints += time.perf_counter() - before
+        self._ledger.checkpoints += elapsed()
+        self._ledger.best = min(score, self._ledger.best)
+        return tune.Checkpoint.from_directory(folder)
 
     def _is_worth_saving(self, score: float) -> bool:
         """Save the best of this worker, which may be the best of all, and others if it is cheap.
@@ -141,7 +145,17 @@ class Session:
             "worker": f"{platform.node()}:{os.getpid()}",
             "began": self._began,
             "spent": dict(self.spent),
+            "memory": memory_used(),
         }
+
+
+def memory_used() -> float:
+    """Return the resident memory of this process, in MiB; where Linux does not tell, its peak."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS: in bytes
 
 
 def is_in_session() -> bool:

@@ -24,7 +24,7 @@ def search_in_two(task: Task) -> dict[str, Any]:
     return _search(task, n_jobs=2)
 
 
-def build(X: Any, y: Any, config: dict[str, Any]) -> Any:  # noqa: ARG001, N803 - called by Keras
+def build(X: Any, y: Any, config: dict[str, Any]) -> Any:  # noqa: N803 - called by Keras
     """The model of a config, for rows that are flat."""
     import keras
 

@@ -317,6 +317,26 @@ class OwnLayer(layers.Layer):
         return x * 2
 
 
+@keras.saving.register_keras_serializable("tests")
+class OwnNoise(layers.Layer):
+    def call(self, x, training=None):
+        import tensorflow as tf
+
+        return x + tf.random.normal(tf.shape(x)) if training else x
+
+
+@keras.saving.register_keras_serializable("tests")
+class OwnVariable(layers.Layer):
+    def __init__(self):
+        import tensorflow as tf
+
+        super().__init__()
+        self.scale = tf.Variable(2.0, trainable=False)
+
+    def call(self, x):
+        return x * self.scale
+
+
 def build_own_step(config):
     inputs = keras.Input((6,))
     model = OwnStep(inputs, layers.Dense(1, activation="sigmoid")(inputs))
@@ -333,6 +353,8 @@ def build_averaging(config):
     [
         (build_own_step, "model.fit: the model has its own train_step"),
         (build_averaging, "model.fit: optimizer with an average of the weights"),
+        (make_build(OwnNoise), "model.fit: it draws random numbers of TensorFlow's own"),
+        (make_build(OwnVariable), "model.fit: it uses a variable or a table"),
         (make_build(OwnLayer), "compiled, not shared: OwnLayer is not a layer of Keras"),
     ],
 )

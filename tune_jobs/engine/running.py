@@ -20,6 +20,7 @@ from tune_jobs.engine.outcome import Outcome, outcome_of
 from tune_jobs.engine.profile import Profile, check_fits, environment, ray_of
 from tune_jobs.engine.recorder import Ending, Listener
 from tune_jobs.engine.usage import measure_usage
+from tune_jobs.engine.workers import replaced_when_grown
 
 if TYPE_CHECKING:
     from ray import tune
@@ -89,7 +90,7 @@ def run(
         else:
             prepared = adopt(job, profile, folder, listeners, max_hours)
         experiment = Experiment(prepared.folder)
-        with _ending_on_signal(prepared.ending):
+        with _ending_on_signal(prepared.ending), replaced_when_grown():
             failure = _fit(prepared.tuner)
         compact(prepared.folder)
         if failure:

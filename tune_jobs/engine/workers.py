@@ -1,0 +1,38 @@
+"""Worker processes serve one trial after another, until one has grown too large."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
+
+# How much a worker may grow after its first trial before it is replaced, in MiB.
+MOST_GROWTH = 2048
+
+
+@contextmanager
+def replaced_when_grown(most_growth: float = MOST_GROWTH) -> Iterator[None]:
+    """Let Tune give up a worker that leaks memory, so that the next trial gets a fresh one.
+
+    Tune decides in a private method whether the next trial uses a worker again; a trial that does
+    not report its worker's memory leaves the decision to it.
+    """
+    first: dict[str, float] = {}
+    original = TuneController._maybe_cache_trial_actor
+
+    def decide(controller: TuneController, trial: Trial) -> bool:
+        work = (trial.last_result or {}).get("work", {})
+        worker, memory = work.get("worker"), work.get("memory")
+        if memory is not None and memory - first.setdefault(worker, memory) > most_growth:
+            return False
+        kept: Any = original(controller, trial)
+        return bool(kept)
+
+    TuneController._maybe_cache_trial_actor = decide
+    try:
+        yield
+    finally:
+        TuneController._maybe_cache_trial_actor = original
