@@ -1,5 +1,6 @@
 # Two lines do everything, set-up included: `make search` and `make test`.
 # The environment in .venv comes from requirements.lock, every file of it checked by its hash.
+# Compiled at once, since otherwise each worker may compile TensorFlow's 10,000 files anew.
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
@@ -27,7 +28,7 @@ bench: $(BENCH_READY)
 
 $(BENCH_READY): $(READY) benchmarks/requirements.lock
 	@PATH="$$PATH:$$PWD/$(BIN)"; export VIRTUAL_ENV="$$PWD/.venv"; set -x; \
-	uv pip install --quiet --require-hashes -r benchmarks/requirements.lock
+	uv pip install --quiet --compile-bytecode --require-hashes -r benchmarks/requirements.lock
 	@touch $(BENCH_READY)
 
 $(READY): requirements.lock pyproject.toml
@@ -35,7 +36,7 @@ $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	@command -v uv >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@PATH="$$PATH:$$PWD/$(BIN)"; export VIRTUAL_ENV="$$PWD/.venv"; set -x; \
-	uv pip install --quiet --require-hashes -r requirements.lock && \
+	uv pip install --quiet --compile-bytecode --require-hashes -r requirements.lock && \
 	uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 

@@ -37,7 +37,7 @@ def contend(kind: str, contender: str, *what: Any, **how: Any) -> Run:
         task = make_task(Path(folder), *what, **how)
         output = Path(task.folder, "output.txt")
         command = [sys.executable, "-m", "benchmarks.contenders", kind, contender, task.folder]
-        usage = measure(command, env=_environment(), output=output, deadline=DEADLINE)
+        usage = measure(command, env=environment(), output=output, deadline=DEADLINE)
         said = output.read_text(encoding="utf-8", errors="replace")
         found = _last_line(said, contender)
         if usage.exit_code or usage.killed or not found:
@@ -50,10 +50,10 @@ def warm_up() -> None:
     names = "tensorflow, keras, keras_tuner, optuna, sklearn.model_selection, ray.tune, hyperopt"
     with tempfile.NamedTemporaryFile() as output:
         command = [sys.executable, "-c", f"import {names}"]
-        measure(command, env=_environment(), output=Path(output.name), deadline=DEADLINE)
+        measure(command, env=environment(), output=Path(output.name), deadline=DEADLINE)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, **QUIET, "PYTHONPATH": os.pathsep.join(paths)}
     # Without bytecode on disk every process compiles TensorFlow anew, and many processes suffer.

@@ -17,7 +17,7 @@ from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.metrics import log_loss
 
 from tune_jobs.__main__ import main
-from tune_jobs.engine import Experiment, Profile, open_experiment, run
+from tune_jobs.engine import Evaluation, Experiment, Profile, open_experiment, run
 from tune_jobs.engine.jobs import find_job
 from tune_jobs.engine.tuner import load_data
 
@@ -57,6 +57,12 @@ def test_tpe_with_asha_finds_a_model_that_is_better_than_guessing(breast_cancer)
     assert breast_cancer.best_value < math.log(2)
     assert breast_cancer.summary["test"]["roc_auc"] > 0.9
     assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(breast_cancer.epochs.columns)
+
+
+def test_trials_run_in_compiled_epochs_in_one_warm_worker(breast_cancer) -> None:
+    assert set(breast_cancer.trials["path"]) == {"compiled"}
+    assert breast_cancer.trials["worker"].nunique() == 1
+    assert 0 < breast_cancer.summary["usage"]["useful"] < 1
 
 
 def test_the_exported_model_is_the_best_epochs_model_on_raw_columns(breast_cancer) -> None:
@@ -106,6 +112,25 @@ def test_a_run_with_one_worker_repeats_exactly(breast_cancer, profile, local_ray
     )
     metrics = ["trial", "epoch", "loss", "val_loss", "val_accuracy"]
     pd.testing.assert_frame_equal(again.epochs[metrics], breast_cancer.epochs[metrics])
+
+
+def test_folds_and_repeats_are_trained_in_step_and_exported(local_ray, profile) -> None:
+    evaluation = Evaluation(folds=3, repeats=2)
+    result = run(
+        replace(
+            find_job("breast_cancer_tpe").job, num_samples=2, max_epochs=3, evaluation=evaluation
+        ),
+        profile=profile,
+        name="folds",
+        listeners=[],
+    )
+
+    assert result.exit_code == 0
+    counts = result.epochs.groupby(["trial", "epoch"])["replica"].nunique()
+    assert set(counts) == {6}
+    means = result.epochs.groupby(["trial", "epoch"])["val_loss"].mean()
+    assert result.best_value == pytest.approx(means.min())
+    assert result.summary["test"]["roc_auc"] > 0.5
 
 
 def test_random_search_with_median_stopping(local_ray, profile) -> None:

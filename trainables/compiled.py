@@ -42,10 +42,10 @@ if TYPE_CHECKING:
     import keras
 
 # How many programs a worker keeps; each takes some megabytes.
-MOST_PROGRAMS = 32
+MOST_PROGRAMS = 64
 
 # Before the speed of a program is known, a call does at most so many steps.
-FIRST_STEPS = 1000
+FIRST_STEPS = 200
 
 # Learning rates that a schedule computes at once.
 RATES_AT_ONCE = 1_000_000
@@ -200,11 +200,8 @@ class CompiledFit:
         if self.session.in_tune:
             steps = math.ceil(rows / self.task.batch_size)
             known = not math.isnan(self.seconds_per_epoch)
-            bounds.append(
-                int(MESSAGE_SECONDS / max(self.seconds_per_epoch, 1e-9))
-                if known
-                else FIRST_STEPS // steps
-            )
+            per_epoch = max(self.seconds_per_epoch, 1e-9)
+            bounds.append(int(MESSAGE_SECONDS / per_epoch) if known else FIRST_STEPS // steps)
         return max(1, min(bounds))
 
     def _describe(self) -> Any:
@@ -229,9 +226,8 @@ class CompiledFit:
     def _trace(self, plan: Plan) -> Program:
         try:
             program = Program(self.model, self.layout, self.states[0], self.arrays, plan)
-            program(
-                self.states[0], self.arrays, plan
-            )  # of no epoch: TensorFlow optimises the graph
+            # A call of no epoch, in which TensorFlow optimises the graph.
+            program(self.states[0], self.arrays, plan)
         except UncompilableError:
             raise
         except Exception as error:
@@ -274,10 +270,11 @@ class CompiledFit:
         for epoch in range(epochs):
             for column, replica in enumerate(replicas):
                 orders[epoch, column] = task.order(replica, first + epoch)
+        validation = np.stack([task.validation_rows(each) for each in replicas])
         known = self.program.metrics if hasattr(self, "program") else []
         return Plan(
             orders=tf.constant(orders),
-            validation=tf.constant([task.validation_rows(each) for each in replicas], "int32"),
+            validation=tf.constant(validation.astype("int32")),
             learning_rates=self._learning_rates(first, epochs, math.ceil(rows / task.batch_size)),
             numbers=tf.constant(lifting.read_places(self.places)),
             shapes=[tf.constant(v.shape, "int32") for v in self.model.trainable_variables],

@@ -65,9 +65,9 @@ class Session:
         self._told = time.monotonic()
         self._rows: list[dict[str, Any]] = []
         self._rungs: Collection[int] | None = config.get("rungs")
-        self._ledger = (
-            LEDGERS[tune.get_context().get_experiment_name()] if self.in_tune else Ledger()
-        )
+        self._ledger = Ledger()
+        if self.in_tune:
+            self._ledger = LEDGERS[str(Path(tune.get_context().get_trial_dir()).parent)]
 
     def checkpoint(self) -> Any:
         """Return the checkpoint that this trial goes on from, or None."""

@@ -9,7 +9,6 @@ from ray import tune
 
 from trainables.session import Session
 from tune_jobs.engine import ASHA, Job, Profile, run
-from tune_jobs.engine.profile import local_resources
 from tune_jobs.engine.usage import PURPOSES
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -50,7 +49,7 @@ def search(tmp_path):
             "max_epochs": 27,
             "scheduler": ASHA(grace_period=1, reduction_factor=3),
         }
-        profile = Profile(storage=str(tmp_path), cpus_per_trial=local_resources()["CPU"])
+        profile = Profile(storage=str(tmp_path), max_concurrent_trials=1)
         job = Job(**options | changes)
         return run(job, profile=profile, name=name, listeners=[]), tmp_path / f"{name}.log"
 

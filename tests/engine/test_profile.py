@@ -1,14 +1,19 @@
 """Profiles: what is wrong with one is said with file, key and rule."""
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import ray
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tune_jobs.engine import JobError, Profile, load_profile
+from tune_jobs.engine import Job, JobError, Profile, load_profile
+from tune_jobs.engine.jobs import find_job
 from tune_jobs.engine.names import check_experiment_name
-from tune_jobs.engine.profile import local_resources, worker_env
+from tune_jobs.engine.profile import environment, local_resources, worker_env
+from tune_jobs.engine.running import _find_preload
 
 SHIPPED = sorted(Path("cluster/profiles").glob("*.yaml"))
 
@@ -106,3 +111,36 @@ def test_a_plain_name_is_one_folder(name) -> None:
 def test_a_name_that_is_a_path_is_refused(name) -> None:
     with pytest.raises(JobError, match="must be letters, digits"):
         check_experiment_name(name)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads Linux' list of processes")
+def test_a_local_ray_starts_no_process_that_one_machine_has_no_use_for(local_ray) -> None:
+    commands = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parent = (folder / "stat").read_text().rsplit(")", 1)[1].split()[1]
+            if int(parent) == os.getpid():
+                commands.append((folder / "cmdline").read_text())
+    assert any("raylet" in command for command in commands)
+    assert not [c for c in commands if "monitor.py" in c or "dashboard.py" in c]
+
+
+def test_the_workers_of_a_local_ray_have_their_threads_pinned(local_ray) -> None:
+    names = ["OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"]
+    read = ray.remote(lambda: [os.environ.get(name) for name in names])
+
+    assert ray.get(read.remote()) == ["1", "1", "1"]
+    assert not {"TF_NUM_INTRAOP_THREADS"} & os.environ.keys()
+
+
+def test_workers_preload_what_lies_beside_the_trainable() -> None:
+    assert _find_preload(find_job("breast_cancer_tpe").job) == "trainables.tabular_mlp.preload"
+    assert _find_preload(Job(print, {"x": 1})) is None
+
+
+def test_environment_variables_are_as_they_were_after_the_block(monkeypatch) -> None:
+    monkeypatch.setenv("KEPT", "before")
+    with environment({"KEPT": "inside", "NEW": "inside"}):
+        assert (os.environ["KEPT"], os.environ["NEW"]) == ("inside", "inside")
+    assert os.environ["KEPT"] == "before"
+    assert "NEW" not in os.environ

@@ -6,7 +6,6 @@ import pytest
 from ray import tune
 
 from tune_jobs.engine import Job, Profile, run
-from tune_jobs.engine.profile import local_resources
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -31,7 +30,7 @@ def failing_once(config: dict, data: object) -> None:
 def workers_of(tmp_path):
     def workers_of(trainable):
         job = Job(trainable, {"x": tune.uniform(0, 1)}, metric="loss", num_samples=6)
-        profile = Profile(storage=str(tmp_path), cpus_per_trial=local_resources()["CPU"])
+        profile = Profile(storage=str(tmp_path), max_concurrent_trials=1)
         return run(job, profile=profile, name="test", listeners=[]).trials["worker"].tolist()
 
     return workers_of

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ray import tune
 
 from trainables import tabular_mlp
-from trainables.checkpoints import Progress, save_checkpoint
+from trainables.checkpoints import Progress, load_checkpoint, save_checkpoint
 from trainables.fitting import Replica, fit, make_task, weigh_classes
 
 CONFIG = {
@@ -69,8 +69,8 @@ class Session:
     def get_trial_id(self):
         return "trial"
 
-    def get_experiment_name(self):
-        return str(self.folder)
+    def get_trial_dir(self):
+        return str(self.folder / "trial")
 
 
 @pytest.fixture
@@ -268,3 +268,50 @@ def test_importing_trainables_imports_neither_keras_nor_tensorflow():
     )
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+RUNGS = CONFIG | {"max_epochs": 9, "rungs": [1, 3, 9]}
+
+
+def test_epochs_are_sent_at_the_rungs(session):
+    fit(tabular_mlp.build, RUNGS, make_data(noise=1.0))
+
+    assert [message["training_iteration"] for message in session.messages] == [1, 3, 9]
+    assert [len(message["epochs"]) for message in session.messages] == [1, 2, 6]
+    assert [report["epoch"] for report in session.reports] == list(range(1, 10))
+
+
+def test_a_fit_goes_on_from_a_checkpoint_that_is_older_than_its_last_report(session):
+    whole = fit(tabular_mlp.build, RUNGS, make_data(noise=1.0))
+    (latest,) = sorted(session.folder.iterdir(), key=lambda kept: int(kept.name))[-1:]
+    session.reports.clear()
+    session.checkpoint = tune.Checkpoint.from_directory(latest)
+    resumed = fit(tabular_mlp.build, RUNGS, make_data(noise=1.0))
+
+    assert [report["epoch"] for report in session.reports] == list(range(int(latest.name) + 1, 10))
+    assert equal_weights(resumed, whole)
+
+
+def test_the_best_fit_of_a_worker_always_has_a_checkpoint(session):
+    losses = []
+    for seed in range(5):
+        before, session.checkpoint = len(session.messages), None
+        fit(tabular_mlp.build, RUNGS | {"seed": seed}, make_data(noise=1.0))
+        epochs = [row for message in session.messages[before:] for row in message["epochs"]]
+        losses.append(min(row["val_loss"] for row in epochs))
+        if losses[-1] == min(losses):
+            found, (progress,) = load_checkpoint(session.checkpoint.path)
+            assert progress.best == losses[-1]
+            assert len(found["best_weights"]) == 1
+
+
+def test_a_message_says_where_the_time_went_and_what_path_was_taken(session):
+    fit(tabular_mlp.build, RUNGS, make_data())
+    work = session.messages[-1]["work"]
+
+    assert work["path"] == "compiled"
+    assert {"training", "building", "compiling"} <= work["spent"].keys()
+    assert work["memory"] > 100
+    assert sum(row["seconds"] for row in session.reports) == pytest.approx(
+        work["spent"]["training"]
+    )

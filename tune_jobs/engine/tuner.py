@@ -69,7 +69,7 @@ def prepare(
         tune_config=tune.TuneConfig(
             metric=job.metric,
             mode=job.mode,
-            search_alg=_searcher(job),
+            search_alg=_searcher(job, concurrency),
             scheduler=job.scheduler(job.max_epochs) if job.scheduler else None,
             num_samples=job.num_samples,
             max_concurrent_trials=concurrency,
@@ -215,9 +215,12 @@ def _trial_folder(trial: Trial) -> str:
     return str(trial.trial_id)
 
 
-def _searcher(job: Job) -> Any:
+def _searcher(job: Job, concurrency: int) -> Any:
     searcher = job.searcher(derive(job.seed, "searcher"))
-    if isinstance(searcher, BasicVariantGenerator | SpaceSearcher):
+    if isinstance(searcher, BasicVariantGenerator):
+        searcher.max_concurrent = concurrency  # Tune limits every other searcher, not this one
+        return searcher
+    if isinstance(searcher, SpaceSearcher):
         return searcher
     return translated(searcher)
 
