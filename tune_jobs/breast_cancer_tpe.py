@@ -1,7 +1,7 @@
 """Tune a multilayer perceptron on the breast cancer table with TPE and ASHA.
 
-40 trials, about two minutes on 2 CPU cores. Four runs gave a validation log loss of 0.098 to 0.105
-and, on the test part, a log loss of 0.056 to 0.077 and an accuracy of 0.956 to 0.991. No download.
+40 trials, 36 s on 2 CPU cores. Six runs gave a validation log loss of 0.092 to 0.105 and, on the
+test part, a log loss of 0.031 to 0.077 and an accuracy of 0.956 to 0.991. No download.
 
 tune-jobs run breast_cancer_tpe
 """

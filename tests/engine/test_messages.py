@@ -38,6 +38,10 @@ def replicas(config: dict, data: object) -> None:
     session.send(0.0, lambda _: None)
 
 
+def own_words(config: dict, data: object) -> None:
+    tune.report({"loss": 1.0, "epochs": 5, "work": 2.0, "path": 3})
+
+
 @pytest.fixture
 def search(tmp_path):
     def search(name: str, **changes):
@@ -99,3 +103,10 @@ def test_a_run_says_where_its_time_went(search) -> None:
     )
     assert experiment.trials["path"].unique().tolist() == ["arithmetic"]
     assert experiment.trials["worker"].nunique() == 1
+
+
+def test_a_trainables_own_metrics_may_have_the_names_of_a_message(search) -> None:
+    experiment, _ = search("own", trainable=own_words, scheduler=None, num_samples=1)
+
+    assert experiment.epochs[["epochs", "work", "path"]].to_numpy().tolist() == [[5, 2, 3]]
+    assert experiment.trials["path"].isna().all()

@@ -16,14 +16,16 @@ def growing(config: dict, data: object) -> None:
     trial = int(tune.get_context().get_trial_id().rpartition("_")[2])
     work = {"path": "", "worker": str(os.getpid()), "began": 0.0, "spent": {}}
     memory = 5000.0 if trial == 2 else 500.0 + trial
-    tune.report({"loss": 1.0, "work": work | {"memory": memory}})
+    row = {"epoch": 1, "loss": 1.0, "seconds": 0.0}
+    tune.report({**row, "epochs": [row], "work": work | {"memory": memory}})
 
 
 def failing_once(config: dict, data: object) -> None:
     if tune.get_context().get_trial_id().endswith("_00001"):
         os._exit(1)
     work = {"path": "", "worker": str(os.getpid()), "began": 0.0, "spent": {}, "memory": 1.0}
-    tune.report({"loss": 1.0, "work": work})
+    row = {"epoch": 1, "loss": 1.0, "seconds": 0.0}
+    tune.report({**row, "epochs": [row], "work": work})
 
 
 @pytest.fixture

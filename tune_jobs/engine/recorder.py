@@ -63,8 +63,8 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         """
         if result.get("done"):
             self._stopped.add(trial.trial_id)
-        single = {**result, "epoch": result[EPOCH]}
-        for row in result.get("epochs", [single]):
+        work = work_of(result)
+        for row in result["epochs"] if work else [{**result, "epoch": result[EPOCH]}]:
             for replica, metrics in enumerate(row.get("replicas", [row])):
                 if metrics is not None:
                     self._append(
@@ -75,8 +75,8 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
                         seconds=float(row.get("seconds", result.get("time_this_iter_s", math.nan))),
                         metrics=reported_metrics(metrics),
                     )
-        if "work" in result:
-            self._append(trial, kind="work", **{name: result["work"][name] for name in WORK})
+        if work:
+            self._append(trial, kind="work", **{name: work[name] for name in WORK})
 
     def on_checkpoint(self, *, trial: Trial, checkpoint: Checkpoint, **_: Any) -> None:
         """Record where the checkpoint of the latest epoch lies, seen from the experiment."""
@@ -176,6 +176,12 @@ class Ending(Stopper):  # type: ignore[misc]  # Ray calls it
         elif self._deadline is not None and time.time() >= self._deadline:
             self.reached = "budget used"
         return self.reached is not None
+
+
+def work_of(result: dict[str, Any]) -> dict[str, Any]:
+    """What a message of ``trainables`` says of its worker; nothing where it is not one."""
+    work = result.get("work")
+    return work if isinstance(work, dict) and work.keys() >= set(WORK) else {}
 
 
 def reported_metrics(result: dict[str, Any]) -> dict[str, float]:

@@ -9,6 +9,8 @@ from typing import Any
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 
+from tune_jobs.engine.recorder import work_of
+
 # How much a worker may grow after its first trial before it is replaced, in MiB.
 MOST_GROWTH = 2048
 
@@ -24,9 +26,9 @@ def replaced_when_grown(most_growth: float = MOST_GROWTH) -> Iterator[None]:
     original = TuneController._maybe_cache_trial_actor
 
     def decide(controller: TuneController, trial: Trial) -> bool:
-        work = (trial.last_result or {}).get("work", {})
-        worker, memory = work.get("worker"), work.get("memory")
-        if memory is not None and memory - first.setdefault(worker, memory) > most_growth:
+        work = work_of(trial.last_result or {})
+        memory = work.get("memory")
+        if memory is not None and memory - first.setdefault(work["worker"], memory) > most_growth:
             return False
         kept: Any = original(controller, trial)
         return bool(kept)
