@@ -49,6 +49,9 @@ OF_ANY_WIDTH = frozenset(
     + ["BatchNormalization", "Add", "Concatenate", "Rescaling", "Embedding"]
 )
 
+# Where a configuration holds the names of layers, which depend on how many were made before.
+NAMES = frozenset(["name", "keras_history", "input_layers", "output_layers"])
+
 Place = tuple[Any, str]  # an object, and the name of its attribute
 
 
@@ -239,38 +242,40 @@ def describe_compilation(model: keras.Model, optimizer: Any) -> str:
     kept.pop("optimizer", None)
     numbers = {name for name in OF_OPTIMIZERS if getattr(optimizer, name, None)}
     own = {key: v for key, v in optimizer.get_config().items() if key not in numbers}
-    own.pop("learning_rate"), own.pop("name")
+    for name in ("learning_rate", "name", "initial_accumulator_value"):
+        own.pop(name, None)  # rates and first values are inputs
     described = [kept, type(optimizer).__name__, own, sorted(numbers)]
     return json.dumps(described, default=_describe_object)
 
 
-def _strip(value: Any, names: dict[str, str], any_width: bool) -> Any:
-    """Drop from a configuration what is an input of the program."""
+def _strip(value: Any, names: dict[str, str], any_width: bool, key: str = "") -> Any:
+    """Drop from a configuration what is an input of the program, and what layers are called."""
     if isinstance(value, dict):
         kept = {
-            key: _strip(inner, names, any_width)
-            for key, inner in value.items()
-            if key not in ("build_config", "seed", "compile_config")
-            and not key.endswith("_initializer")
-            and not (key == "shape" and any_width and "keras_history" in value)
+            inner_key: _strip(inner, names, any_width, inner_key)
+            for inner_key, inner in value.items()
+            if inner_key not in ("build_config", "compile_config")
+            and not (inner_key == "shape" and any_width and "keras_history" in value)
         }
-        if isinstance(value.get("config"), dict) and "class_name" in value:
+        is_keras = str(value.get("module") or "").startswith("keras")
+        if is_keras and isinstance(value.get("config"), dict) and "class_name" in value:
             kept["config"] = _strip_class(value["class_name"], kept["config"], any_width)
         return kept
     if isinstance(value, list | tuple):
-        return [_strip(inner, names, any_width) for inner in value]
-    return names.get(value, value) if isinstance(value, str) else value
+        return [_strip(inner, names, any_width, key) for inner in value]
+    return names.get(value, value) if key in NAMES and isinstance(value, str) else value
 
 
 def _strip_class(kind: str, config: dict[str, Any], any_width: bool) -> dict[str, Any]:
-    dropped = set(OF_LAYERS.get(kind, ()))
+    """Drop what is an input from the configuration of one of Keras' own classes."""
+    dropped = {"seed", *OF_LAYERS.get(kind, ())}
     if any_width and kind == "Dense":
         dropped.add("units")
     nonzero = {name for name in OF_REGULARIZERS.get(kind, ()) if config.get(name)}
     return {
         key: "lifted" if key in nonzero else value
         for key, value in config.items()
-        if key not in dropped
+        if key not in dropped and not key.endswith("_initializer")
     }
 
 
@@ -321,8 +326,10 @@ def _is_keras(thing: Any) -> bool:
 
 def _regularizers(layer: Any) -> Iterator[Any]:
     for name in sorted(vars(layer)):
-        if name.endswith("_regularizer") and type(getattr(layer, name)).__name__ in OF_REGULARIZERS:
-            yield getattr(layer, name)
+        found = getattr(layer, name)
+        is_one = name.endswith("_regularizer") and type(found).__name__ in OF_REGULARIZERS
+        if is_one and _is_keras(found):
+            yield found
 
 
 def _nonzero(regularizer: Any) -> list[Place]:

@@ -292,6 +292,57 @@ def test_another_structure_is_another_program(change):
     assert len(compiled.PROGRAMS) == 2
 
 
+def build_named(config):
+    """A layer has the name of an activation."""
+    inputs = keras.Input((6,))
+    named = layers.Dense(4, name=config["activation"])(inputs)
+    hidden = layers.Dense(4, activation=config["activation"])(named)
+    model = keras.Model(inputs, layers.Dense(1, activation="sigmoid")(hidden))
+    model.compile(keras.optimizers.Adagrad(0.1, config["start"]), "binary_crossentropy")
+    return model
+
+
+def test_names_of_layers_and_first_values_of_slots_belong_to_no_program():
+    compiled.PROGRAMS.clear()
+    changes = [("relu", 0.1), ("relu", 0.5), ("tanh", 0.1)]
+    fits = [
+        fit_both(build_named, CONFIG | {"activation": name, "start": start}, make_data())
+        for name, start in changes
+    ]
+
+    assert len(compiled.PROGRAMS) == 2
+    for fast, slow in fits:
+        assert_same(fast, slow)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Dropout(layers.Layer):
+    """Has the name of a layer of Keras, and another meaning."""
+
+    def __init__(self, rate=0.0, seed=0, **options):
+        super().__init__(**options)
+        self.rate, self.seed = rate, seed
+
+    def call(self, x):
+        return x * (1.0 + self.rate) + self.seed
+
+    def get_config(self):
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+
+
+def build_own_dropout(config):
+    return make_build(dense(), lambda: Dropout(config["rate"], config["offset"]))(config)
+
+
+def test_a_layer_of_ones_own_keeps_its_numbers_to_itself():
+    compiled.PROGRAMS.clear()
+    for rate, offset in [(0.1, 0), (0.5, 0), (0.1, 3)]:
+        config = CONFIG | {"rate": rate, "offset": offset}
+        assert_same(*fit_both(build_own_dropout, config, make_data()))
+
+    assert len(compiled.PROGRAMS) == 3
+
+
 def test_a_warm_worker_gives_bit_for_bit_what_a_fresh_one_does():
     config, data = TABLE | {"max_epochs": 3, "seed": 9}, make_data()
     compiled.PROGRAMS.clear()
