@@ -66,9 +66,9 @@ def fit_compiled(task: Task, session: Session) -> keras.Model:
         model, values = build_replicas(task.build, [each.seed for each in task.replicas])
         check_model(model)
         fit = CompiledFit(task, session, model, values)
-        fit.resume()
     with session.clock("compiling"):
         fit.compile()
+    fit.resume()
     check_metric(task, fit.metrics, in_tune=session.in_tune)
     while not fit.curves.ended:
         fit.run_on()

@@ -18,6 +18,9 @@ class Curves:
         self.progress = list(progress or [Progress()] * len(task.replicas))
         self.epoch = max(each.epoch for each in self.progress)
         self.history: dict[str, list[float]] = {}
+        self.score = math.inf  # the best mean so far, smaller being better
+        if len(self.progress) == 1 and self.progress[0].best is not None:
+            self.score = self.progress[0].best * self._sign
 
     def add(self, logs: Sequence[Mapping[str, float] | None], seconds: float) -> dict[str, Any]:
         """Add an epoch of all active replicas; return its row for the history.
@@ -33,6 +36,9 @@ class Curves:
         means = average(counted)
         for name, value in means.items():
             self.history.setdefault(name, []).append(value)
+        value = means.get(self.task.metric, math.nan) * self._sign
+        if math.isfinite(value):
+            self.score = min(self.score, value)
         row = {"epoch": self.epoch, **means, "seconds": seconds}
         return row if len(logs) == 1 else row | {"replicas": [dict(v) if v else None for v in logs]}
 
@@ -42,17 +48,14 @@ class Curves:
         return patience is None or progress.epoch - progress.best_epoch < patience
 
     @property
+    def _sign(self) -> int:
+        return 1 if self.task.mode == "min" else -1
+
+    @property
     def ended(self) -> bool:
         """Whether there is nothing left to train."""
         active = any(self.is_active(index) for index in range(len(self.progress)))
         return self.epoch >= self.task.max_epochs or not active
-
-    @property
-    def score(self) -> float:
-        """The mean of the best values, smaller being better; infinite where one is missing."""
-        sign = 1 if self.task.mode == "min" else -1
-        found = [math.inf if each.best is None else sign * each.best for each in self.progress]
-        return sum(found) / len(found)
 
 
 def check_metric(task: Task, known: Sequence[str], *, in_tune: bool) -> None:

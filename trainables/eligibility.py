@@ -46,8 +46,8 @@ def check_model(model: keras.Model) -> None:
     """
     reasons = {
         "the model is not built": not model.built,
-        "the model has no optimizer": model.optimizer is None,
-        "the model has no loss": model._compile_loss is None,
+        "the model is not compiled": getattr(model, "optimizer", None) is None,
+        "the model has no loss": getattr(model, "_compile_loss", None) is None,
         "run_eagerly": model.run_eagerly,
         "nothing is trainable": not model.trainable_variables,
     }

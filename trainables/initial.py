@@ -26,11 +26,22 @@ Values = dict[int, np.ndarray]  # by the id of the variable
 def build_with_seed(build: Callable[[], keras.Model], seed: int) -> keras.Model:
     """Build a model as a fresh process with that seed would.
 
-    TensorFlow's own seed stays as it is: to set it empties the cache of kernels, which compiled
-    programs live in, and Keras does not use it.
+    Keras' ``set_random_seed`` empties TensorFlow's cache of kernels, which compiled programs live
+    in, and is called only for a model that draws random numbers of TensorFlow's own.
     """
+    import keras
+
     random.seed(seed)
     np.random.seed(seed)
+    if keras.backend.backend() != "tensorflow":
+        return build()
+    from tensorflow.python.eager.context import context
+
+    context()._seed, context()._rng = seed, random.Random(seed)
+    model = build()
+    if context()._rng.getstate() == random.Random(seed).getstate():
+        return model
+    keras.utils.set_random_seed(seed)
     return build()
 
 
@@ -82,7 +93,9 @@ def _find_draws(
         initializer = initializers.get(id(variable))
         if id(variable) in states:
             drawn = int(np.asarray(variable)[0])
-        elif initializer is not None and isinstance(getattr(initializer, "seed", None), int):
+        elif initializer is not None and getattr(initializer, "seed", None) is not None:
+            if not _is_untouched(variable, initializer):
+                return None
             drawn = initializer.seed
         elif type(initializer).__module__.startswith("keras."):
             continue
@@ -92,6 +105,15 @@ def _find_draws(
             return None
         places[id(variable)] = order[drawn]
     return places
+
+
+def _is_untouched(variable: Any, initializer: Any) -> bool:
+    """Whether a variable holds what it was made with, and not weights loaded since."""
+    if not isinstance(initializer.seed, int):
+        return False
+    anew = initializer.clone()
+    anew.seed = initializer.seed
+    return np.array_equal(np.asarray(anew(variable.shape, dtype=variable.dtype)), variable)
 
 
 def _draw_again(

@@ -145,7 +145,7 @@ def list_places(model: keras.Model, optimizer: Any) -> list[Place]:
         kind = type(layer).__name__
         if _is_keras(layer):
             places += [(layer, name) for name in OF_LAYERS.get(kind, ())]
-        places += [place for owner in _regularizers(layer) for place in _nonzero(owner)]
+            places += [place for owner in _regularizers(layer) for place in _nonzero(owner)]
     places += [(optimizer, name) for name in OF_OPTIMIZERS if getattr(optimizer, name, None)]
     return places
 
@@ -248,35 +248,58 @@ def describe_compilation(model: keras.Model, optimizer: Any) -> str:
     return json.dumps(described, default=_describe_object)
 
 
-def _strip(value: Any, names: dict[str, str], any_width: bool, key: str = "") -> Any:
-    """Drop from a configuration what is an input of the program, and what layers are called."""
-    if isinstance(value, dict):
-        kept = {
-            inner_key: _strip(inner, names, any_width, inner_key)
-            for inner_key, inner in value.items()
-            if inner_key not in ("build_config", "compile_config")
-            and not (inner_key == "shape" and any_width and "keras_history" in value)
-        }
-        is_keras = str(value.get("module") or "").startswith("keras")
-        if is_keras and isinstance(value.get("config"), dict) and "class_name" in value:
-            kept["config"] = _strip_class(value["class_name"], kept["config"], any_width)
-        return kept
+def _strip(
+    value: Any, names: dict[str, str], any_width: bool, key: str = "", *, keras_own: bool = True
+) -> Any:
+    """Drop from a configuration what is an input of the program, and what layers are called.
+
+    A class that is not of Keras keeps all that it says of itself.
+    """
     if isinstance(value, list | tuple):
-        return [_strip(inner, names, any_width, key) for inner in value]
-    return names.get(value, value) if key in NAMES and isinstance(value, str) else value
+        return [_strip(inner, names, any_width, key, keras_own=keras_own) for inner in value]
+    if not isinstance(value, dict):
+        return names.get(value, value) if key in NAMES and isinstance(value, str) else value
+    if "module" in value and "class_name" in value:
+        _check_serialized(value)
+        keras_own = keras_own and _is_keras_module(value["module"])
+    kept = {
+        inner_key: _strip(inner, names, any_width, inner_key, keras_own=keras_own)
+        for inner_key, inner in value.items()
+        if inner_key not in ("build_config", "compile_config")
+        and not (inner_key == "shape" and any_width and "keras_history" in value)
+    }
+    if keras_own and "module" in value and isinstance(kept.get("config"), dict):
+        kept["config"] = _strip_class(value["class_name"], kept["config"], any_width, key)
+    return kept
 
 
-def _strip_class(kind: str, config: dict[str, Any], any_width: bool) -> dict[str, Any]:
+def _strip_class(kind: str, config: dict[str, Any], any_width: bool, key: str) -> dict[str, Any]:
     """Drop what is an input from the configuration of one of Keras' own classes."""
     dropped = {"seed", *OF_LAYERS.get(kind, ())}
     if any_width and kind == "Dense":
         dropped.add("units")
-    nonzero = {name for name in OF_REGULARIZERS.get(kind, ()) if config.get(name)}
+    regularizing = OF_REGULARIZERS.get(kind, ()) if key.endswith("_regularizer") else ()
+    nonzero = {name for name in regularizing if config.get(name)}
     return {
-        key: "lifted" if key in nonzero else value
-        for key, value in config.items()
-        if key not in dropped and not key.endswith("_initializer")
+        name: "lifted" if name in nonzero else value
+        for name, value in config.items()
+        if name not in dropped and not name.endswith("_initializer")
     }
+
+
+def _check_serialized(value: dict[str, Any]) -> None:
+    """Refuse what Keras knows only by a name that others may have too: functions, closures.
+
+    Raises:
+        NotComparableError: unless it is of Keras, or a class registered with it.
+    """
+    registered = ">" in str(value.get("registered_name") or "")
+    if value["class_name"] == "function" or not (_is_keras_module(value["module"]) or registered):
+        raise NotComparableError(f"{value['config']} is not of Keras, nor registered with it")
+
+
+def _is_keras_module(module: Any) -> bool:
+    return str(module or "").split(".")[0] == "keras"
 
 
 def _describe_object(value: Any) -> Any:
@@ -288,8 +311,15 @@ def _describe_object(value: Any) -> Any:
         return f"{value.__module__}.{value.__qualname__}"
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
+    kind = type(value)
+    if not _is_keras_module(kind.__module__):
+        says = getattr(kind, "get_config", None)
+        if says is None or _is_keras_module(says.__module__) or not _is_registered(kind):
+            raise NotComparableError(
+                f"{kind.__name__} is not of Keras, nor registered with it with its get_config"
+            )
     try:
-        return keras.saving.serialize_keras_object(value)
+        return _strip(keras.saving.serialize_keras_object(value), {}, any_width=False)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise NotComparableError(str(error)) from None
 
@@ -303,25 +333,25 @@ def _check_findable(function: types.FunctionType) -> None:
 
 
 def _check_comparable(layer: Any, model: keras.Model) -> None:
-    import keras
-
     kind = type(layer)
-    if kind.__name__ == "Lambda" or not (
-        _is_keras(layer) or keras.saving.get_registered_object(_registered_name(kind)) is kind
-    ):
+    if kind.__name__ == "Lambda" or not (_is_keras(layer) or _is_registered(kind)):
         raise NotComparableError(f"{kind.__name__} is not a layer of Keras, nor registered with it")
+    if kind.__name__ == "Normalization" and layer.input_mean is None:
+        raise NotComparableError("Normalization learnt its mean from data")
     if layer is model and kind.__name__ not in ("Functional", "Sequential") and _is_keras(layer):
         raise NotComparableError(f"{kind.__name__} is neither functional nor sequential")
 
 
-def _registered_name(kind: type) -> str:
+def _is_registered(kind: type) -> bool:
+    """Whether Keras knows a class, one that is not made anew by each call of a function."""
     import keras
 
-    return str(keras.saving.get_registered_name(kind))
+    name = keras.saving.get_registered_name(kind)
+    return "<locals>" not in kind.__qualname__ and keras.saving.get_registered_object(name) is kind
 
 
 def _is_keras(thing: Any) -> bool:
-    return type(thing).__module__.startswith("keras.")
+    return _is_keras_module(type(thing).__module__)
 
 
 def _regularizers(layer: Any) -> Iterator[Any]:

@@ -29,9 +29,9 @@ class PlainFit:
         self.session = session
         with session.clock("building"):
             keras.utils.set_random_seed(task.replicas[0].seed)
-            self.models = [build_with_seed(task.build, each.seed) for each in task.replicas]
-            for model in self.models:
-                model.optimizer.build(model.trainable_variables)
+            self.models = [
+                build_with_seed(lambda: _build_whole(task), each.seed) for each in task.replicas
+            ]
         self.best = [state_of(model) for model in self.models]
         self.curves = Curves(task)
         checkpoint = session.checkpoint()
@@ -49,6 +49,10 @@ class PlainFit:
                 self.best[index] = state_of(self.models[index])
         if self.session.is_due(self.curves.epoch, ended=self.curves.ended):
             self.session.send(self.curves.score, self._save)
+
+    def flush(self) -> None:
+        """Report the rest, where a callback or the end of the data ended the fit early."""
+        self.session.flush(self.curves.score, self._save)
 
     def best_model(self) -> keras.Model:
         """Return the first replica's model at its best epoch."""
@@ -71,6 +75,21 @@ class PlainFit:
             self.best[index] = {k: one[f"best_{k}"] for k in ("weights", "others")}
 
 
+def _build_whole(task: Task) -> keras.Model:
+    """Return a model with all its variables; one without an input layer needs a batch for that.
+
+    Raises:
+        ValueError: for a model that is not compiled.
+    """
+    model, x = task.build(), task.data.x_train
+    if getattr(model, "optimizer", None) is None:
+        raise ValueError("build(config) returned a model that is not compiled; call model.compile")
+    if not model.built:
+        model(x[:1] if isinstance(x, np.ndarray) else next(iter(x))[0])
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
 def fit_plainly(task: Task, session: Session, callbacks: Sequence[Any] = ()) -> keras.Model:
     """Fit a task's replicas with ``model.fit`` and return the first one's model.
 
@@ -84,6 +103,7 @@ def fit_plainly(task: Task, session: Session, callbacks: Sequence[Any] = ()) -> 
         raise ValueError(f"callbacks work with one replica, but there are {len(task.replicas)}")
     else:
         _fit_in_turn(run)
+    run.flush()
     model = run.best_model()
     model.history.history = run.curves.history if len(task.replicas) > 1 else model.history.history
     return model

@@ -416,6 +416,96 @@ def test_what_cannot_be_compiled_or_shared_runs_and_says_why(build, reason, sess
     assert len(model.history.history["val_loss"]) == 2
 
 
+class Focal(keras.losses.Loss):
+    """As users write it: without a get_config that says gamma."""
+
+    def __init__(self, gamma):
+        super().__init__()
+        self.gamma = gamma
+
+    def call(self, truth, outputs):
+        return keras.ops.mean(keras.ops.abs(truth - outputs) ** self.gamma, axis=-1)
+
+
+def build_focal(config):
+    return make_build(dense(), loss=lambda: Focal(config["number"]))(config)
+
+
+def build_closure(config):
+    def act(x):
+        return keras.ops.leaky_relu(x, config["number"])
+
+    return make_build(lambda: layers.Dense(8, activation=act))(config)
+
+
+def build_adapted(config):
+    def adapted():
+        layer = layers.Normalization()
+        layer.adapt(np.random.default_rng(0).normal(config["number"], 1, (50, 6)))
+        return layer
+
+    return make_build(adapted, dense())(config)
+
+
+@pytest.mark.parametrize("build", [build_focal, build_closure, build_adapted])
+def test_numbers_that_keras_does_not_tell_are_shared_with_no_other_trial(build, sessions):
+    compiled.PROGRAMS.clear()
+    for number in (0.5, 2.0):
+        assert_same(*fit_both(build, CONFIG | {"number": number}, make_data()))
+
+    assert not compiled.PROGRAMS
+    assert sessions[0].path.startswith("compiled, not shared: ")
+
+
+def test_weights_that_build_has_loaded_are_those_of_every_replica(rows):
+    def build(config):
+        model = make_build(dense())(config)
+        model.set_weights([np.full(weights.shape, 0.1) for weights in model.get_weights()])
+        return model
+
+    replicas = [Replica(seed) for seed in (1, 2)]
+    fit(build, CONFIG | {"max_epochs": 1}, make_data(replicas=replicas))
+    together = [replica["loss"] for replica in rows[0]["replicas"]]
+    fit(build, CONFIG | {"max_epochs": 1}, make_data(replicas=replicas[1:]))
+
+    assert together[1] == pytest.approx(rows[1]["loss"], rel=1e-4)
+
+
+def test_a_model_without_an_input_layer_is_fitted(sessions):
+    def build(config):
+        model = keras.Sequential([layers.Dense(4), layers.Dense(1, activation="sigmoid")])
+        model.compile("adam", "binary_crossentropy")
+        return model
+
+    model = fit(build, CONFIG, make_data())
+
+    assert sessions[-1].path == "model.fit: the model is not built"
+    assert len(model.history.history["val_loss"]) == 2
+
+
+def test_a_model_that_is_not_compiled_says_so():
+    def build(config):
+        return keras.Sequential([keras.Input((6,)), layers.Dense(1)])
+
+    with pytest.raises(ValueError, match="returned a model that is not compiled"):
+        fit(build, CONFIG, make_data())
+
+
+def test_tensorflows_own_random_numbers_follow_from_the_seed():
+    def build(config):
+        import tensorflow as tf
+
+        model = make_build(dense())(config)
+        weights = model.get_weights()
+        model.set_weights([tf.random.normal(w.shape).numpy() for w in weights])
+        return model
+
+    first = fit(build, CONFIG, make_data()).history.history
+    fit(make_build(dense()), CONFIG | {"seed": 77}, make_data())
+
+    assert fit(build, CONFIG, make_data()).history.history == first
+
+
 def test_a_callback_needs_model_fit(sessions):
     stop = keras.callbacks.EarlyStopping(patience=0, monitor="val_loss")
     fit(make_build(dense()), CONFIG, make_data(), callbacks=[stop])

@@ -12,6 +12,7 @@ from ray import tune
 
 from trainables import tabular_mlp
 from trainables.checkpoints import Progress, load_checkpoint, save_checkpoint
+from trainables.curves import Curves
 from trainables.fitting import Replica, fit, make_task, weigh_classes
 
 CONFIG = {
@@ -315,3 +316,24 @@ def test_a_message_says_where_the_time_went_and_what_path_was_taken(session):
     assert sum(row["seconds"] for row in session.reports) == pytest.approx(
         work["spent"]["training"]
     )
+
+
+def test_a_fit_that_a_callback_ends_reports_all_its_epochs(session):
+    import keras
+
+    stop = keras.callbacks.EarlyStopping(monitor="val_loss", patience=0, mode="max")
+    config = RUNGS | {"optimizer": {"name": "adam", "learning_rate": 1e-3}, "rungs": []}
+    model = fit(tabular_mlp.build, config, make_data(), callbacks=[stop])
+
+    epochs = len(model.history.history["val_loss"])
+    assert epochs < 9
+    assert [report["epoch"] for report in session.reports] == list(range(1, epochs + 1))
+
+
+def test_the_score_of_replicas_is_the_best_of_their_mean():
+    data = SimpleNamespace(x_train=np.zeros(4), replicas=[Replica(0), Replica(1)])
+    curves = Curves(make_task(None, {"metric": "loss"}, data))
+    for first, second in [(0.1, 0.3), (0.3, 0.1), (0.2, 0.19)]:
+        curves.add([{"loss": first}, {"loss": second}], seconds=0.0)
+
+    assert curves.score == pytest.approx(0.195)

@@ -146,7 +146,10 @@ def average_replicas(epochs: pd.DataFrame, metric: str, mode: str) -> pd.DataFra
     wide = epochs.pivot(index=["trial", "epoch"], columns="replica", values=metric)
     by_trial = wide.groupby(level="trial")
     best = by_trial.cummin() if mode == "min" else by_trial.cummax()
-    filled = wide.fillna(best.groupby(level="trial").ffill())
+    there = epochs.assign(there=1.0).pivot(
+        index=["trial", "epoch"], columns="replica", values="there"
+    )
+    filled = wide.where(there.notna(), best.groupby(level="trial").ffill())
     return filled.mean(axis=1, skipna=False).rename(metric).reset_index()
 
 

@@ -63,8 +63,8 @@ def run(
         import_paths: folders that the workers import from, beside those of this process.
 
     Raises:
-        JobError: for a mistake in job, profile, data or name, before anything is started; and at
-            the first epoch for a metric that is not reported.
+        JobError: for a mistake in job, profile or name, before anything is started; for one in the
+            data, before a trial is; and at the first epoch for a metric that is not reported.
     """
     from tune_jobs.engine.tuner import adopt, default_name, load_data, locate, prepare
 
