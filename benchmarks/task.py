@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.family import ask
+from benchmarks.family import BATCH_SIZE, ask
 
 SIZES = ("breast_cancer", "table", "digits")
 PARTS = ("x_train", "y_train", "x_validation", "y_validation")
@@ -60,6 +61,16 @@ class Task:
     def log(self) -> Path:
         """Where a contender writes the time and the value of every epoch, if it is asked to."""
         return Path(self.folder, "epochs.jsonl")
+
+    def fit_options(self, data: Data, callbacks: Sequence[Any] = ()) -> dict[str, Any]:
+        """What every contender that calls ``model.fit`` itself gives it, beside x and y."""
+        return {
+            "batch_size": BATCH_SIZE,
+            "epochs": self.epochs,
+            "validation_data": data.validation,
+            "callbacks": list(callbacks),
+            "verbose": 0,
+        }
 
     def data(self) -> Data:
         """The arrays."""

@@ -53,7 +53,7 @@ RATES_AT_ONCE = 1_000_000
 # Row numbers in one call: 80 MB of them.
 MOST_ORDERED_ROWS = 20_000_000
 
-PROGRAMS: OrderedDict[Any, Program] = OrderedDict()
+PROGRAMS: OrderedDict[str, Program] = OrderedDict()
 
 
 def fit_compiled(task: Task, session: Session) -> keras.Model:
@@ -97,6 +97,7 @@ class CompiledFit:
         )
         self.curves = Curves(task)
         self.states = [self._start(group, values) for group in self.groups]
+        self.metrics: list[str] = []  # which the program names
         self.seconds_per_epoch = math.nan
         self._rates: tuple[tuple[int, int], np.ndarray] | None = None
 
@@ -113,28 +114,24 @@ class CompiledFit:
             [to_tensor(w) for w in [self.task.weights_validation] if w is not None],
         )
 
-    @property
-    def metrics(self) -> list[str]:
-        """The names of the metrics that the program reports."""
-        return self.program.metrics
-
     def compile(self) -> None:
         """Find the program for this model, or compile it.
 
         Raises:
             UncompilableError: where TensorFlow cannot trace it.
         """
-        plan = self._plan(0, epochs=0)
-        key = self._describe()
-        self.session.path = (
-            "compiled" if isinstance(key, str) else f"compiled, not shared: {key[0]}"
-        )
-        program = PROGRAMS.pop(key, None) or self._trace(plan)
-        if isinstance(key, str):
-            PROGRAMS[key] = program
+        try:
+            key = self._describe()
+        except lifting.NotComparableError as reason:
+            self.session.path = f"compiled, not shared: {reason}"
+            self.program = self._trace()
+        else:
+            self.session.path = "compiled"
+            self.program = PROGRAMS.pop(key) if key in PROGRAMS else self._trace()
+            PROGRAMS[key] = self.program
             while len(PROGRAMS) > MOST_PROGRAMS:
                 PROGRAMS.popitem(last=False)
-        self.program = program
+        self.metrics = self.program.metrics
 
     def run_on(self) -> None:
         """Train to the next point where somebody may decide, or for some seconds; report."""
@@ -169,12 +166,11 @@ class CompiledFit:
 
     def best_model(self) -> keras.Model:
         """Return the first replica's model at its best epoch."""
-        arrays = self._arrays_of_states()
-        weights = [array[0] for array in arrays["best_weights"]]
-        trainable = self.model.trainable_variables
+        state, trainable = self.states[0], self.model.trainable_variables
+        weights = [np.asarray(tensor[0]) for tensor in state.best_weights]
         if self.layout.flat:
             weights = split_vector(weights[0], trainable)
-        others = [array[0] for array in arrays["best_others"]]
+        others = [tensor[0] for tensor in state.best_others]
         for variable, value in zip([*trainable, *self.others], [*weights, *others], strict=True):
             variable.assign(value)
         _give_history(self.model, self.curves.history)
@@ -204,15 +200,16 @@ class CompiledFit:
             bounds.append(int(MESSAGE_SECONDS / per_epoch) if known else FIRST_STEPS // steps)
         return max(1, min(bounds))
 
-    def _describe(self) -> Any:
-        """The key of the program: a text, or a tuple of why it cannot be shared."""
-        try:
-            described = [
-                lifting.describe_model(self.model, any_width=self.layout.any_width),
-                lifting.describe_compilation(self.model, self.optimizer),
-            ]
-        except lifting.NotComparableError as reason:
-            return (str(reason),)
+    def _describe(self) -> str:
+        """The key of the program.
+
+        Raises:
+            NotComparableError: where it cannot be shared.
+        """
+        described = [
+            lifting.describe_model(self.model, any_width=self.layout.any_width),
+            lifting.describe_compilation(self.model, self.optimizer),
+        ]
         owners = [id(owner) for owner, _ in self.places]
         shared = [owners.index(owner) for owner in owners]
         arrays = [
@@ -223,7 +220,8 @@ class CompiledFit:
         weighted = [bool(self.arrays.weights), bool(self.arrays.weights_validation)]
         return json.dumps([*described, shared, arrays, weighted, repr(self.layout)])
 
-    def _trace(self, plan: Plan) -> Program:
+    def _trace(self) -> Program:
+        plan = self._plan(0, epochs=0)
         try:
             program = Program(self.model, self.layout, self.states[0], self.arrays, plan)
             # A call of no epoch, in which TensorFlow optimises the graph.
@@ -271,7 +269,6 @@ class CompiledFit:
             for column, replica in enumerate(replicas):
                 orders[epoch, column] = task.order(replica, first + epoch)
         validation = np.stack([task.validation_rows(each) for each in replicas])
-        known = self.program.metrics if hasattr(self, "program") else []
         return Plan(
             orders=tf.constant(orders),
             validation=tf.constant(validation.astype("int32")),
@@ -282,8 +279,10 @@ class CompiledFit:
             validation_batch_size=tf.constant(task.validation_batch_size),
             first_epoch=tf.constant(first),
             patience=tf.constant(NEVER if task.patience is None else task.patience),
-            sign=tf.constant(1.0 if task.mode == "min" else -1.0),
-            metric=tf.constant(known.index(task.metric) if task.metric in known else -1),
+            sign=tf.constant(float(task.sign)),
+            metric=tf.constant(
+                self.metrics.index(task.metric) if task.metric in self.metrics else -1
+            ),
         )
 
     def _learning_rates(self, first: int, epochs: int, steps: int) -> Any:

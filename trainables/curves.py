@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainables.checkpoints import Progress
-from trainables.fitting import Task, average
+from trainables.fitting import Task
 
 
 class Curves:
@@ -20,7 +20,7 @@ class Curves:
         self.history: dict[str, list[float]] = {}
         self.score = math.inf  # the best mean so far, smaller being better
         if len(self.progress) == 1 and self.progress[0].best is not None:
-            self.score = self.progress[0].best * self._sign
+            self.score = self.progress[0].best * self.task.sign
 
     def add(self, logs: Sequence[Mapping[str, float] | None], seconds: float) -> dict[str, Any]:
         """Add an epoch of all active replicas; return its row for the history.
@@ -36,7 +36,7 @@ class Curves:
         means = average(counted)
         for name, value in means.items():
             self.history.setdefault(name, []).append(value)
-        value = means.get(self.task.metric, math.nan) * self._sign
+        value = means.get(self.task.metric, math.nan) * self.task.sign
         if math.isfinite(value):
             self.score = min(self.score, value)
         row = {"epoch": self.epoch, **means, "seconds": seconds}
@@ -48,14 +48,15 @@ class Curves:
         return patience is None or progress.epoch - progress.best_epoch < patience
 
     @property
-    def _sign(self) -> int:
-        return 1 if self.task.mode == "min" else -1
-
-    @property
     def ended(self) -> bool:
         """Whether there is nothing left to train."""
         active = any(self.is_active(index) for index in range(len(self.progress)))
         return self.epoch >= self.task.max_epochs or not active
+
+
+def average(logs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean of each metric over replicas."""
+    return {name: sum(each[name] for each in logs) / len(logs) for name in logs[0]}
 
 
 def check_metric(task: Task, known: Sequence[str], *, in_tune: bool) -> None:

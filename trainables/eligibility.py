@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainables.fitting import Task
+from trainables.lifting import is_keras, is_keras_module
 from trainables.programs import UncompilableError
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def is_elementwise(model: keras.Model) -> bool:
 
 
 def _is_overridden(kind: type, name: str) -> bool:
-    return not getattr(kind, name).__module__.startswith("keras.")
+    return not is_keras_module(getattr(kind, name).__module__)
 
 
 def _check_ends(model: keras.Model) -> None:
@@ -89,9 +90,9 @@ def _check_ends(model: keras.Model) -> None:
 
 
 def _check_optimizer(optimizer: Any) -> None:
-    kind = type(optimizer)
-    if not kind.__module__.startswith("keras.") or kind.__name__ not in ELEMENTWISE | BY_VARIABLE:
-        raise UncompilableError(f"optimizer {kind.__name__}")
+    kind = type(optimizer).__name__
+    if not is_keras(optimizer) or kind not in ELEMENTWISE | BY_VARIABLE:
+        raise UncompilableError(f"optimizer {kind}")
     rate = optimizer._learning_rate
     features = {
         "an average of the weights": optimizer.use_ema,

@@ -7,7 +7,7 @@ a callback or an input pipeline needs ``model.fit``, that is what runs. Both giv
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -64,6 +64,11 @@ class Task:
     def mode(self) -> str:
         """Whether that is the lowest or the highest."""
         return str(self.config.get("mode", "min"))
+
+    @property
+    def sign(self) -> int:
+        """1 for a metric to be minimised, -1 for one to be maximised."""
+        return 1 if self.mode == "min" else -1
 
     @property
     def max_epochs(self) -> int:
@@ -180,12 +185,6 @@ def weigh_classes(targets: np.ndarray, class_weight: Mapping[int, float]) -> np.
     for label, weight in class_weight.items():
         weights[classes == int(label)] = weight
     return weights
-
-
-def average(logs: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """Return the mean of each metric over replicas."""
-    listed = list(logs)
-    return {name: sum(each[name] for each in listed) / len(listed) for name in listed[0]}
 
 
 def _reset_keras(session: Session) -> None:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trainables.lifting import is_keras
+
 if TYPE_CHECKING:
     import keras
 
@@ -97,7 +99,7 @@ def _find_draws(
             if not _is_untouched(variable, initializer):
                 return None
             drawn = initializer.seed
-        elif type(initializer).__module__.startswith("keras."):
+        elif is_keras(initializer):
             continue
         else:
             return None

@@ -26,27 +26,16 @@ OF_LAYERS = {
     "BatchNormalization": ("momentum", "epsilon"),
 }
 OF_REGULARIZERS = {"L1": ("l1",), "L2": ("l2",), "L1L2": ("l1", "l2")}
-OF_OPTIMIZERS = ("beta_1", "beta_2", "epsilon", "rho", "momentum", "weight_decay") + (
-    "clipnorm",
-    "clipvalue",
-    "global_clipnorm",
+OF_OPTIMIZERS = (
+    *("beta_1", "beta_2", "epsilon", "rho", "momentum", "weight_decay"),
+    *("clipnorm", "clipvalue", "global_clipnorm"),
 )
 
 # Layers that compute the same whatever the width of what they get, known only at run time.
 OF_ANY_WIDTH = frozenset(
-    [
-        "Functional",
-        "Sequential",
-        "InputLayer",
-        "Dense",
-        "Dropout",
-        "GaussianNoise",
-        "Activation",
-        "ReLU",
-        "LeakyReLU",
-        "ELU",
-    ]
-    + ["BatchNormalization", "Add", "Concatenate", "Rescaling", "Embedding"]
+    ["Functional", "Sequential", "InputLayer", "Dense", "Embedding", "Rescaling"]
+    + ["Activation", "ReLU", "LeakyReLU", "ELU", "Add", "Concatenate"]
+    + ["Dropout", "GaussianNoise", "BatchNormalization"]
 )
 
 # Where a configuration holds the names of layers, which depend on how many were made before.
@@ -143,7 +132,7 @@ def list_places(model: keras.Model, optimizer: Any) -> list[Place]:
     places: list[Place] = []
     for layer in model._flatten_layers():
         kind = type(layer).__name__
-        if _is_keras(layer):
+        if is_keras(layer):
             places += [(layer, name) for name in OF_LAYERS.get(kind, ())]
             places += [place for owner in _regularizers(layer) for place in _nonzero(owner)]
     places += [(optimizer, name) for name in OF_OPTIMIZERS if getattr(optimizer, name, None)]
@@ -202,7 +191,7 @@ def give_seeds(model: keras.Model) -> None:
 def is_of_any_width(model: keras.Model) -> bool:
     """Return whether the widths of a model's layers can be left open in its program."""
     return all(
-        _is_keras(layer) and (type(layer).__name__ in OF_ANY_WIDTH or layer is model)
+        is_keras(layer) and type(layer).__name__ in OF_ANY_WIDTH
         for layer in model._flatten_layers()
     )
 
@@ -261,7 +250,7 @@ def _strip(
         return names.get(value, value) if key in NAMES and isinstance(value, str) else value
     if "module" in value and "class_name" in value:
         _check_serialized(value)
-        keras_own = keras_own and _is_keras_module(value["module"])
+        keras_own = keras_own and is_keras_module(value["module"])
     kept = {
         inner_key: _strip(inner, names, any_width, inner_key, keras_own=keras_own)
         for inner_key, inner in value.items()
@@ -294,11 +283,12 @@ def _check_serialized(value: dict[str, Any]) -> None:
         NotComparableError: unless it is of Keras, or a class registered with it.
     """
     registered = ">" in str(value.get("registered_name") or "")
-    if value["class_name"] == "function" or not (_is_keras_module(value["module"]) or registered):
+    if value["class_name"] == "function" or not (is_keras_module(value["module"]) or registered):
         raise NotComparableError(f"{value['config']} is not of Keras, nor registered with it")
 
 
-def _is_keras_module(module: Any) -> bool:
+def is_keras_module(module: Any) -> bool:
+    """Return whether a module's name is one of Keras' own."""
     return str(module or "").split(".")[0] == "keras"
 
 
@@ -306,15 +296,15 @@ def _describe_object(value: Any) -> Any:
     """Return JSON for what a configuration holds beside JSON."""
     import keras
 
-    if isinstance(value, types.FunctionType) and not value.__module__.startswith("keras."):
+    if isinstance(value, types.FunctionType) and not is_keras_module(value.__module__):
         _check_findable(value)
         return f"{value.__module__}.{value.__qualname__}"
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     kind = type(value)
-    if not _is_keras_module(kind.__module__):
+    if not is_keras_module(kind.__module__):
         says = getattr(kind, "get_config", None)
-        if says is None or _is_keras_module(says.__module__) or not _is_registered(kind):
+        if says is None or is_keras_module(says.__module__) or not _is_registered(kind):
             raise NotComparableError(
                 f"{kind.__name__} is not of Keras, nor registered with it with its get_config"
             )
@@ -334,11 +324,11 @@ def _check_findable(function: types.FunctionType) -> None:
 
 def _check_comparable(layer: Any, model: keras.Model) -> None:
     kind = type(layer)
-    if kind.__name__ == "Lambda" or not (_is_keras(layer) or _is_registered(kind)):
+    if kind.__name__ == "Lambda" or not (is_keras(layer) or _is_registered(kind)):
         raise NotComparableError(f"{kind.__name__} is not a layer of Keras, nor registered with it")
     if kind.__name__ == "Normalization" and layer.input_mean is None:
         raise NotComparableError("Normalization learnt its mean from data")
-    if layer is model and kind.__name__ not in ("Functional", "Sequential") and _is_keras(layer):
+    if layer is model and kind.__name__ not in ("Functional", "Sequential") and is_keras(layer):
         raise NotComparableError(f"{kind.__name__} is neither functional nor sequential")
 
 
@@ -350,15 +340,16 @@ def _is_registered(kind: type) -> bool:
     return "<locals>" not in kind.__qualname__ and keras.saving.get_registered_object(name) is kind
 
 
-def _is_keras(thing: Any) -> bool:
-    return _is_keras_module(type(thing).__module__)
+def is_keras(thing: Any) -> bool:
+    """Return whether an object is of a class of Keras' own."""
+    return is_keras_module(type(thing).__module__)
 
 
 def _regularizers(layer: Any) -> Iterator[Any]:
     for name in sorted(vars(layer)):
         found = getattr(layer, name)
         is_one = name.endswith("_regularizer") and type(found).__name__ in OF_REGULARIZERS
-        if is_one and _is_keras(found):
+        if is_one and is_keras(found):
             yield found
 
 

@@ -47,12 +47,12 @@ class PlainFit:
         for index, progress in enumerate(self.curves.progress):
             if plain[index] and progress.best_epoch == progress.epoch:
                 self.best[index] = state_of(self.models[index])
-        if self.session.is_due(self.curves.epoch, ended=self.curves.ended):
-            self.session.send(self.curves.score, self._save)
+        self.report(ended=self.curves.ended)
 
-    def flush(self) -> None:
-        """Report the rest, where a callback or the end of the data ended the fit early."""
-        self.session.flush(self.curves.score, self._save)
+    def report(self, *, ended: bool) -> None:
+        """Send what is due; the rest too where a callback or the data ended the fit."""
+        if self.session.is_due(self.curves.epoch, ended=ended):
+            self.session.send(self.curves.score, self._save)
 
     def best_model(self) -> keras.Model:
         """Return the first replica's model at its best epoch."""
@@ -103,9 +103,10 @@ def fit_plainly(task: Task, session: Session, callbacks: Sequence[Any] = ()) -> 
         raise ValueError(f"callbacks work with one replica, but there are {len(task.replicas)}")
     else:
         _fit_in_turn(run)
-    run.flush()
+    run.report(ended=True)
     model = run.best_model()
-    model.history.history = run.curves.history if len(task.replicas) > 1 else model.history.history
+    if len(task.replicas) > 1:
+        model.history.history = run.curves.history
     return model
 
 

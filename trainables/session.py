@@ -120,11 +120,6 @@ class Session:
         self._ledger.checkpoints += elapsed() if checkpoint else 0.0
         self._rows, self._told = [], time.monotonic()
 
-    def flush(self, score: float, save: Callable[[str], None]) -> None:
-        """Report what a fit that ended by itself has not reported yet."""
-        if self.in_tune and self._rows:
-            self.send(score, save)
-
     def _checkpoint(self, folder: str, score: float, save: Callable[[str], None]) -> Any:
         """Save the state of the fit into a folder if it is worth it, else return None."""
         if not self._is_worth_saving(score):

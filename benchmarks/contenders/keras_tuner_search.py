@@ -111,13 +111,5 @@ def _place(task: Task) -> dict[str, Any]:
 
 def _run(tuner: Any, model: Model, task: Task, callbacks: Any = ()) -> dict[str, Any]:
     data = task.data()
-    tuner.search(
-        data.x_train,
-        data.y_train,
-        batch_size=family.BATCH_SIZE,
-        epochs=task.epochs,
-        validation_data=data.validation,
-        callbacks=list(callbacks),
-        verbose=0,
-    )
+    tuner.search(data.x_train, data.y_train, **task.fit_options(data, callbacks))
     return {"losses": model.losses, "epochs": model.epochs}

@@ -67,13 +67,6 @@ def _fit(trial: optuna.Trial, task: Task, data: Data, callbacks: Sequence[Any]) 
         return trial.suggest_float(name, lower, upper, log=True)
 
     chosen = family.ask(task.family, trial.suggest_categorical, draw_log)
-    history = family.build_anew({**chosen, **task.fixed}).fit(
-        data.x_train,
-        data.y_train,
-        batch_size=family.BATCH_SIZE,
-        epochs=task.epochs,
-        validation_data=data.validation,
-        callbacks=list(callbacks),
-        verbose=0,
-    )
+    model = family.build_anew({**chosen, **task.fixed})
+    history = model.fit(data.x_train, data.y_train, **task.fit_options(data, callbacks))
     return history.history["val_loss"]

@@ -49,15 +49,8 @@ def train(config: dict[str, Any], data: Data, task: Task) -> None:
     report = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda _, logs: tune.report({"val_loss": logs["val_loss"]})
     )
-    family.build_anew({**chosen, **task.fixed}).fit(
-        data.x_train,
-        data.y_train,
-        batch_size=family.BATCH_SIZE,
-        epochs=task.epochs,
-        validation_data=data.validation,
-        callbacks=[report],
-        verbose=0,
-    )
+    model = family.build_anew({**chosen, **task.fixed})
+    model.fit(data.x_train, data.y_train, **task.fit_options(data, [report]))
 
 
 class JournalCallback(tune.Callback):

@@ -248,10 +248,12 @@ def test_a_signal_ends_the_run_and_keeps_what_there_is(profile, number) -> None:
             os.kill(os.getpid(), number)
 
     before = signal.getsignal(number)
-    job = replace(JOB, trainable=endless, num_samples=1, max_epochs=10**6)
+    job = replace(JOB, num_samples=1, max_epochs=10**6)
     result = run(job, profile=profile, name="test", listeners=[interrupt])
 
     assert result.exit_code == 7
+    # The checkpoint of the last message counts: it was written before the message was sent.
+    assert result.folder.exists(result.best_checkpoint())
     assert result.trials["state"].tolist() == ["unfinished"]
     assert len(result.epochs) >= 3
     assert result.summary["best"]["config"] == result.best_config

@@ -7,3 +7,13 @@ class JobError(ValueError):
     Its message is one line that names the thing, shows the value and says the rule. The command
     line prints it without a traceback and exits with code 2.
     """
+
+
+def check_whole_number(name: str, value: object, least: int) -> None:
+    """Refuse what is not a whole number, or is too small.
+
+    Raises:
+        JobError: naming it.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise JobError(f"{name} is {value!r}, but must be a whole number >= {least}")

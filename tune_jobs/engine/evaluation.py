@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tune_jobs.engine.dataset import Array, Replica, TrainingData
-from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.errors import JobError, check_whole_number
 from tune_jobs.engine.seeds import derive
 
 if TYPE_CHECKING:
@@ -33,9 +33,7 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         for name in ("folds", "repeats"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise JobError(f"Evaluation: {name} is {value!r}, but must be a whole number >= 1")
+            check_whole_number(f"Evaluation: {name}", getattr(self, name), 1)
 
     def apply(self, dataset: Dataset, seed: int) -> Dataset:
         """The dataset with its replicas; the test part is left alone.

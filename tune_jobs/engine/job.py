@@ -11,7 +11,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import BasicVariantGenerator, Searcher
 
 from tune_jobs.engine.encoding import dimensions
-from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.errors import JobError, check_whole_number
 from tune_jobs.engine.grid import count_points
 from tune_jobs.engine.profile import Profile
 from tune_jobs.engine.searchers import RandomSearch
@@ -143,12 +143,8 @@ def companion(module: ModuleType, name: str) -> Callable[..., Any]:
 
 
 def _check_fields(job: Job) -> None:
-    for name in ("num_samples", "max_epochs"):
-        value = getattr(job, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise JobError(f"{name} is {value!r}, but must be a whole number >= 1")
-    if isinstance(job.seed, bool) or not isinstance(job.seed, int) or job.seed < 0:
-        raise JobError(f"seed is {job.seed!r}, but must be a whole number >= 0")
+    for name, least in (("num_samples", 1), ("max_epochs", 1), ("seed", 0)):
+        check_whole_number(name, getattr(job, name), least)
     if job.evaluation is not None and job.data is None:
         raise JobError("evaluation needs data, but the job has none")
     if job.mode not in ("min", "max"):

@@ -9,6 +9,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+from ray.train.constants import CHECKPOINT_DIR_NAME
 from ray.tune import Callback, Checkpoint, Stopper
 from ray.tune.experiment import Trial
 from ray.tune.result import AUTO_RESULT_KEYS
@@ -77,12 +78,17 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
                     )
         if work:
             self._append(trial, kind="work", **{name: work[name] for name in WORK})
+        if written := result.get(CHECKPOINT_DIR_NAME):
+            self._append_checkpoint(trial, result[EPOCH], f"{trial.path}/{written}")
 
     def on_checkpoint(self, *, trial: Trial, checkpoint: Checkpoint, **_: Any) -> None:
-        """Record where the checkpoint of the latest epoch lies, seen from the experiment."""
-        path = checkpoint.path.removeprefix(self._folder.path).strip("/")
-        epoch = trial.last_result[EPOCH]
-        self._append(trial, kind="checkpoint", epoch=epoch, path=path)
+        """Record a checkpoint that no message spoke of: that of a trainable class.
+
+        A message's checkpoint is in storage before the message arrives; this is called later, and
+        not at all where the run ends in between.
+        """
+        if not trial.last_result.get(CHECKPOINT_DIR_NAME):
+            self._append_checkpoint(trial, trial.last_result[EPOCH], checkpoint.path)
 
     def on_trial_complete(self, *, trial: Trial, **_: Any) -> None:
         """Record that a trial came to its end, by itself or by the scheduler."""
@@ -128,6 +134,10 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
     def _end(self, trial: Trial, state: State, error: str | None = None) -> None:
         self._ended.add(trial.trial_id)
         self._append(trial, kind="end", state=state, error=error)
+
+    def _append_checkpoint(self, trial: Trial, epoch: int, path: str) -> None:
+        inside = path.removeprefix(self._folder.path).strip("/")
+        self._append(trial, kind="checkpoint", epoch=epoch, path=inside)
 
     def _append(self, trial: Trial, **record: Any) -> None:
         record["trial"] = self._numbers[trial.trial_id]
