@@ -1,4 +1,4 @@
-"""Time to quality: seconds until the best validation loss is as good as a long random search's.
+"""Time to quality: seconds until the best validation loss is near that of a long random search.
 
     python -m benchmarks.quality --find-target 1000     # once: the number to reach
     python -m benchmarks.quality --seeds 0 1 2 3 4
@@ -6,6 +6,9 @@
 tune-jobs searches with TPE and ASHA, Optuna with TPE and successive halving, KerasTuner with
 Hyperband, raw Ray Tune with HyperOpt and ASHA in processes that it keeps. A loss counts when the
 search knows of it; start-up is included. Who does not get there within its trials is shown so.
+
+The data are a table with a tenth of its labels drawn at random: the validation loss of the breast
+cancer table's best networks is 0, of which nothing lies within 1 %.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ def main() -> None:
     if options.find_target:
         find_target(options.size, options.find_target, options.epochs)
         return
-    wanted = (1 + options.within) * read_targets()[options.size]["val_loss"]
+    target = read_targets()[options.size]["val_loss"]
     warm_up()
     runs, curves = [], []
     for seed in options.seeds:
@@ -41,13 +44,14 @@ def main() -> None:
             run = contend("quality", name, options.size, options.trials, options.epochs, seed=seed)
             about = {"size": options.size, "contender": name, "seed": seed}
             curve = best_so_far(run)
-            runs.append(about | {"wanted": wanted} | summarise(run, curve, wanted))
+            runs += [about | summarise(run, curve, target, within) for within in options.within]
             curves.append(curve.assign(**about))
             if options.out:
                 report.save(pd.DataFrame(runs), options.out)
             print(f"seed {seed} {name:22} {runs[-1]['seconds']:8.1f} s", flush=True)
     frame = pd.DataFrame(runs)
-    show(frame, options, wanted)
+    for wanted, reached in frame.groupby("wanted"):
+        show(reached, f"{options.size}: seconds until val_loss <= {wanted:.5f}")
     if options.out:
         targets = frame[["wanted"]].drop_duplicates()
         report.plot_quality(pd.concat(curves), targets, options.out.with_suffix(".png"))
@@ -58,12 +62,14 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--size", choices=SIZES, default="breast_cancer")
+    parser.add_argument("--size", choices=SIZES, default="noisy_table")
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--epochs", type=int, default=27, help="of a trial that nobody stops")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=CONTENDERS)
-    parser.add_argument("--within", type=float, default=0.01, help="of the target, as a fraction")
+    parser.add_argument(
+        "--within", nargs="+", type=float, default=[0.01, 0.05], help="of the target, as fractions"
+    )
     parser.add_argument("--find-target", type=int, metavar="TRIALS")
     parser.add_argument("--out", type=Path, metavar="PARQUET", help="the plot lies beside it")
     return parser.parse_args()
@@ -93,10 +99,12 @@ def best_so_far(run: Run) -> pd.DataFrame:
     )
 
 
-def summarise(run: Run, curve: pd.DataFrame, wanted: float) -> dict[str, Any]:
+def summarise(run: Run, curve: pd.DataFrame, target: float, within: float) -> dict[str, Any]:
     """Seconds to the wanted loss (infinite if it was not reached), and what the rest came to."""
+    wanted = (1 + within) * target
     there = curve.loc[curve["best"] <= wanted, "seconds"]
     return {
+        "wanted": wanted,
         "seconds": float(there.iloc[0]) if len(there) else math.inf,
         "wall": run.usage.wall,
         "cpu": run.usage.cpu,
@@ -106,7 +114,7 @@ def summarise(run: Run, curve: pd.DataFrame, wanted: float) -> dict[str, Any]:
     }
 
 
-def show(frame: pd.DataFrame, options: argparse.Namespace, wanted: float) -> None:
+def show(frame: pd.DataFrame, title: str) -> None:
     """A row a contender: medians over seeds, a seed that did not get there being the slowest."""
     rows = []
     for contender, runs in frame.groupby("contender", sort=False):
@@ -121,7 +129,6 @@ def show(frame: pd.DataFrame, options: argparse.Namespace, wanted: float) -> Non
                 f"{runs['best'].median():.4f}",
             ]
         )
-    title = f"{options.size}: seconds until val_loss <= {wanted:.5f}"
     header = ["contender", "median s", "spread", "reached", "whole s", "trials", "epochs", "best"]
     report.show(title, header, rows)
 

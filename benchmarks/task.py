@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.family import BATCH_SIZE, ask
 
-SIZES = ("breast_cancer", "table", "digits")
+SIZES = ("breast_cancer", "noisy_table", "table", "digits")
 PARTS = ("x_train", "y_train", "x_validation", "y_validation")
 TASK = "task.json"
 
@@ -139,6 +139,10 @@ def _load(size: str) -> tuple[np.ndarray, np.ndarray]:
 
     if size == "breast_cancer":
         x, y = datasets.load_breast_cancer(return_X_y=True)
+    elif size == "noisy_table":
+        x, y = datasets.make_classification(
+            3_000, 20, n_informative=8, n_redundant=4, flip_y=0.1, random_state=0
+        )
     elif size == "table":
         x, y = datasets.make_classification(
             20_000, 50, n_informative=20, n_redundant=10, flip_y=0.05, random_state=0

@@ -168,14 +168,14 @@ def test_the_default_profile_is_the_shipped_laptop() -> None:
 
 
 def test_show_reads_a_copy_of_an_experiment(here) -> None:
-    from tune_jobs.engine.history import History
+    from tune_jobs.engine.segments import SegmentWriter
     from tune_jobs.engine.storage import open_folder
 
     folder = open_folder("results/dead")
     folder.create()
     folder.write_json("experiment.json", {"trainable": "x.train", "metric": "loss", "mode": "min"})
-    history = History(folder)
-    history.append({"kind": "trial", "trial": 1, "ray_id": "a", "config": {"x": 1}})
+    history = SegmentWriter(folder)
+    history.append({"kind": "trial", "trial": 1, "config": {"x": 1}})
     history.append(
         {
             "kind": "epoch",

@@ -199,7 +199,7 @@ def test_ones_own_table_with_numbers_texts_and_gaps(local_ray, profile, tmp_path
         "breast_cancer_random",
         replace(profile, storage=str(tmp_path)),
         data=data,
-        num_samples=2,
+        num_samples=4,
         max_epochs=12,
     )
     predicted = predict(result, tmp_path / "homes.csv.gz", tmp_path / "out.parquet")

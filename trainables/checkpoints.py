@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 KINDS = ("weights", "others", "slots", "best_weights", "best_others")
 
 Arrays = Mapping[str, Sequence[Any]]
+
+
+class DamagedCheckpointError(ValueError):
+    """A checkpoint that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +60,23 @@ def save_checkpoint(arrays: Arrays, progress: Sequence[Progress], folder: str | 
 
 
 def load_checkpoint(folder: str | Path) -> tuple[dict[str, list[np.ndarray]], list[Progress]]:
-    """Read the state of a fit from a folder."""
+    """Read the state of a fit from a folder.
+
+    Raises:
+        DamagedCheckpointError: where a file of it is gone, torn or something else.
+    """
     found: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
-    with np.load(Path(folder, "state.npz"), allow_pickle=False) as state:
-        for name in state.files:  # in the order in which they were written
-            found[name.rpartition("_")[0]].append(state[name])
-    progress = json.loads(Path(folder, "progress.json").read_text())
-    return found, [Progress(**each) for each in progress]
+    try:
+        with (
+            Path(folder, "state.npz").open("rb") as file,
+            np.load(file, allow_pickle=False) as state,
+        ):
+            for name in state.files:  # in the order in which they were written
+                found[name.rpartition("_")[0]].append(state[name])
+        progress = json.loads(Path(folder, "progress.json").read_text())
+        return found, [Progress(**each) for each in progress]
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise DamagedCheckpointError(f"{folder}: the checkpoint cannot be read: {error}") from None
 
 
 def check_shapes(found: Arrays, expected: Arrays, folder: str | Path) -> None:

@@ -68,7 +68,7 @@ def fit_compiled(task: Task, session: Session) -> keras.Model:
         fit = CompiledFit(task, session, model, values)
     with session.clock("compiling"):
         fit.compile()
-    fit.resume()
+    session.resume(fit.load)
     check_metric(task, fit.metrics, in_tune=session.in_tune)
     while not fit.curves.ended:
         fit.run_on()
@@ -153,14 +153,10 @@ class CompiledFit:
         if self.session.is_due(self.curves.epoch, ended=self.curves.ended):
             self.session.send(self.curves.score, self._save)
 
-    def resume(self) -> None:
-        """Go on from the session's checkpoint, if there is one."""
-        checkpoint = self.session.checkpoint()
-        if checkpoint is None:
-            return
-        with checkpoint.as_directory() as folder:
-            found, progress = load_checkpoint(folder)
-            check_shapes(found, self._arrays_of_states(), folder)
+    def load(self, folder: str) -> None:
+        """Go on from the state of a fit in a folder."""
+        found, progress = load_checkpoint(folder)
+        check_shapes(found, self._arrays_of_states(), folder)
         self.curves = Curves(self.task, progress)
         self.states = [self._restore(group, found) for group in self.groups]
 

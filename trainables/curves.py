@@ -19,6 +19,7 @@ class Curves:
         self.epoch = max(each.epoch for each in self.progress)
         self.history: dict[str, list[float]] = {}
         self.score = math.inf  # the best mean so far, smaller being better
+        self.has_diverged = False
         if len(self.progress) == 1 and self.progress[0].best is not None:
             self.score = self.progress[0].best * self.task.sign
 
@@ -39,6 +40,7 @@ class Curves:
         value = means.get(self.task.metric, math.nan) * self.task.sign
         if math.isfinite(value):
             self.score = min(self.score, value)
+        self.has_diverged = not math.isfinite(value)
         row = {"epoch": self.epoch, **means, "seconds": seconds}
         return row if len(logs) == 1 else row | {"replicas": [dict(v) if v else None for v in logs]}
 
@@ -49,9 +51,9 @@ class Curves:
 
     @property
     def ended(self) -> bool:
-        """Whether there is nothing left to train."""
+        """Whether there is nothing left to train, or no sense in it."""
         active = any(self.is_active(index) for index in range(len(self.progress)))
-        return self.epoch >= self.task.max_epochs or not active
+        return self.epoch >= self.task.max_epochs or not active or self.has_diverged
 
 
 def average(logs: Sequence[Mapping[str, float]]) -> dict[str, float]:

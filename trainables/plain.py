@@ -34,10 +34,7 @@ class PlainFit:
             ]
         self.best = [state_of(model) for model in self.models]
         self.curves = Curves(task)
-        checkpoint = session.checkpoint()
-        if checkpoint is not None:
-            with checkpoint.as_directory() as folder:
-                self._load(folder)
+        session.resume(self._load)
 
     def end_epoch(self, logs: Sequence[Mapping[str, Any] | None], seconds: float) -> None:
         """Note an epoch of all replicas, keep the best weights and report what is due."""

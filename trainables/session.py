@@ -22,6 +22,8 @@ from typing import Any
 
 from ray import tune
 
+from trainables.checkpoints import DamagedCheckpointError
+
 Config = Mapping[str, Any]
 
 # After so many seconds a message is sent even if no decision is due.
@@ -69,9 +71,20 @@ class Session:
         if self.in_tune:
             self._ledger = LEDGERS[str(Path(tune.get_context().get_trial_dir()).parent)]
 
-    def checkpoint(self) -> Any:
-        """Return the checkpoint that this trial goes on from, or None."""
-        return tune.get_checkpoint() if self.in_tune else None
+    def resume(self, load: Callable[[str], None]) -> None:
+        """Go on from this trial's checkpoint, if it has one; where it is damaged, from the start.
+
+        Args:
+            load: reads the state of the fit from a folder.
+        """
+        checkpoint = tune.get_checkpoint() if self.in_tune else None
+        if checkpoint is None:
+            return
+        try:
+            with checkpoint.as_directory() as folder:
+                load(folder)
+        except DamagedCheckpointError as error:
+            warnings.warn(f"{error}; the trial begins anew", stacklevel=2)
 
     @contextmanager
     def clock(self, purpose: str) -> Iterator[Callable[[], float]]:

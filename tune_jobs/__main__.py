@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from tune_jobs.engine.experiment import Experiment
     from tune_jobs.engine.jobs import Found
 
+# Options that say what is searched; an experiment remembers them.
+FACTS = ("num_samples", "max_epochs", "seed", "data", "target", "sets", "profile")
+
 # Without --yes a grid of more points than this is not started.
 MOST_GRID_TRIALS = 1000
 
 
 class Group(click.Group):
-    """A group in which a foreseen mistake is one line on standard error and exit code 2."""
+    """A group in which what was foreseen is one line on standard error and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
@@ -35,7 +38,7 @@ class Group(click.Group):
             return super().invoke(ctx)
         except JobError as error:
             print(f"error: {error}", file=sys.stderr)
-            ctx.exit(2)
+            ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             ctx.exit(7)
@@ -61,7 +64,7 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--data", help="Table (.parquet, .csv, folder) or images (.npz)."),
             click.option("--target", help="Column to predict."),
             click.option("--set", "sets", multiple=True, metavar="A.B=VALUE", help="Any fact."),
-            click.option("--profile", default="laptop", show_default=True, help="Where to run."),
+            click.option("--profile", help="Where to run; default: laptop."),
             click.option("--storage", help="Folder or URI of the experiments."),
         ]
     ):
@@ -99,42 +102,72 @@ def check(job: str, **options: Any) -> None:
 
 
 @main.command()
-@click.argument("job")
+@click.argument("job", required=False)
 @job_options
 @click.option("--name", help="Name of the experiment; default: the job's and the time.")
+@click.option("--resume", is_flag=True, help="Go on with the experiment if it exists, else begin.")
+@click.option("--extend", type=click.IntRange(1), help="Run so many trials more.")
+@click.option(
+    "--warm-start",
+    multiple=True,
+    metavar="SOURCE",
+    help="Results to learn from: experiment, .csv, .parquet, KerasTuner project, Optuna database.",
+)
+@click.option(
+    "--default",
+    "defaults",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="What earlier trials had for a hyperparameter that is new in the space.",
+)
+@click.option("--allow-changed", is_flag=True, help="Go on although data or code have changed.")
+@click.option("--repeats", is_flag=True, help="Train a configuration again that was trained.")
 @click.option("--max-hours", type=float, help="End the search after so long; keep what it has.")
+@click.option("--max-checkpoint-gb", type=float, help="Space for checkpoints; the worst go.")
 @click.option("--yes", is_flag=True, help=f"Start a grid of more than {MOST_GRID_TRIALS:,} trials.")
 @click.option("--json", "as_json", is_flag=True, help="Events and result as JSON lines.")
-def run(
-    job: str,
-    name: str | None,
-    max_hours: float | None,
-    yes: bool,
-    as_json: bool,
-    **options: Any,
-) -> None:
-    """Search: run a job, export its best model and score that on the test part."""
+def run(job: str | None, **options: Any) -> None:
+    """Search: run a job, export its best model and score that on the test part.
+
+    Without JOB an experiment that exists goes on, with the job and the options that began it.
+    """
+    from dataclasses import replace
+
+    from tune_jobs.engine.continuing import Continuation, command_of
     from tune_jobs.engine.job import Job
+    from tune_jobs.engine.overrides import parse_assignments
     from tune_jobs.engine.progress import choose_view
     from tune_jobs.engine.running import run as run_job
     from tune_jobs.engine.tuner import default_name
 
+    job, options = command_of(job, options)
     found, profile = _load(job, options)
+    if options["max_checkpoint_gb"] is not None:
+        profile = replace(profile, max_checkpoint_gb=options["max_checkpoint_gb"])
     listeners = []
     if isinstance(found.job, Job):
-        _check_grid_size(found.job, yes)
+        _check_grid_size(found.job, options["yes"])
         facts = found.job.num_trials, found.job.max_epochs, found.job.metric, found.job.mode
-        listeners = [choose_view(*facts, as_json=as_json)]
+        listeners = [choose_view(*facts, as_json=options["as_json"])]
     _show_warnings()
     experiment = run_job(
         found.job,
         profile=profile,
-        name=name or default_name(found.name),
-        max_hours=max_hours,
+        name=options["name"] or default_name(found.name),
+        max_hours=options["max_hours"],
+        how=Continuation(
+            resume=options["resume"],
+            extend=options["extend"] or 0,
+            warm_start=options["warm_start"],
+            defaults=parse_assignments("--default", options["defaults"]),
+            allow_changed=options["allow_changed"],
+            repeats=options["repeats"],
+        ),
+        command={"job": job, **{name: options[name] for name in FACTS}},
         listeners=listeners,
         import_paths=found.import_paths,
     )
-    _print(experiment, as_json=as_json, short=True)
+    _print(experiment, as_json=options["as_json"], short=True)
     sys.exit(experiment.exit_code)
 
 
@@ -180,7 +213,7 @@ def export(experiment: str, target: str) -> None:
     click.echo(target)
 
 
-def _load(name: str, options: dict[str, Any]) -> tuple[Found, Any]:
+def _load(name: str, options: Mapping[str, Any]) -> tuple[Found, Any]:
     """Find a job and its profile, and apply what the command line says otherwise."""
     from dataclasses import replace
 
@@ -191,7 +224,7 @@ def _load(name: str, options: dict[str, Any]) -> tuple[Found, Any]:
     from tune_jobs.engine.profile import load_profile
 
     found = find_job(name)
-    profile = load_profile(options["profile"])
+    profile = load_profile(options["profile"] or "laptop")
     if options["storage"]:
         profile = replace(profile, storage=options["storage"])
     facts = {key: options[key] for key in ("num_samples", "max_epochs", "seed")}

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tune_jobs.engine.history import History, add_best, compact, read_history, with_hyperparameters
+from tune_jobs.engine.history import add_best, compact, read_history, with_hyperparameters
+from tune_jobs.engine.segments import SegmentWriter
 from tune_jobs.engine.storage import open_folder
 
 plain_values = st.recursive(
@@ -22,14 +23,14 @@ configs = st.dictionaries(st.text(min_size=1), plain_values, min_size=1, max_siz
 
 
 def write(folder: Any, records: list[dict]) -> None:
-    history = History(folder)
+    history = SegmentWriter(folder)
     for record in records:
         history.append(record)
     history.flush()
 
 
 def trial(number: int, config: dict, losses: list[float], state: str = "complete") -> list[dict]:
-    records = [{"kind": "trial", "trial": number, "ray_id": f"r{number}", "config": config}]
+    records = [{"kind": "trial", "trial": number, "config": config}]
     for epoch, loss in enumerate(losses, 1):
         metrics = {"loss": loss}
         records.append(
@@ -44,7 +45,10 @@ def trial(number: int, config: dict, losses: list[float], state: str = "complete
         )
         records.append({"kind": "checkpoint", "trial": number, "epoch": epoch, "path": f"c{epoch}"})
     error = "Traceback\nValueError: x" if state == "failed" else None
-    return [*records, {"kind": "end", "trial": number, "state": state, "error": error}]
+    return [
+        *records,
+        {"kind": "end", "trial": number, "state": state, "failure": None, "error": error},
+    ]
 
 
 @pytest.mark.parametrize("compacted", [False, True], ids=["segments", "parquet"])
@@ -53,7 +57,7 @@ def test_trials_and_epochs_come_back(tmp_path, compacted) -> None:
     write(folder, trial(1, {"x": 0.5}, [3.0, 1.0, 2.0]) + trial(2, {"x": 1.5}, [], "failed"))
     if compacted:
         compact(folder)
-        assert folder.child("history").names() == []
+        assert folder.child("history").names() == ["0001-00000000-00000000.jsonl.gz", "mirror"]
 
     trials, epochs = read_history(folder)
 
@@ -150,11 +154,11 @@ def test_hyperparameters_that_were_not_active_are_missing(tmp_path) -> None:
 
 def test_a_search_that_died_leaves_what_it_had_flushed(tmp_path) -> None:
     folder = open_folder(tmp_path)
-    history = History(folder)
+    history = SegmentWriter(folder)
     for record in trial(1, {"x": 1}, [2.0, 1.0])[:3]:
         history.append(record)
     history.flush()
-    history.append({"kind": "end", "trial": 1, "state": "complete", "error": None})
+    history.append({"kind": "end", "trial": 1, "state": "complete"})
 
     trials, epochs = read_history(folder)
 
@@ -177,4 +181,5 @@ def test_reading_a_history_unpickles_nothing(tmp_path) -> None:
     write(folder, trial(1, {"x": 1}, [1.0]))
     compact(folder)
 
-    assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} == {".parquet"}
+    suffixes = {"".join(path.suffixes) for path in tmp_path.rglob("*") if path.is_file()}
+    assert suffixes == {".parquet", ".jsonl.gz"}

@@ -18,8 +18,8 @@ CONFIG = {
 }
 RECORDS = [
     {"kind": "start", "name": "mine", "folder": "results/mine"},
-    {"kind": "trial", "trial": 1, "ray_id": "a", "config": CONFIG},
-    {"kind": "trial", "trial": 2, "ray_id": "b", "config": CONFIG},
+    {"kind": "trial", "trial": 1, "config": CONFIG},
+    {"kind": "trial", "trial": 2, "config": CONFIG},
     {"kind": "epoch", "trial": 1, "replica": 0, "epoch": 1, "metrics": {"val_loss": 0.5}},
     {"kind": "epoch", "trial": 1, "replica": 0, "epoch": 2, "metrics": {"val_loss": 0.7}},
     {"kind": "epoch", "trial": 2, "replica": 0, "epoch": 1, "metrics": {"val_loss": float("nan")}},

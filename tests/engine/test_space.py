@@ -1,5 +1,6 @@
 """Search spaces: what is sampled is what was declared, under every searcher."""
 
+import json
 import math
 from typing import Any
 
@@ -15,7 +16,9 @@ from ray.tune.search.variant_generator import generate_variants
 from scipy import stats
 
 from tune_jobs.engine import TPE, JobError, as_grid, compose, near_one
+from tune_jobs.engine.encoding import decode, encode
 from tune_jobs.engine.grid import count_points, extremes
+from tune_jobs.engine.membership import identity, revive
 from tune_jobs.engine.searchers import translated
 from tune_jobs.engine.space import (
     NearOne,
@@ -26,6 +29,7 @@ from tune_jobs.engine.space import (
     has_domain,
     sampler_and_step,
 )
+from tune_jobs.engine.storage import plain
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -123,6 +127,22 @@ def test_what_every_searcher_suggests_fits_the_space(space: dict) -> None:
     check_space(space)
     for draw in (draw_random, draw_tpe, draw_optuna):
         assert all(fits(space, config) for config in draw(space, 3)), draw.__name__
+
+
+@settings(max_examples=60, deadline=None)
+@given(spaces)
+def test_a_config_comes_back_from_json_as_it_was(space: dict) -> None:
+    for config in draw_random(space, 3):
+        stored = json.loads(json.dumps(plain(config)))
+        assert identity(revive(space, stored)) == identity(config)
+
+
+@settings(max_examples=60, deadline=None)
+@given(spaces)
+def test_the_flat_form_of_a_config_stands_for_it(space: dict) -> None:
+    for config in draw_tpe(space, 3):
+        again = decode(space, encode(space, config))
+        assert encode(space, again) == pytest.approx(encode(space, config), rel=1e-6)
 
 
 @SEARCHERS

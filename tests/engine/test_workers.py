@@ -13,15 +13,15 @@ pytestmark = pytest.mark.usefixtures("local_ray")
 
 def growing(config: dict, data: object) -> None:
     """Pretend to leak: the third trial of the search leaves its worker too large."""
-    trial = int(tune.get_context().get_trial_id().rpartition("_")[2])
+    trial = int(tune.get_context().get_trial_id())
     work = {"path": "", "worker": str(os.getpid()), "began": 0.0, "spent": {}}
-    memory = 5000.0 if trial == 2 else 500.0 + trial
+    memory = 5000.0 if trial == 3 else 500.0 + trial
     row = {"epoch": 1, "loss": 1.0, "seconds": 0.0}
     tune.report({**row, "epochs": [row], "work": work | {"memory": memory}})
 
 
 def failing_once(config: dict, data: object) -> None:
-    if tune.get_context().get_trial_id().endswith("_00001"):
+    if tune.get_context().get_trial_id() == "00002":
         os._exit(1)
     work = {"path": "", "worker": str(os.getpid()), "began": 0.0, "spent": {}, "memory": 1.0}
     row = {"epoch": 1, "loss": 1.0, "seconds": 0.0}
@@ -32,7 +32,7 @@ def failing_once(config: dict, data: object) -> None:
 def workers_of(tmp_path):
     def workers_of(trainable):
         job = Job(trainable, {"x": tune.uniform(0, 1)}, metric="loss", num_samples=6)
-        profile = Profile(storage=str(tmp_path), max_concurrent_trials=1)
+        profile = Profile(storage=str(tmp_path), max_concurrent_trials=1, max_failures=0)
         return run(job, profile=profile, name="test", listeners=[]).trials["worker"].tolist()
 
     return workers_of

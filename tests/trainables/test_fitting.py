@@ -2,6 +2,7 @@ import math
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -209,12 +210,29 @@ def test_a_users_callback_sees_every_epoch():
     assert seen == [0, 1]
 
 
-def test_a_loss_that_is_not_finite_is_reported_as_it_is(session):
+@pytest.mark.parametrize("path", ["compiled", "model.fit"])
+def test_a_loss_that_is_not_finite_is_reported_as_it_is_and_ends_the_fit(session, path):
+    import keras
+
+    callbacks = [keras.callbacks.Callback()] if path == "model.fit" else []
     data = make_data()
     data.y_train = np.full(75, np.nan, "float32")
-    fit(tabular_mlp.build, CONFIG | {"max_epochs": 2, "metric": "loss"}, data)
+    config = CONFIG | {"max_epochs": 5, "metric": "loss"}
+    fit(tabular_mlp.build, config, data, callbacks=callbacks)
 
-    assert [math.isnan(report["loss"]) for report in session.reports] == [True, True]
+    assert [math.isnan(report["loss"]) for report in session.reports] == [True]
+
+
+def test_a_damaged_checkpoint_is_no_checkpoint(session):
+    whole = fit(tabular_mlp.build, CONFIG, make_data())
+    state = Path(session.checkpoint.path, "state.npz")
+    state.write_bytes(state.read_bytes()[:100])
+    session.folder = session.folder / "again"
+
+    with pytest.warns(UserWarning, match="cannot be read.*begins anew"):
+        again = fit(tabular_mlp.build, CONFIG, make_data())
+
+    assert again.history.history == whole.history.history
 
 
 @given(st.integers(1, 200), st.integers(0, 2**31))

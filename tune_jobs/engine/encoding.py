@@ -19,6 +19,7 @@ from ray import tune
 from ray.tune.search.sample import Categorical, Domain, Float, Function, Integer, Uniform
 
 from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.membership import place_of
 from tune_jobs.engine.space import (
     Config,
     NearOne,
@@ -92,6 +93,26 @@ def _decode(part: Any, suggested: dict[str, Any], label: str) -> Any:
     return list(decoded.values()) if isinstance(part, list | tuple) else part
 
 
+def encode(part: Any, config: Any, label: str = "") -> dict[str, Any]:
+    """The flat suggestion that stands for a config of the space, by active labels.
+
+    It follows from the config alone: of all numbers that ``decode`` turns into the same value it
+    is the middle one.
+    """
+    if isinstance(part, Categorical):
+        index, branch = place_of(part, config)
+        drawn = {label: index + 0.5 if _is_ordered(part) else index}
+        if not is_branching(part):
+            return drawn
+        return drawn | encode(branch, config, _branch_label(part, label, index))
+    if isinstance(part, Domain):
+        return {label: _drawn(part, config)}
+    found: dict[str, Any] = {}
+    for name, child in children(part):
+        found |= encode(child, config[name], _join(label, name))
+    return found
+
+
 def _dimension(domain: Domain, label: str) -> Dimension:
     if isinstance(domain, Function):
         raise JobError(f"{label}: sample_from works with RandomSearch only; write a domain")
@@ -159,6 +180,18 @@ def _is_ordered(domain: Categorical) -> bool:
 
 def _place(domain: Categorical, drawn: float) -> int:
     return min(int(drawn), len(domain.categories) - 1)
+
+
+def _drawn(domain: Any, value: Any) -> float:
+    """A number that ``_value`` turns into the value."""
+    if isinstance(domain, NearOne):
+        return float(1 - value)
+    sampler, step = sampler_and_step(domain)
+    if isinstance(domain, Integer):
+        value = value // int(step or 1) + 0.5
+    if hasattr(sampler, "sd"):
+        return float(min(max(NormalDist(sampler.mean, sampler.sd).cdf(value), TAIL), 1 - TAIL))
+    return float(value)
 
 
 def _value(domain: Any, drawn: float) -> Any:

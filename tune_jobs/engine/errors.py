@@ -1,12 +1,20 @@
-"""The one error that is the user's to mend."""
+"""The errors that are the user's to mend."""
 
 
 class JobError(ValueError):
     """A mistake in a job, a profile, the data or the command line.
 
     Its message is one line that names the thing, shows the value and says the rule. The command
-    line prints it without a traceback and exits with code 2.
+    line prints it without a traceback and exits with its code.
     """
+
+    exit_code = 2
+
+
+class StorageError(JobError):
+    """Storage that cannot be written any more; what was written before stays readable."""
+
+    exit_code = 8
 
 
 def check_whole_number(name: str, value: object, least: int) -> None:

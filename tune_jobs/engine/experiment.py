@@ -17,6 +17,8 @@ from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.history import add_best, read_history, with_hyperparameters
 from tune_jobs.engine.names import nearest
 from tune_jobs.engine.outcome import EXIT_CODES
+from tune_jobs.engine.segments import FOLDER as HISTORY
+from tune_jobs.engine.segments import Found, read_segments
 from tune_jobs.engine.storage import Folder, open_folder
 
 if TYPE_CHECKING:
@@ -42,19 +44,56 @@ class Experiment:
         """The experiment's name: its folder's."""
         return self.folder.name
 
+    @property
+    def exists(self) -> bool:
+        """Whether a run has ever begun here."""
+        return self.folder.exists(DESCRIPTION) or bool(self.folder.child(HISTORY).names())
+
     @cached_property
     def description(self) -> dict[str, Any]:
-        """Job, data, space, seeds, versions and machine, as JSON."""
-        found: dict[str, Any] = self.folder.read_json(DESCRIPTION)
-        return found
+        """Job, data, space, seeds, versions and machine of the latest run, as JSON.
+
+        Raises:
+            JobError: where neither the file nor the history has it.
+        """
+        found = self._read(DESCRIPTION)
+        if "metric" in found and "mode" in found:
+            return found
+        for record in reversed(list(self._segments.records())):
+            if record["kind"] == "attempt":
+                return dict(record["description"])
+        raise JobError(f"{self.folder.uri}: neither {DESCRIPTION} nor the history can be read")
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """How the run ended; empty while it runs, or where it died."""
-        found: dict[str, Any] = (
-            self.folder.read_json(SUMMARY) if self.folder.exists(SUMMARY) else {}
-        )
-        return found
+        """How the latest run ended; empty while it runs, or where it died."""
+        found = self._read(SUMMARY)
+        return found if found.get("outcome") in EXIT_CODES else {}
+
+    @property
+    def problems(self) -> list[str]:
+        """What is damaged, a line each; whatever has a copy is not."""
+        return [*self._segments.problems, *self._damaged]
+
+    @cached_property
+    def _segments(self) -> Found:
+        return read_segments(self.folder)
+
+    @cached_property
+    def _damaged(self) -> list[str]:
+        return [
+            f"{name} cannot be read; what it said comes from the history"
+            for name in (DESCRIPTION, SUMMARY)
+            if self.folder.exists(name) and not self._read(name)
+        ]
+
+    def _read(self, name: str) -> dict[str, Any]:
+        """A JSON file's content; empty where it is missing or damaged."""
+        try:
+            found = self.folder.read_json(name) if self.folder.exists(name) else {}
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     @property
     def exit_code(self) -> int | None:
@@ -167,7 +206,7 @@ def open_experiment(place: str | os.PathLike[str], storage: str = "results") -> 
     """
     text = os.fspath(place)
     for folder in (open_folder(text), open_folder(storage).child(text)):
-        if folder.exists(DESCRIPTION):
+        if Experiment(folder).exists:
             return Experiment(folder)
     known = [name for name in open_folder(storage).names() if name != "README.md"]
     raise JobError(f"no experiment at {text!r}{nearest(text.rsplit('/', 1)[-1], known)}")

@@ -1,19 +1,108 @@
-"""What a traceback says in one line."""
+"""Why a trial failed, of what kind that is, and whether it is a bug that every trial would meet."""
 
 from __future__ import annotations
 
+import errno
+import math
 import re
+import traceback
+from collections import Counter
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, Literal
 
+# A configuration that cannot work, a machine that was lost, a storage that cannot be written, a
+# trial that was silent for too long twice.
+Kind = Literal["configuration", "infrastructure", "storage", "hang"]
+
+# Under this key a trial reports that it failed, and goes on to the next with a warm worker.
+FAILURE = "failure"
+STORAGE_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO, errno.EACCES}
+OUT_OF_MEMORY = re.compile(
+    r"MemoryError|OutOfMemory|ResourceExhausted|OOM|out of memory|low on memory"
+)
+# What Ray says of an actor, a worker or a node that is gone.
+LOST = re.compile(
+    r"The actor (died|is dead|is unavailable|is temporarily)|worker .*died|node .*died"
+)
 EXCEPTION = re.compile(
     r"^(?:[\w.]+\.)?(\w*(?:Error|Exception|Interrupt|Exit|Warning)\w*)(?:: (.*))?$"
 )
+PLACE = re.compile(r'^ *File "(.+)", line (\d+)', re.MULTILINE)
+
+FIRST, MANY = 3, 10
 
 
-def cause(traceback: str) -> str:
+@dataclass(frozen=True)
+class Failure:
+    """Kind and message: a traceback, or a line."""
+
+    kind: Kind
+    error: str
+
+
+def as_report(error: Exception) -> dict[str, Any]:
+    """What a trial reports of an exception, in place of its metrics."""
+    is_storage = isinstance(error, OSError) and error.errno in STORAGE_ERRORS
+    kind: Kind = "storage" if is_storage else "configuration"
+    text = "".join(traceback.format_exception(error))
+    return {FAILURE: {"kind": kind, "error": text.strip()}}
+
+
+def failure_in(result: dict[str, Any], metric: str) -> Failure | None:
+    """The failure that a result tells of: an exception, or a metric that is not finite."""
+    told = result.get(FAILURE)
+    if isinstance(told, dict) and told.keys() == {"kind", "error"}:
+        return Failure(told["kind"], told["error"])
+    if f"{FAILURE}/kind" in result:  # as Tune flattens it
+        return Failure(result[f"{FAILURE}/kind"], result[f"{FAILURE}/error"])
+    value = result.get(metric)
+    if isinstance(value, Real) and not math.isfinite(value):
+        return Failure("configuration", f"{metric} is {float(value)} at its last epoch")
+    return None
+
+
+def of_lost_worker(error: str) -> Failure:
+    """The failure of a trial that Tune gave up: out of memory, an exception, or a lost machine."""
+    is_lost = LOST.search(error) and not OUT_OF_MEMORY.search(error)
+    return Failure("infrastructure" if is_lost else "configuration", error)
+
+
+def cause(error: str) -> str:
     """The last exception named in a traceback: ``ValueError: units is -3``."""
-    for line in reversed(traceback.splitlines()):
+    for line in reversed(error.splitlines()):
         if match := EXCEPTION.match(line.strip()):
             name, message = match.groups()
             return f"{name}: {message}" if message else name
-    lines = [line.strip() for line in traceback.splitlines() if line.strip()]
+    lines = [line.strip() for line in error.splitlines() if line.strip()]
     return lines[-1] if lines else "unknown"
+
+
+class Bugs:
+    """Notices an exception that is the program's and not a configuration's.
+
+    It is one if the same exception, from the same line, ended the first 3 trials, or more than
+    half of 10 or more. Running out of memory is never one.
+    """
+
+    def __init__(self) -> None:
+        self._ended = 0
+        self._seen: Counter[str] = Counter()
+
+    def add(self, failure: Failure | None) -> bool:
+        """Count a trial that ended; return whether there is a bug."""
+        self._ended += 1
+        signature = _signature(failure) if failure else None
+        if signature is None:
+            return False
+        self._seen[signature] += 1
+        count = self._seen[signature]
+        return count == self._ended == FIRST or (self._ended >= MANY and 2 * count > self._ended)
+
+
+def _signature(failure: Failure) -> str | None:
+    """Type and line of an exception; None for what is no bug."""
+    places = PLACE.findall(failure.error)
+    if failure.kind != "configuration" or not places or OUT_OF_MEMORY.search(failure.error):
+        return None
+    return f"{cause(failure.error).partition(':')[0]} {places[-1]}"

@@ -1,15 +1,18 @@
 """The history: every trial and every epoch of an experiment, durable and free of pickles.
 
-While a search runs, records are appended as immutable segments of JSON lines, each written whole.
-At its end they are compacted into ``trials.parquet`` and ``epochs.parquet``.
+It is the one source of truth, kept as segments of records (:mod:`~tune_jobs.engine.segments`); at
+the end of a run ``trials.parquet`` and ``epochs.parquet`` are made from them.
 
 A record is one of::
 
-    {"kind": "trial", "trial": 1, "ray_id": "ab12", "config": {...}, "time": 1.7e9}
+    {"kind": "attempt", "description": {...}, "target": 40, "time": 1.7e9}
+    {"kind": "told", "config": {...}, "score": 0.1, "source": "results/earlier", ...}
+    {"kind": "trial", "trial": 1, "asked": 1, "config": {...}, "time": 1.7e9}
     {"kind": "epoch", "trial": 1, "replica": 0, "epoch": 3, "seconds": 0.1, "metrics": {...}, ...}
     {"kind": "checkpoint", "trial": 1, "epoch": 3, "path": "trials/...", "time": 1.7e9}
     {"kind": "work", "trial": 1, "path": "compiled", "worker": "host:123", "spent": {...}, ...}
-    {"kind": "end", "trial": 1, "state": "complete", "error": null, "time": 1.7e9}
+    {"kind": "end", "trial": 1, "state": "complete", "failure": null, "error": null, ...}
+    {"kind": "answered", "of": 1, "asked": 2, "config": {...}, "score": 0.1, "time": 1.7e9}
 """
 
 from __future__ import annotations
@@ -18,30 +21,28 @@ import io
 import json
 import math
 import sys
-import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tune_jobs.engine.segments import Record, merge_all, read_segments
 from tune_jobs.engine.space import flatten
-from tune_jobs.engine.storage import Folder, plain
+from tune_jobs.engine.storage import Folder
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Record = dict[str, Any]
 State = Literal["running", "complete", "stopped", "unfinished", "failed"]
 
-FOLDER = "history"
 TRIALS, EPOCHS = "trials.parquet", "epochs.parquet"
 TRIAL_COLUMNS = {
     "trial": "int64",
-    "ray_id": "str",
     "state": "str",
     "started": "float64",
     "ended": "float64",
+    "failure": "str",
     "error": "str",
     "config": "str",
     "path": "str",
@@ -58,50 +59,28 @@ EPOCH_COLUMNS = {
 }
 
 
-class History:
-    """Appends records to an experiment's folder."""
-
-    def __init__(self, folder: Folder) -> None:
-        self._folder = folder.child(FOLDER)
-        self._folder.create()
-        self._waiting: list[Record] = []
-        self._written = len(self._folder.names())
-        self._last = time.monotonic()
-
-    def append(self, record: Record) -> None:
-        """Add a record; it is durable after the next ``flush``."""
-        self._waiting.append(plain({**record, "time": time.time()}))
-
-    def flush(self, *, after: float = 0.0) -> None:
-        """Write what waits as one segment, unless the last was written ``after`` seconds ago."""
-        if not self._waiting or time.monotonic() - self._last < after:
-            return
-        lines = "".join(json.dumps(record) + "\n" for record in self._waiting)
-        self._folder.write(f"{self._written:08d}.jsonl", lines.encode())
-        self._waiting, self._written, self._last = [], self._written + 1, time.monotonic()
-
-
 def read_history(folder: Folder) -> tuple[pd.DataFrame, pd.DataFrame]:
     """All trials and all epochs, whether the search runs, ended or died.
 
     Returns:
         One row a trial (``trial``, ``state``, ``started``, ``ended`` in seconds since 1970,
-        ``error``, ``config`` as JSON) and one row a trial, replica and epoch (``seconds``, and a
-        column a metric).
+        ``failure``, ``error``, ``config`` as JSON) and one row a trial, replica and epoch
+        (``seconds``, and a column a metric).
     """
     if folder.exists(TRIALS) and folder.exists(EPOCHS):
-        return _read_parquet(folder, TRIALS), _read_parquet(folder, EPOCHS)
-    return _frames(_read_segments(folder))
+        try:
+            return _read_parquet(folder, TRIALS), _read_parquet(folder, EPOCHS)
+        except (OSError, ValueError):  # damaged: the segments know it all
+            pass
+    return _frames(read_segments(folder).records())
 
 
 def compact(folder: Folder) -> None:
-    """Turn the segments into two Parquet files, and only then delete them."""
-    trials, epochs = read_history(folder)
+    """Merge the segments, and write what they hold as two Parquet files for people."""
+    merge_all(folder)
+    trials, epochs = _frames(read_segments(folder).records())
     _write_parquet(folder, EPOCHS, epochs)
     _write_parquet(folder, TRIALS, with_hyperparameters(trials))
-    segments = folder.child(FOLDER)
-    for name in segments.names():
-        segments.delete(name)
 
 
 def with_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
@@ -153,13 +132,6 @@ def average_replicas(epochs: pd.DataFrame, metric: str, mode: str) -> pd.DataFra
     return filled.mean(axis=1, skipna=False).rename(metric).reset_index()
 
 
-def _read_segments(folder: Folder) -> Iterable[Record]:
-    segments = folder.child(FOLDER)
-    for name in segments.names():
-        if name.endswith(".jsonl"):
-            yield from map(json.loads, segments.read(name).splitlines())
-
-
 def _frames(records: Iterable[Record]) -> tuple[pd.DataFrame, pd.DataFrame]:
     import pandas as pd
 
@@ -167,18 +139,21 @@ def _frames(records: Iterable[Record]) -> tuple[pd.DataFrame, pd.DataFrame]:
     epochs: dict[tuple[int, int, int], Record] = {}
     checkpoints: dict[tuple[int, int], str] = {}
     for record in records:
-        number = record["trial"]
-        if record["kind"] == "trial":
-            trials[number] = _trial_row(record)
+        number = record.get("trial")
+        if number is None or (record["kind"] != "trial" and number not in trials):
+            continue  # about the whole experiment, or its trial's start is lost
+        if record["kind"] == "trial":  # a trial that goes on has started before
+            before = trials.get(number, {"started": record["time"]})
+            trials[number] = _trial_row(record) | {"started": before["started"]}
         elif record["kind"] == "end":
-            trials[number] |= {key: record[key] for key in ("state", "error")}
+            trials[number] |= {key: record[key] for key in ("state", "failure", "error")}
             trials[number]["ended"] = record["time"]
         elif record["kind"] == "work":
             trials[number] |= {name: record[name] for name in ("path", "worker", "began")}
             trials[number]["spent"] = json.dumps(record["spent"])
         elif record["kind"] == "checkpoint":
             checkpoints[number, record["epoch"]] = record["path"]
-        else:
+        elif record["kind"] == "epoch":
             # A trial that restarts from an earlier checkpoint reports some epochs again.
             epochs[number, record["replica"], record["epoch"]] = record
     return (
@@ -190,10 +165,10 @@ def _frames(records: Iterable[Record]) -> tuple[pd.DataFrame, pd.DataFrame]:
 def _trial_row(record: Record) -> Record:
     return {
         "trial": record["trial"],
-        "ray_id": record["ray_id"],
         "state": "running",
         "started": record["time"],
         "ended": math.nan,
+        "failure": None,
         "error": None,
         "config": json.dumps(record["config"]),
         "path": None,

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from ray.tune.schedulers import TrialScheduler
-from ray.tune.search import BasicVariantGenerator, Searcher
+from ray.tune.search import Searcher
 
 from tune_jobs.engine.encoding import dimensions
 from tune_jobs.engine.errors import JobError, check_whole_number
 from tune_jobs.engine.grid import count_points
+from tune_jobs.engine.membership import NotInSpaceError, revive
 from tune_jobs.engine.profile import Profile
-from tune_jobs.engine.searchers import RandomSearch
+from tune_jobs.engine.searchers import RandomDraws, RandomSearch
 from tune_jobs.engine.space import Config, Space, check_space, has_domain, is_grid
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tune_jobs.engine.evaluation import Evaluation
 
 MakeData = Callable[[int], "Dataset"]
-MakeSearcher = Callable[[int], BasicVariantGenerator | Searcher]
+MakeSearcher = Callable[[int], Searcher]
 MakeScheduler = Callable[[int], TrialScheduler]
 
 # What the job and its data say to a trainable, beside the hyperparameters.
@@ -44,7 +45,8 @@ class Job:
     with a seed and gives a :class:`~tune_jobs.engine.dataset.Dataset`; without it the trainable
     gets None. ``searcher`` is called with a seed, ``scheduler`` with ``max_epochs``; both return
     Ray's own objects. ``evaluation`` makes each trial fit several replicas of its config, on folds
-    or with several seeds. All seeds derive from ``seed``.
+    or with several seeds. ``points_to_evaluate`` are whole configs of the space, tried first. All
+    seeds derive from ``seed``.
 
     Raises:
         JobError: for a field that is not as it must be.
@@ -61,6 +63,7 @@ class Job:
     num_samples: int = 10
     max_epochs: int = 10
     seed: int = 0
+    points_to_evaluate: Sequence[Config] = ()
 
     def __post_init__(self) -> None:
         _check_fields(self)
@@ -69,8 +72,19 @@ class Job:
             raise JobError(
                 f"the space defines {min(taken)!r}, which comes from the job or its data"
             )
-        if not isinstance(self.searcher(self.seed), BasicVariantGenerator):
+        searcher = self.searcher(self.seed)
+        if not isinstance(searcher, Searcher):
+            raise JobError(
+                f"searcher(seed) gave a {type(searcher).__name__}, but must give one of Ray's "
+                "Searchers; for random search and grids write RandomSearch()"
+            )
+        if not isinstance(searcher, RandomDraws):
             dimensions(self.space)
+        for index, point in enumerate(self.points_to_evaluate):
+            try:
+                revive(self.space, point)
+            except NotInSpaceError as reason:
+                raise JobError(f"points_to_evaluate[{index}]: {reason}") from None
         if self.scheduler is not None:
             self.scheduler(self.max_epochs)
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Literal
 
+Reason = Literal["same error", "budget used", "interrupted", "storage failed"]
+
 Outcome = Literal[
     "complete",
     "unexpected error",
     "configuration error",
     "some trials failed",
     "nothing usable",
+    "same error",
     "budget used",
     "interrupted",
+    "storage failed",
 ]
 
 EXIT_CODES: dict[Outcome, int] = {
@@ -20,17 +24,20 @@ EXIT_CODES: dict[Outcome, int] = {
     "configuration error": 2,
     "some trials failed": 3,
     "nothing usable": 4,
+    "same error": 5,
     "budget used": 6,
     "interrupted": 7,
+    "storage failed": 8,
 }
 
 
-def outcome_of(states: dict[str, int], usable: int, reached: str | None) -> Outcome:
-    """The outcome that follows from the trials: how many ended how, and how many have a score."""
-    if reached == "interrupted":
-        return "interrupted"
-    if reached == "budget used":
-        return "budget used"
+def outcome_of(states: dict[str, int], usable: int, reached: Reason | None) -> Outcome:
+    """The outcome that follows from the trials: how many ended how, and how many have a score.
+
+    A reason to end the run before its last trial goes before that.
+    """
+    if reached is not None:
+        return reached
     if not usable:
         return "nothing usable"
     return "some trials failed" if states.get("failed") else "complete"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -22,6 +23,21 @@ def override(target: Any, assignment: str) -> Any:
     if not equals or not path.strip():
         raise JobError(f"--set {assignment!r} must read name=value, or outer.inner=value")
     return _set(target, path.strip().split("."), _parse(text.strip()), path.strip())
+
+
+def parse_assignments(option: str, assignments: Sequence[str]) -> dict[str, Any]:
+    """Values by name, of an option that is given as ``name=value`` any number of times.
+
+    Raises:
+        JobError: for a missing ``=``.
+    """
+    found = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or not name.strip():
+            raise JobError(f"{option} {assignment!r} must read name=value")
+        found[name.strip()] = _parse(text.strip())
+    return found
 
 
 def _parse(text: str) -> Any:

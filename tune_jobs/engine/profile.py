@@ -21,6 +21,14 @@ FOLDER = Path("cluster", "profiles")
 WORKER_PROCESS_SETUP_HOOK_ENV_VAR = "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR"
 UNNEEDED = ("start_monitor", "start_log_monitor", "start_api_server")
 
+LEAST = {
+    "cpus_per_trial": 0.01,
+    "gpus_per_trial": 0,
+    "max_failures": -1,
+    "max_silence_minutes": 0.01,
+    "min_free_gb": 0,
+}
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -28,6 +36,10 @@ class Profile:
 
     ``address`` is ``local`` (a Ray of one's own, ended with the run) or a cluster's address;
     ``storage`` a folder or a URI that pyarrow knows; ``env`` reaches the workers before Keras.
+    ``max_failures`` is how often a trial whose worker was lost starts again from its checkpoint;
+    one without a report for ``max_silence_minutes`` is taken to hang. A run ends before less than
+    ``min_free_gb`` of a local storage are left; above ``max_checkpoint_gb`` the worst trials'
+    checkpoints go.
 
     Raises:
         JobError: for a field that is not as it must be.
@@ -38,17 +50,23 @@ class Profile:
     cpus_per_trial: float = 1
     gpus_per_trial: float = 0
     max_concurrent_trials: int | None = None
-    max_failures: int = 0
+    max_failures: int = 3
+    max_silence_minutes: float = 60
+    min_free_gb: float = 0.5
+    max_checkpoint_gb: float | None = None
     env: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("address", "storage"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise JobError(f"{name} is {getattr(self, name)!r}, but must be text")
-        for name, least in (("cpus_per_trial", 0.01), ("gpus_per_trial", 0), ("max_failures", -1)):
+        for name, least in LEAST.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or value < least:
                 raise JobError(f"{name} is {value!r}, but must be a number >= {least}")
+        bound = self.max_checkpoint_gb
+        if bound is not None and (not isinstance(bound, int | float) or not bound > 0):
+            raise JobError(f"max_checkpoint_gb is {bound!r}, but must be a number > 0")
         limit = self.max_concurrent_trials
         if limit is not None and (not isinstance(limit, int) or limit < 1):
             raise JobError(f"max_concurrent_trials is {limit!r}, but must be a whole number >= 1")

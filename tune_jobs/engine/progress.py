@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tune_jobs.engine.failure import cause
-from tune_jobs.engine.history import Record
 from tune_jobs.engine.recorder import Listener
+from tune_jobs.engine.segments import Record
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -39,13 +39,21 @@ class Board:
     def update(self, record: Record) -> None:
         """Take one record in."""
         number = record.get("trial", 0)
-        if record["kind"] == "trial":
+        if record["kind"] == "start":
+            self._look_back(record)
+        elif record["kind"] == "trial":
             self.running[number] = {"config": record["config"], "epoch": 0, "value": math.nan}
         elif record["kind"] == "epoch":
             self._update_epoch(number, record)
         elif record["kind"] == "end":
             self.running.pop(number, None)
             self.states[record["state"]] = self.states.get(record["state"], 0) + 1
+
+    def _look_back(self, record: Record) -> None:
+        """Take in what earlier runs of the experiment did."""
+        self.num_trials = record.get("target") or self.num_trials
+        self.states = dict(record.get("states", {}))
+        self.best = record.get("best")
 
     def _update_epoch(self, number: int, record: Record) -> None:
         value = record["metrics"].get(self.metric, math.nan)

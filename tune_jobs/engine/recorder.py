@@ -1,4 +1,4 @@
-"""Ray calls these while a search runs: one writes the history, one says when to end."""
+"""Ray calls this while a search runs: it writes the history and watches over the trials."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray.train.constants import CHECKPOINT_DIR_NAME
-from ray.tune import Callback, Checkpoint, Stopper
+from ray.tune import Callback, Checkpoint
 from ray.tune.experiment import Trial
 from ray.tune.result import AUTO_RESULT_KEYS
 
-from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.history import History, Record, State
+from tune_jobs.engine.ending import Ending
+from tune_jobs.engine.failure import FAILURE, Failure, failure_in, of_lost_worker
+from tune_jobs.engine.history import State
+from tune_jobs.engine.keeping import Keeper
+from tune_jobs.engine.lease import Lease
 from tune_jobs.engine.schedulers import EPOCH
-from tune_jobs.engine.storage import Folder
+from tune_jobs.engine.segments import Record, SegmentWriter
+from tune_jobs.engine.storage import Folder, is_local, reason_of
 
 NOT_METRICS = {*AUTO_RESULT_KEYS, "done", "trial_id", "experiment_tag", "epoch", "seconds"}
 
@@ -32,38 +37,84 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
 
     A listener is called with each record, with None ten times a second, and at last with
     ``{"kind": "finish"}``.
+
+    Args:
+        folder: the experiment.
+        writer: its history.
+        max_epochs: where a trial is complete.
+        listeners: called with what happens.
+        ending: told of failures.
+        keeper: told of trials that ended.
+        most_silence: seconds after which a trial without a report is taken to hang.
+        before: called when Tune is about to begin.
+
+    Attributes:
+        ending: says whether the run has to end.
+        lease: what guards the experiment, where anything does.
     """
 
     def __init__(
-        self, folder: Folder, max_epochs: int, listeners: Sequence[Listener], ending: Ending
+        self,
+        folder: Folder,
+        writer: SegmentWriter,
+        max_epochs: int,
+        listeners: Sequence[Listener],
+        ending: Ending,
+        keeper: Keeper,
+        most_silence: float,
+        before: Callable[[], None] | None = None,
     ) -> None:
-        self._folder = folder
-        self._max_epochs = max_epochs
-        self._listeners = list(listeners)
-        self._ending = ending
+        self._folder, self._writer, self._max_epochs = folder, writer, max_epochs
+        self._listeners, self.ending, self._keeper = list(listeners), ending, keeper
+        self._most_silence, self._before = most_silence, before
+        self.lease: Lease | None = None
         self._numbers: dict[str, int] = {}
+        self._count = 0
         self._stopped: set[str] = set()
-        self._ended: set[str] = set()
-        self._failed: list[Trial] = []
-        self._history: History | None = None
+        self._reported: set[str] = set()
+        self._failures: dict[str, Failure] = {}
+        self._lost: list[Trial] = []
+        self._heard: dict[str, tuple[float, Trial]] = {}
+        self._hung: set[str] = set()
+        self._looked = time.monotonic()
+
+    @property
+    def attempt(self) -> int:
+        """How many runs have written the experiment, this one included."""
+        return self._writer.attempt
 
     def setup(self, **_: Any) -> None:
-        """Open the history."""
-        self._history = History(self._folder)
+        """Do what has to be done once Tune has told everybody metric and mode."""
+        if self._before:
+            self._before()
+
+    def announce(self, trial_id: str, record: Record) -> None:
+        """Record a trial that is about to start, under the number in its record."""
+        self._numbers[trial_id] = record["trial"]
+        self.append(record)
 
     def on_trial_start(self, *, trial: Trial, **_: Any) -> None:
-        """Record a new trial; one that starts again after a failure is not new."""
+        """Record a trial that nobody has announced; one that starts again is not new."""
         if trial.trial_id not in self._numbers:
-            self._numbers[trial.trial_id] = len(self._numbers) + 1
-            self._append(trial, kind="trial", ray_id=trial.trial_id, config=trial.config)
+            self._count += 1
+            self.announce(
+                trial.trial_id, {"kind": "trial", "trial": self._count, "config": trial.config}
+            )
+        self._heard[trial.trial_id] = (time.monotonic(), trial)
 
     def on_trial_result(self, *, trial: Trial, result: dict[str, Any], **_: Any) -> None:
         """Record the epochs of a message, and whether the last was so by somebody's decision.
 
         A message of many epochs lists them; a trainable of one's own may report one at a time.
         """
+        self._heard[trial.trial_id] = (time.monotonic(), trial)
         if result.get("done"):
             self._stopped.add(trial.trial_id)
+        if failure := failure_in(result, self.ending.metric):
+            self._failures[trial.trial_id] = failure
+        if FAILURE in result and isinstance(result[FAILURE], dict):
+            return  # it reports an exception and no epoch
+        self._reported.add(trial.trial_id)
         work = work_of(result)
         for row in result["epochs"] if work else [{**result, "epoch": result[EPOCH]}]:
             for replica, metrics in enumerate(row.get("replicas", [row])):
@@ -92,48 +143,110 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
 
     def on_trial_complete(self, *, trial: Trial, **_: Any) -> None:
         """Record that a trial came to its end, by itself or by the scheduler."""
-        self._end(trial, self._state(trial))
+        failure = self._failures.get(trial.trial_id)
+        if failure is None and trial.trial_id not in self._reported and not self.ending.reached:
+            failure = Failure(
+                "configuration",
+                f"the trainable returned without a report of {self.ending.metric}; "
+                "call tune.report in it",
+            )
+        self._end(trial, "failed" if failure else self._state(trial), failure)
 
     def on_trial_error(self, *, trial: Trial, **_: Any) -> None:
-        """Remember that a trial failed; Ray writes its traceback only after this."""
-        self._failed.append(trial)
+        """Remember that a trial was lost; Ray writes its traceback only after this."""
+        self._lost.append(trial)
 
     def on_step_end(self, **_: Any) -> None:
         """Record failures, and make what happened durable, at most once a second."""
-        self._record_failures()
-        if self._history:
-            self._history.flush(after=1.0)
+        self._record_lost()
+        self.flush(after=1.0)
+        if self.lease is not None and self.lease.is_lost:
+            self.ending.fail_storage("another run has taken the experiment over")
+        if time.monotonic() - self._looked > 1.0:
+            self._looked = time.monotonic()
+            self._end_silent()
         for listen in self._listeners:
             listen(None)
 
     def on_experiment_end(self, *, trials: list[Trial], **_: Any) -> None:
         """Record the trials that were cut off, and make everything durable."""
-        self._record_failures()
+        self._record_lost()
         for trial in trials:
-            if trial.trial_id in self._numbers and trial.trial_id not in self._ended:
+            if trial.trial_id in self._numbers:
                 self._end(trial, "unfinished")
-        if self._history:
-            self._history.flush()
+        self._numbers = {}
+        self.flush()
         for listen in self._listeners:
             listen({"kind": "finish"})
+
+    def append(self, record: Record) -> None:
+        """Write a record to the history, and tell the listeners.
+
+        The end of a trial is durable before anybody hears of it; in an object store, where that
+        takes long, within a second.
+        """
+        self._writer.append(record)
+        if record["kind"] == "end":
+            self.flush(after=0.0 if is_local(self._folder) else 1.0)
+        for listen in self._listeners:
+            listen(record)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its callbacks, but nobody reads that."""
+        return {}
+
+    def flush(self, *, after: float = 0.0) -> None:
+        """Make what happened durable; where that cannot be, the run ends."""
+        try:
+            self._writer.flush(after=after)
+        except OSError as error:
+            self.ending.fail_storage(f"{self._folder.uri}: {reason_of(error)}")
 
     def _state(self, trial: Trial) -> State:
         last = trial.last_result or {}
         if last.get(EPOCH, 0) >= self._max_epochs:
             return "complete"
-        if self._ending.reached:
+        if self.ending.reached:
             return "unfinished"
         returned = last.get("done") and trial.trial_id not in self._stopped
         return "complete" if returned else "stopped"
 
-    def _record_failures(self) -> None:
-        for trial in self._failed:
-            self._end(trial, "failed", _traceback(trial))
-        self._failed = []
+    def _record_lost(self) -> None:
+        for trial in self._lost:
+            failure = of_lost_worker(error_of(trial))
+            if trial.trial_id in self._hung:
+                text = f"no report for {self._most_silence / 60:g} minutes, and again when retried"
+                failure = Failure("hang", text)
+            self._end(trial, "failed", failure)
+        self._lost = []
 
-    def _end(self, trial: Trial, state: State, error: str | None = None) -> None:
-        self._ended.add(trial.trial_id)
-        self._append(trial, kind="end", state=state, error=error)
+    def _end_silent(self) -> None:
+        """Kill the worker of a trial that hangs; Tune gives it one more chance."""
+        now = time.monotonic()
+        for name, (heard, trial) in list(self._heard.items()):
+            actor = trial.temporary_state.ray_actor
+            if now - heard > self._most_silence and actor is not None:
+                self._heard[name] = (now, trial)
+                if name in self._hung:
+                    trial.max_failures = 0
+                self._hung.add(name)
+                ray.kill(actor)
+
+    def _end(self, trial: Trial, state: State, failure: Failure | None = None) -> None:
+        if trial.trial_id not in self._numbers:
+            return
+        self._heard.pop(trial.trial_id, None)
+        self._append(
+            trial,
+            kind="end",
+            state=state,
+            failure=failure.kind if failure else None,
+            error=failure.error if failure else None,
+        )
+        number = self._numbers.pop(trial.trial_id)
+        if state != "unfinished":
+            self._keeper.add(number, str(trial.path))
+            self.ending.count(failure)
 
     def _append_checkpoint(self, trial: Trial, epoch: int, path: str) -> None:
         inside = path.removeprefix(self._folder.path).strip("/")
@@ -141,51 +254,16 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
 
     def _append(self, trial: Trial, **record: Any) -> None:
         record["trial"] = self._numbers[trial.trial_id]
-        if self._history:
-            self._history.append(record)
-        for listen in self._listeners:
-            listen(record)
+        if record["kind"] == "epoch":
+            self._keeper.note(record["trial"], record["metrics"].get(self.ending.metric))
+        self.append(record)
 
 
-def _traceback(trial: Trial) -> str:
+def error_of(trial: Trial) -> str:
     """What Ray kept of a trial's exception, the latest failure last."""
     if trial.error_file and Path(trial.error_file).is_file():
         return Path(trial.error_file).read_text(encoding="utf-8", errors="replace").strip()
     return str(trial.get_error() or "Ray kept no traceback")
-
-
-class Ending(Stopper):  # type: ignore[misc]  # Ray calls it
-    """Ends a run at its deadline or on request, and at the first report without the metric."""
-
-    def __init__(self, metric: str, max_hours: float | None = None) -> None:
-        self.metric = metric
-        self.requested = False
-        self.reached: str | None = None
-        self._deadline = None if max_hours is None else time.time() + 3600 * max_hours
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002
-        """Let a trial go on.
-
-        Raises:
-            JobError: where it did not report the metric, or not as a number.
-        """
-        value = result.get(self.metric)
-        if value is None and self.metric not in result:
-            known = ", ".join(sorted(reported_metrics(result))) or "nothing"
-            raise JobError(
-                f"metric {self.metric!r} was never reported. The trainable reported: {known}."
-            )
-        if not _is_number(value):
-            raise JobError(f"metric {self.metric!r} was reported as {value!r}, not as a number")
-        return False
-
-    def stop_all(self) -> bool:
-        """Whether the deadline has passed or somebody asked for the end."""
-        if self.requested:
-            self.reached = "interrupted"
-        elif self._deadline is not None and time.time() >= self._deadline:
-            self.reached = "budget used"
-        return self.reached is not None
 
 
 def work_of(result: dict[str, Any]) -> dict[str, Any]:
@@ -199,10 +277,8 @@ def reported_metrics(result: dict[str, Any]) -> dict[str, float]:
     return {
         name: float(value)
         for name, value in result.items()
-        if name not in NOT_METRICS and not name.startswith("config/") and _is_number(value)
+        if name not in NOT_METRICS
+        and not name.startswith("config/")
+        and isinstance(value, Real)
+        and not isinstance(value, bool)
     }
-
-
-def _is_number(value: Any) -> bool:
-    """Whether a reported value is a number, numpy's included."""
-    return isinstance(value, Real) and not isinstance(value, bool)

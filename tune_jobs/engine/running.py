@@ -7,18 +7,24 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.continuing import Continuation, check_name, look_back
+from tune_jobs.engine.ending import Ending
+from tune_jobs.engine.errors import JobError, StorageError
 from tune_jobs.engine.experiment import SUMMARY, Experiment
+from tune_jobs.engine.failure import STORAGE_ERRORS
 from tune_jobs.engine.history import compact
 from tune_jobs.engine.job import Job
+from tune_jobs.engine.lease import leased
 from tune_jobs.engine.outcome import Outcome, outcome_of
 from tune_jobs.engine.profile import Profile, check_fits, environment, ray_of
-from tune_jobs.engine.recorder import Ending, Listener
+from tune_jobs.engine.recorder import Listener
+from tune_jobs.engine.segments import Record
+from tune_jobs.engine.storage import Folder, reason_of
 from tune_jobs.engine.usage import measure_usage
 from tune_jobs.engine.workers import replaced_when_grown
 
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
     from ray import tune
 
     from tune_jobs.engine.dataset import Dataset
+    from tune_jobs.engine.tuner import Prepared
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +55,8 @@ def run(
     profile: Profile | None = None,
     name: str | None = None,
     max_hours: float | None = None,
+    how: Continuation | None = None,
+    command: Mapping[str, Any] | None = None,
     listeners: Sequence[Listener] | None = None,
     import_paths: Sequence[str] = (),
 ) -> Experiment:
@@ -58,6 +67,8 @@ def run(
         profile: where; the default is this machine and the folder ``results``.
         name: the experiment's folder; the default is the trainable's name and the time.
         max_hours: after so long the search ends, and what it has found is kept.
+        how: whether an experiment that exists goes on, and what a new one knows already.
+        command: what was asked for, so that it can be asked for again.
         listeners: called with ``{"kind": "start"}``, with each record of the history as it is made,
             with None in between, and with ``{"kind": "finish"}``; the default is a live view.
         import_paths: folders that the workers import from, beside those of this process.
@@ -65,43 +76,111 @@ def run(
     Raises:
         JobError: for a mistake in job, profile or name, before anything is started; for one in the
             data, before a trial is; and at the first epoch for a metric that is not reported.
+        StorageError: where the end cannot be written.
     """
     from tune_jobs.engine.tuner import adopt, default_name, load_data, locate, prepare
 
-    profile, began = profile or Profile(), time.time()
+    profile, how, began = profile or Profile(), how or Continuation(), time.time()
     if max_hours is not None and not max_hours > 0:
         raise JobError(f"max_hours is {max_hours}, but must be above 0")
+    if how.is_wanted and not isinstance(job, Job):
+        raise JobError("a job that builds its own tuner cannot go on; use ray.tune.Tuner.restore")
     if listeners is None:
         listeners = _default_listeners(job)
     check_fits(profile)
     module = job.trainable.__module__ if isinstance(job, Job) else job.__module__
     folder = locate(profile, name or default_name(module))
+    check_name(folder, how)
     # The data are read while Ray and its workers start.
-    with _quiet_tune(), ThreadPoolExecutor(1) as pool, ExitStack() as stack:
+    with (
+        leased(folder) as lease,
+        _quiet_tune(),
+        ThreadPoolExecutor(1) as pool,
+        ExitStack() as stack,
+    ):
+        check_name(folder, how)  # another run may have come and gone meanwhile
         reading = pool.submit(load_data, job) if isinstance(job, Job) else None
         stack.enter_context(ray_of(profile, import_paths, _find_preload(job)))
         dataset = reading.result() if reading else None
         _warn(job, dataset)
-        folder.create()
-        for listen in listeners:
-            listen({"kind": "start", "name": folder.name, "folder": folder.uri})
         if isinstance(job, Job):
-            prepared = prepare(job, profile, folder, dataset, listeners, max_hours)
+            how = look_back(how, folder, job, profile, dataset)
+            if how.is_done and Experiment(folder).summary:
+                return Experiment(folder)
+        for listen in listeners:
+            listen(_start_record(folder, how))
+        if isinstance(job, Job):
+            prepared = prepare(job, profile, folder, dataset, listeners, max_hours, how, command)
         else:
             prepared = adopt(job, profile, folder, listeners, max_hours)
-        experiment = Experiment(prepared.folder)
-        with _ending_on_signal(prepared.ending), replaced_when_grown():
-            failure = _fit(prepared.tuner)
-        compact(prepared.folder)
+        prepared.recorder.lease = lease
+        with (
+            _ending_on_signal(prepared.ending),
+            replaced_when_grown(),
+            environment({"TUNE_MAX_PENDING_TRIALS_PG": str(prepared.concurrency)}),
+        ):
+            failure = None if how.is_done else _fit(prepared)
+        return _finish(prepared, failure, dataset, profile, began)
+
+
+def _finish(
+    prepared: Prepared,
+    failure: JobError | None,
+    dataset: Dataset | None,
+    profile: Profile,
+    began: float,
+) -> Experiment:
+    """Make files for people of what was found, export the best model, and summarise."""
+    folder, ending = prepared.folder, prepared.ending
+    experiment = Experiment(folder)
+    try:
+        compact(folder)
         if failure:
             _write_summary(experiment, began, outcome="configuration error", error=str(failure))
             raise failure
         searched = time.time()
-        outcome = outcome_of(_states(experiment), _usable(experiment), prepared.ending.reached)
-        found = {"outcome": outcome} | _save_winner(experiment, dataset, profile, outcome)
-        usage = measure_usage(experiment.trials, prepared.concurrency, began, searched, time.time())
-    _write_summary(experiment, began, usage=usage, **found)
-    return Experiment(prepared.folder)
+        outcome = outcome_of(_states(experiment), _usable(experiment), ending.reached)
+        found: dict[str, Any] = {"outcome": outcome}
+        if ending.detail:
+            found["error"] = ending.detail
+        if prepared.search and prepared.search.ended_because:
+            found["ended_because"] = prepared.search.ended_because
+        found |= _save_winner(experiment, dataset, profile, outcome)
+        trials = experiment.trials[experiment.trials["ended"] >= began]
+        usage = measure_usage(trials, prepared.concurrency, began, searched, time.time())
+        _write_summary(experiment, began, usage=usage, **found)
+    except OSError as error:
+        reason = ending.detail or reason_of(error)
+        raise StorageError(
+            f"storage failed, what was written before is kept: {reason}; "
+            f"when there is room again, go on with --name {folder.name} --resume"
+        ) from None
+    return Experiment(folder)
+
+
+def _start_record(folder: Folder, how: Continuation) -> Record:
+    """What a listener is told first, earlier trials included."""
+    record: Record = {
+        "kind": "start",
+        "name": folder.name,
+        "folder": folder.uri,
+        "target": how.target,
+    }
+    if not how.past.last:
+        return record
+    experiment = Experiment(folder)
+    ended = [trial for trial in how.past.trials if trial.is_finished]
+    states = experiment.trials.set_index("trial")["state"].loc[[t.number for t in ended]]
+    record["states"] = dict(states.value_counts())
+    if _usable(experiment):
+        best = experiment.best_trial
+        record["best"] = {
+            "trial": best["trial"],
+            "epoch": best["best_epoch"],
+            "value": best["value"],
+            "config": experiment.best_config,
+        }
+    return record
 
 
 def _find_preload(job: Job | MakeTuner) -> str | None:
@@ -127,15 +206,17 @@ def _warn(job: Job | MakeTuner, dataset: Dataset | None) -> None:
         logger.warning(warning)
 
 
-def _fit(tuner: tune.Tuner) -> JobError | None:
-    """Fit, and find the user's mistake in what Tune raises."""
+def _fit(prepared: Prepared) -> JobError | None:
+    """Fit, and find the user's mistake, or full storage, in what Tune raises."""
     try:
-        tuner.fit()
+        prepared.tuner.fit()
     except Exception as error:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, JobError):
+            if isinstance(cause, OSError) and cause.errno in STORAGE_ERRORS:
+                prepared.ending.fail_storage(reason_of(cause))
             cause = cause.__cause__ or cause.__context__
-        if cause is None:
+        if cause is None and prepared.ending.reached != "storage failed":
             raise
         return cause
     return None
@@ -159,8 +240,8 @@ def _save_winner(
             "config": experiment.best_config,
         }
     }
-    if outcome == "interrupted":
-        return found | {"no_model": "the run was interrupted; see `tune-jobs export`"}
+    if outcome in ("interrupted", "storage failed"):
+        return found | {"no_model": f"the outcome was {outcome!r}; see `tune-jobs export`"}
     try:
         recipe = recipe_of(experiment)
     except JobError as reason:

@@ -41,7 +41,7 @@ class Folder:
             self.write(".writable", b"")
             self.filesystem.delete_file(f"{self.path}/.writable")
         except OSError as error:
-            raise JobError(f"{self.uri} cannot be written to: {_reason(error)}") from None
+            raise JobError(f"{self.uri} cannot be written to: {reason_of(error)}") from None
 
     def exists(self, name: str = "") -> bool:
         """Whether the folder, or the file or folder called ``name`` in it, is there."""
@@ -55,7 +55,7 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         """The content of a file."""
-        with self.filesystem.open_input_stream(f"{self.path}/{name}") as stream:
+        with self.filesystem.open_input_stream(f"{self.path}/{name}", compression=None) as stream:
             return bytes(stream.read())
 
     def write(self, name: str, content: bytes) -> None:
@@ -65,14 +65,30 @@ class Folder:
         """
         target = f"{self.path}/{name}"
         aside = target if _is_object_store(self.filesystem) else f"{target}.tmp{os.getpid()}"
-        with self.filesystem.open_output_stream(aside) as stream:
-            stream.write(content)
-        if aside != target:
-            self.filesystem.move(aside, target)
+        try:
+            with self.filesystem.open_output_stream(aside, compression=None) as stream:
+                stream.write(content)
+            if aside != target:
+                self.filesystem.move(aside, target)
+        except OSError:
+            if aside != target:
+                self.delete(f"{name}.tmp{os.getpid()}")
+            raise
 
     def delete(self, name: str) -> None:
-        """Delete a file."""
-        self.filesystem.delete_file(f"{self.path}/{name}")
+        """Delete a file, if it is there."""
+        if self.exists(name):
+            self.filesystem.delete_file(f"{self.path}/{name}")
+
+    def delete_folder(self) -> None:
+        """Delete the folder and what it holds, if it is there."""
+        if self.exists():
+            self.filesystem.delete_dir(self.path)
+
+    def size(self) -> int:
+        """The bytes of all files in the folder, at any depth."""
+        selector = fs.FileSelector(self.path, recursive=True, allow_not_found=True)
+        return sum(info.size or 0 for info in self.filesystem.get_file_info(selector))
 
     def read_json(self, name: str) -> Any:
         """The content of a JSON file."""
@@ -97,7 +113,7 @@ def open_folder(place: str | os.PathLike[str]) -> Folder:
     try:
         filesystem, path = fs.FileSystem.from_uri(text)
     except (OSError, ValueError) as error:
-        raise JobError(f"storage {text!r} cannot be opened: {_reason(error)}") from None
+        raise JobError(f"storage {text!r} cannot be opened: {reason_of(error)}") from None
     return Folder(filesystem, path.rstrip("/"), text.rstrip("/"))
 
 
@@ -116,9 +132,15 @@ def plain(value: Any) -> Any:
     return repr(value)
 
 
+def is_local(folder: Folder) -> bool:
+    """Whether a folder lies in a file system of this machine (NFS included)."""
+    return bool(folder.filesystem.type_name == "local")
+
+
 def _is_object_store(filesystem: fs.FileSystem) -> bool:
     return filesystem.type_name in ("s3", "gcs", "abfs")
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """What an exception says, in one line."""
     return " ".join(str(error).split())

@@ -48,13 +48,28 @@ def lines(experiment: Experiment, *, short: bool) -> list[str]:
     """What there is to say, from the outcome to the next command."""
     trials = experiment.trials
     usable = trials[trials["value"].notna() & (trials["state"] != "failed")]
-    said = [_headline(experiment), *_failures(trials)]
+    said = [_headline(experiment), *_failures(trials), *_why_ended(experiment)]
+    said += [f"damaged: {problem}" for problem in experiment.problems]
     if not usable.empty:
         said += ["", *_best(experiment)]
     if not short:
         said += ["", *_table(usable, experiment)]
     said += _usage(experiment, short=short)
     return [*said, "", *_next(experiment)]
+
+
+def _why_ended(experiment: Experiment) -> list[str]:
+    """Why the search ended before its last trial, with the traceback of a bug."""
+    summary = experiment.summary
+    said = []
+    if reason := summary.get("ended_because"):
+        said.append(f"the search ended early: {reason}")
+    if summary.get("outcome") == "same error":
+        said += ["trial after trial failed with the same error, so the search was ended:", ""]
+        said += [f"  {line}" for line in summary["error"].splitlines()]
+    elif summary.get("outcome") == "storage failed":
+        said.append(f"storage failed: {summary['error']}")
+    return said
 
 
 def _usage(experiment: Experiment, *, short: bool) -> list[str]:
@@ -100,12 +115,13 @@ def _best(experiment: Experiment) -> list[str]:
 
 
 def _failures(trials: pd.DataFrame) -> list[str]:
+    """A line a cause, with its kind."""
     failed = trials[trials["state"] == "failed"]
-    grouped = failed.groupby(failed["error"].map(cause))["trial"].agg(list)
+    grouped = failed.groupby([failed["failure"], failed["error"].map(cause)])["trial"].agg(list)
     return [
-        f"failed: {len(numbers)} x {text} (trial {', '.join(map(str, numbers[:5]))}"
+        f"failed ({kind}): {len(numbers)} x {text} (trial {', '.join(map(str, numbers[:5]))}"
         f"{', ...' if len(numbers) > 5 else ''})"
-        for text, numbers in grouped.items()
+        for (kind, text), numbers in grouped.items()
     ]
 
 

@@ -6,23 +6,34 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
 from ray.tune.experiment import Trial
-from ray.tune.search import BasicVariantGenerator
+from ray.tune.schedulers import FIFOScheduler
 
+from tune_jobs.engine.changes import fingerprint_of
+from tune_jobs.engine.continuing import Continuation
+from tune_jobs.engine.ending import GIB, Ending
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.experiment import DESCRIPTION
+from tune_jobs.engine.experiment import DESCRIPTION, SUMMARY
+from tune_jobs.engine.failure import as_report
+from tune_jobs.engine.history import EPOCHS as EPOCHS_FILE
+from tune_jobs.engine.history import TRIALS as TRIALS_FILE
+from tune_jobs.engine.keeping import Keeper
+from tune_jobs.engine.membership import revive
 from tune_jobs.engine.names import check_experiment_name
 from tune_jobs.engine.profile import Profile, connect
-from tune_jobs.engine.recorder import Ending, Listener, Recorder
+from tune_jobs.engine.recorder import Listener, Recorder
+from tune_jobs.engine.schedulers import check_replayable, replay
+from tune_jobs.engine.search import Search
 from tune_jobs.engine.searchers import SpaceSearcher, translated
 from tune_jobs.engine.seeds import derive
+from tune_jobs.engine.segments import SegmentWriter
 from tune_jobs.engine.space import describe, distinct
 from tune_jobs.engine.storage import Folder, open_folder
 
@@ -41,7 +52,9 @@ class Prepared:
     tuner: tune.Tuner
     folder: Folder
     ending: Ending
+    recorder: Recorder
     concurrency: int
+    search: Search | None = None
 
 
 def prepare(
@@ -51,34 +64,67 @@ def prepare(
     dataset: Dataset | None,
     listeners: Sequence[Listener] = (),
     max_hours: float | None = None,
+    how: Continuation | None = None,
+    command: Mapping[str, Any] | None = None,
 ) -> Prepared:
     """Describe the run in the experiment's folder, and build the tuner.
 
     Raises:
-        JobError: where not one trial fits.
+        JobError: where not one trial fits, or the scheduler cannot go on.
     """
+    how = how or Continuation()
     if not ray.is_initialized():
         connect(profile, [])
     concurrency = profile.concurrency(ray.cluster_resources())
-    folder.write_json(DESCRIPTION, description(job, profile, dataset))
-    ending = Ending(job.metric, max_hours)
-    recorder = Recorder(folder, job.max_epochs, listeners, ending)
+    scheduler = job.scheduler(job.max_epochs) if job.scheduler else FIFOScheduler()
+    searcher = _searcher(job)
+    if how.past.trials:
+        check_replayable(scheduler)
+    if how.past.trials or how.told or job.points_to_evaluate:
+        searcher.check_learns()
+    target = how.target or job.num_trials
+    about = description(job, profile, dataset) | {"command": dict(command or {})}
+    recorder = _begin(
+        profile,
+        folder,
+        job,
+        about,
+        target,
+        listeners,
+        max_hours,
+        lambda: replay(scheduler, how.past.trials, job.metric),
+    )
+    for told, source in how.told:
+        record = {"kind": "told", "config": told.config, "score": told.score, "source": source}
+        recorder.append({**record, "asked": how.past.asked})
+    search = Search(
+        searcher,
+        job.space,
+        folder,
+        past=replace(how.past, told=[*how.past.told, *(told for told, _ in how.told)]),
+        points=[revive(job.space, point) for point in job.points_to_evaluate],
+        num_trials=target,
+        concurrency=concurrency,
+        repeats=how.repeats,
+        seed=derive(job.seed, "draws"),
+        recorder=recorder,
+    )
+    attempt = recorder.attempt
     tuner = tune.Tuner(
         tune.with_resources(_trainable(job, dataset), profile.resources),
         param_space=distinct(job.space),
         tune_config=tune.TuneConfig(
             metric=job.metric,
             mode=job.mode,
-            search_alg=_searcher(job, concurrency),
-            scheduler=job.scheduler(job.max_epochs) if job.scheduler else None,
-            num_samples=job.num_samples,
-            max_concurrent_trials=concurrency,
+            search_alg=search,
+            scheduler=scheduler,
+            num_samples=max(search.total_samples, 1),
             reuse_actors=True,
-            trial_dirname_creator=_trial_folder,
+            trial_dirname_creator=lambda trial: _trial_folder(trial, attempt),
         ),
-        run_config=_run_config(job, profile, folder, recorder, ending),
+        run_config=_run_config(job, profile, folder, recorder),
     )
-    return Prepared(tuner, folder, ending, concurrency)
+    return Prepared(tuner, folder, recorder.ending, recorder, concurrency, search)
 
 
 def adopt(
@@ -98,24 +144,59 @@ def adopt(
     wanted, run_config = internal._tune_config, internal.get_run_config()
     if wanted.metric is None or wanted.mode is None:
         raise JobError(f"{make_tuner.__module__}.tuner() sets no metric and mode in its TuneConfig")
-    folder.write_json(
-        DESCRIPTION,
-        {
-            "trainable": f"{make_tuner.__module__}.tuner",
-            "metric": wanted.metric,
-            "mode": wanted.mode,
-            "space": describe(internal.param_space),
-            "constants": {},
-            "preprocessing": None,
-            **_provenance(profile),
-        },
-    )
-    ending = Ending(wanted.metric, max_hours)
-    recorder = Recorder(folder, sys.maxsize, listeners, ending)
+    about = {
+        "trainable": f"{make_tuner.__module__}.tuner",
+        "metric": wanted.metric,
+        "mode": wanted.mode,
+        "max_epochs": sys.maxsize,
+        "space": describe(internal.param_space),
+        "constants": {},
+        "preprocessing": None,
+        **_provenance(profile),
+    }
+    target = wanted.num_samples or 1
+    recorder = _begin(profile, folder, wanted, about, target, listeners, max_hours)
     run_config.callbacks = [*(run_config.callbacks or []), recorder]
-    run_config.stop = ending if run_config.stop is None else run_config.stop
+    run_config.stop = recorder.ending if run_config.stop is None else run_config.stop
     concurrency = profile.concurrency(ray.cluster_resources()) if ray.is_initialized() else 1
-    return Prepared(tuner, folder, ending, concurrency)
+    return Prepared(tuner, folder, recorder.ending, recorder, concurrency)
+
+
+def _begin(
+    profile: Profile,
+    folder: Folder,
+    goal: Any,
+    about: dict[str, Any],
+    target: int,
+    listeners: Sequence[Listener],
+    max_hours: float | None,
+    before: Callable[[], None] | None = None,
+) -> Recorder:
+    """Open the history for one more attempt, and say what is attempted.
+
+    Raises:
+        JobError: where storage has too little space left.
+    """
+    ending = Ending(goal.metric, folder, max_hours, profile.min_free_gb)
+    if lacking := ending.free_space_lacking():
+        raise JobError(lacking)
+    most = profile.max_checkpoint_gb
+    recorder = Recorder(
+        folder,
+        SegmentWriter(folder),
+        about["max_epochs"],
+        listeners,
+        ending,
+        Keeper(folder, goal.mode, None if most is None else most * GIB),
+        60 * profile.max_silence_minutes,
+        before,
+    )
+    for name in (SUMMARY, TRIALS_FILE, EPOCHS_FILE):  # what they say is about to be outdated
+        folder.delete(name)
+    folder.write_json(DESCRIPTION, about)
+    recorder.append({"kind": "attempt", "description": about, "target": target})
+    recorder.flush()
+    return recorder
 
 
 def load_data(job: Job) -> Dataset | None:
@@ -132,16 +213,13 @@ def default_name(module: str) -> str:
 
 
 def locate(profile: Profile, name: str) -> Folder:
-    """Where a new experiment of that name will lie.
+    """Where an experiment of that name lies or will lie.
 
     Raises:
-        JobError: for a name that is no plain name or is taken.
+        JobError: for a name that is no plain name.
     """
     check_experiment_name(name)
-    folder = open_folder(profile.storage).child(name)
-    if folder.names():
-        raise JobError(f"experiment {name!r} exists already at {folder.uri}; choose another --name")
-    return folder
+    return open_folder(profile.storage).child(name)
 
 
 def constants(job: Job, dataset: Dataset | None) -> dict[str, Any]:
@@ -160,6 +238,7 @@ def description(job: Job, profile: Profile, dataset: Dataset | None) -> dict[str
     """What a reader must know of a run, as JSON: job, data, versions, machine."""
     return {
         "trainable": f"{job.trainable.__module__}.{job.trainable.__qualname__}",
+        "code": fingerprint_of(job.trainable),
         "metric": job.metric,
         "mode": job.mode,
         "num_trials": job.num_trials,
@@ -208,31 +287,29 @@ def _trainable(job: Job, dataset: Dataset | None) -> Any:
 
 
 def _fit_trial(config: dict[str, Any], *, train: Any, fixed: dict[str, Any], data: Any) -> None:
-    train({**config, **fixed}, data)
+    """Fit, and report an exception instead of raising it: the worker stays warm for the next."""
+    try:
+        train({**config, **fixed}, data)
+    except Exception as error:  # noqa: BLE001  # the history has to know of any
+        tune.report(as_report(error))
 
 
-def _trial_folder(trial: Trial) -> str:
-    return str(trial.trial_id)
+def _trial_folder(trial: Trial, attempt: int) -> str:
+    """A folder of its own for each attempt: Tune numbers checkpoints from 0 again."""
+    return str(trial.trial_id) if attempt == 1 else f"{trial.trial_id}-{attempt}"
 
 
-def _searcher(job: Job, concurrency: int) -> Any:
+def _searcher(job: Job) -> SpaceSearcher:
     searcher = job.searcher(derive(job.seed, "searcher"))
-    if isinstance(searcher, BasicVariantGenerator):
-        searcher.max_concurrent = concurrency  # Tune limits every other searcher, not this one
-        return searcher
-    if isinstance(searcher, SpaceSearcher):
-        return searcher
-    return translated(searcher)
+    return searcher if isinstance(searcher, SpaceSearcher) else translated(searcher)
 
 
-def _run_config(
-    job: Job, profile: Profile, folder: Folder, recorder: Recorder, ending: Ending
-) -> tune.RunConfig:
+def _run_config(job: Job, profile: Profile, folder: Folder, recorder: Recorder) -> tune.RunConfig:
     return tune.RunConfig(
         name=TRIALS,
         storage_path=folder.uri,
         callbacks=[recorder],
-        stop=ending,
+        stop=recorder.ending,
         failure_config=tune.FailureConfig(max_failures=profile.max_failures),
         checkpoint_config=tune.CheckpointConfig(
             num_to_keep=1,  # the best, and the latest

@@ -1,0 +1,117 @@
+"""The lease: one run writes an experiment, whoever else wants it, and however it ended."""
+
+import json
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tune_jobs.engine.lease import Lease, TakenError, leased
+from tune_jobs.engine.storage import open_folder
+
+BEAT = 0.2
+
+
+def test_a_second_run_is_refused_until_the_first_has_ended(tmp_path) -> None:
+    folder = open_folder(tmp_path / "e")
+    with leased(folder, BEAT), pytest.raises(TakenError, match=f"process {os.getpid()} on"):
+        Lease(folder, BEAT).acquire()
+    with leased(folder, BEAT):
+        pass
+    assert not (tmp_path / "e").exists()
+
+
+def _hold(place: str, start: float, results: multiprocessing.Queue) -> None:
+    time.sleep(max(start - time.time(), 0))
+    try:
+        with leased(open_folder(place), BEAT):
+            results.put("held")
+            time.sleep(2)
+    except TakenError:
+        results.put("refused")
+
+
+def test_of_many_at_the_same_instant_one_wins(tmp_path) -> None:
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    start = time.time() + 1
+    runs = [
+        context.Process(target=_hold, args=(str(tmp_path / "e"), start, results)) for _ in range(20)
+    ]
+    for run in runs:
+        run.start()
+    outcomes = [results.get(timeout=60) for _ in runs]
+    for run in runs:
+        run.join()
+
+    assert outcomes.count("held") == 1
+
+
+def test_a_run_that_was_killed_holds_nothing(tmp_path) -> None:
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    run = context.Process(target=_hold, args=(str(tmp_path), 0, results))
+    run.start()
+    assert results.get(timeout=60) == "held"
+    run.kill()
+    run.join()
+
+    with leased(open_folder(tmp_path), BEAT):
+        pass
+
+
+def foreign(place: Path, **facts: object) -> Path:
+    """A claim from another machine, whose process cannot be looked at."""
+    claim = {"host": "elsewhere", "boot": "b", "pid": 1, "started": "1", "holds": True, "beats": 1}
+    (place / "lease").mkdir()
+    path = place / "lease" / "0.json"
+    path.write_text(json.dumps(claim | facts))
+    return path
+
+
+def test_a_claim_of_another_machine_that_does_not_change_is_dead(tmp_path) -> None:
+    path = foreign(tmp_path)
+    os.utime(path, (4e9, 4e9))  # its clock says nothing
+
+    with leased(open_folder(tmp_path), BEAT):
+        assert not path.exists()
+
+
+def test_a_claim_of_another_machine_that_changes_is_respected(tmp_path) -> None:
+    path = foreign(tmp_path)
+    beating = multiprocessing.get_context("fork").Process(target=_beat, args=(path,))
+    beating.start()
+    try:
+        with pytest.raises(TakenError, match="process 1 on elsewhere"):
+            Lease(open_folder(tmp_path), BEAT).acquire()
+    finally:
+        beating.kill()
+        beating.join()
+
+
+def _beat(path: Path) -> None:
+    while True:
+        claim = json.loads(path.read_text())
+        path.with_suffix(".tmp").write_text(json.dumps(claim | {"beats": claim["beats"] + 1}))
+        path.with_suffix(".tmp").rename(path)
+        time.sleep(BEAT / 4)
+
+
+def test_a_damaged_claim_is_removed(tmp_path) -> None:
+    path = foreign(tmp_path)
+    path.write_bytes(b"\\x00\\xff")
+
+    with leased(open_folder(tmp_path), BEAT):
+        assert not path.exists()
+
+
+def test_a_holder_notices_that_it_was_taken_over(tmp_path) -> None:
+    with leased(open_folder(tmp_path), BEAT) as lease:
+        for path in (tmp_path / "lease").glob("*.json"):
+            path.unlink()
+        end = time.monotonic() + 30
+        while not lease.is_lost and time.monotonic() < end:
+            time.sleep(0.05)
+        assert lease.is_lost

@@ -1,0 +1,103 @@
+"""What has changed since an experiment was begun, and whether its results can still be compared."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import inspect
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# What must be the same for results to be comparable, and how it is called.
+DECISIVE = {
+    "trainable": "the trainable",
+    "code": "the trainable's code",
+    "fingerprint": "the data",
+    "data": "how the data are read",
+    "evaluation": "the evaluation",
+    "preprocessing": "the preprocessing",
+}
+
+
+def find_changes(before: dict[str, Any], now: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Compare two descriptions: what forbids a comparison of results, and what is worth saying."""
+    decisive = [
+        f"{text} changed" + _shown(before.get(name), now.get(name))
+        for name, text in DECISIVE.items()
+        if _plain(before.get(name)) != _plain(now.get(name))
+    ]
+    notes = [
+        f"{package} was {version}, is {now['versions'].get(package, 'not there')}"
+        for package, version in before.get("versions", {}).items()
+        if now["versions"].get(package) != version
+    ]
+    notes += [
+        f"{name} was {_short(before.get(name))}, is {_short(now.get(name))}"
+        for name in ("max_epochs", "seed", "searcher", "scheduler")
+        if _plain(before.get(name)) != _plain(now.get(name))
+    ]
+    if _plain(before.get("space")) != _plain(now.get("space")):
+        notes.append("the space was edited")
+    return decisive, notes
+
+
+def fingerprint_of(function: Callable[..., Any]) -> str | None:
+    """A fingerprint of a function's module and of the modules of its package that it imports.
+
+    Comments and docstrings do not count. None where there is no source.
+    """
+    try:
+        file = inspect.getsourcefile(function)
+    except TypeError:
+        file = None
+    if file is None or not Path(file).is_file():
+        return None
+    seen: dict[str, str] = {}
+    _collect(function.__module__, Path(file), seen)
+    return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _collect(module: str, file: Path, seen: dict[str, str]) -> None:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
+            node
+        ):
+            node.body = node.body[1:]
+    seen[module] = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    package = module.partition(".")[0]
+    for name in sorted(_imported(tree)):
+        if name.partition(".")[0] != package or name in seen or package == "tune_jobs":
+            continue
+        try:
+            found = importlib.util.find_spec(name)
+        except (ImportError, ValueError):
+            continue
+        if found and found.origin and found.origin.endswith(".py"):
+            _collect(name, Path(found.origin), seen)
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=repr)
+
+
+def _shown(before: Any, now: Any) -> str:
+    texts = [_short(before), _short(now)]
+    return f" (was {texts[0]}, is {texts[1]})" if max(map(len, texts)) <= 60 else ""
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=repr)

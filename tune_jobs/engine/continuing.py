@@ -1,0 +1,157 @@
+"""What a run does with an experiment that exists: go on, extend it, or nothing, if all is done."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from tune_jobs.engine.changes import find_changes
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.experiment import Experiment, open_experiment
+from tune_jobs.engine.past import Past, Told, read_past
+from tune_jobs.engine.storage import Folder
+from tune_jobs.engine.warm_start import read_results
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.dataset import Dataset
+    from tune_jobs.engine.job import Job
+    from tune_jobs.engine.profile import Profile
+
+logger = logging.getLogger(__name__)
+
+MOST_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """How a run relates to what was done before.
+
+    Attributes:
+        resume: whether an experiment that exists is continued.
+        extend: so many trials more than it has.
+        warm_start: results of other searches, as :func:`~tune_jobs.engine.warm_start.read_results`
+            takes them.
+        defaults: values, by dotted name, of hyperparameters that earlier trials did not have.
+        allow_changed: whether data and code may be others than before.
+        repeats: whether a config may be trained more than once.
+        past: what the experiment did so far.
+        told: results of other searches, and where they come from.
+        target: how many trials the experiment has in the end.
+    """
+
+    resume: bool = False
+    extend: int = 0
+    warm_start: Sequence[str] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    allow_changed: bool = False
+    repeats: bool = False
+    past: Past = field(default_factory=Past)
+    told: Sequence[tuple[Told, str]] = ()
+    target: int | None = None
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether an experiment that exists may be written."""
+        return self.resume or bool(self.extend)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to train."""
+        target = self.target or 0
+        return bool(self.past.last) and self.past.last >= target and not self.past.unfinished
+
+
+def command_of(job: str | None, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The job and the options of a command line, those that are not given from the experiment.
+
+    Raises:
+        JobError: without a job and without an experiment to take it from.
+    """
+    from tune_jobs.engine.profile import load_profile
+
+    if job is not None:
+        return job, options
+    if not options["name"] or not (options["resume"] or options["extend"]):
+        raise JobError("which JOB? Leave it out only with --name and --resume or --extend")
+    storage = options["storage"] or load_profile(options["profile"] or "laptop").storage
+    command = dict(open_experiment(options["name"], storage).description.get("command") or {})
+    if not command.get("job"):
+        raise JobError(f"experiment {options['name']!r} does not say its job; name it")
+    begun_by: str = command.pop("job")
+    given = {name: value for name, value in options.items() if value not in (None, (), [])}
+    return begun_by, {**options, **command, **given}
+
+
+def check_name(folder: Folder, how: Continuation) -> None:
+    """Refuse a name that is taken, or one that is not there to be extended.
+
+    Raises:
+        JobError: saying what to do.
+    """
+    exists = bool(set(folder.names()) - {"lease"})
+    if exists and not how.is_wanted:
+        raise JobError(
+            f"experiment {folder.name!r} exists already at {folder.uri}; "
+            "go on with --resume or --extend, or choose another --name"
+        )
+    if how.extend and not exists:
+        raise JobError(f"no experiment {folder.name!r} at {folder.uri} to extend")
+
+
+def look_back(
+    how: Continuation, folder: Folder, job: Job, profile: Profile, dataset: Dataset | None
+) -> Continuation:
+    """Read what was done before, and say what of it does not count any more.
+
+    Raises:
+        JobError: where earlier results could not be compared with new ones.
+    """
+    from tune_jobs.engine.tuner import description
+
+    experiment = Experiment(folder)
+    exists = experiment.exists
+    past = Past()
+    if exists:
+        for problem in experiment.problems:
+            logger.warning(problem)
+        _check_changes(experiment.description, description(job, profile, dataset), how)
+        past = read_past(folder, job, how.defaults)
+        _say_left_out("earlier trials do not count for the search any more", past.left_out)
+    told: list[tuple[Told, str]] = []
+    for source in how.warm_start:
+        found, left_out = read_results(source, job, profile.storage, how.defaults)
+        _say_left_out(f"results of {source} are not of this space", left_out)
+        if not found:
+            raise JobError(f"--warm-start {source}: none of its results is of the job's space")
+        told += [(each, source) for each in found]
+    known = max(past.target or 0, past.last)
+    target = known + how.extend if how.extend else max(known, job.num_trials)
+    return replace(how, past=past, told=told, target=target)
+
+
+def _check_changes(before: dict[str, Any], now: dict[str, Any], how: Continuation) -> None:
+    for name in ("metric", "mode"):
+        if before[name] != now[name]:
+            raise JobError(
+                f"the experiment was searched by {name} {before[name]!r}, but the job says "
+                f"{now[name]!r}; choose another --name"
+            )
+    decisive, notes = find_changes(before, now)
+    for note in notes:
+        logger.warning(f"since the last run: {note}")
+    if decisive and not how.allow_changed:
+        raise JobError(
+            f"results could not be compared with the earlier ones: {'; '.join(decisive)}. "
+            "Go on with --allow-changed, or choose another --name"
+        )
+    for change in decisive:
+        logger.warning(f"since the last run: {change}; results are compared all the same")
+
+
+def _say_left_out(what: str, left_out: Sequence[str]) -> None:
+    if not left_out:
+        return
+    more = f"; and {len(left_out) - MOST_SHOWN} more" if len(left_out) > MOST_SHOWN else ""
+    logger.warning(f"{len(left_out)} {what}: {'; '.join(left_out[:MOST_SHOWN])}{more}")

@@ -1,0 +1,203 @@
+"""The lease of an experiment: at most one run writes it, wherever it lies.
+
+A run that wants an experiment writes a claim, then looks at the others' claims. One that holds the
+experiment is respected; of several that ask at once the first by name goes on, once the others
+have seen it and withdrawn. Nothing but writing and listing files is needed, so it works in a
+folder, on NFS and in S3. A holder writes its claim anew every few seconds; one that does not change
+any more belongs to a run that died, and is removed. No two clocks are ever compared for that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.storage import Folder, is_local
+
+FOLDER = "lease"
+BEAT = 5.0  # seconds between two writings of a claim
+SILENT = 4 * BEAT  # a claim that has not changed for so long is dead
+
+Claim = dict[str, Any]
+
+
+class TakenError(JobError):
+    """Another run holds the experiment."""
+
+
+class Lease:
+    """One run's claim on an experiment.
+
+    Attributes:
+        is_lost: whether another run has taken the experiment over.
+    """
+
+    def __init__(self, folder: Folder, beat: float = BEAT) -> None:
+        self._experiment, self._folder = folder, folder.child(FOLDER)
+        self._beat = beat
+        self._name = f"{uuid.uuid4().hex}.json"
+        self._claim: Claim = {
+            "host": platform.node(),
+            "boot": _boot(),
+            "pid": os.getpid(),
+            "started": _process_start(os.getpid()),
+            "holds": False,
+            "beats": 0,
+        }
+        self._released = threading.Event()
+        self.is_lost = False
+
+    def acquire(self) -> None:
+        """Hold the experiment.
+
+        Raises:
+            TakenError: where another run does.
+        """
+        self._folder.create()
+        self._write()
+        try:
+            while others := self._others():
+                holder = next((c for c in others.values() if c.get("holds")), None)
+                if holder is not None or min(others) < self._name:
+                    raise TakenError(self._explain(holder or others[min(others)]))
+                time.sleep(self._beat / 20)  # those after us withdraw, or turn out to hold it
+            self._claim["holds"] = True
+            self._write()
+        except BaseException:
+            self.release()
+            raise
+        threading.Thread(target=self._keep, daemon=True).start()
+
+    def release(self) -> None:
+        """Give the experiment back, and leave no folder behind that holds nothing."""
+        self._released.set()
+        self._folder.delete(self._name)
+        if is_local(self._folder):
+            for folder in (self._folder, self._experiment):
+                with suppress(OSError):  # it holds something
+                    Path(folder.path).rmdir()
+
+    def _keep(self) -> None:
+        while not self._released.wait(self._beat):
+            try:
+                if not self._folder.exists(self._name):
+                    self.is_lost = True
+                    return
+                self._write()
+            except (
+                OSError
+            ):  # storage that is away for a moment; the run itself notices a longer one
+                continue
+
+    def _write(self) -> None:
+        self._claim["beats"] += 1
+        content = json.dumps(self._claim).encode()
+        try:
+            self._folder.write(self._name, content)
+        except FileNotFoundError:  # another run has just removed its empty folder
+            self._folder.filesystem.create_dir(self._folder.path, recursive=True)
+            self._folder.write(self._name, content)
+
+    def _others(self) -> dict[str, Claim]:
+        """The claims of other runs that live; those of dead ones are removed."""
+        before = self._read()
+        doubtful = {name for name, claim in before.items() if not _is_surely_alive(claim)}
+        for name in [name for name in doubtful if _is_surely_dead(before[name])]:
+            self._folder.delete(name)
+            doubtful.discard(name)
+            before.pop(name)
+        if doubtful:
+            before = {**before, **self._watch({name: before[name] for name in doubtful})}
+            before = {name: claim for name, claim in before.items() if claim}
+        return before
+
+    def _watch(self, claims: dict[str, Claim]) -> dict[str, Claim]:
+        """Wait until each claim changes, is gone, or has been silent for too long."""
+        result: dict[str, Claim] = {}
+        end = time.monotonic() + SILENT * self._beat / BEAT
+        while claims and time.monotonic() < end:
+            time.sleep(self._beat / 10)
+            now = self._read()
+            for name, claim in list(claims.items()):
+                if now.get(name) != claim:
+                    result[name] = now.get(name, {})
+                    del claims[name]
+        for name in claims:
+            self._folder.delete(name)
+            result[name] = {}
+        return result
+
+    def _read(self) -> dict[str, Claim]:
+        found = {}
+        for name in self._folder.names():
+            if name.endswith(".json") and name != self._name:
+                try:
+                    found[name] = dict(self._folder.read_json(name))
+                except (OSError, ValueError, TypeError):
+                    found[name] = {"damaged": True}
+        return found
+
+    def _explain(self, claim: Claim) -> str:
+        who = f"process {claim.get('pid')} on {claim.get('host')}"
+        place = self._experiment.uri
+        return f"{place} is being written by {who}; wait for it, or choose another --name"
+
+
+@contextmanager
+def leased(folder: Folder, beat: float = BEAT) -> Iterator[Lease]:
+    """Hold an experiment for the time of a block.
+
+    Raises:
+        TakenError: where another run does.
+    """
+    lease = Lease(folder, beat)
+    lease.acquire()
+    try:
+        yield lease
+    finally:
+        lease.release()
+
+
+def _is_surely_alive(claim: Claim) -> bool:
+    """Whether the claim's process is one of this machine that is running."""
+    return _is_here(claim) and _process_start(claim.get("pid", -1)) == claim.get("started")
+
+
+def _is_surely_dead(claim: Claim) -> bool:
+    """Whether the claim's process was one of this machine and is no more."""
+    return _is_here(claim) and not _is_surely_alive(claim)
+
+
+def _is_here(claim: Claim) -> bool:
+    return bool(claim.get("boot")) and (claim.get("host"), claim["boot"]) == (
+        platform.node(),
+        _boot(),
+    )
+
+
+def _boot() -> str:
+    """What is the same for all processes that can see each other: boot and process namespace."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _process_start(pid: int) -> str | None:
+    """When a process was started, as Linux counts; None where there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        state, *rest = text.rpartition(")")[2].split()
+        return None if state in "ZX" else rest[18]  # a zombie has ended
+    except (OSError, IndexError, ValueError):
+        return None
