@@ -15,7 +15,7 @@ from tune_jobs.engine.outcome import Reason
 from tune_jobs.engine.storage import Folder, is_local
 
 # How often the free space is looked at, in seconds.
-PATROL = 2.0
+PATROL = 0.2
 GIB = 2**30
 
 
@@ -57,6 +57,8 @@ class Ending(Stopper):  # type: ignore[misc]  # Ray calls it
             from tune_jobs.engine.recorder import reported_metrics
 
             known = ", ".join(sorted(reported_metrics(result))) or "nothing"
+            if result.get("done") and known == "nothing":
+                return True  # it returned without a report
             raise JobError(
                 f"metric {self.metric!r} was never reported. The trainable reported: {known}."
             )
@@ -76,7 +78,8 @@ class Ending(Stopper):  # type: ignore[misc]  # Ray calls it
         return self.reached is not None
 
     def count(self, failure: Failure | None) -> None:
-        """Count a trial that ended, and end the run where all fail alike or nothing is written."""
+        """Count a trial that ended, and end the run where all fail alike or space runs out."""
+        check_space(self)
         if failure and failure.kind == "storage":
             self.fail_storage(failure.error)
         elif self._bugs.add(failure) and failure:

@@ -64,7 +64,7 @@ def failure_in(result: dict[str, Any], metric: str) -> Failure | None:
 
 def of_lost_worker(error: str) -> Failure:
     """The failure of a trial that Tune gave up: out of memory, an exception, or a lost machine."""
-    is_lost = LOST.search(error) and not OUT_OF_MEMORY.search(error)
+    is_lost = LOST.search(error) and "running low on memory" not in error
     return Failure("infrastructure" if is_lost else "configuration", error)
 
 

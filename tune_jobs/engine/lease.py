@@ -29,6 +29,9 @@ SILENT = 4 * BEAT  # a claim that has not changed for so long is dead
 
 Claim = dict[str, Any]
 
+# The claims of this process, by place: a copy of one, or what one has left behind, is no claim.
+_OWN: set[str] = set()
+
 
 class TakenError(JobError):
     """Another run holds the experiment."""
@@ -63,8 +66,9 @@ class Lease:
             TakenError: where another run does.
         """
         self._folder.create()
-        self._write()
+        _OWN.add(f"{self._folder.uri}/{self._name}")
         try:
+            self._write()
             while others := self._others():
                 holder = next((c for c in others.values() if c.get("holds")), None)
                 if holder is not None or min(others) < self._name:
@@ -80,7 +84,9 @@ class Lease:
     def release(self) -> None:
         """Give the experiment back, and leave no folder behind that holds nothing."""
         self._released.set()
-        self._folder.delete(self._name)
+        _OWN.discard(f"{self._folder.uri}/{self._name}")
+        with suppress(OSError):  # where nothing can be written, it will be found dead
+            self._folder.delete(self._name)
         if is_local(self._folder):
             for folder in (self._folder, self._experiment):
                 with suppress(OSError):  # it holds something
@@ -110,8 +116,10 @@ class Lease:
     def _others(self) -> dict[str, Claim]:
         """The claims of other runs that live; those of dead ones are removed."""
         before = self._read()
-        doubtful = {name for name, claim in before.items() if not _is_surely_alive(claim)}
-        for name in [name for name in doubtful if _is_surely_dead(before[name])]:
+        doubtful = {
+            name for name, claim in before.items() if not self._is_surely_alive(name, claim)
+        }
+        for name in [name for name in doubtful if _is_here(before[name])]:
             self._folder.delete(name)
             doubtful.discard(name)
             before.pop(name)
@@ -146,6 +154,12 @@ class Lease:
                     found[name] = {"damaged": True}
         return found
 
+    def _is_surely_alive(self, name: str, claim: Claim) -> bool:
+        """Whether the claim's process is one of this machine that is running."""
+        if claim.get("pid") == os.getpid() and f"{self._folder.uri}/{name}" not in _OWN:
+            return False
+        return _is_here(claim) and _process_start(claim.get("pid", -1)) == claim.get("started")
+
     def _explain(self, claim: Claim) -> str:
         who = f"process {claim.get('pid')} on {claim.get('host')}"
         place = self._experiment.uri
@@ -167,17 +181,8 @@ def leased(folder: Folder, beat: float = BEAT) -> Iterator[Lease]:
         lease.release()
 
 
-def _is_surely_alive(claim: Claim) -> bool:
-    """Whether the claim's process is one of this machine that is running."""
-    return _is_here(claim) and _process_start(claim.get("pid", -1)) == claim.get("started")
-
-
-def _is_surely_dead(claim: Claim) -> bool:
-    """Whether the claim's process was one of this machine and is no more."""
-    return _is_here(claim) and not _is_surely_alive(claim)
-
-
 def _is_here(claim: Claim) -> bool:
+    """Whether the claim's process is or was one of this machine, so that one can look."""
     return bool(claim.get("boot")) and (claim.get("host"), claim["boot"]) == (
         platform.node(),
         _boot(),

@@ -1,0 +1,99 @@
+"""Drivers that are killed, told to stop, or started twice: nothing finished is lost or redone."""
+
+import random
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tune_jobs.engine import open_experiment
+
+TOLD = ["trial", "state", "config", "value", "best_epoch", "epochs"]
+
+
+def trained(folder: Path) -> Counter:
+    """How often each epoch of each trial was trained."""
+    return Counter((folder / "log").read_text().splitlines())
+
+
+def epochs_trained(folder: Path) -> Counter:
+    """How many epochs of each trial were trained."""
+    return Counter(int(line.split()[0]) for line in (folder / "log").read_text().splitlines())
+
+
+def test_a_driver_that_is_killed_twenty_times_loses_and_repeats_nothing(folder, drive) -> None:
+    assert drive(name="whole").end()["exit_code"] == 0
+    whole = open_experiment(str(folder / "results" / "whole"))
+    (folder / "log").unlink()
+    chance = random.Random(0)
+    finished: set[int] = set()
+    log: dict[int, int] = {}
+    for _ in range(20):
+        driver, left = drive("--resume"), chance.randint(1, 12)
+        for event in driver.events():
+            if event["kind"] == "end":
+                assert event["trial"] not in finished
+                finished.add(event["trial"])
+                left -= 1
+            if left <= 0 and chance.random() < 0.3:  # at an end, or somewhere in the next trials
+                break
+        assert driver.process.poll() is None
+        driver.process.kill()
+        driver.process.communicate()
+        trials = open_experiment(str(folder / "results" / "test")).trials
+        done = set(trials[trials["state"].isin(["complete", "stopped"])]["trial"])
+        assert done >= finished
+        now = epochs_trained(folder)
+        assert all(now[number] == count for number, count in log.items())  # none trained again
+        log = {number: now[number] for number in done}
+    assert len(finished) > 100
+
+    assert drive("--resume").end()["exit_code"] == 0
+
+    result = open_experiment(str(folder / "results" / "test"))
+    assert result.trials["trial"].tolist() == list(range(1, 201))
+    assert not result.epochs.duplicated(["trial", "replica", "epoch"]).any()
+    assert result.trials[TOLD].equals(whole.trials[TOLD])
+    assert result.problems == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_driver_that_is_told_to_stop_goes_on_later(folder, drive, number) -> None:
+    driver = drive("--num-samples", "12")
+    for event in driver.events():
+        if event["kind"] == "end" and event["trial"] == 5:
+            driver.process.send_signal(number)
+            break
+    stopped = driver.end()
+    resumed = drive("--num-samples", "12", "--resume").end()
+
+    assert (stopped["outcome"], driver.process.returncode) == ("interrupted", 7)
+    assert resumed["outcome"] == "complete"
+    assert len(resumed["all_trials"]) == 12
+    epochs = trained(folder)
+    assert all(count == 1 for epoch, count in epochs.items() if int(epoch.split()[0]) <= 5)
+
+
+def test_a_second_signal_ends_the_driver_at_once_and_it_goes_on_later(folder, drive) -> None:
+    driver = drive("--num-samples", "8")
+    for event in driver.events():
+        if event["kind"] == "end" and event["trial"] == 3:
+            driver.process.send_signal(signal.SIGINT)
+            driver.process.send_signal(signal.SIGINT)
+            break
+    driver.end()
+
+    assert driver.process.returncode == 7
+    assert len(drive("--num-samples", "8", "--resume").end()["all_trials"]) == 8
+
+
+def test_of_two_runs_of_one_name_one_searches(folder, drive) -> None:
+    drivers = [drive("--num-samples", "20", "--resume") for _ in range(2)]
+    results = [driver.end() for driver in drivers]
+
+    codes = sorted(driver.process.returncode for driver in drivers)
+    refused = next(d for d, result in zip(drivers, results, strict=True) if not result)
+    assert codes == [0, 2]
+    assert "is being written by process" in refused.errors[-1]
+    assert set(trained(folder).values()) == {1}

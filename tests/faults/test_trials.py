@@ -1,0 +1,113 @@
+"""Trials that fail in every way: the failure has a kind, and the search goes on or ends rightly."""
+
+import os
+import signal
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+from ray import cloudpickle, tune
+
+from tune_jobs.engine import ASHA, TPE, Job, Profile, run
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+
+def train(config: dict, data: object) -> object:
+    """Do what the config says, where x is above one half."""
+    import pathlib
+
+    if config["x"] <= 0.5:
+        tune.report({"loss": config["x"]})
+        return None
+    what, flag = config["what"], pathlib.Path(config["folder"], str(config["x"]))
+    once = not flag.exists()
+    flag.touch()
+    if what == "raises":
+        raise ValueError(f"x is {config['x']}")
+    if what == "out of memory":
+        raise MemoryError
+    if what in ("nan", "inf"):
+        tune.report({"loss": float(what)})
+        tune.report({"loss": 0.0})
+    elif what == "returns a string":
+        return "0.5"
+    elif what == "dies" or (what == "dies once" and once):
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif what == "hangs" or (what == "hangs once" and once):
+        time.sleep(1000)
+    elif what.endswith("once"):
+        tune.report({"loss": config["x"]})
+    return None
+
+
+@pytest.fixture
+def search(tmp_path):
+    def search(what: str, **changes: object):
+        space = {"x": tune.uniform(0, 1), "what": what, "folder": str(tmp_path)}
+        job = Job(train, space, metric="loss", num_samples=6, max_epochs=3, seed=5)
+        profile = Profile(
+            storage=str(tmp_path / "results"),
+            max_concurrent_trials=1,
+            max_silence_minutes=3 / 60,
+            max_failures=1,
+        )
+        return run(replace(job, **changes), profile=profile, name="test", listeners=[])
+
+    return search
+
+
+@pytest.mark.parametrize(
+    ("what", "kind", "said"),
+    [
+        ("raises", "configuration", "ValueError: x is 0."),
+        ("out of memory", "configuration", "MemoryError"),
+        ("nan", "configuration", "loss is nan"),
+        ("inf", "configuration", "loss is inf"),
+        ("returns a string", "configuration", "returned without a report of loss"),
+        ("returns nothing", "configuration", "returned without a report of loss"),
+        ("dies", "infrastructure", "The actor"),
+        ("hangs", "hang", "and again when retried"),
+    ],
+)
+@pytest.mark.parametrize("scheduler", [None, ASHA()], ids=["none", "asha"])
+def test_a_failure_has_its_kind_and_the_others_go_on(search, what, kind, said, scheduler) -> None:
+    if scheduler and what in ("dies", "hangs"):
+        pytest.skip("a scheduler hears nothing of it")
+    result = search(what, scheduler=scheduler)
+
+    trials = result.trials
+    failed = trials[trials["config.x"] > 0.5]
+    assert 0 < len(failed) < 6
+    assert set(failed["state"]) == {"failed"}
+    assert set(failed["failure"]) == {kind}, failed["error"].tolist()
+    assert failed["error"].str.contains(said, regex=False).all()
+    assert set(trials[trials["config.x"] <= 0.5]["state"]) <= {"complete", "stopped"}
+    assert result.exit_code == 3
+    assert result.best_config["x"] <= 0.5
+
+
+@pytest.mark.parametrize("what", ["dies once", "hangs once"])
+def test_what_happens_once_is_tried_again(search, what) -> None:
+    result = search(what)
+
+    assert result.exit_code == 0
+    assert set(result.trials["state"]) == {"complete"}
+
+
+def test_the_searcher_learns_to_keep_away_from_what_fails(search) -> None:
+    result = search("out of memory", searcher=TPE(n_initial_points=10), num_samples=60)
+
+    late = result.trials[result.trials["trial"] > 30]
+    assert (late["config.x"] > 0.5).mean() < 0.35  # it is half of the space, and never scored
+
+
+def test_an_exception_from_most_trials_ends_the_search(search) -> None:
+    space = {"x": tune.uniform(0.3, 1), "what": "raises"}
+    result = search("raises", num_samples=60, space=space | {"folder": "/tmp"}, seed=1)
+
+    assert result.exit_code == 5
+    assert 3 <= len(result.trials) <= 20
+    assert "ValueError" in result.summary["error"]
