@@ -1,0 +1,237 @@
+"""Faults: what is left of a search whose driver is killed or whose files are damaged.
+
+    python -m benchmarks.faults
+
+The same 60 short trials under raw Ray Tune with HyperOpt (``Tuner.restore``) and under tune-jobs
+(``--resume``), 2 workers. A trial notes in a log when it has trained to its end; so it is known
+which finished trials are forgotten, and which are trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmarks import report
+
+TRIALS, EPOCHS = 60, 3
+PATIENCE = 120  # seconds after which a driver is taken to hang
+
+
+def train(config: dict[str, Any], data: object = None) -> None:
+    """Three short epochs, and a line in the log."""
+    import pathlib
+    import time
+
+    from ray import tune
+
+    for epoch in range(1, EPOCHS + 1):
+        time.sleep(0.1)
+        tune.report({"loss": config["x"] + 1 / epoch})
+    with pathlib.Path(config["log"]).open("a") as log:
+        log.write(f"{config['x']!r}\n")
+
+
+def search_ray(folder: Path, *, again: bool, extend: int = 0) -> list[float]:
+    """Run or restore a plain Tuner; the x of the trials that it knows as finished."""
+    import ray
+    from ray import tune
+    from ray.tune.search.hyperopt import HyperOptSearch
+
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    if again:
+        tuner = tune.Tuner.restore(str(folder / "ray"), trainable=train, restart_errored=True)
+    else:
+        tuner = tune.Tuner(
+            train,
+            param_space={"x": tune.uniform(0, 1), "log": str(folder / "log")},
+            tune_config=tune.TuneConfig(
+                metric="loss",
+                mode="min",
+                num_samples=TRIALS,
+                search_alg=HyperOptSearch(random_state_seed=0),
+                max_concurrent_trials=2,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(name="ray", storage_path=str(folder), verbose=0),
+        )
+    if extend:
+        raise SystemExit("Tuner.restore takes no number of trials")
+    results = tuner.fit()
+    return [r.config["x"] for r in results if (r.metrics or {}).get("training_iteration") == EPOCHS]
+
+
+def search_tune_jobs(folder: Path, *, again: bool, extend: int = 0) -> list[float]:
+    """Run or resume a job; the x of the trials that it knows as finished."""
+    from ray import tune
+
+    from tune_jobs.engine import TPE, Job, Profile, run
+    from tune_jobs.engine.continuing import Continuation
+
+    space = {"x": tune.uniform(0, 1), "log": str(folder / "log")}
+    job = Job(train, space, metric="loss", searcher=TPE(), num_samples=TRIALS, max_epochs=EPOCHS)
+    found = run(
+        job,
+        profile=Profile(storage=str(folder), max_concurrent_trials=2),
+        name="tune_jobs",
+        how=Continuation(resume=again and not extend, extend=extend),
+        listeners=[],
+    ).trials
+    return [json.loads(c)["x"] for c in found[found["state"] == "complete"]["config"]]
+
+
+CONTENDERS = {"raw Ray Tune": search_ray, "tune-jobs": search_tune_jobs}
+FOLDERS = {"raw Ray Tune": "ray", "tune-jobs": "tune_jobs"}
+
+
+class Driver:
+    """A search in a process of its own."""
+
+    def __init__(self, name: str, folder: Path, *, again: bool, extend: int = 0) -> None:
+        command = [sys.executable, "-m", "benchmarks.faults", "--contender", name]
+        command += ["--folder", str(folder), "--extend", str(extend)]
+        self.process = subprocess.Popen(
+            [*command, *(["--again"] if again else [])],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self.folder = folder
+
+    def kill_after(self, finished: int) -> set[float]:
+        """Send SIGKILL once so many trials have finished; those trials."""
+        while len(read_log(self.folder)) < finished and self.process.poll() is None:
+            time.sleep(0.02)
+        done = set(read_log(self.folder))
+        self.process.kill()
+        self.process.communicate()
+        time.sleep(2)  # the workers notice that their driver is gone
+        return done
+
+    def end(self) -> list[float] | str:
+        """The trials that it knows as finished, or what became of it."""
+        try:
+            out, _ = self.process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.communicate()
+            return "hangs"
+        if self.process.returncode:
+            return "ends with an error"
+        return json.loads(out.splitlines()[-1])
+
+
+def read_log(folder: Path) -> list[float]:
+    """The x of every trial that has trained to its end, as often as it did."""
+    path = folder / "log"
+    return [float(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def kill_twice(name: str, folder: Path) -> str:
+    """SIGKILL after 20 and after 40 finished trials."""
+    first = Driver(name, folder, again=False).kill_after(20)
+    second = Driver(name, folder, again=True).kill_after(40)
+    known = Driver(name, folder, again=True).end()
+    log = Counter(read_log(folder))
+    twice = sum(count - 1 for count in log.values())
+    if isinstance(known, str):
+        return f"{known}; {twice} trained again"
+    lost = len((first | second) - set(known))
+    return f"{lost} of {len(first | second)} finished trials forgotten, {twice} trained again"
+
+
+def damage(pattern: str, how: Callable[[Path], None]) -> Callable[[str, Path], str]:
+    """Kill after 20 finished trials, damage the newest file of a kind, and go on."""
+
+    def scenario(name: str, folder: Path) -> str:
+        done = Driver(name, folder, again=False).kill_after(20)
+        mine = PATTERNS[pattern][name]
+        files = sorted(folder.glob(mine), key=lambda path: path.stat().st_mtime)
+        if not files:
+            return "has no such file"
+        how(files[-1])
+        known = Driver(name, folder, again=True).end()
+        if isinstance(known, str):
+            return known
+        kept = len(done & set(known))
+        again = sum(count - 1 for count in Counter(read_log(folder)).values())
+        return f"{kept} of {len(done)} finished trials kept, {again} trained again"
+
+    return scenario
+
+
+def extend(name: str, folder: Path) -> str:
+    """Ten trials more, of an experiment that is finished."""
+    Driver(name, folder, again=False).end()
+    known = Driver(name, folder, again=True, extend=10).end()
+    return f"{len(known)} trials" if isinstance(known, list) else "not possible"
+
+
+# What holds the state of the experiment, of the searcher, and the rest.
+PATTERNS = {
+    "state": {
+        "raw Ray Tune": "ray/experiment_state-*.json",
+        "tune-jobs": "tune_jobs/history/*.jsonl",
+    },
+    "searcher": {
+        "raw Ray Tune": "ray/searcher-state-*.pkl",
+        "tune-jobs": "tune_jobs/history/*.jsonl",
+    },
+    "description": {"raw Ray Tune": "ray/tuner.pkl", "tune-jobs": "tune_jobs/experiment.json"},
+}
+SCENARIOS: dict[str, Callable[[str, Path], str]] = {
+    "driver killed twice": kill_twice,
+    "experiment's state truncated": damage("state", lambda path: _truncate(path)),
+    "experiment's description deleted": damage("description", Path.unlink),
+    "searcher's state truncated": damage("searcher", lambda path: _truncate(path)),
+    "10 trials more when finished": extend,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, metavar="PARQUET")
+    for name, kind in (("--contender", str), ("--folder", Path), ("--extend", int)):
+        parser.add_argument(name, type=kind, help=argparse.SUPPRESS)
+    parser.add_argument("--again", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.contender:
+        search = CONTENDERS[options.contender]
+        print(json.dumps(search(options.folder, again=options.again, extend=options.extend)))
+        return
+    rows = []
+    for fault, scenario in SCENARIOS.items():
+        row = {"fault": fault}
+        for name in CONTENDERS:
+            folder = Path(tempfile.mkdtemp())
+            row[name] = scenario(name, folder)
+            shutil.rmtree(folder, ignore_errors=True)
+        rows.append(row)
+        print(row, flush=True)
+    frame = pd.DataFrame(rows)
+    report.show("faults", list(frame.columns), frame.to_numpy().tolist())
+    if options.out:
+        report.save(frame, options.out)
+    report.state()
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""Resume: how long it takes to go on from a history, and how that grows with it.
+
+    python -m benchmarks.resume --trials 100 1000 10000 --searcher random tpe
+
+A history of finished trials of 10 epochs each is written as a run writes it, one segment a trial;
+then one trial more is run. What is measured is the whole run, Ray's start included, the seconds
+until the new trial starts, the driver's memory, and the bytes of the history.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks import report
+
+EPOCHS = 10
+SEARCHERS = ("random", "tpe")
+
+
+def train(config: dict[str, Any], data: object) -> None:
+    """Report ten epochs."""
+    from ray import tune
+
+    for epoch in range(1, EPOCHS + 1):
+        tune.report({"loss": config["x"] + 1 / epoch, "training_iteration": epoch})
+
+
+def make_job(searcher: str, trials: int) -> Any:
+    """The job of so many trials."""
+    from ray import tune
+
+    from tune_jobs.engine import ASHA, TPE, Job, RandomSearch
+
+    return Job(
+        train,
+        {"x": tune.uniform(0, 1), "y": tune.uniform(0, 1)},
+        metric="loss",
+        searcher=TPE() if searcher == "tpe" else RandomSearch(),
+        scheduler=ASHA(),
+        num_samples=trials,
+        max_epochs=EPOCHS,
+    )
+
+
+def write_history(folder: Any, job: Any, trials: int) -> float:
+    """Write a history as a run does; the seconds that took."""
+    from tune_jobs.engine import Profile
+    from tune_jobs.engine.segments import SegmentWriter
+    from tune_jobs.engine.tuner import description
+
+    folder.create()
+    about = description(job, Profile(), None)
+    folder.write_json("experiment.json", about)
+    random, began = np.random.default_rng(0), time.perf_counter()
+    writer = SegmentWriter(folder)
+    writer.append({"kind": "attempt", "description": about, "target": trials})
+    for number in range(1, trials + 1):
+        config = {"x": random.random(), "y": random.random()}
+        writer.append({"kind": "trial", "trial": number, "asked": number, "config": config})
+        for epoch in range(1, EPOCHS + 1):
+            row = {"kind": "epoch", "trial": number, "replica": 0, "epoch": epoch, "seconds": 0.1}
+            writer.append({**row, "metrics": {"loss": config["x"] + 1 / epoch}})
+        end = {"kind": "end", "trial": number, "state": "complete", "failure": None, "error": None}
+        writer.append(end)
+        writer.flush()
+    return time.perf_counter() - began
+
+
+def resume(trials: int, searcher: str) -> dict[str, float]:
+    """Write a history, go on from it in this process, and say what that cost."""
+    from tune_jobs.engine import Profile, run
+    from tune_jobs.engine.continuing import Continuation
+    from tune_jobs.engine.storage import open_folder
+
+    job, first = make_job(searcher, trials + 1), []
+
+    def listen(record: dict[str, Any] | None) -> None:
+        if record and record["kind"] == "trial" and not first:
+            first.append(time.perf_counter())
+
+    with tempfile.TemporaryDirectory() as place:
+        folder = open_folder(place).child("long")
+        written = write_history(folder, job, trials)
+        size, began = folder.size(), time.perf_counter()
+        run(
+            job,
+            profile=Profile(storage=place, max_concurrent_trials=1),
+            name="long",
+            how=Continuation(resume=True),
+            listeners=[listen],
+        )
+        return {
+            "writing": written,
+            "until": first[0] - began,
+            "whole": time.perf_counter() - began,
+            "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "mib": size / 2**20,
+        }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--trials", nargs="+", type=int, default=[100, 1000, 10_000])
+    parser.add_argument("--searcher", nargs="+", choices=SEARCHERS, default=list(SEARCHERS))
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, metavar="PARQUET")
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(resume(options.trials[0], options.searcher[0])))
+        return
+    rows = []
+    for searcher in options.searcher:
+        for trials in options.trials:
+            command = [sys.executable, "-m", "benchmarks.resume", "--one"]
+            command += ["--trials", str(trials), "--searcher", searcher]
+            ran = subprocess.run(command, capture_output=True, text=True, check=True)
+            found = json.loads(ran.stdout.splitlines()[-1])
+            rows.append({"searcher": searcher, "trials": trials, **found})
+            print(rows[-1], flush=True)
+    header = [
+        "searcher",
+        "trials",
+        "until the next trial s",
+        "whole run s",
+        "driver MiB",
+        "history",
+    ]
+    shown = [
+        [
+            row["searcher"],
+            f"{row['trials']:,}",
+            f"{row['until']:.1f}",
+            f"{row['whole']:.1f}",
+            f"{row['memory']:.0f}",
+            f"{row['mib']:.1f} MiB",
+        ]
+        for row in rows
+    ]
+    report.show("going on from a history", header, shown)
+    if options.out:
+        report.save(pd.DataFrame(rows), options.out)
+    report.state()
+
+
+if __name__ == "__main__":
+    main()
