@@ -78,7 +78,6 @@ def search_tune_jobs(folder: Path, *, again: bool, extend: int = 0) -> list[floa
     from ray import tune
 
     from tune_jobs.engine import TPE, Job, Profile, run
-    from tune_jobs.engine.continuing import Continuation
 
     space = {"x": tune.uniform(0, 1), "log": str(folder / "log")}
     job = Job(train, space, metric="loss", searcher=TPE(), num_samples=TRIALS, max_epochs=EPOCHS)
@@ -86,7 +85,8 @@ def search_tune_jobs(folder: Path, *, again: bool, extend: int = 0) -> list[floa
         job,
         profile=Profile(storage=str(folder), max_concurrent_trials=2),
         name="tune_jobs",
-        how=Continuation(resume=again and not extend, extend=extend),
+        resume=again and not extend,
+        extend=extend,
         listeners=[],
     ).trials
     return [json.loads(c)["x"] for c in found[found["state"] == "complete"]["config"]]

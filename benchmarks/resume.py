@@ -56,8 +56,8 @@ def make_job(searcher: str, trials: int) -> Any:
 def write_history(folder: Any, job: Any, trials: int) -> float:
     """Write a history as a run does; the seconds that took."""
     from tune_jobs.engine import Profile
+    from tune_jobs.engine.declaration import description
     from tune_jobs.engine.segments import SegmentWriter
-    from tune_jobs.engine.tuner import description
 
     folder.create()
     about = description(job, Profile(), None)
@@ -80,7 +80,6 @@ def write_history(folder: Any, job: Any, trials: int) -> float:
 def resume(trials: int, searcher: str) -> dict[str, float]:
     """Write a history, go on from it in this process, and say what that cost."""
     from tune_jobs.engine import Profile, run
-    from tune_jobs.engine.continuing import Continuation
     from tune_jobs.engine.storage import open_folder
 
     job, first = make_job(searcher, trials + 1), []
@@ -97,7 +96,7 @@ def resume(trials: int, searcher: str) -> dict[str, float]:
             job,
             profile=Profile(storage=place, max_concurrent_trials=1),
             name="long",
-            how=Continuation(resume=True),
+            resume=True,
             listeners=[listen],
         )
         return {

@@ -46,12 +46,15 @@ def test_the_readme_shows_the_commands_of_a_whole_session() -> None:
         "show",
         "predict",
         "export",
+        "run",
+        "run",
+        "run",
     ]
 
 
 def test_every_command_of_the_readme_works_in_turn(here) -> None:
     for command in COMMANDS:
-        words = shlex.split(command)[1:]
+        words = shlex.split(command.replace("--extend 50", "--extend 1"))[1:]
         words += SMALL if words[0] == "run" else []
         ran = subprocess.run(
             [sys.executable, "-m", "tune_jobs", *words], capture_output=True, text=True, cwd=here
@@ -59,6 +62,7 @@ def test_every_command_of_the_readme_works_in_turn(here) -> None:
         assert ran.returncode == 0, f"{command}\n{ran.stdout}{ran.stderr}"
         assert ran.stdout, command
     assert len(pd.read_parquet(here / "predictions.parquet")) == 200
+    assert len(pd.read_parquet(here / "results/churn/trials.parquet")) == 3
 
 
 def test_the_python_of_the_readme_works(here) -> None:

@@ -133,7 +133,7 @@ def run(job: str | None, **options: Any) -> None:
     """
     from dataclasses import replace
 
-    from tune_jobs.engine.continuing import Continuation, command_of
+    from tune_jobs.engine.continuing import command_of
     from tune_jobs.engine.job import Job
     from tune_jobs.engine.overrides import parse_assignments
     from tune_jobs.engine.progress import choose_view
@@ -155,14 +155,12 @@ def run(job: str | None, **options: Any) -> None:
         profile=profile,
         name=options["name"] or default_name(found.name),
         max_hours=options["max_hours"],
-        how=Continuation(
-            resume=options["resume"],
-            extend=options["extend"] or 0,
-            warm_start=options["warm_start"],
-            defaults=parse_assignments("--default", options["defaults"]),
-            allow_changed=options["allow_changed"],
-            repeats=options["repeats"],
-        ),
+        resume=options["resume"],
+        extend=options["extend"] or 0,
+        warm_start=options["warm_start"],
+        defaults=parse_assignments("--default", options["defaults"]),
+        allow_changed=options["allow_changed"],
+        repeats=options["repeats"],
         command={"job": job, **{name: options[name] for name in FACTS}},
         listeners=listeners,
         import_paths=found.import_paths,

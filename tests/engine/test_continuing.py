@@ -25,7 +25,6 @@ from tune_jobs.engine import (
     run,
     table,
 )
-from tune_jobs.engine.continuing import Continuation
 from tune_jobs.engine.segments import read_segments
 from tune_jobs.engine.storage import open_folder
 
@@ -71,8 +70,7 @@ def search(tmp_path):
 
     def search(job: Job, name: str = "test", **how: object):
         listeners = [how.pop("listener")] if "listener" in how else []
-        continuation = Continuation(**how)
-        return run(job, profile=profile, name=name, how=continuation, listeners=listeners)
+        return run(job, profile=profile, name=name, listeners=listeners, **how)
 
     return search
 

@@ -10,7 +10,6 @@ import pytest
 from ray import cloudpickle, tune
 
 from tune_jobs.engine import ASHA, TPE, Experiment, Job, JobError, Profile, open_experiment, run
-from tune_jobs.engine.continuing import Continuation
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 DAMAGES = {
@@ -92,9 +91,7 @@ def test_a_search_goes_on_whatever_file_is_damaged(experiments, tmp_path) -> Non
         copy = shutil.copytree(experiments["died"], tmp_path / str(number))
         name, damage = list(DAMAGES.items())[number % len(DAMAGES)]
         damage(copy / file)
-        resumed = run(
-            JOB, profile=profile, name=copy.name, how=Continuation(resume=True), listeners=[]
-        )
+        resumed = run(JOB, profile=profile, name=copy.name, resume=True, listeners=[])
         assert resumed.exit_code in (0, 3), (file, name)
         again = finished(resumed)
         assert again[:3] == whole[:3], (file, name)
@@ -115,7 +112,7 @@ def test_a_clock_that_is_set_back_changes_nothing(experiments, tmp_path, monkeyp
     now = time.time
     monkeypatch.setattr(time, "time", lambda: now() - 1e6)
     profile = Profile(storage=str(tmp_path), max_concurrent_trials=1)
-    resumed = run(JOB, profile=profile, name=copy.name, how=Continuation(resume=True), listeners=[])
+    resumed = run(JOB, profile=profile, name=copy.name, resume=True, listeners=[])
 
     assert finished(resumed) == whole
     assert replace(JOB) == JOB

@@ -10,7 +10,6 @@ import pytest
 from ray import cloudpickle, tune
 
 from tune_jobs.engine import Job, JobError, Profile, open_experiment, run
-from tune_jobs.engine.continuing import Continuation
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -50,7 +49,7 @@ def remount(place: Path, options: str) -> None:
 def search(place: Path, listener=None, min_free_gb: float = 0, **how: object):
     profile = Profile(storage=str(place), max_concurrent_trials=1, min_free_gb=min_free_gb)
     listeners = [listener] if listener else []
-    return run(JOB, profile=profile, name="test", how=Continuation(**how), listeners=listeners)
+    return run(JOB, profile=profile, name="test", **how, listeners=listeners)
 
 
 def finished(place: Path) -> list[int]:

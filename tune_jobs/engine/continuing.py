@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.changes import find_changes
+from tune_jobs.engine.declaration import description
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiment import Experiment, open_experiment
 from tune_jobs.engine.past import Past, Told, read_past
@@ -108,8 +109,6 @@ def look_back(
     Raises:
         JobError: where earlier results could not be compared with new ones.
     """
-    from tune_jobs.engine.tuner import description
-
     experiment = Experiment(folder)
     exists = experiment.exists
     past = Past()

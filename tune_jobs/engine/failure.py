@@ -49,13 +49,19 @@ def as_report(error: Exception) -> dict[str, Any]:
     return {FAILURE: {"kind": kind, "error": text.strip()}}
 
 
+def is_report(result: dict[str, Any]) -> bool:
+    """Whether a result is the report of an exception, in its own form or as Tune flattens it."""
+    told = result.get(FAILURE)
+    return f"{FAILURE}/kind" in result or (
+        isinstance(told, dict) and told.keys() == {"kind", "error"}
+    )
+
+
 def failure_in(result: dict[str, Any], metric: str) -> Failure | None:
     """The failure that a result tells of: an exception, or a metric that is not finite."""
-    told = result.get(FAILURE)
-    if isinstance(told, dict) and told.keys() == {"kind", "error"}:
+    if is_report(result):
+        told = result.get(FAILURE) or {key: result[f"{FAILURE}/{key}"] for key in ("kind", "error")}
         return Failure(told["kind"], told["error"])
-    if f"{FAILURE}/kind" in result:  # as Tune flattens it
-        return Failure(result[f"{FAILURE}/kind"], result[f"{FAILURE}/error"])
     value = result.get(metric)
     if isinstance(value, Real) and not math.isfinite(value):
         return Failure("configuration", f"{metric} is {float(value)} at its last epoch")

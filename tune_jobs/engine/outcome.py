@@ -30,6 +30,9 @@ EXIT_CODES: dict[Outcome, int] = {
     "storage failed": 8,
 }
 
+# Those of a run that did all that was to be done.
+FINAL: tuple[Outcome, ...] = ("complete", "some trials failed", "nothing usable")
+
 
 def outcome_of(states: dict[str, int], usable: int, reached: Reason | None) -> Outcome:
     """The outcome that follows from the trials: how many ended how, and how many have a score.

@@ -118,7 +118,7 @@ def read_past(folder: Folder, job: Job, defaults: Mapping[str, Any] = NO_DEFAULT
             )
         )
         if finished:
-            told.append((about[row.trial].get("asked", 0), Told(config, score)))
+            told.append(((about[row.trial].get("asked", 0), 1), Told(config, score)))
     past = _reopen(past, ceiling, job)
     reopened = {id(trial.config) for trial in past if not trial.is_finished}
     told = [each for each in told if id(each[1].config) not in reopened]
@@ -135,8 +135,11 @@ def read_past(folder: Folder, job: Job, defaults: Mapping[str, Any] = NO_DEFAULT
 
 def _told_otherwise(
     records: Sequence[Record], space: Space, defaults: Mapping[str, Any], left_out: list[str]
-) -> list[tuple[int, Told]]:
-    """Results that are no trials: answers from the history, and those of other searches."""
+) -> list[tuple[tuple[int, int], Told]]:
+    """Results that are no trials: answers from the history, and those of other searches.
+
+    Each with its place in the order in which the searcher heard of it, as for trials.
+    """
     found = []
     for record in records:
         if record["kind"] not in ("answered", "told"):
@@ -147,7 +150,7 @@ def _told_otherwise(
             if record["kind"] == "told":
                 left_out.append(f"a result of {record['source']}: {reason}")
             continue
-        found.append((record.get("asked", 0), Told(config, record["score"])))
+        found.append(((record.get("asked", 0), 0), Told(config, record["score"])))
     return found
 
 

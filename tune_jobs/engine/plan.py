@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from tune_jobs.engine.declaration import constants
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.grid import extremes
 from tune_jobs.engine.job import Job, companion
 from tune_jobs.engine.profile import Profile, local_resources
 from tune_jobs.engine.progress import brief
-from tune_jobs.engine.tuner import constants, load_data
+from tune_jobs.engine.tuner import load_data
 
 if TYPE_CHECKING:
     from tune_jobs.engine.dataset import Dataset

@@ -16,7 +16,7 @@ from ray.tune.experiment import Trial
 from ray.tune.result import AUTO_RESULT_KEYS
 
 from tune_jobs.engine.ending import Ending
-from tune_jobs.engine.failure import FAILURE, Failure, failure_in, of_lost_worker
+from tune_jobs.engine.failure import Failure, failure_in, is_report, of_lost_worker
 from tune_jobs.engine.history import State
 from tune_jobs.engine.keeping import Keeper
 from tune_jobs.engine.lease import Lease
@@ -112,8 +112,8 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
             self._stopped.add(trial.trial_id)
         if failure := failure_in(result, self.ending.metric):
             self._failures[trial.trial_id] = failure
-        if FAILURE in result and isinstance(result[FAILURE], dict):
-            return  # it reports an exception and no epoch
+        if is_report(result):
+            return  # an exception, and no epoch
         self._reported.add(trial.trial_id)
         work = work_of(result)
         for row in result["epochs"] if work else [{**result, "epoch": result[EPOCH]}]:

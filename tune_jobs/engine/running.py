@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.continuing import Continuation, check_name, look_back
 from tune_jobs.engine.ending import Ending
-from tune_jobs.engine.errors import JobError, StorageError
+from tune_jobs.engine.errors import JobError, StorageError, check_whole_number
 from tune_jobs.engine.experiment import SUMMARY, Experiment
 from tune_jobs.engine.failure import STORAGE_ERRORS
 from tune_jobs.engine.history import compact
 from tune_jobs.engine.job import Job
 from tune_jobs.engine.lease import leased
-from tune_jobs.engine.outcome import Outcome, outcome_of
+from tune_jobs.engine.outcome import FINAL, Outcome, outcome_of
 from tune_jobs.engine.profile import Profile, check_fits, environment, ray_of
 from tune_jobs.engine.recorder import Listener
 from tune_jobs.engine.segments import Record
@@ -55,7 +55,12 @@ def run(
     profile: Profile | None = None,
     name: str | None = None,
     max_hours: float | None = None,
-    how: Continuation | None = None,
+    resume: bool = False,
+    extend: int = 0,
+    warm_start: Sequence[str] = (),
+    defaults: Mapping[str, Any] | None = None,
+    allow_changed: bool = False,
+    repeats: bool = False,
     command: Mapping[str, Any] | None = None,
     listeners: Sequence[Listener] | None = None,
     import_paths: Sequence[str] = (),
@@ -67,7 +72,13 @@ def run(
         profile: where; the default is this machine and the folder ``results``.
         name: the experiment's folder; the default is the trainable's name and the time.
         max_hours: after so long the search ends, and what it has found is kept.
-        how: whether an experiment that exists goes on, and what a new one knows already.
+        resume: go on with the experiment if it exists, else begin it.
+        extend: run so many trials more than the experiment has.
+        warm_start: results that the searcher learns from first: experiments, tables, KerasTuner
+            projects, Optuna databases (:mod:`~tune_jobs.engine.warm_start`).
+        defaults: values, by dotted name, of hyperparameters that earlier trials did not have.
+        allow_changed: go on although data or code are others than before.
+        repeats: train a config again that was trained.
         command: what was asked for, so that it can be asked for again.
         listeners: called with ``{"kind": "start"}``, with each record of the history as it is made,
             with None in between, and with ``{"kind": "finish"}``; the default is a live view.
@@ -80,7 +91,9 @@ def run(
     """
     from tune_jobs.engine.tuner import adopt, default_name, load_data, locate, prepare
 
-    profile, how, began = profile or Profile(), how or Continuation(), time.time()
+    profile, began = profile or Profile(), time.time()
+    check_whole_number("extend", extend, 0)
+    how = Continuation(resume, extend, warm_start, defaults or {}, allow_changed, repeats)
     if max_hours is not None and not max_hours > 0:
         raise JobError(f"max_hours is {max_hours}, but must be above 0")
     if how.is_wanted and not isinstance(job, Job):
@@ -105,7 +118,7 @@ def run(
         _warn(job, dataset)
         if isinstance(job, Job):
             how = look_back(how, folder, job, profile, dataset)
-            if how.is_done and Experiment(folder).summary:
+            if how.is_done and Experiment(folder).summary.get("outcome") in FINAL:
                 return Experiment(folder)
         for listen in listeners:
             listen(_start_record(folder, how))

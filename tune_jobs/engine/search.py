@@ -21,7 +21,7 @@ from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.failure import failure_in, of_lost_worker
 from tune_jobs.engine.grid import MOST_GRID_POINTS, count_points, iterate
 from tune_jobs.engine.membership import identity
-from tune_jobs.engine.past import Past, PastTrial
+from tune_jobs.engine.past import NOT_ITS_FAULT, Past, PastTrial
 from tune_jobs.engine.recorder import Recorder, error_of
 from tune_jobs.engine.searchers import RandomDraws, SpaceSearcher
 from tune_jobs.engine.space import Config, Space
@@ -152,23 +152,25 @@ class Search(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         trial = self._live.pop(trial_id, None)
         if trial is None:
             return
-        key = self._suggested.pop(trial_id, None)
-        is_lost = error and of_lost_worker(error_of(trial)).kind == "infrastructure"
-        if is_lost or (result is None and not error):
+        self._note_best(trial_id, _values(result or {}, self._metric))
+        key, score = self._suggested.pop(trial_id, None), self._best.pop(trial_id, None)
+        failed = failure_in(result or {}, self._metric)
+        if error:
+            failed = of_lost_worker(error_of(trial))
+        is_lost = failed is not None and failed.kind in NOT_ITS_FAULT
+        if is_lost or (failed is None and score is None and result is None):
+            self._known.pop(identity(trial.config), None)
             if key is not None:
                 self._searcher.on_trial_complete(key, error=True)
             return
-        result = result or {}
-        self._note_best(trial_id, _values(result, self._metric))
-        score = self._best.pop(trial_id, None)
-        if error or failure_in(result, self._metric):
+        if failed:
             score = None
         self._known[identity(trial.config)] = (int(trial_id), score)
         told = self._score_of(score)
         if key is None:
             self._searcher.add_evaluated_point(trial.config, told)
         else:
-            self._searcher.on_trial_complete(key, {**result, self._metric: told})
+            self._searcher.on_trial_complete(key, {**(result or {}), self._metric: told})
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its search algorithms, but a search goes on from its history."""

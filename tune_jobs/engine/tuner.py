@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -16,8 +13,8 @@ from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
-from tune_jobs.engine.changes import fingerprint_of
 from tune_jobs.engine.continuing import Continuation
+from tune_jobs.engine.declaration import constants, description, provenance
 from tune_jobs.engine.ending import GIB, Ending
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiment import DESCRIPTION, SUMMARY
@@ -77,7 +74,7 @@ def prepare(
         connect(profile, [])
     concurrency = profile.concurrency(ray.cluster_resources())
     scheduler = job.scheduler(job.max_epochs) if job.scheduler else FIFOScheduler()
-    searcher = _searcher(job)
+    searcher = _searcher(job, how.past.asked)
     if how.past.trials:
         check_replayable(scheduler)
     if how.past.trials or how.told or job.points_to_evaluate:
@@ -152,7 +149,7 @@ def adopt(
         "space": describe(internal.param_space),
         "constants": {},
         "preprocessing": None,
-        **_provenance(profile),
+        **provenance(profile),
     }
     target = wanted.num_samples or 1
     recorder = _begin(profile, folder, wanted, about, target, listeners, max_hours)
@@ -222,60 +219,6 @@ def locate(profile: Profile, name: str) -> Folder:
     return open_folder(profile.storage).child(name)
 
 
-def constants(job: Job, dataset: Dataset | None) -> dict[str, Any]:
-    """What every config of the job holds beside its hyperparameters."""
-    return {
-        **(dataset.signature if dataset else {}),
-        "max_epochs": job.max_epochs,
-        "seed": derive(job.seed, "model"),
-        "metric": job.metric,
-        "mode": job.mode,
-        "rungs": job.rungs,
-    }
-
-
-def description(job: Job, profile: Profile, dataset: Dataset | None) -> dict[str, Any]:
-    """What a reader must know of a run, as JSON: job, data, versions, machine."""
-    return {
-        "trainable": f"{job.trainable.__module__}.{job.trainable.__qualname__}",
-        "code": fingerprint_of(job.trainable),
-        "metric": job.metric,
-        "mode": job.mode,
-        "num_trials": job.num_trials,
-        "max_epochs": job.max_epochs,
-        "seed": job.seed,
-        "space": describe(job.space),
-        "searcher": repr(job.searcher),
-        "scheduler": repr(job.scheduler),
-        "data": repr(job.data),
-        "evaluation": repr(job.evaluation),
-        "constants": constants(job, dataset),
-        "fingerprint": dataset.fingerprint if dataset else None,
-        "preprocessing": dataset.preprocessing if dataset else None,
-        **_provenance(profile),
-    }
-
-
-def _provenance(profile: Profile) -> dict[str, Any]:
-    return {
-        "resources": profile.resources,
-        "started": time.time(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
-        "versions": _versions(),
-    }
-
-
-def _versions() -> dict[str, str]:
-    packages = ("tune-jobs", "ray", "tensorflow", "keras", "hyperopt", "scikit-learn", "numpy")
-    found = {"python": platform.python_version()}
-    for package in packages:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
 def _trainable(job: Job, dataset: Dataset | None) -> Any:
     """What Ray calls in a worker; the arrays go once to each node's object store."""
     return tune.with_parameters(
@@ -299,9 +242,14 @@ def _trial_folder(trial: Trial, attempt: int) -> str:
     return str(trial.trial_id) if attempt == 1 else f"{trial.trial_id}-{attempt}"
 
 
-def _searcher(job: Job) -> SpaceSearcher:
+def _searcher(job: Job, asked: int) -> SpaceSearcher:
+    """The job's searcher; one of Ray's own gets another seed for each time a search goes on."""
     searcher = job.searcher(derive(job.seed, "searcher"))
-    return searcher if isinstance(searcher, SpaceSearcher) else translated(searcher)
+    if isinstance(searcher, SpaceSearcher):
+        return searcher
+    if asked:
+        searcher = job.searcher(derive(job.seed, f"searcher after {asked}"))
+    return translated(searcher)
 
 
 def _run_config(job: Job, profile: Profile, folder: Folder, recorder: Recorder) -> tune.RunConfig:

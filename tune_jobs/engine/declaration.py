@@ -1,0 +1,73 @@
+"""What is written down of a run before it begins: job, data, versions, machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from tune_jobs.engine.changes import fingerprint_of
+from tune_jobs.engine.profile import Profile
+from tune_jobs.engine.seeds import derive
+from tune_jobs.engine.space import describe
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.dataset import Dataset
+    from tune_jobs.engine.job import Job
+
+
+def constants(job: Job, dataset: Dataset | None) -> dict[str, Any]:
+    """What every config of the job holds beside its hyperparameters."""
+    return {
+        **(dataset.signature if dataset else {}),
+        "max_epochs": job.max_epochs,
+        "seed": derive(job.seed, "model"),
+        "metric": job.metric,
+        "mode": job.mode,
+        "rungs": job.rungs,
+    }
+
+
+def description(job: Job, profile: Profile, dataset: Dataset | None) -> dict[str, Any]:
+    """What a reader must know of a run, as JSON: job, data, versions, machine."""
+    return {
+        "trainable": f"{job.trainable.__module__}.{job.trainable.__qualname__}",
+        "code": fingerprint_of(job.trainable),
+        "metric": job.metric,
+        "mode": job.mode,
+        "num_trials": job.num_trials,
+        "max_epochs": job.max_epochs,
+        "seed": job.seed,
+        "space": describe(job.space),
+        "searcher": repr(job.searcher),
+        "scheduler": repr(job.scheduler),
+        "data": repr(job.data),
+        "evaluation": repr(job.evaluation),
+        "constants": constants(job, dataset),
+        "fingerprint": dataset.fingerprint if dataset else None,
+        "preprocessing": dataset.preprocessing if dataset else None,
+        **provenance(profile),
+    }
+
+
+def provenance(profile: Profile) -> dict[str, Any]:
+    """When, where, with what and on how much of it a run was begun."""
+    return {
+        "resources": profile.resources,
+        "started": time.time(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
+        "versions": _versions(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    packages = ("tune-jobs", "ray", "tensorflow", "keras", "hyperopt", "scikit-learn", "numpy")
+    found = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
