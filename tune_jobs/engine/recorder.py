@@ -244,6 +244,8 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
             error=failure.error if failure else None,
         )
         number = self._numbers.pop(trial.trial_id)
+        # A third of what Tune keeps of a trial: room for averages that nobody will take.
+        trial.run_metadata.metric_n_steps.clear()
         if state != "unfinished":
             self._keeper.add(number, str(trial.path))
             self.ending.count(failure)
