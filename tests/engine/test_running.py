@@ -339,6 +339,8 @@ def test_job_and_profile_make_a_plain_tuner(profile) -> None:
     grid = tuner.fit()
     assert len(grid) == 8
     assert len(open_experiment(profile.storage + "/plain").trials) == 8
+    with pytest.raises(JobError, match="experiment 'plain' exists already"):
+        JOB.tuner(profile, "plain")
 
 
 def test_a_tuner_of_ones_own_gets_a_history_too(profile, tmp_path) -> None:

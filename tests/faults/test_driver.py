@@ -2,6 +2,8 @@
 
 import random
 import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -66,6 +68,12 @@ def test_a_driver_that_is_told_to_stop_goes_on_later(folder, drive, number) -> N
             driver.process.send_signal(number)
             break
     stopped = driver.end()
+    words = [sys.executable, "-m", "tune_jobs", "show", str(folder / "results" / "test")]
+    shown = subprocess.run(words, capture_output=True, text=True, cwd=folder).stdout
+    # What it says to type next goes on with the job and the options that it was begun with.
+    (line,) = [line for line in shown.splitlines() if line.endswith("--resume")]
+    options = line.split("run ")[1].split()
+    subprocess.run([*words[:3], "run", *options], check=True, cwd=folder, capture_output=True)
     resumed = drive("--num-samples", "12", "--resume").end()
 
     assert (stopped["outcome"], driver.process.returncode) == ("interrupted", 7)

@@ -11,6 +11,7 @@ from ray.tune import Stopper
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.failure import Bugs, Failure, failure_in
+from tune_jobs.engine.messages import reported_metrics
 from tune_jobs.engine.outcome import Reason
 from tune_jobs.engine.storage import Folder, is_local
 
@@ -54,8 +55,6 @@ class Ending(Stopper):  # type: ignore[misc]  # Ray calls it
             return True
         value = result.get(self.metric)
         if value is None and self.metric not in result:
-            from tune_jobs.engine.recorder import reported_metrics
-
             known = ", ".join(sorted(reported_metrics(result))) or "nothing"
             if result.get("done") and known == "nothing":
                 return True  # it returned without a report

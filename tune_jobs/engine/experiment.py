@@ -133,6 +133,17 @@ class Experiment:
         return config
 
     @property
+    def best(self) -> dict[str, Any]:
+        """The best trial's number, epoch, value and config."""
+        trial = self.best_trial
+        return {
+            "trial": trial["trial"],
+            "epoch": trial["best_epoch"],
+            "value": trial["value"],
+            "config": self.best_config,
+        }
+
+    @property
     def best_value(self) -> float:
         """The best value of the metric on the validation part: optimistic, being the best of many.
 

@@ -90,10 +90,12 @@ class Job:
 
     def tuner(self, profile: Profile | None = None, name: str | None = None) -> tune.Tuner:
         """The job as a plain ``ray.tune.Tuner``, its history written to the profile's storage."""
+        from tune_jobs.engine.continuing import Continuation, check_name
         from tune_jobs.engine.tuner import default_name, load_data, locate, prepare
 
         profile, dataset = profile or Profile(), load_data(self)
         folder = locate(profile, name or default_name(self.trainable.__module__))
+        check_name(folder, Continuation())
         folder.create()
         return prepare(self, profile, folder, dataset).tuner
 

@@ -118,7 +118,7 @@ def read_past(folder: Folder, job: Job, defaults: Mapping[str, Any] = NO_DEFAULT
             )
         )
         if finished:
-            told.append(((about[row.trial].get("asked", 0), 1), Told(config, score)))
+            told.append(((about.get(row.trial, {}).get("asked", 0), 1), Told(config, score)))
     past = _reopen(past, ceiling, job)
     reopened = {id(trial.config) for trial in past if not trial.is_finished}
     told = [each for each in told if id(each[1].config) not in reopened]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +12,16 @@ import ray
 from ray.train.constants import CHECKPOINT_DIR_NAME
 from ray.tune import Callback, Checkpoint
 from ray.tune.experiment import Trial
-from ray.tune.result import AUTO_RESULT_KEYS
 
 from tune_jobs.engine.ending import Ending
 from tune_jobs.engine.failure import Failure, failure_in, is_report, of_lost_worker
 from tune_jobs.engine.history import State
 from tune_jobs.engine.keeping import Keeper
 from tune_jobs.engine.lease import Lease
+from tune_jobs.engine.messages import WORK, reported_metrics, work_of
 from tune_jobs.engine.schedulers import EPOCH
 from tune_jobs.engine.segments import Record, SegmentWriter
 from tune_jobs.engine.storage import Folder, is_local, reason_of
-
-NOT_METRICS = {*AUTO_RESULT_KEYS, "done", "trial_id", "experiment_tag", "epoch", "seconds"}
-
-# What a message of ``trainables`` says of itself, beside its epochs.
-WORK = ("path", "worker", "began", "spent")
 
 Listener = Callable[[Record | None], None]
 
@@ -266,21 +260,3 @@ def error_of(trial: Trial) -> str:
     if trial.error_file and Path(trial.error_file).is_file():
         return Path(trial.error_file).read_text(encoding="utf-8", errors="replace").strip()
     return str(trial.get_error() or "Ray kept no traceback")
-
-
-def work_of(result: dict[str, Any]) -> dict[str, Any]:
-    """What a message of ``trainables`` says of its worker; nothing where it is not one."""
-    work = result.get("work")
-    return work if isinstance(work, dict) and work.keys() >= set(WORK) else {}
-
-
-def reported_metrics(result: dict[str, Any]) -> dict[str, float]:
-    """The numbers that the trainable reported, without those that Ray adds."""
-    return {
-        name: float(value)
-        for name, value in result.items()
-        if name not in NOT_METRICS
-        and not name.startswith("config/")
-        and isinstance(value, Real)
-        and not isinstance(value, bool)
-    }

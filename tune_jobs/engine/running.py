@@ -186,13 +186,7 @@ def _start_record(folder: Folder, how: Continuation) -> Record:
     states = experiment.trials.set_index("trial")["state"].loc[[t.number for t in ended]]
     record["states"] = dict(states.value_counts())
     if _usable(experiment):
-        best = experiment.best_trial
-        record["best"] = {
-            "trial": best["trial"],
-            "epoch": best["best_epoch"],
-            "value": best["value"],
-            "config": experiment.best_config,
-        }
+        record["best"] = experiment.best
     return record
 
 
@@ -244,15 +238,7 @@ def _save_winner(
     if not _usable(experiment):
         return {}
     save_config(experiment)
-    best = experiment.best_trial
-    found: dict[str, Any] = {
-        "best": {
-            "trial": best["trial"],
-            "epoch": best["best_epoch"],
-            "value": best["value"],
-            "config": experiment.best_config,
-        }
-    }
+    found: dict[str, Any] = {"best": experiment.best}
     if outcome in ("interrupted", "storage failed"):
         return found | {"no_model": f"the outcome was {outcome!r}; see `tune-jobs export`"}
     try:

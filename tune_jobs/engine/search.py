@@ -21,6 +21,7 @@ from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.failure import failure_in, of_lost_worker
 from tune_jobs.engine.grid import MOST_GRID_POINTS, count_points, iterate
 from tune_jobs.engine.membership import identity
+from tune_jobs.engine.messages import finite_values
 from tune_jobs.engine.past import NOT_ITS_FAULT, Past, PastTrial
 from tune_jobs.engine.recorder import Recorder, error_of
 from tune_jobs.engine.searchers import RandomDraws, SpaceSearcher
@@ -131,14 +132,9 @@ class Search(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         self._known.setdefault(identity(config), (self._number, None))
         return self._make(self._number, config)
 
-    @property
-    def asked(self) -> int:
-        """How often the searcher was asked so far."""
-        return self._searcher.asked
-
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Note the values that a trial reports."""
-        self._note_best(trial_id, _values(result, self._metric))
+        self._note_best(trial_id, finite_values(result, self._metric))
         if trial_id in self._suggested:
             self._searcher.on_trial_result(self._suggested[trial_id], result)
 
@@ -152,7 +148,7 @@ class Search(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         trial = self._live.pop(trial_id, None)
         if trial is None:
             return
-        self._note_best(trial_id, _values(result or {}, self._metric))
+        self._note_best(trial_id, finite_values(result or {}, self._metric))
         key, score = self._suggested.pop(trial_id, None), self._best.pop(trial_id, None)
         failed = failure_in(result or {}, self._metric)
         if error:
@@ -292,11 +288,3 @@ def _size(space: Space) -> int | None:
         return count_points(space)
     except JobError:
         return None
-
-
-def _values(result: dict[str, Any], metric: str) -> list[float]:
-    """The finite values of the metric in a message, which may tell of several epochs."""
-    rows = result.get("epochs")
-    several = isinstance(rows, list) and bool(rows) and isinstance(rows[0], dict)
-    found = [row.get(metric) for row in (rows if several and rows else [result])]
-    return [float(v) for v in found if isinstance(v, int | float) and math.isfinite(v)]

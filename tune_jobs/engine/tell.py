@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.experiment import MODEL, Experiment
 from tune_jobs.engine.failure import cause
+from tune_jobs.engine.outcome import FINAL
 from tune_jobs.engine.progress import brief, show
 from tune_jobs.engine.space import flatten
 from tune_jobs.engine.storage import plain
@@ -148,6 +149,11 @@ def _next(experiment: Experiment) -> list[str]:
     elif "no_model" in experiment.summary:
         said.append(f"model   none: {experiment.summary['no_model']}")
     said.append(f"next    {_program()} show {place}")
+    outcome = experiment.summary.get("outcome")
+    if outcome not in FINAL and experiment.description.get("command", {}).get("job"):
+        storage = place.rpartition("/")[0]
+        where = "" if storage == "results" else f" --storage {storage}"
+        said.append(f"        {_program()} run --name {experiment.name}{where} --resume")
     if experiment.folder.exists(MODEL):
         said.append(f"        {_program()} predict {place} NEW.parquet predictions.parquet")
     return said

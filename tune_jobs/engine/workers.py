@@ -9,7 +9,7 @@ from typing import Any
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 
-from tune_jobs.engine.recorder import work_of
+from tune_jobs.engine.messages import work_of
 
 # How much a worker may grow after its first trial before it is replaced, in MiB.
 MOST_GROWTH = 2048
