@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.history import add_best, average_replicas, read_history
@@ -33,7 +34,9 @@ class PastTrial:
         score: its best value over all epochs, None where it has none or failed by its own fault.
         epoch: the last epoch that was reported.
         curve: (epoch, value of the metric) as the scheduler saw them.
-        checkpoint: epoch and path, inside the experiment, of its latest checkpoint that exists.
+        asked: how often the searcher had been asked when it was suggested.
+        checkpoint: of one that is not finished, epoch and path, inside the experiment, of the
+            latest checkpoint that exists.
     """
 
     number: int
@@ -42,7 +45,8 @@ class PastTrial:
     score: float | None
     epoch: int
     curve: Sequence[tuple[int, float]]
-    checkpoint: tuple[int, str] | None
+    asked: int
+    checkpoint: tuple[int, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -88,48 +92,51 @@ def read_past(folder: Folder, job: Job, defaults: Mapping[str, Any] = NO_DEFAULT
         defaults: values of hyperparameters that the earlier trials did not have.
     """
     records = list(read_segments(folder).records())
-    about = {r["trial"]: r for r in records if r["kind"] == "trial"}
-    trials, epochs = read_history(folder)
-    scored = add_best(trials, epochs, job.metric, job.mode)
-    curves, checkpoints = _curves(epochs, job), _checkpoints(epochs)
+    asked = {r["trial"]: r.get("asked", 0) for r in records if r["kind"] == "trial"}
     attempts = [record for record in records if record["kind"] == "attempt"]
-    ceiling = max((each["description"]["max_epochs"] for each in attempts), default=0)
-    past, told, left_out = [], [], []
-    for row in scored.itertuples():
+    trials, epochs = read_history(folder)
+    curves, checkpoints = _curves(epochs, job), _checkpoints(epochs)
+    past: list[PastTrial] = []
+    left_out: list[str] = []
+    for row in add_best(trials, epochs, job.metric, job.mode).itertuples():
         try:
             config = revive(job.space, json.loads(row.config), defaults)
         except NotInSpaceError as reason:
             left_out.append(f"trial {row.trial}: {reason}")
             continue
-        failed = row.state == "failed"
-        finished = row.state in ("complete", "stopped") or (
-            failed and row.failure not in NOT_ITS_FAULT
-        )
-        score = None if failed or row.value != row.value else float(row.value)
-        past.append(
-            PastTrial(
-                number=row.trial,
-                config=config,
-                is_finished=finished,
-                score=score,
-                epoch=row.epochs,
-                curve=curves.get(row.trial, ()),
-                checkpoint=_latest(folder, checkpoints.get(row.trial, ())),
-            )
-        )
-        if finished:
-            told.append(((about.get(row.trial, {}).get("asked", 0), 1), Told(config, score)))
-    past = _reopen(past, ceiling, job)
-    reopened = {id(trial.config) for trial in past if not trial.is_finished}
-    told = [each for each in told if id(each[1].config) not in reopened]
+        past.append(_past_trial(row, config, curves.get(row.trial, ()), asked.get(row.trial, 0)))
+    ceiling = max((each["description"]["max_epochs"] for each in attempts), default=0)
+    past = [
+        trial
+        if trial.is_finished
+        else replace(trial, checkpoint=_latest(folder, checkpoints.get(trial.number, ())))
+        for trial in _reopen(past, ceiling, job)
+    ]
+    told = [((t.asked, 1), Told(t.config, t.score)) for t in past if t.is_finished]
     told += _told_otherwise(records, job.space, defaults, left_out)
     return Past(
         trials=past,
         told=[each for _, each in sorted(told, key=lambda pair: pair[0])],
         asked=max((r.get("asked", 0) for r in records), default=0),
-        last=max(about, default=0),
+        last=max(asked, default=0),
         target=max((each["target"] for each in attempts), default=None),
         left_out=left_out,
+    )
+
+
+def _past_trial(
+    row: Any, config: Config, curve: Sequence[tuple[int, float]], asked: int
+) -> PastTrial:
+    failed = row.state == "failed"
+    done = row.failure not in NOT_ITS_FAULT if failed else row.state in ("complete", "stopped")
+    return PastTrial(
+        number=row.trial,
+        config=config,
+        is_finished=done,
+        score=None if failed or math.isnan(row.value) else float(row.value),
+        epoch=row.epochs,
+        curve=curve,
+        asked=asked,
     )
 
 
@@ -159,8 +166,6 @@ def _reopen(past: list[PastTrial], ceiling: int, job: Job) -> list[PastTrial]:
 
     They are as many as a rung of the scheduler would let pass: one in ``reduction_factor``, or 3.
     """
-    from dataclasses import replace
-
     there = [t for t in past if t.is_finished and t.score is not None and t.epoch == ceiling]
     if job.max_epochs <= ceiling or not there:
         return past
