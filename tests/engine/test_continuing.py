@@ -25,6 +25,7 @@ from tune_jobs.engine import (
     run,
     table,
 )
+from tune_jobs.engine.past import read_past
 from tune_jobs.engine.segments import read_segments
 from tune_jobs.engine.storage import open_folder
 
@@ -141,7 +142,7 @@ def test_an_edited_space_keeps_what_still_belongs_to_it(search, job, caplog) -> 
     outside = first.trials[first.trials["config.x"] > 0.5]["trial"].tolist()
     assert len(edited.trials) == 10
     assert (edited.trials[edited.trials["trial"] > 8]["config.x"] <= 0.5).all()
-    assert f"{len(outside)} earlier trials do not count" in caplog.text
+    assert f"do not count for the search any more: {len(outside)} (" in caplog.text
     assert f"trial {outside[0]}: x is 0." in caplog.text
 
 
@@ -167,7 +168,7 @@ def test_results_that_cannot_be_compared_are_refused(search, job, caplog, tmp_pa
     search(first)
     more = replace(first, num_samples=3)
 
-    with pytest.raises(JobError, match=r"the trainable changed .*Go on with --allow-changed"):
+    with pytest.raises(JobError, match=r"the trainable changed .*add --allow-changed"):
         search(replace(more, trainable=other), resume=True)
     with pytest.raises(JobError, match="the data changed"):
         search(
@@ -177,6 +178,20 @@ def test_results_that_cannot_be_compared_are_refused(search, job, caplog, tmp_pa
         search(replace(more, metric="start"), resume=True)
     search(replace(more, trainable=other), resume=True, allow_changed=True)
     assert "the trainable changed" in caplog.text
+
+
+def failing(config: dict, data: object) -> None:
+    raise ValueError("a bug")
+
+
+def test_what_failed_with_a_bug_is_tried_again_when_the_code_is_another(search, job) -> None:
+    ended = search(replace(job, trainable=failing))
+    assert ended.exit_code == 5
+
+    assert not read_past(ended.folder, job).unfinished
+    assert len(read_past(ended.folder, job, is_mended=True).unfinished) == 3
+    # Nothing has a score, so there is nothing that could not be compared.
+    assert search(job, resume=True).trials["state"].tolist()[3:] == ["complete"] * 5
 
 
 class Forgetful(Searcher):
@@ -298,8 +313,11 @@ def test_a_search_may_know_the_results_of_another(search, job, sources, tmp_path
         assert len(told) == 6
         histories.append(sorted(r["config"]["x"] + r["score"] for r in told))
         # It is known from then on, without being said again.
-        again = search(replace(job, num_samples=3), f"warm{number}", resume=True)
+        more = replace(job, num_samples=3)
+        again = search(more, f"warm{number}", resume=True, warm_start=[source])
         assert len(again.trials) == 3
+        records = list(read_segments(again.folder).records())
+        assert sum(record["kind"] == "told" for record in records) == 6
     assert all(history == pytest.approx(histories[0]) for history in histories)
 
 

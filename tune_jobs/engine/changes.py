@@ -20,12 +20,13 @@ DECISIVE = {
     "evaluation": "the evaluation",
     "preprocessing": "the preprocessing",
 }
+HASHES = ("code", "fingerprint")
 
 
 def find_changes(before: dict[str, Any], now: dict[str, Any]) -> tuple[list[str], list[str]]:
     """Compare two descriptions: what forbids a comparison of results, and what is worth saying."""
     decisive = [
-        f"{text} changed" + _shown(before.get(name), now.get(name))
+        f"{text} changed" + ("" if name in HASHES else _shown(before.get(name), now.get(name)))
         for name, text in DECISIVE.items()
         if _plain(before.get(name)) != _plain(now.get(name))
     ]
@@ -45,7 +46,7 @@ def find_changes(before: dict[str, Any], now: dict[str, Any]) -> tuple[list[str]
 
 
 def fingerprint_of(function: Callable[..., Any]) -> str | None:
-    """A fingerprint of a function's module and of the modules of its package that it imports.
+    """A fingerprint of a function's module and of what it imports from its package or folder.
 
     Comments and docstrings do not count. None where there is no source.
     """
@@ -70,13 +71,16 @@ def _collect(module: str, file: Path, seen: dict[str, str]) -> None:
     seen[module] = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
     package = module.partition(".")[0]
     for name in sorted(_imported(tree)):
-        if name.partition(".")[0] != package or name in seen or package == "tune_jobs":
+        if name in seen or package == "tune_jobs":
             continue
         try:
             found = importlib.util.find_spec(name)
         except (ImportError, ValueError):
             continue
-        if found and found.origin and found.origin.endswith(".py"):
+        if found is None or not found.origin or not found.origin.endswith(".py"):
+            continue
+        beside = module == package and Path(found.origin).parent == file.parent
+        if beside or name.partition(".")[0] == package:
             _collect(name, Path(found.origin), seen)
 
 

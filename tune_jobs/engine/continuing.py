@@ -11,6 +11,7 @@ from tune_jobs.engine.changes import find_changes
 from tune_jobs.engine.declaration import description
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiment import Experiment, open_experiment
+from tune_jobs.engine.membership import identity
 from tune_jobs.engine.past import Past, Told, read_past
 from tune_jobs.engine.storage import Folder
 from tune_jobs.engine.warm_start import read_results
@@ -75,7 +76,11 @@ def command_of(job: str | None, options: dict[str, Any]) -> tuple[str, dict[str,
     if job is not None:
         return job, options
     if not options["name"] or not (options["resume"] or options["extend"]):
-        raise JobError("which JOB? Leave it out only with --name and --resume or --extend")
+        lacking = "--resume or --extend" if options["name"] else "--name"
+        raise JobError(
+            f"which JOB? To go on with an experiment's own, give {lacking} too: "
+            "tune-jobs run --name NAME --resume"
+        )
     storage = options["storage"] or load_profile(options["profile"] or "laptop").storage
     command = dict(open_experiment(options["name"], storage).description.get("command") or {})
     if not command.get("job"):
@@ -115,22 +120,32 @@ def look_back(
     if exists:
         for problem in experiment.problems:
             logger.warning(problem)
-        _check_changes(experiment.description, description(job, profile, dataset), how)
-        past = read_past(folder, job, how.defaults)
-        _say_left_out("earlier trials do not count for the search any more", past.left_out)
+        now = description(job, profile, dataset)
+        _check_changes(experiment, now, how)
+        is_mended = experiment.description.get("code") != now["code"]
+        past = read_past(folder, job, how.defaults, is_mended=is_mended)
+        _say_left_out("earlier trials that do not count for the search any more", past.left_out)
     told: list[tuple[Told, str]] = []
+    known = {_key(each) for each in past.told}  # a run that goes on may be given a source again
     for source in how.warm_start:
         found, left_out = read_results(source, job, profile.storage, how.defaults)
-        _say_left_out(f"results of {source} are not of this space", left_out)
+        _say_left_out(f"results of {source} that are not of the space", left_out)
         if not found:
             raise JobError(f"--warm-start {source}: none of its results is of the job's space")
-        told += [(each, source) for each in found]
-    known = max(past.target or 0, past.last)
-    target = known + how.extend if how.extend else max(known, job.num_trials)
+        told += [(each, source) for each in found if _key(each) not in known]
+    before = max(past.target or 0, past.last)
+    if not how.extend and job.num_trials < before:
+        logger.warning(f"num_samples asks for {job.num_trials} trials, the experiment has {before}")
+    target = before + how.extend if how.extend else max(before, job.num_trials)
     return replace(how, past=past, told=told, target=target)
 
 
-def _check_changes(before: dict[str, Any], now: dict[str, Any], how: Continuation) -> None:
+def _key(told: Told) -> tuple[str, float | None]:
+    return identity(told.config), told.score
+
+
+def _check_changes(experiment: Experiment, now: dict[str, Any], how: Continuation) -> None:
+    before = experiment.description
     for name in ("metric", "mode"):
         if before[name] != now[name]:
             raise JobError(
@@ -140,10 +155,11 @@ def _check_changes(before: dict[str, Any], now: dict[str, Any], how: Continuatio
     decisive, notes = find_changes(before, now)
     for note in notes:
         logger.warning(f"since the last run: {note}")
-    if decisive and not how.allow_changed:
+    if decisive and not how.allow_changed and experiment.trials["value"].notna().any():
         raise JobError(
             f"results could not be compared with the earlier ones: {'; '.join(decisive)}. "
-            "Go on with --allow-changed, or choose another --name"
+            "Leave JOB out to go on with what it was begun with, add --allow-changed to compare "
+            "them all the same, or choose another --name"
         )
     for change in decisive:
         logger.warning(f"since the last run: {change}; results are compared all the same")
@@ -153,4 +169,4 @@ def _say_left_out(what: str, left_out: Sequence[str]) -> None:
     if not left_out:
         return
     more = f"; and {len(left_out) - MOST_SHOWN} more" if len(left_out) > MOST_SHOWN else ""
-    logger.warning(f"{len(left_out)} {what}: {'; '.join(left_out[:MOST_SHOWN])}{more}")
+    logger.warning(f"{what}: {len(left_out)} ({'; '.join(left_out[:MOST_SHOWN])}{more})")

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Literal
 
-# A configuration that cannot work, a machine that was lost, a storage that cannot be written, a
-# trial that was silent for too long twice.
-Kind = Literal["configuration", "infrastructure", "storage", "hang"]
+# A configuration that cannot work, one whose metric is not finite (a finding, and no fault), a
+# machine that was lost, a storage that cannot be written, a trial that was silent too long twice.
+Kind = Literal["configuration", "divergence", "infrastructure", "storage", "hang"]
 
 # Under this key a trial reports that it failed, and goes on to the next with a warm worker.
 FAILURE = "failure"
@@ -64,7 +64,7 @@ def failure_in(result: dict[str, Any], metric: str) -> Failure | None:
         return Failure(told["kind"], told["error"])
     value = result.get(metric)
     if isinstance(value, Real) and not math.isfinite(value):
-        return Failure("configuration", f"{metric} is {float(value)} at its last epoch")
+        return Failure("divergence", f"{metric} is {float(value)} at its last epoch")
     return None
 
 

@@ -57,6 +57,7 @@ class Lease:
             "beats": 0,
         }
         self._released = threading.Event()
+        self._thread: threading.Thread | None = None
         self.is_lost = False
 
     def acquire(self) -> None:
@@ -79,11 +80,14 @@ class Lease:
         except BaseException:
             self.release()
             raise
-        threading.Thread(target=self._keep, daemon=True).start()
+        self._thread = threading.Thread(target=self._keep, daemon=True)
+        self._thread.start()
 
     def release(self) -> None:
         """Give the experiment back, and leave no folder behind that holds nothing."""
         self._released.set()
+        if self._thread is not None:
+            self._thread.join()  # so that it does not write the claim once more
         _OWN.discard(f"{self._folder.uri}/{self._name}")
         with suppress(OSError):  # where nothing can be written, it will be found dead
             self._folder.delete(self._name)
@@ -99,9 +103,7 @@ class Lease:
                     self.is_lost = True
                     return
                 self._write()
-            except (
-                OSError
-            ):  # storage that is away for a moment; the run itself notices a longer one
+            except OSError:  # away for a moment; the run itself notices a longer time
                 continue
 
     def _write(self) -> None:
@@ -164,6 +166,15 @@ class Lease:
         who = f"process {claim.get('pid')} on {claim.get('host')}"
         place = self._experiment.uri
         return f"{place} is being written by {who}; wait for it, or choose another --name"
+
+
+def find_holder(folder: Folder) -> str | None:
+    """Who is writing an experiment, as far as can be seen at once; None where nobody is."""
+    lease = Lease(folder)
+    for name, claim in lease._read().items():
+        if claim.get("holds") and (not _is_here(claim) or lease._is_surely_alive(name, claim)):
+            return f"process {claim.get('pid')} on {claim.get('host')}"
+    return None
 
 
 @contextmanager

@@ -34,8 +34,8 @@ EXIT_CODES: dict[Outcome, int] = {
 FINAL: tuple[Outcome, ...] = ("complete", "some trials failed", "nothing usable")
 
 
-def outcome_of(states: dict[str, int], usable: int, reached: Reason | None) -> Outcome:
-    """The outcome that follows from the trials: how many ended how, and how many have a score.
+def outcome_of(failed: int, usable: int, reached: Reason | None) -> Outcome:
+    """The outcome that follows from the trials: how many failed, and how many have a score.
 
     A reason to end the run before its last trial goes before that.
     """
@@ -43,4 +43,4 @@ def outcome_of(states: dict[str, int], usable: int, reached: Reason | None) -> O
         return reached
     if not usable:
         return "nothing usable"
-    return "some trials failed" if states.get("failed") else "complete"
+    return "some trials failed" if failed else "complete"

@@ -83,13 +83,20 @@ class Past:
         return [trial for trial in self.trials if not trial.is_finished]
 
 
-def read_past(folder: Folder, job: Job, defaults: Mapping[str, Any] = NO_DEFAULTS) -> Past:
+def read_past(
+    folder: Folder,
+    job: Job,
+    defaults: Mapping[str, Any] = NO_DEFAULTS,
+    *,
+    is_mended: bool = False,
+) -> Past:
     """Read an experiment's history for a job, whose space and ceiling of epochs may be new.
 
     Args:
         folder: the experiment.
         job: what is searched from now on.
         defaults: values of hyperparameters that the earlier trials did not have.
+        is_mended: whether the code is another, so that what failed with the old one is tried again.
     """
     records = list(read_segments(folder).records())
     asked = {r["trial"]: r.get("asked", 0) for r in records if r["kind"] == "trial"}
@@ -104,7 +111,9 @@ def read_past(folder: Folder, job: Job, defaults: Mapping[str, Any] = NO_DEFAULT
         except NotInSpaceError as reason:
             left_out.append(f"trial {row.trial}: {reason}")
             continue
-        past.append(_past_trial(row, config, curves.get(row.trial, ()), asked.get(row.trial, 0)))
+        trial = _past_trial(row, config, curves.get(row.trial, ()), asked.get(row.trial, 0))
+        again = is_mended and row.state == "failed" and row.failure == "configuration"
+        past.append(replace(trial, is_finished=False) if again else trial)
     ceiling = max((each["description"]["max_epochs"] for each in attempts), default=0)
     past = [
         trial

@@ -113,7 +113,7 @@ def load_profile(name: str) -> Profile:
     if not path.is_file():
         if name == "laptop":
             return Profile()
-        known = ["laptop", *sorted(found.stem for found in FOLDER.glob("*.yaml"))]
+        known = sorted({"laptop", *(found.stem for found in FOLDER.glob("*.yaml"))})
         raise JobError(f"no profile at {path}{nearest(name, known)} Profiles: {', '.join(known)}")
     return _parse(path)
 

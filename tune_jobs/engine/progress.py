@@ -114,7 +114,9 @@ class LineView:
             return
         self._board.update(record)
         if record["kind"] == "start":
-            self._print(f"{record['name']}: {headline(self._board)}, starting the workers")
+            told = record.get("told")
+            known = f", {told} results of other searches known" if told else ""
+            self._print(f"{record['name']}: {headline(self._board)}{known}, starting the workers")
         elif record["kind"] == "end":
             self._print(end_line(self._board, record))
 
@@ -193,6 +195,8 @@ def end_line(board: Board, record: Record) -> str:
     if record["state"] == "failed":
         return f"{head}: {cause(record['error'])}"
     if number not in board.values:
+        if record["state"] == "unfinished":
+            return f"{head}: the run ended before its first epoch"
         return f"{head}: no finite {board.metric}"
     value, epoch = board.values[number]
     text = f"{head}: {board.metric} {value:.5g} at epoch {epoch}"

@@ -152,8 +152,8 @@ def _finish(
             _write_summary(experiment, began, outcome="configuration error", error=str(failure))
             raise failure
         searched = time.time()
-        outcome = outcome_of(_states(experiment), _usable(experiment), ending.reached)
-        found: dict[str, Any] = {"outcome": outcome}
+        outcome = outcome_of(_failed(experiment), _usable(experiment), ending.reached)
+        found: dict[str, Any] = {"outcome": outcome, "attempt": prepared.recorder.attempt}
         if ending.detail:
             found["error"] = ending.detail
         if prepared.search and prepared.search.ended_because:
@@ -178,6 +178,7 @@ def _start_record(folder: Folder, how: Continuation) -> Record:
         "name": folder.name,
         "folder": folder.uri,
         "target": how.target,
+        "told": len(how.told),
     }
     if not how.past.last:
         return record
@@ -240,7 +241,7 @@ def _save_winner(
     save_config(experiment)
     found: dict[str, Any] = {"best": experiment.best}
     if outcome in ("interrupted", "storage failed"):
-        return found | {"no_model": f"the outcome was {outcome!r}; see `tune-jobs export`"}
+        return found | {"no_model": f"the outcome was {outcome!r}"}
     try:
         recipe = recipe_of(experiment)
     except JobError as reason:
@@ -258,6 +259,12 @@ def _write_summary(experiment: Experiment, began: float, **found: Any) -> None:
 
 def _states(experiment: Experiment) -> dict[str, int]:
     return dict(experiment.trials["state"].value_counts())
+
+
+def _failed(experiment: Experiment) -> int:
+    """How many trials failed; one that diverged did what it was asked to."""
+    trials = experiment.trials
+    return int(((trials["state"] == "failed") & (trials["failure"] != "divergence")).sum())
 
 
 def _usable(experiment: Experiment) -> int:

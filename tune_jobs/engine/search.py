@@ -176,7 +176,7 @@ class Search(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         """A config and the searcher's key for it; None for not yet, or not any more."""
         while self._points:
             point = self._points.pop(0)
-            if self._is_new(point):
+            if identity(point) not in self._known:
                 return point, None
         if not self._repeats and self._is_exhausted():
             self._end(f"all {self._size:,} configurations of the space were tried")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.experiment import MODEL, Experiment
 from tune_jobs.engine.failure import cause
+from tune_jobs.engine.lease import find_holder
 from tune_jobs.engine.outcome import FINAL
 from tune_jobs.engine.progress import brief, show
 from tune_jobs.engine.space import flatten
@@ -54,9 +55,9 @@ def lines(experiment: Experiment, *, short: bool) -> list[str]:
     if not usable.empty:
         said += ["", *_best(experiment)]
     if not short:
-        said += ["", *_table(usable, experiment)]
+        said += ["", *_table(trials, usable, experiment)]
     said += _usage(experiment, short=short)
-    return [*said, "", *_next(experiment)]
+    return [*said, "", *_next(experiment, short=short)]
 
 
 def _why_ended(experiment: Experiment) -> list[str]:
@@ -94,10 +95,13 @@ def _headline(experiment: Experiment) -> str:
     counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none yet"
     summary = experiment.summary
     if not summary:
-        return f"{experiment.name}: no end was recorded, it runs or was killed; trials: {counts}"
+        holder = find_holder(experiment.folder)
+        what = f"{holder} is writing it" if holder else "it was killed"
+        return f"{experiment.name}: no end was recorded, {what}; trials: {counts}"
     epochs = len(experiment.epochs)
+    attempts = f" of run {summary['attempt']}" if summary.get("attempt", 1) > 1 else ""
     return (
-        f"{experiment.name}: {summary['outcome']} after {summary['seconds']:.0f} s; "
+        f"{experiment.name}: {summary['outcome']} after {summary['seconds']:.0f} s{attempts}; "
         f"{len(experiment.trials)} trials ({counts}), {epochs:,} epochs"
     )
 
@@ -126,7 +130,8 @@ def _failures(trials: pd.DataFrame) -> list[str]:
     ]
 
 
-def _table(usable: pd.DataFrame, experiment: Experiment) -> list[str]:
+def _table(trials: pd.DataFrame, usable: pd.DataFrame, experiment: Experiment) -> list[str]:
+    """The best trials, then those without a value or that failed."""
     import json
 
     falling = experiment.description["mode"] == "min"
@@ -137,26 +142,35 @@ def _table(usable: pd.DataFrame, experiment: Experiment) -> list[str]:
         f"{row.state:10}  {brief(json.loads(row.config))}"
         for row in top.itertuples()
     ]
-    left = len(usable) - len(top)
+    others = trials.drop(usable.index).head(MOST_ROWS)
+    rows += [
+        f"{row.trial:>5}  {'-':>12}  {'-':>3}/{row.epochs:<3}  "
+        f"{row.state:10}  {brief(json.loads(row.config))}"
+        for row in others.itertuples()
+    ]
+    left = len(trials) - len(rows)
     return [head, *rows, *([f"and {left} more in trials.parquet"] if left else [])]
 
 
-def _next(experiment: Experiment) -> list[str]:
+def _next(experiment: Experiment, *, short: bool) -> list[str]:
     place = _short_path(experiment.folder.uri)
     said = [f"folder  {place}"]
     if experiment.folder.exists(MODEL):
         said.append(f"model   {place}/{MODEL}")
     elif "no_model" in experiment.summary:
         said.append(f"model   none: {experiment.summary['no_model']}")
-    said.append(f"next    {_program()} show {place}")
-    outcome = experiment.summary.get("outcome")
-    if outcome not in FINAL and experiment.description.get("command", {}).get("job"):
-        storage = place.rpartition("/")[0]
-        where = "" if storage == "results" else f" --storage {storage}"
-        said.append(f"        {_program()} run --name {experiment.name}{where} --resume")
+    steps = [f"show {place}"] if short else []
+    if experiment.summary.get("outcome") not in FINAL and not find_holder(experiment.folder):
+        if experiment.description.get("command", {}).get("job"):
+            storage = place.rpartition("/")[0]
+            where = "" if storage == "results" else f" --storage {storage}"
+            steps.append(f"run --name {experiment.name}{where} --resume")
+        if experiment.trials["value"].notna().any():
+            steps.append(f"export {place} {experiment.name}.keras")
     if experiment.folder.exists(MODEL):
-        said.append(f"        {_program()} predict {place} NEW.parquet predictions.parquet")
-    return said
+        steps.append(f"predict {place} NEW.parquet predictions.parquet")
+    labels = ["next", *[""] * len(steps)]
+    return said + [f"{n:6}  {_program()} {step}" for n, step in zip(labels, steps, strict=False)]
 
 
 def _short_path(path: str) -> str:
