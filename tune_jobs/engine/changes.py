@@ -71,17 +71,26 @@ def _collect(module: str, file: Path, seen: dict[str, str]) -> None:
     seen[module] = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
     package = module.partition(".")[0]
     for name in sorted(_imported(tree)):
-        if name in seen or package == "tune_jobs":
-            continue
+        found = None if name in seen or package == "tune_jobs" else _find(name, module, file)
+        if found is not None:
+            _collect(name, found, seen)
+
+
+def _find(name: str, module: str, file: Path) -> Path | None:
+    """The file of an imported module of the same package, or of the same folder.
+
+    Nothing is imported for it but packages of one's own: the driver stays free of Keras.
+    """
+    package = module.partition(".")[0]
+    if name.partition(".")[0] == package:
         try:
             found = importlib.util.find_spec(name)
         except (ImportError, ValueError):
-            continue
-        if found is None or not found.origin or not found.origin.endswith(".py"):
-            continue
-        beside = module == package and Path(found.origin).parent == file.parent
-        if beside or name.partition(".")[0] == package:
-            _collect(name, Path(found.origin), seen)
+            return None
+        origin = found.origin if found else None
+        return Path(origin) if origin and origin.endswith(".py") else None
+    beside = file.parent / f"{name}.py"
+    return beside if module == package and beside.is_file() else None
 
 
 def _imported(tree: ast.Module) -> set[str]:
