@@ -12,10 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks import report
+from benchmarks.process import run_apart
 
 SEARCHERS = ("random", "tpe")
 REPORTS = (1, 10)
@@ -72,7 +70,8 @@ def main() -> None:
     for searcher in options.searcher:
         for reports in options.reports:
             for trials in options.trials:
-                run = run_apart(trials, reports, searcher)
+                options_of_one = ["--one", "--searcher", searcher, "--trials", str(trials)]
+                run = run_apart("benchmarks.growth", *options_of_one, "--reports", str(reports))
                 rows.append({"searcher": searcher, "trials": trials, "reports": reports, **run})
                 print(rows[-1], flush=True)
     report.show("what the driver spends", HEADER, [_row(row) for row in rows])
@@ -94,14 +93,6 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, metavar="PARQUET")
     return parser.parse_args()
-
-
-def run_apart(trials: int, reports: int, searcher: str) -> dict[str, float]:
-    """Run one search in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.growth", "--one", "--searcher", searcher]
-    command += ["--trials", str(trials), "--reports", str(reports)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ))
-    return json.loads(ran.stdout.splitlines()[-1])
 
 
 def _row(row: dict[str, Any]) -> list[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import resource
 import signal
 import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -34,6 +36,14 @@ class Usage:
     started: float
     exit_code: int
     killed: bool
+
+
+def run_apart(module: str, *options: str) -> dict[str, float]:
+    """Run a module in a process of its own, and read the JSON that it prints last."""
+    command = [sys.executable, "-m", module, *options]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: dict[str, float] = json.loads(ran.stdout.splitlines()[-1])
+    return found
 
 
 def measure(command: list[str], *, env: dict[str, str], output: Path, deadline: float) -> Usage:

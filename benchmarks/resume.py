@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -23,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import report
+from benchmarks.process import run_apart
 
 EPOCHS = 10
 SEARCHERS = ("random", "tpe")
@@ -123,10 +122,8 @@ def main() -> None:
     rows = []
     for searcher in options.searcher:
         for trials in options.trials:
-            command = [sys.executable, "-m", "benchmarks.resume", "--one"]
-            command += ["--trials", str(trials), "--searcher", searcher]
-            ran = subprocess.run(command, capture_output=True, text=True, check=True)
-            found = json.loads(ran.stdout.splitlines()[-1])
+            options_of_one = ["--one", "--trials", str(trials), "--searcher", searcher]
+            found = run_apart("benchmarks.resume", *options_of_one)
             rows.append({"searcher": searcher, "trials": trials, **found})
             print(rows[-1], flush=True)
     header = [

@@ -188,8 +188,8 @@ def test_what_failed_with_a_bug_is_tried_again_when_the_code_is_another(search, 
     ended = search(replace(job, trainable=failing))
     assert ended.exit_code == 5
 
-    assert not read_past(ended.folder, job).unfinished
-    assert len(read_past(ended.folder, job, is_mended=True).unfinished) == 3
+    assert not read_past(ended, job).unfinished
+    assert len(read_past(ended, job, is_mended=True).unfinished) == 3
     # Nothing has a score, so there is nothing that could not be compared.
     assert search(job, resume=True).trials["state"].tolist()[3:] == ["complete"] * 5
 

@@ -49,6 +49,35 @@ def test_of_many_at_the_same_instant_one_wins(tmp_path) -> None:
     assert outcomes.count("held") == 1
 
 
+def _hold_often(place: str, results: multiprocessing.Queue) -> None:
+    outcomes = set()
+    for _ in range(100):
+        try:
+            with leased(open_folder(place), BEAT):
+                outcomes.add("held")
+        except TakenError:
+            outcomes.add("refused")
+        except Exception as error:  # noqa: BLE001  # whatever else it may be
+            outcomes.add(repr(error))
+    results.put(outcomes)
+
+
+def test_one_that_comes_while_another_leaves_holds_it_or_is_refused(tmp_path) -> None:
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    runs = [
+        context.Process(target=_hold_often, args=(str(tmp_path / "e"), results)) for _ in range(4)
+    ]
+    for run in runs:
+        run.start()
+    outcomes = set().union(*(results.get(timeout=120) for _ in runs))
+    for run in runs:
+        run.join()
+
+    assert outcomes <= {"held", "refused"}
+    assert not (tmp_path / "e").exists()
+
+
 def test_a_run_that_was_killed_holds_nothing(tmp_path) -> None:
     context = multiprocessing.get_context("fork")
     results = context.Queue()

@@ -19,7 +19,7 @@ from tune_jobs.engine import TPE, JobError, as_grid, compose, near_one
 from tune_jobs.engine.encoding import decode, encode
 from tune_jobs.engine.grid import count_points, extremes
 from tune_jobs.engine.membership import identity, revive
-from tune_jobs.engine.searchers import translated
+from tune_jobs.engine.searchers import Translated
 from tune_jobs.engine.space import (
     NearOne,
     check_space,
@@ -50,7 +50,7 @@ def draw_tpe(space: dict, count: int, seed: int = 0) -> list[dict]:
 
 def draw_optuna(space: dict, count: int, seed: int = 0) -> list[dict]:
     sampler = optuna.samplers.RandomSampler(seed=seed)
-    return draw_from(translated(OptunaSearch(sampler=sampler)), space, count)
+    return draw_from(Translated(OptunaSearch(sampler=sampler)), space, count)
 
 
 SEARCHERS = pytest.mark.parametrize("draw", [draw_random, draw_tpe, draw_optuna])

@@ -123,7 +123,7 @@ def look_back(
         now = description(job, profile, dataset)
         _check_changes(experiment, now, how)
         is_mended = experiment.description.get("code") != now["code"]
-        past = read_past(folder, job, how.defaults, is_mended=is_mended)
+        past = read_past(experiment, job, how.defaults, is_mended=is_mended)
         _say_left_out("earlier trials that do not count for the search any more", past.left_out)
     told: list[tuple[Told, str]] = []
     known = {_key(each) for each in past.told}  # a run that goes on may be given a source again

@@ -73,12 +73,12 @@ class Ending(Stopper):  # type: ignore[misc]  # Ray calls it
             self._reach("budget used", "")
         elif self.reached is None and time.monotonic() - self._looked > PATROL:
             self._looked = time.monotonic()
-            check_space(self)
+            self._check_space()
         return self.reached is not None
 
     def count(self, failure: Failure | None) -> None:
         """Count a trial that ended, and end the run where all fail alike or space runs out."""
-        check_space(self)
+        self._check_space()
         if failure and failure.kind == "storage":
             self.fail_storage(failure.error)
         elif self._bugs.add(failure) and failure:
@@ -100,16 +100,15 @@ class Ending(Stopper):  # type: ignore[misc]  # Ray calls it
             f"({self._least / GIB:g})"
         )
 
+    def _check_space(self) -> None:
+        """End the run before its disk is full."""
+        try:
+            lacking = self.free_space_lacking()
+        except OSError as error:
+            lacking = f"storage cannot be looked at: {error}"
+        if lacking:
+            self.fail_storage(lacking)
+
     def _reach(self, reason: Reason, detail: str) -> None:
         if self.reached is None:
             self.reached, self.detail = reason, detail
-
-
-def check_space(ending: Ending) -> None:
-    """End a run before its disk is full."""
-    try:
-        lacking = ending.free_space_lacking()
-    except OSError as error:
-        lacking = f"storage cannot be looked at: {error}"
-    if lacking:
-        ending.fail_storage(lacking)

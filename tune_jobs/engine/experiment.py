@@ -59,7 +59,7 @@ class Experiment:
         found = self._read(DESCRIPTION)
         if "metric" in found and "mode" in found:
             return found
-        for record in reversed(list(self._segments.records())):
+        for record in reversed(list(self.segments.records())):
             if record["kind"] == "attempt":
                 return dict(record["description"])
         raise JobError(f"{self.folder.uri}: neither {DESCRIPTION} nor the history can be read")
@@ -73,10 +73,11 @@ class Experiment:
     @property
     def problems(self) -> list[str]:
         """What is damaged, a line each; whatever has a copy is not."""
-        return [*self._segments.problems, *self._damaged]
+        return [*self.segments.problems, *self._damaged]
 
     @cached_property
-    def _segments(self) -> Found:
+    def segments(self) -> Found:
+        """The history as it was written, and what of it is damaged."""
         return read_segments(self.folder)
 
     @cached_property

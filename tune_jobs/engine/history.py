@@ -77,8 +77,7 @@ def read_history(folder: Folder) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def compact(folder: Folder) -> None:
     """Merge the segments, and write what they hold as two Parquet files for people."""
-    merge_all(folder)
-    trials, epochs = _frames(read_segments(folder).records())
+    trials, epochs = _frames(merge_all(folder).records())
     _write_parquet(folder, EPOCHS, epochs)
     _write_parquet(folder, TRIALS, with_hyperparameters(trials))
 

@@ -36,7 +36,7 @@ class Keeper:
         """Take in a trial that ended, whose folder lies at a path of the file system."""
         if self._most is None:
             return
-        inside = path.removeprefix(self._folder.path).strip("/")
+        inside = self._folder.inside(path)
         self._sizes[number] = (inside, self._folder.child(inside).size())
         total = sum(size for _, size in self._sizes.values())
         order = sorted(self._sizes, key=lambda n: self._best.get(n, math.inf), reverse=True)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.storage import Folder, is_local
+from tune_jobs.engine.storage import ATTEMPTS, Folder, is_local
 
 FOLDER = "lease"
 BEAT = 5.0  # seconds between two writings of a claim
@@ -109,11 +109,12 @@ class Lease:
     def _write(self) -> None:
         self._claim["beats"] += 1
         content = json.dumps(self._claim).encode()
-        try:
-            self._folder.write(self._name, content)
-        except FileNotFoundError:  # another run has just removed its empty folder
-            self._folder.filesystem.create_dir(self._folder.path, recursive=True)
-            self._folder.write(self._name, content)
+        for _ in range(ATTEMPTS):
+            with suppress(FileNotFoundError):
+                self._folder.write(self._name, content)
+                return
+            self._folder.create()  # another run has just removed it, since it was empty
+        raise JobError(f"{self._folder.uri} is removed again and again while it is written to")
 
     def _others(self) -> dict[str, Claim]:
         """The claims of other runs that live; those of dead ones are removed."""

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tune_jobs.engine.history import add_best, average_replicas, read_history
+from tune_jobs.engine.experiment import Experiment
+from tune_jobs.engine.history import average_replicas
 from tune_jobs.engine.membership import NO_DEFAULTS, NotInSpaceError, revive
-from tune_jobs.engine.segments import Record, read_segments
+from tune_jobs.engine.segments import Record
 from tune_jobs.engine.space import Config, Space
 from tune_jobs.engine.storage import Folder
 
@@ -84,7 +85,7 @@ class Past:
 
 
 def read_past(
-    folder: Folder,
+    experiment: Experiment,
     job: Job,
     defaults: Mapping[str, Any] = NO_DEFAULTS,
     *,
@@ -93,19 +94,18 @@ def read_past(
     """Read an experiment's history for a job, whose space and ceiling of epochs may be new.
 
     Args:
-        folder: the experiment.
+        experiment: what was done so far.
         job: what is searched from now on.
         defaults: values of hyperparameters that the earlier trials did not have.
         is_mended: whether the code is another, so that what failed with the old one is tried again.
     """
-    records = list(read_segments(folder).records())
+    records = list(experiment.segments.records())
     asked = {r["trial"]: r.get("asked", 0) for r in records if r["kind"] == "trial"}
     attempts = [record for record in records if record["kind"] == "attempt"]
-    trials, epochs = read_history(folder)
-    curves, checkpoints = _curves(epochs, job), _checkpoints(epochs)
+    curves, checkpoints = _curves(experiment.epochs, job), _checkpoints(experiment.epochs)
     past: list[PastTrial] = []
     left_out: list[str] = []
-    for row in add_best(trials, epochs, job.metric, job.mode).itertuples():
+    for row in experiment.trials.itertuples():
         try:
             config = revive(job.space, json.loads(row.config), defaults)
         except NotInSpaceError as reason:
@@ -118,7 +118,9 @@ def read_past(
     past = [
         trial
         if trial.is_finished
-        else replace(trial, checkpoint=_latest(folder, checkpoints.get(trial.number, ())))
+        else replace(
+            trial, checkpoint=_latest(experiment.folder, checkpoints.get(trial.number, ()))
+        )
         for trial in _reopen(past, ceiling, job)
     ]
     told = [((t.asked, 1), Told(t.config, t.score)) for t in past if t.is_finished]

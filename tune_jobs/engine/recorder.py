@@ -245,8 +245,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
             self.ending.count(failure)
 
     def _append_checkpoint(self, trial: Trial, epoch: int, path: str) -> None:
-        inside = path.removeprefix(self._folder.path).strip("/")
-        self._append(trial, kind="checkpoint", epoch=epoch, path=inside)
+        self._append(trial, kind="checkpoint", epoch=epoch, path=self._folder.inside(path))
 
     def _append(self, trial: Trial, **record: Any) -> None:
         record["trial"] = self._numbers[trial.trial_id]

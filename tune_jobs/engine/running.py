@@ -128,7 +128,7 @@ def run(
             prepared = adopt(job, profile, folder, listeners, max_hours)
         prepared.recorder.lease = lease
         with (
-            _ending_on_signal(prepared.ending),
+            _ending_on_signal(prepared.recorder.ending),
             replaced_when_grown(),
             environment({"TUNE_MAX_PENDING_TRIALS_PG": str(prepared.concurrency)}),
         ):
@@ -144,7 +144,7 @@ def _finish(
     began: float,
 ) -> Experiment:
     """Make files for people of what was found, export the best model, and summarise."""
-    folder, ending = prepared.folder, prepared.ending
+    folder, ending = prepared.folder, prepared.recorder.ending
     experiment = Experiment(folder)
     try:
         compact(folder)
@@ -222,9 +222,9 @@ def _fit(prepared: Prepared) -> JobError | None:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, JobError):
             if isinstance(cause, OSError) and cause.errno in STORAGE_ERRORS:
-                prepared.ending.fail_storage(reason_of(cause))
+                prepared.recorder.ending.fail_storage(reason_of(cause))
             cause = cause.__cause__ or cause.__context__
-        if cause is None and prepared.ending.reached != "storage failed":
+        if cause is None and prepared.recorder.ending.reached != "storage failed":
             raise
         return cause
     return None

@@ -6,12 +6,11 @@ results that it was told: so a search goes on from its history as if it had neve
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from ray.tune.search import Searcher
@@ -22,9 +21,6 @@ from tune_jobs.engine.encoding import Dimension, decode, dimensions, encode, fla
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space import Config, Space, children, distinct, is_grid, is_log
-
-if TYPE_CHECKING:
-    from hyperopt.base import Domain as Objective
 
 
 @dataclass(frozen=True)
@@ -128,9 +124,8 @@ class RandomDraws(SpaceSearcher):
 
     def _place_in_grid(self, index: int) -> Space:
         sizes = [len(grid["grid_search"]) for grid in _grids(self._space)]
-        points = itertools.product(*map(range, sizes))
-        point = next(itertools.islice(points, index % math.prod(sizes), None))
-        filled: Space = _fill_grids(self._space, iter(point))
+        point = map(int, np.unravel_index(index % math.prod(sizes), tuple(sizes)))
+        filled: Space = _fill_grids(self._space, point)
         return filled
 
 
@@ -148,7 +143,7 @@ class ParzenEstimator(SpaceSearcher):
         from hyperopt.base import Domain as Objective
 
         space = _hyperopt_space(dimensions(self._space), {})
-        self._domain: Objective = Objective(lambda _: 0.0, space)
+        self._domain = Objective(lambda _: 0.0, space)
         self._trials = Trials()
         self._sign = 1 if self._mode == "min" else -1
 
@@ -176,11 +171,13 @@ class ParzenEstimator(SpaceSearcher):
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Learn the score of a suggestion; forget one that has none."""
+        from hyperopt import base
+
         trial = self._running.pop(trial_id, None)
         if trial is not None and result and not error:
             _settle(trial, self._sign * result[self._metric])
         elif trial is not None:
-            trial["state"] = _states().JOB_STATE_ERROR
+            trial["state"] = base.JOB_STATE_ERROR
 
     def add_evaluated_point(self, parameters: Config, value: float, *_: Any, **__: Any) -> None:
         """Learn the score of a config that was not suggested here."""
@@ -203,11 +200,6 @@ class ParzenEstimator(SpaceSearcher):
         self._count += 1
         inserted: dict[str, Any] = self._trials.trials[-1]
         return inserted
-
-
-def translated(searcher: Searcher) -> SpaceSearcher:
-    """Let any of Ray's searchers search any space, conditional ones too."""
-    return Translated(searcher)
 
 
 class Translated(SpaceSearcher):
@@ -267,14 +259,10 @@ def _any_value(domain: Domain) -> Any:
 
 
 def _settle(trial: dict[str, Any], loss: float) -> None:
-    trial["state"] = _states().JOB_STATE_DONE
-    trial["result"] = {"loss": float(loss), "status": "ok"}
-
-
-def _states() -> Any:
     from hyperopt import base
 
-    return base
+    trial["state"] = base.JOB_STATE_DONE
+    trial["result"] = {"loss": float(loss), "status": "ok"}
 
 
 def _grids(part: Any) -> Iterator[dict[str, Any]]:

@@ -109,11 +109,11 @@ class SegmentWriter:
         return Segment(name, self.attempt, first, last)
 
 
-def merge_all(folder: Folder) -> None:
-    """Turn all segments into one, and only then delete them."""
+def merge_all(folder: Folder) -> Found:
+    """Turn all segments into one, and only then delete them; what they hold."""
     inside, found = folder.child(FOLDER), read_segments(folder)
     if not found.lines or (len(found.lines) == 1 and found.lines[0][0].is_whole):
-        return
+        return found
     attempt = max(found.ends)
     lines = [line for _, some in found.lines for line in some]
     before = {number: end for number, end in found.ends.items() if number < attempt}
@@ -123,6 +123,7 @@ def merge_all(folder: Folder) -> None:
     inside.write(name, content)
     inside.child(MIRROR).write(name, content)
     _delete(inside, [other for other in old if other != name])
+    return found
 
 
 def read_segments(folder: Folder) -> Found:

@@ -7,10 +7,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from pyarrow import fs
 
 from tune_jobs.engine.errors import JobError
+
+ATTEMPTS = 20
 
 
 @dataclass(frozen=True)
@@ -31,17 +34,22 @@ class Folder:
         return Folder(self.filesystem, f"{self.path}/{name}", f"{self.uri}/{name}")
 
     def create(self) -> None:
-        """Make the folder and its parents.
+        """Make the folder and its parents, once more where another process removes it meanwhile.
 
         Raises:
             JobError: where it cannot be written.
         """
-        try:
-            self.filesystem.create_dir(self.path, recursive=True)
-            self.write(".writable", b"")
-            self.filesystem.delete_file(f"{self.path}/.writable")
-        except OSError as error:
-            raise JobError(f"{self.uri} cannot be written to: {reason_of(error)}") from None
+        probe = f".writable-{uuid4().hex}"
+        for attempt in range(ATTEMPTS):
+            try:
+                self.filesystem.create_dir(self.path, recursive=True)
+                self.write(probe, b"")
+                self.filesystem.delete_file(f"{self.path}/{probe}")
+                return
+            except OSError as error:
+                if attempt < ATTEMPTS - 1 and isinstance(error, FileNotFoundError):
+                    continue
+                raise JobError(f"{self.uri} cannot be written to: {reason_of(error)}") from None
 
     def exists(self, name: str = "") -> bool:
         """Whether the folder, or the file or folder called ``name`` in it, is there."""
@@ -61,18 +69,18 @@ class Folder:
     def write(self, name: str, content: bytes) -> None:
         """Write a file whole: a reader sees all of it or none.
 
-        Object stores put a file in one step; elsewhere it is written aside and moved.
+        Object stores put a file in one step; elsewhere it is written aside, under a name that no
+        other process of any machine uses, and moved.
         """
-        target = f"{self.path}/{name}"
-        aside = target if _is_object_store(self.filesystem) else f"{target}.tmp{os.getpid()}"
+        aside = name if _is_object_store(self.filesystem) else f"{name}.tmp-{uuid4().hex}"
         try:
-            with self.filesystem.open_output_stream(aside, compression=None) as stream:
+            with self.filesystem.open_output_stream(f"{self.path}/{aside}", None) as stream:
                 stream.write(content)
-            if aside != target:
-                self.filesystem.move(aside, target)
+            if aside != name:
+                self.filesystem.move(f"{self.path}/{aside}", f"{self.path}/{name}")
         except OSError:
-            if aside != target:
-                self.delete(f"{name}.tmp{os.getpid()}")
+            if aside != name:
+                self.delete(aside)
             raise
 
     def delete(self, name: str) -> None:
@@ -84,6 +92,10 @@ class Folder:
         """Delete the folder and what it holds, if it is there."""
         if self.exists():
             self.filesystem.delete_dir(self.path)
+
+    def inside(self, path: str) -> str:
+        """A path of the file system, seen from the folder."""
+        return path.removeprefix(self.path).strip("/")
 
     def size(self) -> int:
         """The bytes of all files in the folder, at any depth."""

@@ -28,7 +28,7 @@ from tune_jobs.engine.profile import Profile, connect
 from tune_jobs.engine.recorder import Listener, Recorder
 from tune_jobs.engine.schedulers import check_replayable, replay
 from tune_jobs.engine.search import Search
-from tune_jobs.engine.searchers import SpaceSearcher, translated
+from tune_jobs.engine.searchers import SpaceSearcher, Translated
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.segments import SegmentWriter
 from tune_jobs.engine.space import describe, distinct
@@ -48,7 +48,6 @@ class Prepared:
 
     tuner: tune.Tuner
     folder: Folder
-    ending: Ending
     recorder: Recorder
     concurrency: int
     search: Search | None = None
@@ -121,7 +120,7 @@ def prepare(
         ),
         run_config=_run_config(job, profile, folder, recorder),
     )
-    return Prepared(tuner, folder, recorder.ending, recorder, concurrency, search)
+    return Prepared(tuner, folder, recorder, concurrency, search)
 
 
 def adopt(
@@ -156,7 +155,7 @@ def adopt(
     run_config.callbacks = [*(run_config.callbacks or []), recorder]
     run_config.stop = recorder.ending if run_config.stop is None else run_config.stop
     concurrency = profile.concurrency(ray.cluster_resources()) if ray.is_initialized() else 1
-    return Prepared(tuner, folder, recorder.ending, recorder, concurrency)
+    return Prepared(tuner, folder, recorder, concurrency)
 
 
 def _begin(
@@ -249,7 +248,7 @@ def _searcher(job: Job, asked: int) -> SpaceSearcher:
         return searcher
     if asked:
         searcher = job.searcher(derive(job.seed, f"searcher after {asked}"))
-    return translated(searcher)
+    return Translated(searcher)
 
 
 def _run_config(job: Job, profile: Profile, folder: Folder, recorder: Recorder) -> tune.RunConfig:
