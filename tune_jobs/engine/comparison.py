@@ -1,0 +1,105 @@
+"""Statistics of fresh scores: intervals, paired differences, who is clearly behind, who is tied.
+
+Scores of overlapping folds are not independent. The variance of their mean is taken to be
+``(1 / n + overlap) * variance``, where ``overlap`` is held-out rows / training rows (Nadeau and
+Bengio 2003, Inference for the generalization error); 0 for scores that share no rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Scores = np.ndarray[Any, np.dtype[np.floating[Any]]]
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its confidence interval.
+
+    Attributes:
+        mean: of the scores or of the differences.
+        lower: the interval's lower end; minus infinity where there is one score only.
+        upper: its upper end.
+        standard_error: of the mean, corrected for overlapping folds; NaN for one score.
+        p_value: two-sided, for the mean being 0; NaN for one score.
+        scores: how many there were.
+    """
+
+    mean: float
+    lower: float
+    upper: float
+    standard_error: float
+    p_value: float
+    scores: int
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval lies on one side of 0."""
+        return self.lower > 0 or self.upper < 0
+
+
+def estimate(scores: Sequence[float] | Scores, overlap: float, level: float = LEVEL) -> Estimate:
+    """The mean of scores, or of paired differences, by the corrected resampled t-test.
+
+    Args:
+        scores: shape (n,), of one repeat and fold each.
+        overlap: held-out rows / training rows.
+        level: of the interval.
+    """
+    from scipy.stats import t
+
+    values = np.asarray(scores, dtype=float)
+    count, mean = len(values), float(values.mean())
+    if count < 2:
+        return Estimate(mean, -np.inf, np.inf, np.nan, np.nan, count)
+    error = standard_error(values, overlap)
+    half = float(t.ppf((1 + level) / 2, count - 1)) * error
+    p_value = 2 * float(t.sf(abs(mean) / error, count - 1)) if error else float(mean == 0)
+    return Estimate(mean, mean - half, mean + half, error, p_value, count)
+
+
+def standard_error(scores: Scores, overlap: float) -> float:
+    """The standard error of a mean over repeats and folds that share training rows."""
+    return float(np.sqrt((1 / len(scores) + overlap) * np.var(scores, ddof=1)))
+
+
+def are_behind(scores: Scores, overlap: float, level: float = LEVEL) -> list[bool]:
+    """Which candidates are clearly worse than the one with the lowest mean.
+
+    Each is compared with it by a one-sided corrected t-test of paired differences; all tests
+    together err with a probability of 1 - ``level`` at most (Bonferroni).
+
+    Args:
+        scores: shape (candidates, n), smaller being better, paired by column.
+        overlap: held-out rows / training rows.
+        level: of all decisions together.
+    """
+    leader = int(scores.mean(axis=1).argmin())
+    allowed = (1 - level) / max(len(scores) - 1, 1)
+    found = []
+    for candidate in scores:
+        gap = estimate(candidate - scores[leader], overlap)
+        found.append(gap.mean > 0 and gap.p_value / 2 < allowed)
+    return found
+
+
+def cheapest_within(
+    means: Sequence[float], costs: Sequence[float], margin: float, *, mode: str = "min"
+) -> int:
+    """The cheapest candidate whose mean is within a margin of the best one's.
+
+    With the best one's standard error as the margin it is the one-standard-error rule (Breiman
+    et al. 1984); scikit-learn's example takes its standard deviation over folds.
+
+    Returns:
+        Its place; of several that cost the same, the best's.
+    """
+    losses = np.asarray(means) * (1 if mode == "min" else -1)
+    tied = np.flatnonzero(losses <= losses.min() + margin)
+    return min(tied.tolist(), key=lambda place: (costs[place], losses[place]))
