@@ -2,8 +2,8 @@
 
 ``state.npz`` holds arrays by kind and number, the replicas first: ``weights`` (trainable),
 ``others`` (moving statistics, random states), ``slots`` (the optimizer's variables), and
-``best_weights`` and ``best_others`` of each replica's best epoch. ``progress.json`` says how far
-each replica has come. Reading them unpickles nothing.
+``best_weights`` and ``best_others`` of each replica's best epoch (or its last, where that is
+wanted). ``progress.json`` says how far each replica has come. Reading them unpickles nothing.
 """
 
 from __future__ import annotations
@@ -46,6 +46,11 @@ class Progress:
         if math.isfinite(value) and (self.best is None or sign * value < sign * self.best):
             return Progress(epoch, value, epoch, dict(metrics))
         return replace(self, epoch=epoch, metrics=self.metrics if self.best_epoch else metrics)
+
+    def follow(self, metrics: Mapping[str, float], metric: str) -> Progress:
+        """Return the progress after one more epoch where the last counts, whatever its value."""
+        value, epoch = metrics.get(metric, math.nan), self.epoch + 1
+        return Progress(epoch, value if math.isfinite(value) else None, epoch, dict(metrics))
 
 
 def save_checkpoint(arrays: Arrays, progress: Sequence[Progress], folder: str | Path) -> None:

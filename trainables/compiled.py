@@ -161,7 +161,7 @@ class CompiledFit:
         self.states = [self._restore(group, found) for group in self.groups]
 
     def best_model(self) -> keras.Model:
-        """Return the first replica's model at its best epoch."""
+        """Return the first replica's model at its best epoch, or its last where that is kept."""
         state, trainable = self.states[0], self.model.trainable_variables
         weights = [np.asarray(tensor[0]) for tensor in state.best_weights]
         if self.layout.flat:
@@ -186,7 +186,7 @@ class CompiledFit:
 
     def _count_epochs(self) -> int:
         epoch = self.curves.epoch
-        left = self.session.next_stop(epoch, self.task.max_epochs) - epoch
+        left = self.session.next_stop(epoch, self.task.epochs) - epoch
         rows = max(len(self.task.rows(each)) for each in self.task.replicas)
         bounds = [left, MOST_ORDERED_ROWS // (rows * len(self.task.replicas))]
         if self.session.in_tune:
@@ -276,6 +276,7 @@ class CompiledFit:
             first_epoch=tf.constant(first),
             patience=tf.constant(NEVER if task.patience is None else task.patience),
             sign=tf.constant(float(task.sign)),
+            keeps_last=tf.constant(task.keeps_last),
             metric=tf.constant(
                 self.metrics.index(task.metric) if task.metric in self.metrics else -1
             ),

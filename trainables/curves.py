@@ -31,8 +31,7 @@ class Curves:
         self.epoch += 1
         for index, values in enumerate(logs):
             if values is not None:
-                before = self.progress[index]
-                self.progress[index] = before.advance(values, self.task.metric, self.task.mode)
+                self.progress[index] = self._advance(self.progress[index], values)
         counted = [values or p.metrics for values, p in zip(logs, self.progress, strict=True)]
         means = average(counted)
         for name, value in means.items():
@@ -40,7 +39,7 @@ class Curves:
         value = means.get(self.task.metric, math.nan) * self.task.sign
         if math.isfinite(value):
             self.score = min(self.score, value)
-        self.has_diverged = not math.isfinite(value)
+        self.has_diverged = not math.isfinite(means["loss"] if self.task.keeps_last else value)
         row = {"epoch": self.epoch, **means, "seconds": seconds}
         return row if len(logs) == 1 else row | {"replicas": [dict(v) if v else None for v in logs]}
 
@@ -49,11 +48,16 @@ class Curves:
         progress, patience = self.progress[index], self.task.patience
         return patience is None or progress.epoch - progress.best_epoch < patience
 
+    def _advance(self, before: Progress, values: Mapping[str, float]) -> Progress:
+        if self.task.keeps_last:
+            return before.follow(values, self.task.metric)
+        return before.advance(values, self.task.metric, self.task.mode)
+
     @property
     def ended(self) -> bool:
         """Whether there is nothing left to train, or no sense in it."""
         active = any(self.is_active(index) for index in range(len(self.progress)))
-        return self.epoch >= self.task.max_epochs or not active or self.has_diverged
+        return self.epoch >= self.task.epochs or not active or self.has_diverged
 
 
 def average(logs: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -62,12 +66,12 @@ def average(logs: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def check_metric(task: Task, known: Sequence[str], *, in_tune: bool) -> None:
-    """Refuse a metric that Keras does not report; in Tune the job ends the run.
+    """Refuse a metric that is not reported but has to decide; in Tune the job ends the run.
 
     Raises:
         ValueError: naming those that it does report.
     """
-    if task.metric not in known and not in_tune:
+    if task.metric not in known and not in_tune and not task.keeps_last:
         raise ValueError(
             f"metric '{task.metric}' was not reported; Keras reported: {', '.join(sorted(known))}"
         )

@@ -72,13 +72,23 @@ class Task:
 
     @property
     def max_epochs(self) -> int:
-        """Where training ends at the latest."""
+        """Where training ends at the latest, and what learning-rate schedules are laid out for."""
         return int(self.config.get("max_epochs", 10))
+
+    @property
+    def keeps_last(self) -> bool:
+        """Whether the last epoch's weights are wanted, after a known number of epochs."""
+        return self.config.get("epochs") is not None
+
+    @property
+    def epochs(self) -> int:
+        """Where training ends: after ``epochs`` if the config has it, else after all."""
+        return int(self.config["epochs"]) if self.keeps_last else self.max_epochs
 
     @property
     def patience(self) -> int | None:
         """How many epochs without a better value end a replica's training."""
-        patience = self.config.get("patience")
+        patience = None if self.keeps_last else self.config.get("patience")
         return None if patience is None else max(int(patience), 1)
 
     @property
@@ -126,7 +136,8 @@ def fit(
     Args:
         build: returns a compiled model.
         config: ``max_epochs``, ``batch_size``, ``seed``, ``metric``, ``mode`` and ``patience`` are
-            read here, the rest by ``build``.
+            read here, the rest by ``build``. With ``epochs``, exactly so many of ``max_epochs``
+            are trained, whatever the patience, and the last one's weights are kept.
         data: arrays; or a Keras or TensorFlow dataset as ``x_train``, with its targets, and
             anything that ``model.fit`` takes as ``validation_data`` as ``x_validation``.
         class_weight: the weight of each class in the training loss, as in ``model.fit``.
@@ -159,7 +170,7 @@ def make_task(
     """Gather what is to be fitted.
 
     Raises:
-        ValueError: for class weights without arrays.
+        ValueError: for class weights without arrays, or more epochs than there may be.
     """
     weights = getattr(data, "weights_train", None)
     if class_weight is not None:
@@ -167,7 +178,7 @@ def make_task(
             raise ValueError("class_weight needs y_train to be an array")
         per_row = weigh_classes(data.y_train, class_weight)
         weights = per_row if weights is None else weights * per_row
-    return Task(
+    task = Task(
         build=lambda: build(config),
         config=config,
         data=data,
@@ -175,6 +186,11 @@ def make_task(
         weights=weights,
         weights_validation=getattr(data, "weights_validation", None),
     )
+    if not 1 <= task.epochs <= task.max_epochs:
+        raise ValueError(
+            f"epochs is {task.epochs}, but must be between 1 and max_epochs, {task.max_epochs}"
+        )
+    return task
 
 
 def weigh_classes(targets: np.ndarray, class_weight: Mapping[int, float]) -> np.ndarray:

@@ -52,7 +52,7 @@ class PlainFit:
             self.session.send(self.curves.score, self._save)
 
     def best_model(self) -> keras.Model:
-        """Return the first replica's model at its best epoch."""
+        """Return the first replica's model at its best epoch, or its last where that is kept."""
         model = self.models[0]
         assign(model, self.best[0], slots=False)
         return model
@@ -121,7 +121,7 @@ def _fit_one(run: PlainFit, callbacks: Sequence[Any]) -> None:
             model.stop_training = True
 
     record = keras.callbacks.LambdaCallback(on_epoch_begin=begin_epoch, on_epoch_end=end_epoch)
-    last = run.curves.epoch if run.curves.ended else run.task.max_epochs
+    last = run.curves.epoch if run.curves.ended else run.task.epochs
     _call_fit(run, 0, last, [*callbacks, record])
 
 

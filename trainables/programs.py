@@ -71,6 +71,7 @@ class Plan(NamedTuple):
     first_epoch: Any  # how many epochs were done before
     patience: Any
     sign: Any  # 1.0 for a metric to be minimised, -1.0 to be maximised
+    keeps_last: Any  # whether each epoch takes the place of the best, whatever its value
     metric: Any  # its place among the program's metrics, -1 for none of them
 
 
@@ -357,6 +358,7 @@ def _keep_best(plan: Plan, state: State, row: Any, epoch: Any) -> State:
     value = tf.where(plan.metric < 0, float("nan"), value)
     first = tf.math.is_nan(state.best)
     better = tf.math.is_finite(value) & (first | (plan.sign * value < plan.sign * state.best))
+    better |= plan.keeps_last
     best_epoch = tf.where(better, epoch, state.best_epoch)
     return state._replace(
         best_weights=_choose(better, state.weights, state.best_weights),

@@ -67,6 +67,7 @@ class Session:
         self._told = time.monotonic()
         self._rows: list[dict[str, Any]] = []
         self._rungs: Collection[int] | None = config.get("rungs")
+        self._wanted: int | None = config.get("epochs")  # the epoch whose weights are wanted
         self._ledger = Ledger()
         if self.in_tune:
             self._ledger = LEDGERS[str(Path(tune.get_context().get_trial_dir()).parent)]
@@ -150,7 +151,8 @@ class Session:
         """
         ledger = self._ledger
         is_cheap = ledger.checkpoints < CHECKPOINT_SHARE * ledger.training
-        return self._rungs is None or score < ledger.best or is_cheap
+        is_wanted = self._rows[-1]["epoch"] == self._wanted
+        return self._rungs is None or is_wanted or score < ledger.best or is_cheap
 
     def _describe(self) -> dict[str, Any]:
         return {

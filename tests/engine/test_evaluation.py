@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from tune_jobs.engine import Evaluation, Job, JobError, table
+from tune_jobs.engine.evaluation import fresh_replicas, held_out_share
 from tune_jobs.engine.tuner import constants, load_data
 
 
@@ -63,3 +64,31 @@ def test_too_many_folds_say_how_many_rows_there_are():
 def test_folds_need_data():
     with pytest.raises(JobError, match="evaluation needs data"):
         Job(trainable=print, space={"x": 1}, evaluation=Evaluation(folds=3))
+
+
+@pytest.mark.parametrize(("options", "folds"), [({}, 4), ({"repeats": 2}, 4), ({"folds": 3}, 3)])
+def test_fresh_replicas_score_every_row_once_a_round_on_folds_of_their_own(options, folds):
+    job = make_job(**options)
+    dataset = load_data(job)
+    whole, rounds = fresh_replicas(dataset, job.evaluation, seed=7, rounds=3)
+
+    rows = len(whole.training.x_train)
+    assert rows + len(whole.x_test) == 569
+    for replicas in rounds:
+        assert len(replicas) == folds
+        assert sorted(np.concatenate([each.validation for each in replicas])) == list(range(rows))
+        assert held_out_share(replicas) == pytest.approx(1 / (folds - 1), rel=0.01)
+    seeds = {each.seed for replicas in [*rounds, dataset.training.replicas] for each in replicas}
+    assert len(seeds) == 3 * folds + len(dataset.training.replicas)
+    held = {tuple(each.validation) for replicas in rounds for each in replicas}
+    assert len(held) == 3 * folds
+
+
+def test_fresh_replicas_need_no_evaluation_and_follow_from_their_seed():
+    dataset = load_data(Job(trainable=print, space={"x": 1}, data=make_job().data))
+    first, again, other = (fresh_replicas(dataset, None, seed, 2)[1] for seed in (1, 1, 2))
+
+    for one, same in zip(first[1], again[1], strict=True):
+        assert one.seed == same.seed
+        assert np.array_equal(one.train, same.train)
+    assert first[1][0].seed != other[1][0].seed
