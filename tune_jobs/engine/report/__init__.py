@@ -1,0 +1,39 @@
+"""The report of an experiment: one page for people, one picture for chats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tune_jobs.engine.experiment import Experiment
+from tune_jobs.engine.report.findings import Findings
+from tune_jobs.engine.report.page import render_page
+from tune_jobs.engine.report.picture import render_picture
+from tune_jobs.engine.storage import Folder
+
+PAGE, PICTURE = "report.html", "report.png"
+
+
+def write_report(experiments: Sequence[Experiment], folder: Folder | None = None) -> list[str]:
+    """Write the report of one experiment, or of several in one, as it is known now.
+
+    Args:
+        experiments: the first one is reported first.
+        folder: where to; the first experiment's unless given.
+
+    Returns:
+        The URIs of the page and of the picture.
+
+    Raises:
+        JobError: where an experiment has no readable description.
+    """
+    if not experiments:
+        raise ValueError("a report needs at least one experiment")
+    place = folder or experiments[0].folder
+    findings = [Findings(experiment, index) for index, experiment in enumerate(experiments)]
+    contents = {
+        PAGE: render_page(findings).encode("utf-8", "replace"),
+        PICTURE: render_picture(findings),
+    }
+    for name, content in contents.items():
+        place.write(name, content)
+    return [f"{place.uri}/{name}" for name in contents]

@@ -1,0 +1,280 @@
+"""What a report shows of one experiment, as plain values."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from tune_jobs.engine.experiment import Experiment
+from tune_jobs.engine.history import average_replicas
+from tune_jobs.engine.report.domains import Hyperparameter, find_hyperparameters
+from tune_jobs.engine.space import flatten
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tune_jobs.engine.importance import Importance
+
+# More trials than this are thinned out: nobody tells that many points apart.
+MOST_TRIALS = 1000
+BEST_TRIALS = 200
+# Colours there are for the epochs that trials reached.
+SHADES = 6
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial as the report shows it; ``value`` is its best, None where it has none."""
+
+    number: int
+    state: str
+    value: float | None
+    best_epoch: int
+    epochs: int
+    began: float
+    ended: float
+    worker: str | None
+    failure: str | None
+    error: str | None
+    written: str
+    config: dict[str, Any]
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it can be the best."""
+        return self.value is not None and self.state != "failed"
+
+    @property
+    def seconds(self) -> float:
+        """How long it ran, as far as is known."""
+        return self.ended - self.began
+
+
+@dataclass(frozen=True)
+class Point:
+    """The metric at an epoch: the mean over replicas, and the lowest and highest of them."""
+
+    epoch: int
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Findings:
+    """An experiment, read once, in the order and the words of its report.
+
+    Attributes:
+        index: its place in the report: 0, or 1 for the second of two.
+    """
+
+    experiment: Experiment
+    index: int = 0
+
+    @property
+    def name(self) -> str:
+        """The experiment's name."""
+        return self.experiment.name
+
+    @property
+    def metric(self) -> str:
+        """What is compared."""
+        return str(self.experiment.description["metric"])
+
+    @property
+    def mode(self) -> str:
+        """``min`` or ``max``."""
+        return str(self.experiment.description["mode"])
+
+    @property
+    def is_falling(self) -> bool:
+        """Whether a lower value is better."""
+        return self.mode == "min"
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """How the run ended; empty while it runs."""
+        return self.experiment.summary
+
+    @cached_property
+    def trials(self) -> list[Trial]:
+        """All trials by number."""
+        rows = self.experiment.trials.sort_values("trial")
+        columns = [name for name in rows.columns if not str(name).startswith("config.")]
+        return [_trial(row) for row in rows[columns].to_dict("records")]
+
+    @cached_property
+    def ranked(self) -> list[Trial]:
+        """The usable trials, the best first."""
+        sign = 1 if self.is_falling else -1
+        usable = [trial for trial in self.trials if trial.is_usable]
+        return sorted(usable, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial with the best value while searching."""
+        return self.ranked[0] if self.ranked else None
+
+    @cached_property
+    def shown(self) -> list[Trial]:
+        """The trials that charts and table show: all, or the best and an even sample."""
+        if len(self.trials) <= MOST_TRIALS:
+            return self.trials
+        best = {trial.number for trial in self.ranked[:BEST_TRIALS]}
+        others = [trial for trial in self.trials if trial.number not in best]
+        step = len(others) / (MOST_TRIALS - len(best))
+        sample = {others[int(i * step)].number for i in range(MOST_TRIALS - len(best))}
+        return [trial for trial in self.trials if trial.number in best | sample]
+
+    @cached_property
+    def hyperparameters(self) -> list[Hyperparameter]:
+        """What was searched, the most important first."""
+        configs = {trial.number: trial.config for trial in self.shown}
+        found = find_hyperparameters(self.experiment.description.get("space"), configs)
+        effects = {effect.name: effect for effect in self.effects}
+
+        def order(h: Hyperparameter) -> tuple[bool, bool, float, int]:
+            effect = effects.get(h.name)
+            if effect is None:  # too seldom active to be measured
+                return True, True, 0.0, -len(h.values)
+            return effect.is_noise, False, -effect.share, -len(h.values)
+
+        return sorted(found, key=order)
+
+    @cached_property
+    def rungs(self) -> list[int]:
+        """The epochs at which the scheduler compared trials; none where it does not."""
+        constants = self.experiment.description.get("constants") or {}
+        rungs = constants.get("rungs") or []
+        return sorted({int(rung) for rung in rungs if isinstance(rung, int | float) and rung >= 1})
+
+    @cached_property
+    def longest(self) -> int:
+        """The most epochs of a trial."""
+        return max((trial.epochs for trial in self.trials), default=0)
+
+    @cached_property
+    def levels(self) -> list[int]:
+        """Upper ends of the classes into which trials fall by the epochs that they reached."""
+        if not self.longest:
+            return []
+        ends = [rung for rung in self.rungs if rung < self.longest]
+        if not ends and self.longest > 1 and len({t.epochs for t in self.trials}) > 1:
+            ends = sorted({math.ceil(self.longest * share) for share in (0.25, 0.5, 0.75)})
+        ends = [end for end in ends if end < self.longest]
+        return [*ends[-SHADES + 1 :], self.longest]
+
+    def shade(self, trial: Trial) -> str:
+        """The look of a trial by the epochs that it reached: ``e0`` few to ``e5`` most."""
+        classes = len(self.levels)
+        place = next((i for i, end in enumerate(self.levels) if trial.epochs <= end), 0)
+        return f"e{SHADES - 1 - round((classes - 1 - place) * (SHADES - 1) / max(1, classes - 1))}"
+
+    @cached_property
+    def curves(self) -> dict[int, list[Point]]:
+        """The metric of each trial over its epochs, where it is finite."""
+        epochs = self._finite_epochs
+        if epochs.empty:
+            return {}
+        means = epochs
+        if epochs["replica"].any():
+            means = average_replicas(epochs, self.metric, self.mode)
+        spread = epochs.groupby(["trial", "epoch"])[self.metric].agg(["min", "max"])
+        found: dict[int, list[Point]] = {}
+        joined = means.set_index(["trial", "epoch"])[self.metric].to_frame("mean").join(spread)
+        for (trial, epoch), mean, low, high in joined.sort_index().itertuples():
+            if math.isfinite(mean):
+                found.setdefault(int(trial), []).append(Point(int(epoch), mean, low, high))
+        return found
+
+    @cached_property
+    def common_epoch(self) -> int:
+        """The epoch at which importance compares trials, so that slices show the same."""
+        return self.importance.epoch if self.importance else 0
+
+    @cached_property
+    def common_values(self) -> dict[int, float]:
+        """The metric of every trial at the common epoch, whatever became of the trial later."""
+        return self.values_at(self.common_epoch)
+
+    def values_at(self, epoch: int) -> dict[int, float]:
+        """The metric of every trial that has one at an epoch."""
+        return {
+            trial: point.mean
+            for trial, points in self.curves.items()
+            for point in points
+            if point.epoch == epoch
+        }
+
+    @cached_property
+    def importance(self) -> Importance | None:
+        """What mattered; None where too little is known."""
+        if not self.curves:
+            return None
+        from tune_jobs.engine.importance import measure_importance
+
+        return measure_importance(
+            self.experiment.trials,
+            self.experiment.epochs,
+            metric=self.metric,
+            mode=self.mode,
+            rungs=self.rungs,
+        )
+
+    @property
+    def effects(self) -> Sequence[Any]:
+        """The hyperparameters' effects, the largest first."""
+        return self.importance.effects if self.importance else []
+
+    @cached_property
+    def now(self) -> float:
+        """The latest time that the history knows: where bars of running trials end."""
+        times = [t for trial in self.trials for t in (trial.began, trial.ended)]
+        finite = [t for t in times if math.isfinite(t)]
+        return max(finite) if self.summary and finite else time.time()
+
+    @cached_property
+    def _finite_epochs(self) -> pd.DataFrame:
+        import pandas as pd
+
+        epochs = self.experiment.epochs
+        if self.metric not in epochs.columns:
+            return epochs.iloc[:0]
+        numbers = pd.to_numeric(epochs[self.metric], errors="coerce").astype(float)
+        epochs = epochs[["trial", "replica", "epoch"]].assign(**{self.metric: numbers})
+        return epochs[numbers.abs() < math.inf]
+
+
+def _trial(row: dict[str, Any]) -> Trial:
+    started, began = row.get("started"), row.get("began")
+    return Trial(
+        number=int(row["trial"]),
+        state=str(row["state"]),
+        value=None if _missing(row["value"]) else float(row["value"]),
+        best_epoch=int(row["best_epoch"]),
+        epochs=int(row["epochs"]),
+        began=_time(started) if _missing(began) else _time(began),
+        ended=_time(row.get("ended")),
+        worker=_text(row.get("worker")),
+        failure=_text(row.get("failure")),
+        error=_text(row.get("error")),
+        written=str(row["config"]),
+        config=flatten(json.loads(row["config"])),
+    )
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value != value  # noqa: PLR0124  # only NaN differs from itself
+
+
+def _text(value: Any) -> str | None:
+    return None if _missing(value) or not isinstance(value, str) else value
+
+
+def _time(value: Any) -> float:
+    return math.nan if _missing(value) else float(value)

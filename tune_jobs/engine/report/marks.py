@@ -1,0 +1,200 @@
+"""A chart: marks on two axes, as SVG that fits any width, or as a picture of fixed size.
+
+Marks of one look are one path, so that a thousand trials cost a few elements. In a page a chart
+stretches over the width that there is, while strokes, and so points, which are strokes of length
+zero with round ends, keep theirs. Each piece of a path belongs to a trial, named in ``data-t``:
+that is all the page's script needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from markupsafe import Markup, escape
+
+from tune_jobs.engine.report.scales import Tick
+from tune_jobs.engine.report.words import columns_of, visible
+
+Kind = Literal["points", "lines", "areas"]
+# Places on a chart: from the left and from the bottom, 0 to 1.
+Shape = Sequence[tuple[float, float]]
+
+UNITS = 1000
+LETTER = 6.6
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Shapes of one look; ``trials`` says whose each is, and is empty where they are nobody's."""
+
+    kind: Kind
+    look: str
+    shapes: Sequence[Shape]
+    trials: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class Chart:
+    """What one sees: a title, axes, marks, and the same in words for who does not see.
+
+    Attributes:
+        words: the text alternative.
+        x_title, y_title: what the axes show, with units.
+        x, y: the labelled places of the axes.
+        marks: from back to front.
+        legend: looks of marks and what they mean.
+        notes: texts on the chart at a place: ``(x, y, text)``.
+        height: in pixels.
+        can_step: whether the keyboard goes from trial to trial.
+        has_grid: whether lines go on from the labels of the vertical axis.
+    """
+
+    title: str
+    words: str
+    x_title: str = ""
+    y_title: str = ""
+    x: Sequence[Tick] = ()
+    y: Sequence[Tick] = ()
+    marks: Sequence[Mark] = ()
+    legend: Sequence[tuple[str, str]] = ()
+    notes: Sequence[tuple[float, float, str]] = field(default=())
+    height: int = 280
+    can_step: bool = False
+    has_grid: bool = True
+
+    @property
+    def margin(self) -> int:
+        """The pixels that the labels of the vertical axis take."""
+        longest = max((columns_of(visible(text)) for _, text in self.y), default=0)
+        return int(longest * LETTER + 14) if longest else 0
+
+    def __html__(self) -> str:
+        """The chart for a page, as wide as its place; its caption is the page's."""
+        frame = Markup('<div class="frame"{}>{}{}{}</div>')
+        focus = Markup(' tabindex="0" role="group" aria-label="{}"').format(
+            f"{visible(self.title)}: arrow keys go from trial to trial, Enter keeps one marked"
+        )
+        return frame.format(
+            focus if self.can_step else "", self._y_axis(), self._plot(), self._x_axis()
+        )
+
+    def picture(self, left: float, top: float, width: float, height: float) -> Markup:
+        """The chart as part of a picture, at a place and of a size in pixels."""
+        inner, deep = width - self.margin, height - 52
+        part = Markup('<svg x="{}" y="{}" width="{}" height="{}" overflow="visible">{}</svg>')
+        title = Markup('<text class="title" x="{}" y="{}">{}</text>')
+        return Markup("").join(
+            [
+                title.format(left, top + 12, visible(self.title)),
+                part.format(left, top + 24, self.margin, deep, self._y_labels()),
+                part.format(left + self.margin, top + 24, inner, deep, self._contents(inner, deep)),
+                part.format(
+                    left + self.margin, top + 24 + deep, inner, 28, self._x_labels(self.x_title)
+                ),
+            ]
+        )
+
+    def _plot(self) -> Markup:
+        drawing = Markup(
+            '<svg class="plot" viewBox="0 0 {0} {0}" preserveAspectRatio="none" height="{1}" '
+            'role="img" aria-label="{2}">{3}<g class="marked"></g></svg>'
+        )
+        words = f"{visible(self.title)}. {visible(self.words)}"
+        return drawing.format(UNITS, self.height, words, self._contents(UNITS, UNITS)) + (
+            self._notes() if self.notes else ""
+        )
+
+    def _notes(self) -> Markup:
+        note = Markup('<text x="{}%" y="{}%" dx="5" dy="4">{}</text>')
+        texts = Markup("").join(
+            note.format(_short(100 * x), _short(100 - 100 * y), visible(text))
+            for x, y, text in self.notes
+        )
+        return Markup('<svg class="notes" height="{}" aria-hidden="true">{}</svg>').format(
+            self.height, texts
+        )
+
+    def _contents(self, width: float, height: float) -> Markup:
+        grid = [Mark("lines", "grid", [[(0, place), (1, place)] for place, _ in self.y])]
+        marks = [*grid, *self.marks] if self.has_grid else self.marks
+        return Markup("").join(draw(mark, width, height) for mark in marks if mark.shapes)
+
+    def _y_axis(self) -> Markup:
+        axis = Markup('<svg class="y" width="{}" height="{}" aria-hidden="true">{}</svg>')
+        return axis.format(self.margin, self.height, self._y_labels())
+
+    def _x_axis(self) -> Markup:
+        axis = Markup('<svg class="x" height="20" aria-hidden="true">{}</svg>')
+        return axis.format(self._x_labels(""))
+
+    def _y_labels(self) -> Markup:
+        label = Markup('<text x="{}" y="{}%" dy="4" text-anchor="end">{}</text>')
+        return Markup("").join(
+            label.format(self.margin - 8, _short(100 - 100 * place), visible(text))
+            for place, text in self.y
+        )
+
+    def _x_labels(self, title: str) -> Markup:
+        label = Markup('<text x="{}%" y="15" text-anchor="{}">{}</text>')
+        labels = [
+            label.format(_short(100 * place), _anchor(place), visible(text))
+            for place, text in self.x
+        ]
+        if title:
+            labels.append(Markup('<text class="soft" y="31">{}</text>').format(visible(title)))
+        return Markup("").join(labels)
+
+
+def draw(mark: Mark, width: float, height: float) -> Markup:
+    """A path with a piece for each shape."""
+    pieces = "".join(_piece(mark.kind, shape, width, height) for shape in mark.shapes)
+    trials = f' data-t="{" ".join(map(str, mark.trials))}"' if mark.trials else ""
+    return Markup('<path class="{} {}"{} d="{}"/>').format(
+        mark.kind, mark.look, Markup(trials), Markup(pieces)
+    )
+
+
+def swatch(look: str) -> Markup:
+    """A small picture of a look, for legends."""
+    kind, _, name = look.partition(" ")
+    shapes: dict[str, Shape] = {
+        "points": [(0.5, 0.5)],
+        "lines": [(0.0, 0.5), (1.0, 0.5)],
+        "areas": [(0.0, 0.1), (1.0, 0.1), (1.0, 0.9), (0.0, 0.9)],
+    }
+    mark = Mark(kind, name, [shapes[kind]])  # type: ignore[arg-type]  # the caller's three kinds
+    svg = Markup('<svg class="swatch" width="14" height="10" aria-hidden="true">{}</svg>')
+    return svg.format(draw(mark, 14, 10))
+
+
+def box(left: float, right: float, bottom: float, top: float) -> Shape:
+    """A rectangle."""
+    return [(left, bottom), (right, bottom), (right, top), (left, top)]
+
+
+def crosswise(place: float) -> Shape:
+    """A line from bottom to top."""
+    return [(place, 0.0), (place, 1.0)]
+
+
+def escaped(texts: Iterable[str]) -> list[Markup]:
+    """Texts that are safe to show."""
+    return [escape(visible(text)) for text in texts]
+
+
+def _piece(kind: Kind, shape: Shape, width: float, height: float) -> str:
+    places = [f"{_short(x * width)} {_short(height - y * height)}" for x, y in shape]
+    if kind == "points":
+        return f"M{places[0]}h0"
+    return f"M{'L'.join(places)}{'z' if kind == 'areas' else ''}"
+
+
+def _short(value: float) -> str:
+    """A coordinate to a tenth."""
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def _anchor(place: float) -> str:
+    return "start" if place < 0.03 else "end" if place > 0.97 else "middle"

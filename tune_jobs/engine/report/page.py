@@ -1,0 +1,146 @@
+"""The page: one file that asks for nothing, and in which no foreign text can act.
+
+Jinja escapes whatever is foreign. Besides, the page allows exactly its own style and script, by
+their hashes, and no request: what slipped through would still not run.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from tune_jobs.engine.report import comparison, tables
+from tune_jobs.engine.report.findings import Findings
+from tune_jobs.engine.report.marks import swatch
+from tune_jobs.engine.report.progress_charts import chart_curves, chart_history
+from tune_jobs.engine.report.space_charts import SLICES, chart_importance, chart_parallel, slices
+from tune_jobs.engine.report.verdict import reach_verdict, status
+from tune_jobs.engine.report.words import count, number, visible
+from tune_jobs.engine.report.work_charts import (
+    chart_finalists,
+    chart_timeline,
+    chart_usage,
+    usage_rows,
+)
+
+HERE = Path(__file__).parent
+
+
+def render_page(all_findings: Sequence[Findings]) -> str:
+    """The report of one experiment, or of several in one page."""
+    style, script = _asset("style.css"), _asset("page.js")
+    names = [visible(findings.name) for findings in all_findings]
+    return (
+        _environment()
+        .get_template("template.html")
+        .render(
+            title=" and ".join(names),
+            style=Markup(style),  # noqa: S704  # our own file
+            script=Markup(script),  # noqa: S704  # our own file
+            policy=_policy(style, script),
+            written=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+            comparison=_comparison(all_findings) if len(all_findings) > 1 else None,
+            experiments=[_sections(findings) for findings in all_findings],
+        )
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["swatch"] = swatch
+    environment.filters["visible"] = visible
+    return environment
+
+
+def _sections(findings: Findings) -> dict[str, Any]:
+    """What the template shows of one experiment, in its order."""
+    all_slices = slices(findings)
+    effects = [slice_ for slice_ in all_slices if not slice_.is_noise]
+    return {
+        "id": f"e{findings.index}",
+        "name": visible(findings.name),
+        "status": status(findings),
+        "is_running": not findings.summary,
+        "metric": visible(findings.metric),
+        "thinned": _thinned(findings),
+        "verdict": reach_verdict(findings),
+        "finalists": chart_finalists(findings),
+        "history": chart_history(findings),
+        "curves": chart_curves(findings),
+        "importance": chart_importance(findings),
+        "about": visible(findings.importance.about) if findings.importance else "",
+        "slices": all_slices[:SLICES],
+        "more_slices": all_slices[SLICES:],
+        "has_effects": bool(effects),
+        "has_next": any(slice_.chart.marks[0].shapes for slice_ in all_slices),
+        "common_epoch": count(findings.common_epoch, "epoch"),
+        "rungs": tables.rung_table(findings),
+        "timeline": chart_timeline(findings),
+        "usage": chart_usage(findings),
+        "usage_rows": usage_rows(findings),
+        "useful": _useful(findings),
+        "failures": tables.failure_table(findings),
+        "parallel": chart_parallel(findings),
+        "table": tables.trial_table(findings),
+        "hidden_columns": max(0, len(findings.hyperparameters) - tables.COLUMNS),
+        "configs": Markup(tables.configs_as_json(findings)),  # noqa: S704  # has no <
+        "provenance": tables.provenance(findings),
+    }
+
+
+def _comparison(all_findings: Sequence[Findings]) -> dict[str, Any]:
+    return {
+        "sentences": [visible(text) for text in comparison.compare(all_findings)],
+        "chart": comparison.chart_race(all_findings),
+        "table": comparison.comparison_table(all_findings),
+        "differences": comparison.config_differences(all_findings),
+    }
+
+
+def _thinned(findings: Findings) -> str:
+    shown, known = len(findings.shown), len(findings.trials)
+    if shown == known:
+        return ""
+    return (
+        f"Charts and table show {number(shown)} of {number(known)} trials: the best, and an even "
+        "sample of the others. All are in trials.parquet."
+    )
+
+
+def _useful(findings: Findings) -> str:
+    usage = findings.summary.get("usage")
+    if not usage:
+        return ""
+    return (
+        f"{usage['useful']:.0%} of the time of {count(usage['workers'], 'worker')} was useful work."
+    )
+
+
+def _asset(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8").strip()
+
+
+def _policy(style: str, script: str) -> str:
+    """What the page may do: its style, its script, an empty icon, nothing else."""
+    return (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(content: str) -> str:
+    digest = hashlib.sha256(content.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"

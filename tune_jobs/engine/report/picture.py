@@ -1,0 +1,118 @@
+"""The report as one picture, for chats and CI: the verdict and four charts, without a browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from tune_jobs.engine.report.comparison import chart_race, compare
+from tune_jobs.engine.report.findings import Findings
+from tune_jobs.engine.report.marks import Chart, swatch
+from tune_jobs.engine.report.page import HERE
+from tune_jobs.engine.report.progress_charts import chart_curves, chart_history
+from tune_jobs.engine.report.space_charts import chart_importance
+from tune_jobs.engine.report.verdict import reach_verdict, status
+from tune_jobs.engine.report.words import columns_of, shortened, visible
+from tune_jobs.engine.report.work_charts import chart_timeline
+
+WIDTH, EDGE, GAP, DEEP = 1200, 40, 48, 300
+SCALE = 2
+COLOURS = re.compile(r"(--\w[\w-]*): (#\w+)")
+LETTER = 7.4
+
+
+def render_picture(all_findings: Sequence[Findings]) -> bytes:
+    """The picture as PNG."""
+    import vl_convert
+
+    return bytes(vl_convert.svg_to_png(str(_svg(all_findings)), scale=SCALE))
+
+
+def _svg(all_findings: Sequence[Findings]) -> Markup:
+    parts, top = list[Markup](), 56.0
+    if len(all_findings) > 1:
+        top = _write(parts, compare(all_findings), top, "words")
+        top = _draw(parts, [chart_race(all_findings)], top)
+    for findings in all_findings:
+        top = _head(parts, findings, top)
+        top = _draw(parts, _charts(findings, few=len(all_findings) > 1), top)
+    drawing = Markup(
+        '<svg xmlns="http://www.w3.org/2000/svg" width="{0}" height="{1}"><style>{2}</style>'
+        '<rect width="{0}" height="{1}" fill="#fff"/>{3}</svg>'
+    )
+    return drawing.format(WIDTH, int(top), Markup(_style()), Markup("").join(parts))  # noqa: S704
+
+
+def _head(parts: list[Markup], findings: Findings, top: float) -> float:
+    verdict = reach_verdict(findings)
+    top = _write(parts, [shortened(findings.name, 60)], top, "name", step=24)
+    top = _write(parts, [status(findings)], top, "soft") + 34
+    value = Markup('<text class="value" x="{}" y="{}">{}</text>')
+    parts.append(value.format(EDGE, top, verdict.value))
+    top = _write(parts, [verdict.value_of], top + 26, "words")
+    return _write(parts, [*verdict.warnings, *verdict.sentences[:3]], top, "soft") + 16
+
+
+def _charts(findings: Findings, *, few: bool) -> list[Chart | None]:
+    charts = [chart_history(findings), chart_curves(findings)]
+    return charts if few else [*charts, chart_importance(findings), chart_timeline(findings)]
+
+
+def _draw(parts: list[Markup], charts: Sequence[Chart | None], top: float) -> float:
+    """Charts in rows of two."""
+    there = [chart for chart in charts if chart]
+    wide = (WIDTH - 2 * EDGE - GAP) / 2 if len(there) > 1 else WIDTH - 2 * EDGE
+    for place, chart in enumerate(there):
+        left = EDGE + (place % 2) * (wide + GAP)
+        above = top + (place // 2) * (DEEP + 40)
+        parts += [chart.picture(left, above, wide, DEEP), _legend(chart, left, above + DEEP + 12)]
+    return top + ((len(there) + 1) // 2) * (DEEP + 40) + 24
+
+
+def _legend(chart: Chart, left: float, top: float) -> Markup:
+    place = Markup(
+        '<g transform="translate({},{})">{}</g><text class="soft" x="{}" y="{}">{}</text>'
+    )
+    found, at = Markup(""), left
+    for look, text in chart.legend:
+        label = shortened(text, 34)
+        found += place.format(int(at), int(top), swatch(look), int(at + 19), int(top + 9), label)
+        at += 34 + columns_of(label) * 6.2
+    return found
+
+
+def _write(
+    parts: list[Markup], texts: Sequence[str], top: float, look: str, *, step: int = 21
+) -> float:
+    """Lines of text, broken where the picture ends."""
+    line = Markup('<text class="{}" x="{}" y="{}">{}</text>')
+    for text in texts:
+        for words in _broken(visible(text), int((WIDTH - 2 * EDGE) / LETTER)):
+            parts.append(line.format(look, EDGE, top, words))
+            top += step
+    return top
+
+
+def _broken(text: str, most: int) -> list[str]:
+    lines = [""]
+    for word in text.split():
+        fits = columns_of(lines[-1]) + columns_of(word) < most
+        lines[-1:] = [f"{lines[-1]} {word}".strip()] if fits else [lines[-1], word[:most]]
+    return [line for line in lines if line][:4]
+
+
+def _style() -> str:
+    """The page's looks of marks in its light colours, which this renderer wants written out."""
+    style = (HERE / "style.css").read_text(encoding="utf-8")
+    light, dark = style.split("@media screen", 1)
+    colours = dict(COLOURS.findall(light))
+    start, end = dark.index("path {"), dark.index(".marked .halo")
+    rules = re.sub(r"var\((--[\w-]+)\)", lambda match: colours[match[1]], dark[start:end])
+    return rules + (
+        "text{font:12px sans-serif;fill:#5b636d}"
+        ".name{font:bold 26px sans-serif;fill:#1f2328}.value{font:bold 40px sans-serif;fill:#1f2328}"
+        ".words{font:15px sans-serif;fill:#1f2328}.soft{font:13px sans-serif;fill:#5b636d}"
+        ".title{font:bold 14px sans-serif;fill:#1f2328}"
+    )

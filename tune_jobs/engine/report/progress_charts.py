@@ -1,0 +1,269 @@
+"""How the search went: the optimisation history, and the learning curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tune_jobs.engine.report.findings import Findings, Point, Trial
+from tune_jobs.engine.report.marks import Chart, Mark, Shape, crosswise
+from tune_jobs.engine.report.scales import Linear, Log, Scale, fit_values
+from tune_jobs.engine.report.words import count, number
+
+# Points of learning curves that a page holds; of longer curves every n-th is drawn.
+MOST_POINTS = 20_000
+# Trials whose replicas are drawn as a band.
+BANDS = 8
+# From so many times the first rung, epochs are shown by their logarithm, as the rungs lie.
+MANY_RUNGS = 8
+
+
+def chart_history(findings: Findings) -> Chart | None:
+    """Each trial's best value, in the order of trials, and the best so far."""
+    with_values = [trial for trial in findings.shown if trial.value is not None]
+    if not with_values:
+        return None
+    y = fit_values([t.value for t in with_values if t.value is not None], findings.mode)
+    x = _order_scale(findings.trials)
+    failed = [trial for trial in findings.shown if trial.state == "failed" and trial.value is None]
+    marks = [
+        *_shaded(findings, with_values, x, y),
+        _crosses(failed, x),
+        Mark("lines", "record", [_record(findings, x, y)]),
+        *_star(findings, x, y),
+    ]
+    return Chart(
+        title="Optimisation history",
+        words=_history_words(findings, y),
+        x_title="trial, in the order in which they began",
+        y_title=_axis_title(findings, y),
+        x=x.ticks(8),
+        y=y.ticks(6),
+        marks=marks,
+        legend=[*_shades(findings), ("lines record", "best so far"), *_failed_legend(failed)],
+        height=300,
+        can_step=True,
+    )
+
+
+def chart_curves(findings: Findings) -> Chart | None:
+    """The metric of each trial after each epoch."""
+    curves = {t.number: findings.curves[t.number] for t in _drawn(findings)}
+    if not curves:
+        return None
+    y = fit_values([p.mean for points in curves.values() for p in points], findings.mode)
+    x = _epoch_scale(findings)
+    groups = _by_fate(findings)
+    bands = _bands(findings, x, y)
+    return Chart(
+        title="Learning curves",
+        words=_curve_words(findings),
+        x_title="epoch, logarithmic" if isinstance(x, Log) else "epoch",
+        y_title=_axis_title(findings, y),
+        x=x.ticks(8),
+        y=y.ticks(6),
+        marks=[
+            Mark("lines", "rung", [crosswise(x.position(rung)) for rung in findings.rungs]),
+            *bands,
+            *_curve_marks(findings, groups, x, y),
+        ],
+        legend=[
+            *[(f"lines {look}", text) for look, text, trials in groups if trials],
+            *([("areas band", "range of its replicas")] if bands else []),
+            *([("lines rung", "rung")] if findings.rungs else []),
+        ],
+        height=340,
+        can_step=True,
+    )
+
+
+def best_so_far(findings: Findings) -> list[tuple[Trial, float]]:
+    """Each trial that was better than all before it, with its value, in the order of trials."""
+    sign, found = (1 if findings.is_falling else -1), list[tuple[Trial, float]]()
+    for trial in findings.trials:
+        value = trial.value
+        if (
+            trial.is_usable
+            and value is not None
+            and (not found or sign * value < sign * found[-1][1])
+        ):
+            found.append((trial, value))
+    return found
+
+
+def clipped(values: Sequence[float], scale: Linear | Log) -> int:
+    """How many values lie beyond an axis."""
+    return sum(not scale.low <= value <= scale.high for value in values)
+
+
+def _order_scale(trials: list[Trial]) -> Linear:
+    last = max(trial.number for trial in trials)
+    margin = max(0.5, last * 0.015)
+    return Linear(1 - margin, last + margin, is_whole=True)
+
+
+def _epoch_scale(findings: Findings) -> Linear | Log:
+    longest = max(2, findings.longest)
+    if findings.rungs and longest >= MANY_RUNGS * findings.rungs[0]:
+        return Log(1, longest)
+    return Linear(1, longest, is_whole=True)
+
+
+def _axis_title(findings: Findings, y: Scale) -> str:
+    better = "lower" if findings.is_falling else "higher"
+    return f"{findings.metric}, {better} is better{', logarithmic' if isinstance(y, Log) else ''}"
+
+
+def _shaded(findings: Findings, trials: list[Trial], x: Scale, y: Scale) -> list[Mark]:
+    """Points, those that reached few epochs behind."""
+    groups: dict[str, list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(findings.shade(trial), []).append(trial)
+    return [
+        Mark(
+            "points",
+            look,
+            [[(x.position(t.number), y.position(t.value))] for t in group],
+            [t.number for t in group],
+        )
+        for look, group in sorted(groups.items())
+    ]
+
+
+def _shades(findings: Findings) -> list[tuple[str, str]]:
+    """The looks of trials by the epochs that they reached."""
+    legend, before = [], 0
+    for place, end in enumerate(findings.levels):
+        spread = str(end) if end == before + 1 else f"{before + 1}–{end}"
+        last = place == len(findings.levels) - 1
+        probe = next((t for t in findings.trials if before < t.epochs <= end), None)
+        if probe:
+            legend.append((f"points {findings.shade(probe)}", f"{spread}{' epochs' * last}"))
+        before = end
+    return legend
+
+
+def _crosses(failed: list[Trial], x: Scale) -> Mark:
+    """Trials without a value, at the lower edge."""
+    shapes = [[(x.position(t.number), 0.0), (x.position(t.number), 0.035)] for t in failed]
+    return Mark("lines", "failed", shapes, [t.number for t in failed])
+
+
+def _failed_legend(failed: list[Trial]) -> list[tuple[str, str]]:
+    return [("lines failed", "failed without a value")] if failed else []
+
+
+def _record(findings: Findings, x: Scale, y: Scale) -> Shape:
+    """The stairs of the best so far, up to the last trial."""
+    stairs: list[tuple[float, float]] = []
+    for trial, value in best_so_far(findings):
+        place = x.position(trial.number)
+        if stairs:
+            stairs.append((place, stairs[-1][1]))
+        stairs.append((place, y.position(value)))
+    if stairs:
+        stairs.append((x.position(findings.trials[-1].number), stairs[-1][1]))
+    return stairs
+
+
+def _star(findings: Findings, x: Scale, y: Scale) -> list[Mark]:
+    best = findings.best
+    if best is None:
+        return []
+    place = [(x.position(best.number), y.position(best.value))]
+    return [Mark("points", "best", [place], [best.number])]
+
+
+def _history_words(findings: Findings, y: Linear | Log) -> str:
+    records = best_so_far(findings)
+    values = [t.value for t in findings.shown if t.value is not None]
+    said = f"The best {findings.metric} of each of {count(len(findings.trials), 'trial')}"
+    if records:
+        trial, value = records[-1]
+        said += (
+            f"; the best so far went from {number(records[0][1])} (trial {records[0][0].number}) "
+            f"to {number(value)} (trial {trial.number}) in {count(len(records) - 1, 'step')}"
+        )
+    beyond = clipped(values, y)
+    if beyond:
+        said += f". {count(beyond, 'value')} beyond the axis at its edge"
+    return f"{said}."
+
+
+def _drawn(findings: Findings) -> list[Trial]:
+    return [trial for trial in findings.shown if trial.number in findings.curves]
+
+
+def _by_fate(findings: Findings) -> list[tuple[str, str, list[Trial]]]:
+    """Looks, what they mean, and the trials that have them, from back to front."""
+    best, drawn = findings.best, _drawn(findings)
+    rest = [trial for trial in drawn if trial is not best]
+    whole = [trial for trial in rest if trial.state == "complete"]
+    failed = [trial for trial in rest if trial.state == "failed"]
+    going = [trial for trial in rest if trial.state in ("running", "unfinished")]
+    stopped = [trial for trial in rest if trial.state == "stopped"]
+    return [
+        ("stopped", f"{len(stopped)} stopped", stopped),
+        ("failed", f"{len(failed)} failed", failed),
+        ("going", f"{len(going)} not at their end", going),
+        ("whole", f"{len(whole)} complete", whole),
+        ("best", f"trial {best.number}, the best" if best else "", [best] if best in drawn else []),
+    ]
+
+
+def _curve_marks(
+    findings: Findings, groups: list[tuple[str, str, list[Trial]]], x: Scale, y: Scale
+) -> list[Mark]:
+    every = _thinning(findings)
+    return [
+        Mark(
+            "lines",
+            look,
+            [_curve(findings.curves[trial.number], every, x, y) for trial in trials],
+            [trial.number for trial in trials],
+        )
+        for look, _, trials in groups
+    ]
+
+
+def _curve(points: list[Point], every: int, x: Scale, y: Scale) -> Shape:
+    """A curve with its first, its last and every so many points; a single one as a dash."""
+    kept = [*points[:-1:every], points[-1]]
+    places = [(x.position(p.epoch), y.position(p.mean)) for p in kept]
+    if len(places) > 1:
+        return places
+    (left, level), dash = places[0], 0.006
+    return [(max(0.0, left - dash), level), (left + dash, level)]
+
+
+def _thinning(findings: Findings) -> int:
+    """Every how many points of a curve one is drawn."""
+    points = sum(len(findings.curves[trial.number]) for trial in _drawn(findings))
+    return max(1, round(points / MOST_POINTS))
+
+
+def _curve_words(findings: Findings) -> str:
+    drawn = _drawn(findings)
+    said = f"{findings.metric} over epochs of {count(len(drawn), 'trial')}"
+    if findings.rungs:
+        said += f"; trials were compared after epoch {', '.join(map(str, findings.rungs))}"
+    best = findings.best
+    if best:
+        said += (
+            f"; the best, trial {best.number}, reached {number(best.value)} at epoch "
+            f"{best.best_epoch} of {best.epochs}"
+        )
+    return f"{said}."
+
+
+def _bands(findings: Findings, x: Scale, y: Scale) -> list[Mark]:
+    """The range over replicas of the best trials."""
+    shapes, trials = [], []
+    for trial in findings.ranked[:BANDS]:
+        points = findings.curves.get(trial.number, [])
+        if len(points) < 2 or all(point.low == point.high for point in points):
+            continue
+        upper = [(x.position(p.epoch), y.position(p.high)) for p in points]
+        lower = [(x.position(p.epoch), y.position(p.low)) for p in reversed(points)]
+        shapes.append([*upper, *lower])
+        trials.append(trial.number)
+    return [Mark("areas", "band", shapes, trials)] if shapes else []

@@ -1,0 +1,253 @@
+"""What the search learnt of its space: what mattered, a slice for each hyperparameter, all at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tune_jobs.engine.report.domains import Hyperparameter, as_number
+from tune_jobs.engine.report.findings import Findings
+from tune_jobs.engine.report.marks import Chart, Mark, Shape, box, crosswise
+from tune_jobs.engine.report.scales import Categories, Scale, fit_values
+from tune_jobs.engine.report.words import count, listed, number, setting, shortened
+
+# Slices and parallel axes that are shown at once: the most important hyperparameters'.
+SLICES, AXES = 12, 8
+# The range to search next is that of the best quarter of trials, if they are so many.
+QUARTER, FEWEST = 0.25, 5
+# A range that covers more of the axis than this is no narrower.
+WHOLE = 0.8
+# Effects that explain less are not drawn.
+SEEN = 0.005
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One hyperparameter against the metric at the common epoch, and where to search next."""
+
+    hyperparameter: Hyperparameter
+    chart: Chart
+    advice: str
+    is_noise: bool
+
+
+def chart_importance(findings: Findings) -> Chart | None:
+    """A bar a hyperparameter: its share of the metric's variance, those that may be chance pale."""
+    effects = [effect for effect in findings.effects if effect.share >= SEEN][:SLICES]
+    if not effects:
+        return None
+    largest = max([effect.share for effect in effects] + [0.05])
+    row = 1 / len(effects)
+    boxes = [
+        (
+            effect,
+            box(
+                0,
+                max(0.004, effect.share / largest * 0.88),
+                1 - (i + 0.8) * row,
+                1 - (i + 0.2) * row,
+            ),
+        )
+        for i, effect in enumerate(effects)
+    ]
+    return Chart(
+        title="What mattered",
+        words=_importance_words(findings),
+        y=[(1 - (i + 0.5) * row, shortened(e.name, 30)) for i, e in enumerate(effects)],
+        marks=[
+            Mark("areas", "share", [shape for effect, shape in boxes if not effect.is_noise]),
+            Mark("areas", "noise", [shape for effect, shape in boxes if effect.is_noise]),
+        ],
+        notes=[
+            (shape[1][0], (shape[0][1] + shape[2][1]) / 2, f"{effect.share:.0%}")
+            for effect, shape in boxes
+        ],
+        legend=[
+            ("areas share", "share of the variance that it explains"),
+            *(
+                [("areas noise", "not to be told from chance")]
+                if any(e.is_noise for e in effects)
+                else []
+            ),
+        ],
+        height=max(30, 24 * len(effects)),
+        has_grid=False,
+    )
+
+
+def slices(findings: Findings) -> list[Slice]:
+    """A slice for each hyperparameter, the most important first."""
+    values = {n: v for n, v in findings.common_values.items() if n in _shown(findings)}
+    if not values:
+        return []
+    y = fit_values(list(values.values()), findings.mode)
+    noise = {effect.name for effect in findings.effects if effect.is_noise}
+    return [
+        _slice(findings, hyperparameter, values, y, is_noise=hyperparameter.name in noise)
+        for hyperparameter in findings.hyperparameters
+        if any(trial in values for trial in hyperparameter.values)
+    ]
+
+
+def chart_parallel(findings: Findings) -> Chart | None:
+    """A line a trial across the most important hyperparameters, to its value."""
+    axes = findings.hyperparameters[:AXES]
+    trials = [trial for trial in findings.shown if trial.is_usable]
+    if len(axes) < 2 or not trials:
+        return None
+    y = fit_values([t.value for t in trials if t.value is not None], findings.mode)
+    order = {trial.number: place for place, trial in enumerate(findings.ranked)}
+    top = max(1, round(len(findings.ranked) * 0.1))
+    groups: dict[str, list[tuple[int, Shape]]] = {"rest": [], "top": [], "best": []}
+    for trial in trials:
+        place = order[trial.number]
+        look = "best" if place == 0 else "top" if place < top else "rest"
+        line = [_on_axis(h, trial.number, i / len(axes)) for i, h in enumerate(axes)]
+        groups[look].append((trial.number, [*line, (1.0, y.position(trial.value))]))
+    return Chart(
+        title="Parallel coordinates",
+        words=_parallel_words(findings, axes, top),
+        marks=[
+            Mark("lines", "axis", [crosswise(i / len(axes)) for i in range(len(axes) + 1)]),
+            *[
+                Mark("lines", look, [shape for _, shape in lines], [number for number, _ in lines])
+                for look, lines in groups.items()
+            ],
+        ],
+        x=[
+            *[
+                (
+                    i / len(axes),
+                    shortened(h.name.rsplit(".", 1)[-1] if len(h.name) > 16 else h.name, 16),
+                )
+                for i, h in enumerate(axes)
+            ],
+            (1.0, shortened(findings.metric, 16)),
+        ],
+        notes=[note for i, h in enumerate(axes) for note in _ends(h.scale, i / len(axes))]
+        + _ends(y, 1.0),
+        legend=[
+            ("lines best", "the best trial"),
+            ("lines top", "the best tenth"),
+            ("lines rest", "the others"),
+        ],
+        height=340,
+        can_step=True,
+    )
+
+
+def find_next_range(findings: Findings, hyperparameter: Hyperparameter) -> tuple[Shape | None, str]:
+    """Where the best quarter of trials lies at the common epoch, as a box and in words."""
+    known = [t for t in hyperparameter.values if t in findings.common_values]
+    known.sort(key=lambda t: findings.common_values[t], reverse=not findings.is_falling)
+    best = known[: max(FEWEST, round(len(known) * QUARTER))]
+    if len(known) < 2 * FEWEST:
+        return None, "too few trials to say where to search next"
+    values = [hyperparameter.values[trial] for trial in best]
+    if isinstance(hyperparameter.scale, Categories):
+        return _next_categories(hyperparameter.scale, values)
+    return _next_numbers(hyperparameter, [v for v in map(as_number, values) if v is not None])
+
+
+def _next_numbers(hyperparameter: Hyperparameter, values: list[float]) -> tuple[Shape | None, str]:
+    scale = hyperparameter.scale
+    low, high = min(values), max(values)
+    left, right = scale.position(low), scale.position(high)
+    if right - left > WHOLE:
+        return None, "good trials all over the range: keep it"
+    words = f"search next: {number(low, 2)} to {number(high, 2)}"
+    if hyperparameter.range and left < 0.05:
+        words += "; the best are at the lower bound, so widen it"
+    elif hyperparameter.range and right > 0.95:
+        words += "; the best are at the upper bound, so widen it"
+    return box(max(0.0, left - 0.01), min(1.0, right + 0.01), 0, 1), words
+
+
+def _next_categories(scale: Categories, values: list[Any]) -> tuple[Shape | None, str]:
+    among = {setting(value) for value in values}
+    kept = [label for label in scale.labels if label in among]
+    if len(kept) == len(scale.labels):
+        return None, "each value is among the best quarter: keep all"
+    return None, f"search next: {listed([shortened(label, 20) for label in kept])}"
+
+
+def _slice(
+    findings: Findings, h: Hyperparameter, values: dict[int, float], y: Any, *, is_noise: bool
+) -> Slice:
+    shape, advice = find_next_range(findings, h)
+    if is_noise:
+        shape, advice = None, "no effect that could not be chance: keep the range"
+    groups: dict[str, tuple[list[Shape], list[int]]] = {}
+    for trial in findings.shown:
+        if trial.number in values and trial.number in h.values:
+            place = _jittered(h.scale, h.values[trial.number], trial.number)
+            shapes, numbers = groups.setdefault(findings.shade(trial), ([], []))
+            shapes.append([(place, y.position(values[trial.number]))])
+            numbers.append(trial.number)
+    active = sum(len(numbers) for _, numbers in groups.values())
+    chart = Chart(
+        title=h.name,
+        words=f"{findings.metric} after {count(findings.common_epoch, 'epoch')} against {h.name} "
+        f"({h.range or 'a choice'}) in {count(active, 'trial')}; {advice}.",
+        x=h.scale.ticks(4),
+        y=y.ticks(4),
+        marks=[
+            Mark("areas", "next", [shape] if shape else []),
+            *[Mark("points", look, *group) for look, group in sorted(groups.items())],
+        ],
+        height=150,
+    )
+    return Slice(h, chart, advice, is_noise)
+
+
+def _jittered(scale: Scale, value: Any, trial: int) -> float:
+    """A place on the axis; in a category's place, one that follows from the trial's number."""
+    place = scale.position(value)
+    if not isinstance(scale, Categories):
+        return place
+    return place + ((trial * 0.618034) % 1 - 0.5) * 0.6 / len(scale.labels)
+
+
+def _shown(findings: Findings) -> set[int]:
+    return {trial.number for trial in findings.shown}
+
+
+def _on_axis(h: Hyperparameter, trial: int, x: float) -> tuple[float, float]:
+    """The place on a parallel axis; where it was not active, its foot."""
+    if trial not in h.values:
+        return x, 0.0
+    return x, 0.06 + 0.88 * h.scale.position(h.values[trial])
+
+
+def _ends(scale: Scale, x: float) -> list[tuple[float, float, str]]:
+    """What a parallel axis says: all of a few categories, or both ends."""
+    ticks = scale.ticks(6)
+    if isinstance(scale, Categories) or len(ticks) < 2:
+        return [(x, 0.06 + 0.88 * place, shortened(text, 12)) for place, text in ticks]
+    ends = [ticks[0], ticks[-1]]
+    if x == 1.0:
+        return [(x, place, text) for place, text in ends]
+    return [(x, 0.06 + 0.88 * place, text) for place, text in ends]
+
+
+def _importance_words(findings: Findings) -> str:
+    if not findings.importance:
+        return ""
+    real = [f"{e.name} {e.share:.0%}" for e in findings.effects if not e.is_noise]
+    noise = [e.name for e in findings.effects if e.is_noise]
+    said = f"Effects on {findings.importance.about}: {listed(real, 8) if real else 'none found'}"
+    if noise:
+        said += f". Not to be told from chance: {listed(noise, 8)}"
+    return f"{said}."
+
+
+def _parallel_words(findings: Findings, axes: list[Hyperparameter], top: int) -> str:
+    best = findings.best
+    said = [
+        f"{h.name} {setting(best.config[h.name])}" for h in axes if best and h.name in best.config
+    ]
+    return (
+        f"Each trial as a line over {listed([h.name for h in axes], AXES)}; "
+        f"{'the best one is' if top == 1 else f'the best {top} are'} marked. "
+        f"The best trial: {', '.join(said) or 'none of these active'}."
+    )
