@@ -32,6 +32,7 @@ from trainables.programs import (
     Program,
     State,
     UncompilableError,
+    judging,
     list_others,
     make_vector,
 )
@@ -94,10 +95,11 @@ class CompiledFit:
             flat=flat,
             any_width=flat and lifting.is_of_any_width(model),
             stacked=max(map(len, self.groups)) > 1,
+            scores=len(task.scorers),
         )
         self.curves = Curves(task)
         self.states = [self._start(group, values) for group in self.groups]
-        self.metrics: list[str] = []  # which the program names
+        self.metrics: list[str] = []  # which the program names, then those of the scorers
         self.seconds_per_epoch = math.nan
         self._rates: tuple[tuple[int, int], np.ndarray] | None = None
 
@@ -131,7 +133,7 @@ class CompiledFit:
             PROGRAMS[key] = self.program
             while len(PROGRAMS) > MOST_PROGRAMS:
                 PROGRAMS.popitem(last=False)
-        self.metrics = self.program.metrics
+        self.metrics = [*self.program.metrics, *self.task.scores]
 
     def run_on(self) -> None:
         """Train to the next point where somebody may decide, or for some seconds; report."""
@@ -143,7 +145,7 @@ class CompiledFit:
             if not any(active[index] for index in group):
                 continue
             plan = self._plan(place, epochs=count)
-            self.states[place], rows = self.program(self.states[place], self.arrays, plan)
+            self.states[place], rows = self._call(place, plan)
             done = max(done, len(rows))
             for epoch, row in enumerate(rows.astype(float)):
                 for column, index in enumerate(group):
@@ -152,6 +154,27 @@ class CompiledFit:
         self._note(logs[:done])
         if self.session.is_due(self.curves.epoch, ended=self.curves.ended):
             self.session.send(self.curves.score, self._save)
+
+    def _call(self, place: int, plan: Plan) -> tuple[State, np.ndarray]:
+        """Run the program for a group; what a scorer raises is raised after the call."""
+        errors: list[Exception] = []
+        group = self.groups[place]
+
+        def judge(outputs: np.ndarray, active: np.ndarray) -> np.ndarray:
+            scores = np.full((len(group), len(self.task.scorers)), np.nan, "float32")
+            try:
+                for column in np.flatnonzero(active):
+                    replica = self.task.replicas[group[column]]
+                    scores[column] = self.task.score(replica, outputs[column])
+            except Exception as error:  # noqa: BLE001  # which TensorFlow would turn into its own
+                errors.append(error)
+            return scores
+
+        with judging(id(self), judge):
+            found = self.program(self.states[place], self.arrays, plan)
+        if errors:
+            raise errors[0]
+        return found
 
     def load(self, folder: str) -> None:
         """Go on from the state of a fit in a folder."""
@@ -277,9 +300,11 @@ class CompiledFit:
             patience=tf.constant(NEVER if task.patience is None else task.patience),
             sign=tf.constant(float(task.sign)),
             keeps_last=tf.constant(task.keeps_last),
+            # Of two of one name the last, which is a scorer's.
             metric=tf.constant(
-                self.metrics.index(task.metric) if task.metric in self.metrics else -1
+                {name: i for i, name in enumerate(self.metrics)}.get(task.metric, -1)
             ),
+            judge=[tf.constant(id(self), "int64")] if task.scorers else [],
         )
 
     def _learning_rates(self, first: int, epochs: int, steps: int) -> Any:

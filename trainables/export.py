@@ -28,23 +28,44 @@ ROWS_PER_BATCH = 1024
 
 def export(
     build: Callable[[Config], keras.Model],
-    config: Config,
-    checkpoint: str | Path,
+    config: Config | Sequence[Config],
+    checkpoint: str | Path | None,
     preprocessing: Mapping[str, Any],
     path: str | Path,
 ) -> None:
-    """Write the model of a checkpoint folder, with its preprocessing, as one file at ``path``.
+    """Write the model of a config, with its preprocessing, as one file at ``path``.
 
     For a table it takes a dict of one (rows, 1) array for each raw column: float64 with NaN for
     missing, or strings with "" for missing. For images it takes the images.
+
+    Args:
+        build: returns the model of a config.
+        config: its config; or several, of models whose outputs are averaged.
+        checkpoint: the folder of its weights; without one, those that ``build`` gives it.
+        preprocessing: of the columns and the target, as JSON.
+        path: of the file.
     """
-    model = build(config)
-    load_weights(model, checkpoint)
+    models = [build(each) for each in ([config] if isinstance(config, Mapping) else config)]
+    if checkpoint is not None:
+        load_weights(models[0], checkpoint)
+    model = models[0] if len(models) == 1 else average(models)
     if preprocessing["columns"] is None:
         model = add_units(model, preprocessing["target"])
     else:
         model = add_preprocessing(model, preprocessing)
     _save(model, Path(path))
+
+
+def average(models: Sequence[keras.Model]) -> keras.Model:
+    """Return one model of the same inputs whose outputs are the means of these models' outputs."""
+    import keras
+
+    inputs = keras.Input(models[0].input_shape[1:], dtype=models[0].inputs[0].dtype)
+    outputs = []
+    for number, model in enumerate(models):
+        model.name = f"member_{number}"
+        outputs.append(model(inputs))
+    return keras.Model(inputs, keras.layers.Average(dtype="float32")(outputs))
 
 
 def load(path: str | Path) -> keras.Model:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -25,8 +25,9 @@ VALIDATION_BATCH = 256
 class Data(Protocol):
     """The training part, which is fitted, and the validation part, which is scored every epoch.
 
-    It may have three things more: ``weights_train`` and ``weights_validation``, one number a row,
-    and ``replicas``, a sequence of :class:`Replica`.
+    It may have four things more: ``weights_train`` and ``weights_validation``, one number a row;
+    ``replicas``, a sequence of :class:`Replica`; and ``scorers``, functions by name, called with
+    the truth and with the model's outputs, of shape (rows, outputs), reported as ``val_<name>``.
     """
 
     x_train: np.ndarray
@@ -44,6 +45,9 @@ class Replica:
     validation: np.ndarray | None = None
 
 
+Scorer = Callable[[np.ndarray, np.ndarray], float]
+
+
 @dataclass(frozen=True)
 class Task:
     """What is to be fitted, for both ways of doing it."""
@@ -54,6 +58,7 @@ class Task:
     replicas: Sequence[Replica]
     weights: np.ndarray | None
     weights_validation: np.ndarray | None
+    scorers: Mapping[str, Scorer] = field(default_factory=dict)
 
     @property
     def metric(self) -> str:
@@ -118,6 +123,21 @@ class Task:
         rows = self.rows(replica)
         return rows[np.random.default_rng([replica.seed, epoch]).permutation(len(rows))]
 
+    @property
+    def scores(self) -> list[str]:
+        """What the scorers report."""
+        return [f"val_{name}" for name in self.scorers]
+
+    def score(self, replica: Replica, outputs: np.ndarray) -> np.ndarray:
+        """Return what the scorers say of a model's outputs for a replica's validation rows.
+
+        Of outputs that are not finite they say NaN, as the loss of such a model does.
+        """
+        if not np.isfinite(outputs).all():
+            return np.full(len(self.scorers), np.nan, "float32")
+        truth = self.data.y_validation[self.validation_rows(replica)]
+        return np.array([score(truth, outputs) for score in self.scorers.values()], "float32")
+
 
 def fit(
     build: Callable[[Config], keras.Model],
@@ -170,7 +190,7 @@ def make_task(
     """Gather what is to be fitted.
 
     Raises:
-        ValueError: for class weights without arrays, or more epochs than there may be.
+        ValueError: for class weights or scorers without arrays, or more epochs than there may be.
     """
     weights = getattr(data, "weights_train", None)
     if class_weight is not None:
@@ -185,7 +205,10 @@ def make_task(
         replicas=getattr(data, "replicas", None) or (Replica(int(config.get("seed", 0))),),
         weights=weights,
         weights_validation=getattr(data, "weights_validation", None),
+        scorers=getattr(data, "scorers", None) or {},
     )
+    if task.scorers and not isinstance(data.y_validation, np.ndarray):
+        raise ValueError("scorers need x_validation and y_validation to be arrays")
     if not 1 <= task.epochs <= task.max_epochs:
         raise ValueError(
             f"epochs is {task.epochs}, but must be between 1 and max_epochs, {task.max_epochs}"

@@ -147,6 +147,8 @@ def _call_fit(run: PlainFit, index: int, epochs: int, callbacks: Sequence[Any]) 
     order = keras.callbacks.LambdaCallback(
         on_epoch_begin=lambda epoch, _: getattr(training, "shuffle_rows", lambda _: None)(epoch)
     )
+    if task.scorers:
+        callbacks = [_make_scoring(task, replica, run.models[index]), *callbacks]
     run.models[index].fit(
         training,
         epochs=epochs,
@@ -157,6 +159,20 @@ def _call_fit(run: PlainFit, index: int, epochs: int, callbacks: Sequence[Any]) 
         verbose=0,
         **sizes,
     )
+
+
+def _make_scoring(task: Task, replica: Replica, model: keras.Model) -> Any:
+    """A callback that adds the scorers' values to an epoch's, for the callbacks after it too."""
+    import keras
+
+    x = task.data.x_validation[task.validation_rows(replica)]
+
+    def score(epoch: int, logs: dict[str, Any]) -> None:  # noqa: ARG001 - called by Keras
+        outputs = model.predict(x, batch_size=task.validation_batch_size, verbose=0)
+        scores = task.score(replica, np.asarray(outputs).reshape(len(x), -1))
+        logs.update(zip(task.scores, scores.tolist(), strict=True))
+
+    return keras.callbacks.LambdaCallback(on_epoch_end=score)
 
 
 def _inputs(task: Task, replica: Replica) -> tuple[Any, Any, dict[str, int]]:

@@ -10,10 +10,14 @@ each step for all of them at once (``tf.vectorized_map``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from trainables.lifting import lifted, list_places, make_stateless, register_lifted
 
@@ -28,6 +32,12 @@ DRAWING = frozenset(
     ["RandomUniform", "RandomUniformInt", "RandomStandardNormal", "TruncatedNormal"]
     + ["RandomShuffle", "RandomGamma", "RandomPoissonV2", "Multinomial"]
 )
+
+
+# Given outputs of shape (replicas, rows, outputs), and which replicas are active, a judge returns
+# float32 scores of shape (replicas, scores). A program calls the one whose key its plan has.
+Judge = Callable[[np.ndarray, np.ndarray], np.ndarray]
+JUDGES: dict[int, Judge] = {}
 
 
 class UncompilableError(Exception):
@@ -73,6 +83,7 @@ class Plan(NamedTuple):
     sign: Any  # 1.0 for a metric to be minimised, -1.0 to be maximised
     keeps_last: Any  # whether each epoch takes the place of the best, whatever its value
     metric: Any  # its place among the program's metrics, -1 for none of them
+    judge: list[Any]  # the key of one, int64, or nothing
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,7 @@ class Layout:
     flat: bool  # all trainable weights in one vector
     any_width: bool  # shapes known only at run time
     stacked: bool  # more than one replica
+    scores: int  # how many a judge gives for the outputs of an epoch
 
 
 class Program:
@@ -102,6 +114,7 @@ class Program:
         self.optimizer.build(self.reference)
         self.places = list_places(model, self.optimizer)
         self.metrics: list[str] = []
+        self.judge: Judge | None = None
         _build_metrics(model, arrays)
         specs = tf.nest.map_structure(self._open_shape, (state, arrays, plan))
         self._traced = tf.function(self._run, autograph=False).get_concrete_function(*specs)
@@ -111,7 +124,8 @@ class Program:
         """Run epochs until the plan ends or no replica is active.
 
         Returns:
-            The state, and the metrics of shape (epochs, replicas, metrics).
+            The state, and the metrics of shape (epochs, replicas, metrics), the judge's scores
+            after the others.
         """
         state, epochs, rows = self._traced(state, arrays, plan)
         return State(*state), rows.numpy()[: int(epochs)]
@@ -132,7 +146,8 @@ class Program:
         with lifted(self.places, plan.numbers):
             epochs = tf.shape(plan.orders)[0]
             names = self._name_metrics()
-            rows = tf.zeros(tf.concat([[epochs], tf.shape(state.best), [len(names)]], 0))
+            columns = len(names) + self.layout.scores
+            rows = tf.zeros(tf.concat([[epochs], tf.shape(state.best), [columns]], 0))
             state, epoch, rows = loop(
                 lambda state, epoch, *_: (epoch < epochs) & tf.reduce_any(state.active),
                 partial(self._epoch, arrays, plan),
@@ -150,8 +165,8 @@ class Program:
         import tensorflow as tf
 
         trained, logs = self._train(arrays, plan, state, epoch)
-        scores = self._score(arrays, plan, trained)
-        row = tf.concat([logs, scores], axis=-1)
+        scores, outputs = self._score(arrays, plan, trained)
+        row = tf.concat([logs, scores, *self._judge(plan, outputs, state.active)], axis=-1)
         after = _keep_best(plan, trained, row, plan.first_epoch + epoch + 1)
         if self.layout.stacked:
             after = _freeze(state, after)
@@ -181,21 +196,64 @@ class Program:
         state = state._replace(weights=weights, others=others, slots=slots)
         return state, self._read_metrics(totals)
 
-    def _score(self, arrays: Arrays, plan: Plan, state: State) -> Any:
+    def _score(self, arrays: Arrays, plan: Plan, state: State) -> tuple[Any, list[Any]]:
+        """The metrics of the validation rows, and their outputs where a judge wants them."""
         import tensorflow as tf
 
-        def step(index: Any, totals: Any) -> tuple[Any, ...]:
+        def step(index: Any, totals: Any, outputs: Any) -> tuple[Any, ...]:
             batch = cut(plan.validation, index, plan.validation_batch_size)
-            after = self._map(
+            totals, new = self._map(
                 partial(self._score_batch, plan.shapes),
                 (state.weights, state.others, totals, *take(tuple(arrays[3:]), batch)),
             )
-            return index + 1, after
+            return index + 1, totals, self._put(outputs, new, index * plan.validation_batch_size)
 
         steps = count_batches(tf.shape(plan.validation)[-1], plan.validation_batch_size)
         totals = self._start_metrics(tf.shape(plan.validation)[0])
-        _, totals = loop(lambda index, _: index < steps, step, (tf.constant(0), totals))
-        return self._read_metrics(totals)
+        _, totals, outputs = loop(
+            lambda index, *_: index < steps,
+            step,
+            (tf.constant(0), totals, self._start_outputs(plan.validation)),
+        )
+        return self._read_metrics(totals), outputs
+
+    def _start_outputs(self, validation: Any) -> list[Any]:
+        """Room for the outputs, of shape (rows, replicas, outputs), rows first to be written to."""
+        import tensorflow as tf
+
+        if not self.layout.scores:
+            return []
+        rows = tf.reverse(tf.shape(validation), [0])
+        return [tf.zeros(tf.concat([rows, [self._count_outputs()]], 0))]
+
+    def _put(self, outputs: list[Any], new: list[Any], first: Any) -> list[Any]:
+        import tensorflow as tf
+
+        def put(room: Any, batch: Any) -> Any:
+            if self.layout.stacked:
+                batch = tf.transpose(batch, [1, 0, 2])
+            places = first + tf.range(tf.shape(batch)[0])
+            return tf.tensor_scatter_nd_update(room, places[:, None], batch)
+
+        return [put(room, batch) for room, batch in zip(outputs, new, strict=True)]
+
+    def _judge(self, plan: Plan, outputs: list[Any], active: Any) -> list[Any]:
+        """The judge's scores of the outputs, of shape (replicas, scores)."""
+        import tensorflow as tf
+
+        scores = [
+            tf.numpy_function(call_judge, [key, found, active], "float32")
+            for key, found in zip(plan.judge, outputs, strict=True)
+        ]
+        for each in scores:
+            each.set_shape([*active.shape, self.layout.scores])
+        return scores
+
+    def _count_outputs(self) -> int:
+        shape = self.model.output_shape[1:]
+        if None in shape:
+            raise UncompilableError(f"its output_shape is {shape}, but scorers need to know it")
+        return math.prod(shape)
 
     def _step(
         self,
@@ -214,7 +272,7 @@ class Program:
         with tf.GradientTape() as tape:
             for tensor in variables:
                 tape.watch(tensor)
-            loss, others, totals = self._forward(variables, others, totals, batch, training=True)
+            loss, others, totals, _ = self._forward(variables, others, totals, batch, training=True)
         gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         if self.layout.flat:
@@ -230,15 +288,21 @@ class Program:
 
     def _score_batch(
         self, shapes: Any, weights: Any, others: Any, totals: Any, *batch: Any
-    ) -> list[Any]:
+    ) -> tuple[list[Any], list[Any]]:
+        """The metrics' variables after a batch, and its outputs where a judge wants them."""
+        import tensorflow as tf
+
         variables = self._split(weights, shapes)
-        _, _, totals = self._forward(variables, others, totals, batch, training=False)
-        return list(totals)
+        _, _, totals, outputs = self._forward(variables, others, totals, batch, training=False)
+        if not self.layout.scores:
+            return list(totals), []
+        flat = tf.reshape(outputs, [-1, self._count_outputs()])
+        return list(totals), [tf.cast(flat, "float32")]
 
     def _forward(
         self, variables: Any, others: Any, totals: Any, batch: Any, *, training: bool
-    ) -> tuple[Any, Any, Any]:
-        """Loss, other variables and metrics' variables after a batch."""
+    ) -> tuple[Any, Any, Any, Any]:
+        """Loss, other variables, metrics' variables and outputs after a batch."""
         import tensorflow as tf
 
         model, (x, y, weights) = self.model, batch
@@ -254,7 +318,8 @@ class Program:
             model._loss_tracker.update_state(loss, sample_weight=tf.shape(x)[0])
             update_metrics(model, arguments)
         others = [after.get_current_value(variable) for variable in self.others]
-        return loss, others, [after.get_current_value(v) for v in model.metrics_variables]
+        totals = [after.get_current_value(v) for v in model.metrics_variables]
+        return loss, others, totals, outputs
 
     def _map(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         """Apply a function of one replica to all."""
@@ -348,6 +413,24 @@ def check_stateless(traced: Any) -> None:
         raise UncompilableError(f"it draws random numbers of TensorFlow's own: {min(drawing)}")
     if any(tensor.dtype == tf.resource for tensor in traced.captured_inputs):
         raise UncompilableError("it uses a variable or a table that Keras does not know of")
+
+
+@contextmanager
+def judging(key: int, judge: Judge) -> Iterator[None]:
+    """Let programs call a judge by its key."""
+    JUDGES[key] = judge
+    try:
+        yield
+    finally:
+        del JUDGES[key]
+
+
+def call_judge(key: np.ndarray, outputs: np.ndarray, active: np.ndarray) -> np.ndarray:
+    """Call a judge with the outputs of a program, which have the rows first."""
+    if active.ndim:
+        return JUDGES[int(key)](outputs.swapaxes(0, 1), active)
+    scores: np.ndarray = JUDGES[int(key)](outputs[np.newaxis], active[np.newaxis])[0]
+    return scores
 
 
 def _keep_best(plan: Plan, state: State, row: Any, epoch: Any) -> State:
@@ -454,7 +537,6 @@ def join(tensors: Sequence[Any]) -> Any:
 def make_vector(variables: Sequence[Any]) -> Any:
     """A variable with as many elements as these have together."""
     import keras
-    import numpy as np
 
     return keras.Variable(np.zeros(sum(int(np.prod(v.shape)) for v in variables), "float32"))
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tune_jobs.engine.errors import JobError
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.arrangement import Arrangement
+    from tune_jobs.engine.scorers import Scorer
 
 Array = np.ndarray[Any, Any]
 
@@ -27,7 +31,9 @@ class Replica:
 class TrainingData:
     """What a trainable gets: features of shape (rows, ...) and targets of shape (rows,).
 
-    ``replicas`` are trained in step; with folds, both parts are the same rows.
+    ``replicas`` are trained in step; with folds, both parts are the same rows. ``scorers`` are
+    called with the truth, of shape (rows,), and the model's outputs, of shape (rows, outputs), and
+    reported as ``val_<name>``.
     """
 
     x_train: Array
@@ -35,6 +41,7 @@ class TrainingData:
     x_validation: Array
     y_validation: Array
     replicas: tuple[Replica, ...] = ()
+    scorers: Mapping[str, Scorer] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,7 @@ class Dataset:
         preprocessing: what was learnt from the training part, as plain JSON.
         fingerprint: a hash of the content, whatever the file format, the split and the seed.
         warnings: what is allowed but probably not meant, one line each.
+        arrangement: the groups or the times of the training rows, then of the validation rows.
     """
 
     training: TrainingData
@@ -60,11 +68,12 @@ class Dataset:
     preprocessing: dict[str, Any]
     fingerprint: str
     warnings: tuple[str, ...] = ()
+    arrangement: Arrangement | None = None
 
 
 @dataclass(frozen=True)
 class Split:
-    """Which rows belong to which part; the test part is in random order, the others in theirs."""
+    """Which rows belong to which part; the test part is in the order drawn, the rest in theirs."""
 
     train: Array
     validation: Array
@@ -102,6 +111,11 @@ def split_rows(
     if classes is not None and len(np.unique(classes[train])) < len(np.unique(classes)):
         raise JobError(f"the {rows} rows are too few to have each class in the training part")
     return Split(np.sort(train), np.sort(held), drawn)
+
+
+def kept_rows(split: Split) -> Array:
+    """The rows of the training part, then of the validation part."""
+    return np.concatenate([split.train, split.validation])
 
 
 def standardisation(values: Array) -> tuple[float, float]:

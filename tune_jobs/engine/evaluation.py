@@ -1,23 +1,31 @@
-"""How a configuration is scored: on one validation part, or on folds and several seeds."""
+"""How a configuration is scored: by which scorers, on one validation part or on several folds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from tune_jobs.engine.arrangement import Fold, Times, takes_arrangement
 from tune_jobs.engine.dataset import Array, Replica
 from tune_jobs.engine.errors import JobError, check_whole_number
+from tune_jobs.engine.scorers import (
+    Scoring,
+    check_scorable,
+    check_scoring,
+    make_scorers,
+    name_of,
+)
 from tune_jobs.engine.seeds import derive
 
 if TYPE_CHECKING:
     from tune_jobs.engine.dataset import Dataset
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """Each trial fits folds x repeats replicas of its config, in step, and reports their mean.
 
@@ -26,23 +34,97 @@ class Evaluation:
     and the same seeds, so that comparisons are paired. The preprocessing stays the one that was
     learnt from the training part.
 
+    Attributes:
+        folds: how many; 1 is the validation part alone.
+        repeats: how often, each time with other seeds and other folds.
+        scoring: names of scikit-learn's scorers, such as ``average_precision``, or callables
+            ``scorer(estimator, X, y)``, where X has the numbers of the rows. Each epoch reports
+            them as ``val_<name>``, greater being better, so that one can be the job's metric with
+            ``mode="max"``. They take no weights of rows. One that is called as a metric of Keras
+            takes its place.
+        groups: a column of the table; rows that are alike in it are never in two parts, neither of
+            training, validation and test part nor of the folds.
+        order: a column of numbers, dates or timestamps; the test part is the latest rows, the
+            validation part the latest before them, and folds are expanding windows over the rest.
+            Rows of equal time stay together, for which a cut moves to the nearest change of time.
+            Each repeat has the same folds, and other seeds; the first window is never scored.
+
+    The column of groups or order is no feature; to learn from it too, copy it under another name.
+
     Raises:
-        JobError: for less than one fold or repeat.
+        JobError: for less than one fold or repeat, a scorer that is none, two scorers of one name,
+            or groups together with an order.
     """
 
     folds: int = 1
     repeats: int = 1
+    scoring: Scoring | None = None
+    groups: str | None = None
+    order: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("folds", "repeats"):
             check_whole_number(f"Evaluation: {name}", getattr(self, name), 1)
+        for name in ("groups", "order"):
+            column = getattr(self, name)
+            if column is not None and (not isinstance(column, str) or not column):
+                raise JobError(f"Evaluation: {name} is {column!r}, but must be a column's name")
+        if self.groups is not None and self.order is not None:
+            raise JobError(
+                f"Evaluation: groups is {self.groups!r} and order is {self.order!r}, "
+                "but rows are kept together or in order, not both"
+            )
+        check_scoring(self.scoring)
 
-    def apply(self, dataset: Dataset, seed: int) -> Dataset:
-        """The dataset with its replicas; the test part is left alone.
+    def __repr__(self) -> str:
+        """The call that makes it; scorers are shown by their names."""
+        shown: dict[str, Any] = {"folds": self.folds, "repeats": self.repeats}
+        shown["scoring"] = [name_of(each) for each in check_scoring(self.scoring)]
+        shown |= {"groups": self.groups, "order": self.order}
+        shown = {name: value for name, value in shown.items() if value}
+        return f"Evaluation({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What the scorers report; each of them gets better by rising."""
+        return tuple(f"val_{name_of(each)}" for each in check_scoring(self.scoring))
+
+    def arrange(self, recipe: Callable[[int], Dataset]) -> Callable[[int], Dataset]:
+        """The recipe of data, which keeps groups together or rows in order where that is asked for.
 
         Raises:
-            JobError: where a fold would be empty or lack a class.
+            JobError: for data without columns to say it.
         """
+        if self.groups is None and self.order is None:
+            return recipe
+        if not takes_arrangement(recipe):
+            asked = f"order is {self.order!r}" if self.order else f"groups is {self.groups!r}"
+            shown = getattr(recipe, "__name__", None) or repr(recipe)
+            raise JobError(
+                f"Evaluation: {asked}, but the data are {shown}, without columns; write table(...)"
+            )
+        arranged: Callable[[int], Dataset] = replace(
+            cast("Any", recipe), groups=self.groups, order=self.order
+        )
+        return arranged
+
+    def apply(self, dataset: Dataset, seed: int) -> Dataset:
+        """The dataset with its scorers and replicas; the test part is left alone.
+
+        Raises:
+            JobError: where a fold would be empty or lack a class, or a scorer cannot score it.
+        """
+        if dataset.arrangement is None and (self.groups or self.order):
+            raise JobError(f"{self!r}: the data were made without it; see Evaluation.arrange")
+        found = self._with_replicas(self._with_scorers(dataset), seed)
+        check_scorable(found.training.scorers, found.training, found.training.replicas)
+        return found
+
+    def _with_scorers(self, dataset: Dataset) -> Dataset:
+        scorers = make_scorers(check_scoring(self.scoring), dataset)
+        return replace(dataset, training=replace(dataset.training, scorers=scorers))
+
+    def _with_replicas(self, dataset: Dataset, seed: int) -> Dataset:
         if self.folds == 1:
             seeds = [derive(seed, f"repeat {repeat}") for repeat in range(self.repeats)]
             replicas = tuple(Replica(each) for each in seeds)
@@ -67,12 +149,11 @@ def fresh_replicas(
         JobError: where a fold would be empty or lack a class.
     """
     whole = join_parts(dataset)
-    folds = evaluation.folds if evaluation else 1
-    if folds == 1:
-        folds = _count_folds(whole, len(dataset.training.y_validation))
-    found = [
-        draw_replicas(whole, folds, derive(seed, f"round {number}"), 0) for number in range(rounds)
-    ]
+    seeds = [derive(seed, f"round {number}") for number in range(rounds)]
+    if evaluation is not None and evaluation.folds > 1:
+        found = [draw_replicas(whole, evaluation.folds, each, 0) for each in seeds]
+    else:
+        found = _draw_most(whole, _count_folds(whole, len(dataset.training.y_validation)), seeds)
     return _with_replicas(whole, found[0]), found
 
 
@@ -94,13 +175,28 @@ def join_parts(dataset: Dataset) -> Dataset:
 
 def draw_replicas(whole: Dataset, folds: int, seed: int, repeat: int) -> tuple[Replica, ...]:
     """The replicas of one repeat, one a fold, over the rows of a dataset with joined parts."""
-    cut = cut_folds(
-        len(whole.training.y_train), folds, derive(seed, f"folds {repeat}"), _classes(whole)
-    )
     return tuple(
         Replica(derive(seed, f"repeat {repeat}, fold {fold}"), train, held)
-        for fold, (train, held) in enumerate(cut)
+        for fold, (train, held) in enumerate(_cut(whole, folds, derive(seed, f"folds {repeat}")))
     )
+
+
+def _cut(whole: Dataset, folds: int, seed: int) -> list[Fold]:
+    classes = _classes(whole)
+    if whole.arrangement is not None:
+        return whole.arrangement.fold(folds, seed, classes)
+    return cut_folds(len(whole.training.y_train), folds, seed, classes)
+
+
+def _draw_most(whole: Dataset, folds: int, seeds: Sequence[int]) -> list[tuple[Replica, ...]]:
+    """Replicas on as many folds as wanted, or on fewer where groups or times allow no more."""
+    while True:
+        try:
+            return [draw_replicas(whole, folds, each, 0) for each in seeds]
+        except JobError:
+            if folds == 2:
+                raise
+            folds -= 1
 
 
 def _with_replicas(whole: Dataset, replicas: tuple[Replica, ...]) -> Dataset:
@@ -111,9 +207,15 @@ def _with_replicas(whole: Dataset, replicas: tuple[Replica, ...]) -> Dataset:
 
 
 def _count_folds(whole: Dataset, held: int) -> int:
-    """How many folds hold out so many rows each; at least 2, and no more than a class allows."""
+    """How many folds hold out so many rows each; at least 2, and no more than can be."""
     classes, wanted = _classes(whole), round(len(whole.training.y_train) / held)
-    return max(2, wanted if classes is None else min(wanted, _count_rarest(classes)))
+    if isinstance(whole.arrangement, Times):
+        wanted -= 1  # the first window is not held out
+    if whole.arrangement is not None:
+        wanted = min(wanted, whole.arrangement.most_folds)
+    elif classes is not None:
+        wanted = min(wanted, _count_rarest(classes))
+    return max(2, wanted)
 
 
 def _classes(whole: Dataset) -> Array | None:

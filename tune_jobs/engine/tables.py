@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tune_jobs.engine.arrangement import Arrangement, read_arrangement, replace_column
 from tune_jobs.engine.columns import (
     Column,
     Kind,
@@ -29,6 +31,7 @@ from tune_jobs.engine.dataset import (
     Split,
     TrainingData,
     check_fractions,
+    kept_rows,
     split_rows,
     standardisation,
 )
@@ -50,6 +53,9 @@ FEWEST_MEMBERS = 3  # of a class: one for each part
 class Table:
     """How to make a dataset from a table: called with a seed, it reads, splits and encodes.
 
+    ``groups`` and ``order`` name the column that arranges the rows; the job's evaluation says it.
+    That column is no feature, whether or not ``ignore`` names it too.
+
     Raises:
         JobError: for a field that is not as it must be; for the data, when called.
     """
@@ -61,6 +67,8 @@ class Table:
     validation: float = 0.2
     test: float = 0.2
     max_categories: int = 50
+    groups: str | None = None
+    order: str | None = None
 
     def __post_init__(self) -> None:
         _check_fields(self)
@@ -73,17 +81,14 @@ class Table:
 
     def __call__(self, seed: int) -> Dataset:
         """Read the source and make its dataset, preprocessing fitted on the training part only."""
-        whole = read_table(self.source, ignore=self.ignore)
+        arranging = [name for name in (self.groups, self.order) if name is not None]
+        ignore = [name for name in self.ignore if name not in arranging]
+        whole = read_table(self.source, ignore=ignore)
         find_column(self.target, whole.column_names, "the target")
         target = read_target(whole.column(self.target), self.target, self.task)
-        split = split_rows(
-            whole.num_rows,
-            seed,
-            validation=self.validation,
-            test=self.test,
-            classes=target.values if target.classes else None,
-        )
-        features = whole.drop_columns([self.target])
+        arrangement = read_arrangement(whole, self.groups, self.order)
+        split = self._split(seed, target, arrangement)
+        features = whole.drop_columns([self.target, *arranging])
         columns, warnings = fit_columns(features, split.train, self.max_categories)
         preprocessing = {"columns": columns, "target": target.fit(split.train)}
         training, x_test, y_test = _arrays(features, target, preprocessing, split)
@@ -94,9 +99,17 @@ class Table:
             raw_test=raw_inputs(features.take(split.test), preprocessing),
             signature=_signature(target, columns, training.x_train),
             preprocessing=preprocessing,
-            fingerprint=fingerprint(whole),
+            fingerprint=fingerprint(replace_column(whole, arrangement)),
             warnings=(*target.warnings, *warnings),
+            arrangement=arrangement and arrangement.take(kept_rows(split)),
         )
+
+    def _split(self, seed: int, target: Target, arrangement: Arrangement | None) -> Split:
+        classes = target.values if target.classes else None
+        split = (
+            partial(split_rows, len(target.values)) if arrangement is None else arrangement.split
+        )
+        return split(seed, validation=self.validation, test=self.test, classes=classes)
 
 
 def table(
@@ -192,6 +205,8 @@ def _check_fields(recipe: Table) -> None:
     if recipe.task is not None and recipe.task not in TASKS:
         hint = nearest(str(recipe.task), TASKS).rstrip(".")
         raise JobError(f"no task {recipe.task!r}{hint}; tasks: {', '.join(TASKS)}")
+    if recipe.target in (recipe.groups, recipe.order):
+        raise JobError(f"target {recipe.target!r} cannot say the groups or the order too")
     if recipe.target in recipe.ignore:
         raise JobError(f"ignore names {recipe.target!r}, which is the target")
     most = recipe.max_categories
