@@ -124,18 +124,19 @@ def test_a_metric_to_maximise_is_the_same_upside_down() -> None:
 
 
 def test_a_trial_that_diverged_is_the_worst_even_if_it_did_before_the_rung() -> None:
-    configs = [{"rate": rate} for rate in np.linspace(0, 1, 40)]
-    curves = [
-        [math.nan] if c["rate"] > 0.7 else [0.5, 0.5 + (i % 3)] for i, c in enumerate(configs)
-    ]
-    states = ["failed" if len(curve) == 1 else "stopped" for curve in curves]
+    configs = draw(60)
+    losses = [loss_of(config) for config in configs]
+    is_bad = [config["rate"] > 0.1 for config in configs]
+    curves = [[-9.0, math.nan] if b else [1, 1, x] for b, x in zip(is_bad, losses, strict=True)]
+    states = ["failed" if bad else "stopped" for bad in is_bad]
 
     found = measure_importance(
-        trials_of(configs, states), epochs_of(curves), metric="loss", mode="min", rungs=[2]
+        trials_of(configs, states), epochs_of(curves), metric="loss", mode="min", rungs=[3, 9]
     )
 
-    assert found.about == "loss after 2 epochs, all 40 trials"
-    assert found.trials == 40
+    assert found.about == "loss after 3 epochs, all 60 trials"
+    worst = [math.inf if bad else loss for bad, loss in zip(is_bad, losses, strict=True)]
+    assert found.effects == measure(configs, worst).effects
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
