@@ -10,7 +10,7 @@ from tune_jobs.engine.report.marks import Chart, Mark, Shape
 from tune_jobs.engine.report.progress_charts import best_so_far
 from tune_jobs.engine.report.scales import Linear, fit_values
 from tune_jobs.engine.report.tables import Table
-from tune_jobs.engine.report.words import count, duration, number, setting, shortened, visible
+from tune_jobs.engine.report.words import NONE, count, duration, number, setting, shortened, visible
 
 # Colours there are for experiments.
 MOST = 6
@@ -29,27 +29,29 @@ def compare(all_findings: Sequence[Findings]) -> list[str]:
     first, second = sorted(usable, key=lambda f: sign * (f.ranked[0].value or 0.0))[:2]
     return [
         *said,
-        f"While searching, {first.name} found the better {first.metric}: "
-        f"{number(first.ranked[0].value)} against {number(second.ranked[0].value)} of "
-        f"{second.name}. Both are the best of many, so optimistic.",
+        (
+            f"While searching, {first.name} found the better {first.metric}: "
+            f"{number(first.ranked[0].value)} against {number(second.ranked[0].value)} of "
+            f"{second.name}. Both are the best of many, so optimistic."
+        ),
     ]
 
 
 def comparison_table(all_findings: Sequence[Findings]) -> Table:
     """A row a fact, a column an experiment."""
     rows: list[tuple[str, list[str]]] = [
-        ("best while searching", [number(f.best.value) if f.best else "–" for f in all_findings]),
+        ("best while searching", [number(f.best.value) if f.best else NONE for f in all_findings]),
         ("winner on fresh seeds", [_fresh(f) for f in all_findings]),
         ("trials", [number(len(f.trials)) for f in all_findings]),
         ("failed", [number(sum(t.state == "failed" for t in f.trials)) for f in all_findings]),
-        ("epochs", [number(sum(t.epochs for t in f.trials)) for f in all_findings]),
+        ("epochs", [number(len(f.experiment.epochs)) for f in all_findings]),
         ("took", [duration(f.summary.get("seconds")) for f in all_findings]),
         ("useful work", [_useful(f) for f in all_findings]),
     ]
     for name in dict.fromkeys(n for f in all_findings for n in f.summary.get("test") or {}):
         scores = [(f.summary.get("test") or {}).get(name) for f in all_findings]
         rows.append((f"test {visible(name)}", [number(score) for score in scores]))
-    rows = [row for row in rows if set(row[1]) != {"–"}]
+    rows = [row for row in rows if set(row[1]) != {NONE}]
     return Table(
         ["", *(visible(f.name) for f in all_findings)], [[name, *cells] for name, cells in rows]
     )
@@ -60,7 +62,7 @@ def config_differences(all_findings: Sequence[Findings]) -> Table | None:
     configs = [f.best.config if f.best else {} for f in all_findings]
     rows = []
     for name in dict.fromkeys(name for config in configs for name in config):
-        cells = [setting(config[name]) if name in config else "–" for config in configs]
+        cells = [setting(config[name]) if name in config else NONE for config in configs]
         if len(set(cells)) > 1:
             rows.append([visible(name), *cells])
     if not rows:
@@ -113,7 +115,7 @@ def chart_race(all_findings: Sequence[Findings]) -> Chart | None:
 def _race(findings: Findings) -> list[tuple[float, float]]:
     """When each better value was known, in seconds since the first trial, and the value."""
     began = min((t.began for t in findings.trials if math.isfinite(t.began)), default=0.0)
-    found = []
+    found: list[tuple[float, float]] = []
     for trial, value in best_so_far(findings):
         end = trial.ended if math.isfinite(trial.ended) else findings.now
         found.append((max([0.0, end - began, *(seconds for seconds, _ in found)]), value))
@@ -155,7 +157,7 @@ def _mean(findings: Findings) -> float | None:
 def _fresh(findings: Findings) -> str:
     winner = findings.summary.get("winner") or {}
     if _mean(findings) is None:
-        return "–"
+        return NONE
     interval = winner.get("interval") or []
     spread = f" ({number(interval[0])} to {number(interval[1])})" if len(interval) == 2 else ""
     return f"{number(winner['mean'])}{spread}"
@@ -163,4 +165,4 @@ def _fresh(findings: Findings) -> str:
 
 def _useful(findings: Findings) -> str:
     usage = findings.summary.get("usage")
-    return f"{usage['useful']:.0%}" if usage else "–"
+    return f"{usage['useful']:.0%}" if usage else NONE

@@ -269,7 +269,7 @@ def _trial(row: dict[str, Any]) -> Trial:
 
 
 def _missing(value: Any) -> bool:
-    return value is None or value != value  # noqa: PLR0124  # only NaN differs from itself
+    return value is None or value != value  # only NaN differs from itself
 
 
 def _text(value: Any) -> str | None:

@@ -22,7 +22,12 @@ Kind = Literal["points", "lines", "areas"]
 Shape = Sequence[tuple[float, float]]
 
 UNITS = 1000
-LETTER = 6.6
+# Pixels: of a letter, and of what is above and below the plot of a picture.
+LETTER, AROUND = 7.2, 52
+# From so many trials their marks are smaller.
+DENSE = 300
+# The look of rings: points with a hole.
+HOLLOW = "hollow"
 
 
 @dataclass(frozen=True)
@@ -80,9 +85,13 @@ class Chart:
             focus if self.can_step else "", self._y_axis(), self._plot(), self._x_axis()
         )
 
+    def depth(self, most: float) -> float:
+        """The pixels from top to bottom that its picture takes, of so many there are."""
+        return min(self.height + AROUND, most)
+
     def picture(self, left: float, top: float, width: float, height: float) -> Markup:
         """The chart as part of a picture, at a place and of a size in pixels."""
-        inner, deep = width - self.margin, height - 52
+        inner, deep = width - self.margin, self.depth(height) - AROUND
         part = Markup('<svg x="{}" y="{}" width="{}" height="{}" overflow="visible">{}</svg>')
         title = Markup('<text class="title" x="{}" y="{}">{}</text>')
         return Markup("").join(
@@ -107,19 +116,23 @@ class Chart:
         )
 
     def _notes(self) -> Markup:
+        return Markup('<svg class="notes" height="{}" aria-hidden="true">{}</svg>').format(
+            self.height, self._note_texts()
+        )
+
+    def _note_texts(self) -> Markup:
         note = Markup('<text x="{}%" y="{}%" dx="5" dy="4">{}</text>')
-        texts = Markup("").join(
+        return Markup("").join(
             note.format(_short(100 * x), _short(100 - 100 * y), visible(text))
             for x, y, text in self.notes
-        )
-        return Markup('<svg class="notes" height="{}" aria-hidden="true">{}</svg>').format(
-            self.height, texts
         )
 
     def _contents(self, width: float, height: float) -> Markup:
         grid = [Mark("lines", "grid", [[(0, place), (1, place)] for place, _ in self.y])]
         marks = [*grid, *self.marks] if self.has_grid else self.marks
-        return Markup("").join(draw(mark, width, height) for mark in marks if mark.shapes)
+        drawn = Markup("").join(draw(mark, width, height) for mark in marks if mark.shapes)
+        is_dense = sum(len(mark.trials) for mark in self.marks) > DENSE
+        return Markup('<g class="dense">{}</g>').format(drawn) if is_dense else drawn
 
     def _y_axis(self) -> Markup:
         axis = Markup('<svg class="y" width="{}" height="{}" aria-hidden="true">{}</svg>')
@@ -151,9 +164,12 @@ def draw(mark: Mark, width: float, height: float) -> Markup:
     """A path with a piece for each shape."""
     pieces = "".join(_piece(mark.kind, shape, width, height) for shape in mark.shapes)
     trials = f' data-t="{" ".join(map(str, mark.trials))}"' if mark.trials else ""
-    return Markup('<path class="{} {}"{} d="{}"/>').format(
+    path = Markup('<path class="{} {}"{} d="{}"/>').format(
         mark.kind, mark.look, Markup(trials), Markup(pieces)
     )
+    if mark.look == HOLLOW:
+        path += draw(Mark(mark.kind, "hole", mark.shapes), width, height)
+    return path
 
 
 def swatch(look: str) -> Markup:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +42,10 @@ def render_page(all_findings: Sequence[Findings]) -> str:
         .get_template("template.html")
         .render(
             title=" and ".join(names),
-            style=Markup(style),  # noqa: S704  # our own file
-            script=Markup(script),  # noqa: S704  # our own file
+            style=Markup(style),  # our own file
+            script=Markup(script),  # our own file
             policy=_policy(style, script),
-            written=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+            written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             comparison=_comparison(all_findings) if len(all_findings) > 1 else None,
             experiments=[_sections(findings) for findings in all_findings],
         )
@@ -96,7 +96,7 @@ def _sections(findings: Findings) -> dict[str, Any]:
         "parallel": chart_parallel(findings),
         "table": tables.trial_table(findings),
         "hidden_columns": max(0, len(findings.hyperparameters) - tables.COLUMNS),
-        "configs": Markup(tables.configs_as_json(findings)),  # noqa: S704  # has no <
+        "configs": Markup(tables.configs_as_json(findings)),  # has no <
         "provenance": tables.provenance(findings),
     }
 

@@ -18,7 +18,7 @@ from tune_jobs.engine.report.words import columns_of, shortened, visible
 from tune_jobs.engine.report.work_charts import chart_timeline
 
 WIDTH, EDGE, GAP, DEEP = 1200, 40, 48, 300
-SCALE = 2
+SCALE = 1.5
 COLOURS = re.compile(r"(--\w[\w-]*): (#\w+)")
 LETTER = 7.4
 
@@ -42,7 +42,7 @@ def _svg(all_findings: Sequence[Findings]) -> Markup:
         '<svg xmlns="http://www.w3.org/2000/svg" width="{0}" height="{1}"><style>{2}</style>'
         '<rect width="{0}" height="{1}" fill="#fff"/>{3}</svg>'
     )
-    return drawing.format(WIDTH, int(top), Markup(_style()), Markup("").join(parts))  # noqa: S704
+    return drawing.format(WIDTH, int(top), Markup(_style()), Markup("").join(parts))
 
 
 def _head(parts: list[Markup], findings: Findings, top: float) -> float:
@@ -67,7 +67,10 @@ def _draw(parts: list[Markup], charts: Sequence[Chart | None], top: float) -> fl
     for place, chart in enumerate(there):
         left = EDGE + (place % 2) * (wide + GAP)
         above = top + (place // 2) * (DEEP + 40)
-        parts += [chart.picture(left, above, wide, DEEP), _legend(chart, left, above + DEEP + 12)]
+        parts += [
+            chart.picture(left, above, wide, DEEP),
+            _legend(chart, left, above + chart.depth(DEEP) + 12),
+        ]
     return top + ((len(there) + 1) // 2) * (DEEP + 40) + 24
 
 
@@ -112,7 +115,8 @@ def _style() -> str:
     rules = re.sub(r"var\((--[\w-]+)\)", lambda match: colours[match[1]], dark[start:end])
     return rules + (
         "text{font:12px sans-serif;fill:#5b636d}"
-        ".name{font:bold 26px sans-serif;fill:#1f2328}.value{font:bold 40px sans-serif;fill:#1f2328}"
+        ".name{font:bold 26px sans-serif;fill:#1f2328}"
+        ".value{font:bold 40px sans-serif;fill:#1f2328}"
         ".words{font:15px sans-serif;fill:#1f2328}.soft{font:13px sans-serif;fill:#5b636d}"
         ".title{font:bold 14px sans-serif;fill:#1f2328}"
     )

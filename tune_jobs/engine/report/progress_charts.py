@@ -9,8 +9,8 @@ from tune_jobs.engine.report.marks import Chart, Mark, Shape, crosswise
 from tune_jobs.engine.report.scales import Linear, Log, Scale, fit_values
 from tune_jobs.engine.report.words import count, number
 
-# Points of learning curves that a page holds; of longer curves every n-th is drawn.
-MOST_POINTS = 20_000
+# Learning curves that can be told apart, and the points of them all; of longer ones every n-th.
+MOST_CURVES, MOST_POINTS = 300, 20_000
 # Trials whose replicas are drawn as a band.
 BANDS = 8
 # From so many times the first rung, epochs are shown by their logarithm, as the rungs lie.
@@ -133,7 +133,7 @@ def _shades(findings: Findings) -> list[tuple[str, str]]:
     """The looks of trials by the epochs that they reached."""
     legend, before = [], 0
     for place, end in enumerate(findings.levels):
-        spread = str(end) if end == before + 1 else f"{before + 1}–{end}"
+        spread = str(end) if end == before + 1 else f"{before + 1} to {end}"
         last = place == len(findings.levels) - 1
         probe = next((t for t in findings.trials if before < t.epochs <= end), None)
         if probe:
@@ -185,12 +185,20 @@ def _history_words(findings: Findings, y: Linear | Log) -> str:
         )
     beyond = clipped(values, y)
     if beyond:
-        said += f". {count(beyond, 'value')} beyond the axis at its edge"
+        said += f". {count(beyond, 'value')} beyond the axis drawn at its edge"
     return f"{said}."
 
 
 def _drawn(findings: Findings) -> list[Trial]:
-    return [trial for trial in findings.shown if trial.number in findings.curves]
+    """The trials with a curve; of very many the best and an even sample."""
+    known = [trial for trial in findings.shown if trial.number in findings.curves]
+    if len(known) <= MOST_CURVES:
+        return known
+    best = {trial.number for trial in findings.ranked[: MOST_CURVES // 5]}
+    others = [trial for trial in known if trial.number not in best]
+    few = MOST_CURVES - len(best)
+    sample = {others[place * len(others) // few].number for place in range(few)}
+    return [trial for trial in known if trial.number in best | sample]
 
 
 def _by_fate(findings: Findings) -> list[tuple[str, str, list[Trial]]]:
@@ -244,6 +252,8 @@ def _thinning(findings: Findings) -> int:
 def _curve_words(findings: Findings) -> str:
     drawn = _drawn(findings)
     said = f"{findings.metric} over epochs of {count(len(drawn), 'trial')}"
+    if len(drawn) < len(findings.curves):
+        said += f" of {len(findings.curves):,}: the best, and an even sample of the others"
     if findings.rungs:
         said += f"; trials were compared after epoch {', '.join(map(str, findings.rungs))}"
     best = findings.best

@@ -76,7 +76,7 @@ class Log:
                 break
         if len(inside) < 2:
             inside = [self.low, self.high]
-        return [(self.position(value), number(value, 2)) for value in inside]
+        return [(self.position(value), _brief(value)) for value in inside]
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class NearOne:
 
     def ticks(self, most: int) -> list[Tick]:
         """0, 0.9, 0.99 and so on."""
-        values = [1 - 10.0**-digits for digits in range(0, 13)]
+        values = [1 - 10.0**-digits for digits in range(13)]
         inside = [v for v in values if self.low - 1e-9 <= v <= self.high + 1e-12]
         inside = inside[-most:] if len(inside) >= 2 else [self.low, self.high]
         return [(self.position(value), f"{value:.12g}") for value in inside]
@@ -151,6 +151,14 @@ def _without_outliers(ordered: list[float], mode: str) -> tuple[float, float]:
     if mode == "min":
         return low, high if high <= upper + 2 * fence else upper + fence
     return (low if low >= lower - 2 * fence else lower - fence), high
+
+
+def _brief(value: float) -> str:
+    """A number with a power of ten where its zeros would take more room."""
+    if 0.005 < value < 1e5:
+        return number(value, 2)
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
 
 
 def _bounded(value: float) -> float:

@@ -1,4 +1,4 @@
-"""What the search learnt of its space: what mattered, a slice for each hyperparameter, all at once."""
+"""What the search learnt of its space: what mattered, slices, and all trials at once."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from tune_jobs.engine.report.scales import Categories, Scale, fit_values
 from tune_jobs.engine.report.words import count, listed, number, setting, shortened
 
 # Slices and parallel axes that are shown at once: the most important hyperparameters'.
-SLICES, AXES = 12, 8
+SLICES, AXES = 9, 8
 # The range to search next is that of the best quarter of trials, if they are so many.
 QUARTER, FEWEST = 0.25, 5
 # A range that covers more of the axis than this is no narrower.
 WHOLE = 0.8
 # Effects that explain less are not drawn.
 SEEN = 0.005
+# Letters of the name of a parallel axis.
+AXIS_NAME = 14
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def chart_parallel(findings: Findings) -> Chart | None:
         place = order[trial.number]
         look = "best" if place == 0 else "top" if place < top else "rest"
         line = [_on_axis(h, trial.number, i / len(axes)) for i, h in enumerate(axes)]
-        groups[look].append((trial.number, [*line, (1.0, y.position(trial.value))]))
+        groups[look].append((trial.number, [*line, (1.0, y.position(trial.value or 0.0))]))
     return Chart(
         title="Parallel coordinates",
         words=_parallel_words(findings, axes, top),
@@ -115,14 +117,8 @@ def chart_parallel(findings: Findings) -> Chart | None:
             ],
         ],
         x=[
-            *[
-                (
-                    i / len(axes),
-                    shortened(h.name.rsplit(".", 1)[-1] if len(h.name) > 16 else h.name, 16),
-                )
-                for i, h in enumerate(axes)
-            ],
-            (1.0, shortened(findings.metric, 16)),
+            *[(i / len(axes), _axis_name(h, axes)) for i, h in enumerate(axes)],
+            (1.0, shortened(findings.metric, AXIS_NAME)),
         ],
         notes=[note for i, h in enumerate(axes) for note in _ends(h.scale, i / len(axes))]
         + _ends(y, 1.0),
@@ -134,6 +130,17 @@ def chart_parallel(findings: Findings) -> Chart | None:
         height=340,
         can_step=True,
     )
+
+
+def _axis_name(hyperparameter: Hyperparameter, axes: list[Hyperparameter]) -> str:
+    """The name, or as many of its last parts as there is room for, if they tell it apart."""
+    parts = hyperparameter.name.split(".")
+    for first in range(len(parts)):
+        ending = ".".join(parts[first:])
+        is_unique = sum(f".{h.name}".endswith(f".{ending}") for h in axes) == 1
+        if len(ending) <= AXIS_NAME and is_unique:
+            return ending
+    return shortened(hyperparameter.name, AXIS_NAME)
 
 
 def find_next_range(findings: Findings, hyperparameter: Hyperparameter) -> tuple[Shape | None, str]:
@@ -176,7 +183,7 @@ def _slice(
 ) -> Slice:
     shape, advice = find_next_range(findings, h)
     if is_noise:
-        shape, advice = None, "no effect that could not be chance: keep the range"
+        shape, advice = None, "no clear effect: keep the range"
     groups: dict[str, tuple[list[Shape], list[int]]] = {}
     for trial in findings.shown:
         if trial.number in values and trial.number in h.values:

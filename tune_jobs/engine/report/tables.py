@@ -6,13 +6,14 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from statistics import median
 from typing import Any
 
 from tune_jobs.engine.failure import cause
 from tune_jobs.engine.report.findings import Findings, Trial
 from tune_jobs.engine.report.words import (
+    NONE,
     count,
     duration,
     listed,
@@ -75,7 +76,7 @@ def rung_table(findings: Findings) -> Table | None:
                 number(len(on)),
                 number(best(values.values())),
                 number(median(values.values())),
-                number(worst(on)) if on else "–",
+                number(worst(on)) if on else NONE,
             ]
         )
     heads = ["after epoch", "reached by", "went on", "best", "median", "worst that went on"]
@@ -173,7 +174,7 @@ def _facts(trial: Trial) -> list[str]:
         number(trial.value) if trial.value is not None else "",
         str(trial.best_epoch) if trial.best_epoch else "",
         str(trial.epochs),
-        f"{seconds:.3g}" if math.isfinite(seconds) else "",
+        number(seconds, 3) if math.isfinite(seconds) else "",
     ]
 
 
@@ -193,8 +194,7 @@ def _resources(resources: dict[str, Any]) -> str:
 def _cost(findings: Findings, resources: dict[str, Any]) -> str:
     """What the trials held of the machine, for how long."""
     spent = sum(t.seconds for t in findings.trials if math.isfinite(t.seconds))
-    epochs = sum(trial.epochs for trial in findings.trials)
-    said = [f"{epochs:,} epochs", f"{duration(spent)} of trials"]
+    said = [count(len(findings.experiment.epochs), "epoch"), f"{duration(spent)} of trials"]
     said += [
         f"{number(amount * spent / 3600, 3)} {name.upper()} hours"
         for name, amount in resources.items()
@@ -206,4 +206,4 @@ def _cost(findings: Findings, resources: dict[str, Any]) -> str:
 def _moment(seconds: Any) -> str:
     if not isinstance(seconds, int | float) or not math.isfinite(seconds):
         return ""
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

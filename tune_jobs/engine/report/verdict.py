@@ -55,7 +55,7 @@ def _of_winner(findings: Findings, winner: dict[str, Any]) -> Verdict:
         spread = f", {winner.get('level', 0.95):.0%} interval {number(low)} to {number(high)}"
     sentences = [
         winner.get("sentence") or "",
-        _luck(findings, winner),
+        _luck(winner),
         _runner_up(winner),
         _simplest(findings, winner),
         _convergence(findings),
@@ -77,7 +77,7 @@ def _provisional(findings: Findings) -> Verdict:
     best = findings.best
     if best is None:
         return Verdict(
-            value="–",
+            value="No result",
             value_of=f"no trial has a {findings.metric} yet",
             sentences=[_nothing_yet(findings)],
             scores=_test_scores(findings),
@@ -91,7 +91,8 @@ def _provisional(findings: Findings) -> Verdict:
     )
     return Verdict(
         value=number(best.value),
-        value_of=f"{findings.metric} of trial {best.number}, epoch {best.best_epoch}, while searching",
+        value_of=f"{findings.metric} of trial {best.number} at epoch {best.best_epoch}, "
+        "while searching",
         sentences=[
             optimistic if len(findings.ranked) > 1 else "Only this trial has a value.",
             _convergence(findings),
@@ -113,7 +114,7 @@ def _nothing_yet(findings: Findings) -> str:
     return f"{count(len(findings.trials), 'trial')} began, {failed} of them failed."
 
 
-def _luck(findings: Findings, winner: dict[str, Any]) -> str:
+def _luck(winner: dict[str, Any]) -> str:
     luck = winner.get("luck")
     if luck is None or winner.get("search_value") is None:
         return ""
@@ -126,7 +127,7 @@ def _luck(findings: Findings, winner: dict[str, Any]) -> str:
 
 def _runner_up(winner: dict[str, Any]) -> str:
     second = winner.get("runner_up")
-    if not second:
+    if not second or f"trial {second['trial']}" in (winner.get("sentence") or ""):
         return ""
     told = "apart" if winner.get("is_distinguished") else "not apart by these scores"
     said = f"The runner-up is trial {second['trial']} with {number(second.get('mean'))}: {told}"
@@ -201,7 +202,7 @@ def _test_scores(findings: Findings) -> list[Row]:
     """The scores on the test part, beside those of the baselines."""
     scores = findings.summary.get("test") or {}
     winner = findings.summary.get("winner") or {}
-    rows = [(f"test {visible(name)}", _score(value)) for name, value in scores.items()]
+    rows: list[Row] = [(f"test {visible(name)}", _score(value)) for name, value in scores.items()]
     for base in winner.get("baselines") or []:
         rows += [
             (f"test {visible(name)}, {visible(base['name'])}", _score(value))

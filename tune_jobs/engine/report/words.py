@@ -9,6 +9,8 @@ from typing import Any
 
 from tune_jobs.engine.progress import show
 
+# What stands where there is nothing to say.
+NONE = "\N{EN DASH}"
 # Controls, half characters, and what turns the direction of writing.
 HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
@@ -37,7 +39,7 @@ def columns_of(text: str) -> int:
 def number(value: Any, digits: int = 4) -> str:
     """A number as short as it reads well: ``0.0123``, ``1.5e-7``, ``12,345``."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "–"
+        return NONE
     if isinstance(value, int) and abs(value) < 10**7:
         return f"{value:,}"
     try:
@@ -59,7 +61,7 @@ def setting(value: Any) -> str:
 def duration(seconds: float | None) -> str:
     """Seconds as people say them: ``8.1 s``, ``12 min``, ``3 h 20 min``."""
     if seconds is None or not math.isfinite(seconds):
-        return "–"
+        return NONE
     if seconds < 100:
         return f"{seconds:.3g} s"
     minutes, hours = round(seconds / 60), int(seconds // 3600)

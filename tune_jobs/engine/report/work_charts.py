@@ -164,7 +164,7 @@ def _numbers(finalist: dict[str, Any]) -> list[float]:
     """Every number that a finalist's row shows."""
     parts = [finalist.get("mean"), finalist.get("search_value")]
     parts += [*(finalist.get("scores") or []), *(finalist.get("interval") or [])]
-    return [float(value) for value in parts if _is_number(value)]
+    return [float(value) for value in parts if value is not None and _is_number(value)]
 
 
 def _is_number(value: Any) -> bool:
@@ -172,15 +172,13 @@ def _is_number(value: Any) -> bool:
 
 
 def _finalist_words(finalists: list[dict[str, Any]], metric: str) -> str:
-    return (
-        f"{metric} of the finalists, fitted again with fresh seeds: "
-        + "; ".join(
-            f"trial {f['trial']} mean {number(f.get('mean'))} in {count(len(f.get('scores') or []), 'score')}"
-            f", while searching {number(f.get('search_value'))}"
-            for f in finalists
-        )
-        + "."
-    )
+    said = [
+        f"trial {finalist['trial']} mean {number(finalist.get('mean'))} of "
+        f"{count(len(finalist.get('scores') or []), 'score')}, "
+        f"while searching {number(finalist.get('search_value'))}"
+        for finalist in finalists
+    ]
+    return f"{metric} of the finalists, fitted again with fresh seeds: {'; '.join(said)}."
 
 
 def _time_scale(whole: float) -> tuple[Linear, str, float]:
@@ -201,7 +199,7 @@ def _timeline_words(findings: Findings, lanes: dict[str, list[Trial]], whole: fl
     idle = max(0.0, 1 - busy / (whole * len(lanes)))
     said = (
         f"{count(len(lanes), 'worker')} over {duration(whole)} from the first trial to the last: "
-        f"idle for {idle:.0%} of their time"
+        f"idle for {idle:.0%} of the time"
     )
     if len(lanes) > MOST_WORKERS:
         said += f"; {len(lanes) - MOST_WORKERS} workers are not drawn"
