@@ -141,6 +141,8 @@ def test_a_scorer_takes_the_place_of_a_metric_of_its_name(run):
 
         assert model.history.history["val_accuracy"] == [-1.0] * 6
         assert max(model.history.history["accuracy"]) > 0
+        first = run(path, CONFIG | {"metric": "val_accuracy", "max_epochs": 1}, data)
+        assert np.array_equal(outputs_of(model), outputs_of(first))  # the first is best
 
 
 @PATHS

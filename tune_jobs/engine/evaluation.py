@@ -146,12 +146,12 @@ def fresh_replicas(
         The dataset with training and validation rows together, and the replicas of each round.
 
     Raises:
-        JobError: where a fold would be empty or lack a class.
+        JobError: where a fold would be empty or lack a class, or a scorer cannot score it.
     """
     whole = join_parts(dataset)
     seeds = [derive(seed, f"round {number}") for number in range(rounds)]
     if evaluation is not None and evaluation.folds > 1:
-        found = [draw_replicas(whole, evaluation.folds, each, 0) for each in seeds]
+        found = _draw_rounds(whole, evaluation.folds, seeds)
     else:
         found = _draw_most(whole, _count_folds(whole, len(dataset.training.y_validation)), seeds)
     return _with_replicas(whole, found[0]), found
@@ -188,11 +188,17 @@ def _cut(whole: Dataset, folds: int, seed: int) -> list[Fold]:
     return cut_folds(len(whole.training.y_train), folds, seed, classes)
 
 
+def _draw_rounds(whole: Dataset, folds: int, seeds: Sequence[int]) -> list[tuple[Replica, ...]]:
+    found = [draw_replicas(whole, folds, each, 0) for each in seeds]
+    check_scorable(whole.training.scorers, whole.training, [*chain(*found)])
+    return found
+
+
 def _draw_most(whole: Dataset, folds: int, seeds: Sequence[int]) -> list[tuple[Replica, ...]]:
-    """Replicas on as many folds as wanted, or on fewer where groups or times allow no more."""
+    """Replicas on as many folds as wanted, or on fewer where classes or scorers allow no more."""
     while True:
         try:
-            return [draw_replicas(whole, folds, each, 0) for each in seeds]
+            return _draw_rounds(whole, folds, seeds)
         except JobError:
             if folds == 2:
                 raise
