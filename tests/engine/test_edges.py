@@ -138,6 +138,15 @@ def test_the_more_hyperparameters_the_more_must_lie_there() -> None:
     assert find_edges({name: tune.uniform(0, 1) for name in many[0]}, many) == []
 
 
+def test_what_is_noise_is_not_looked_at() -> None:
+    space = {"x": tune.uniform(0, 1), "y": tune.uniform(0, 1)}
+    configs = [{"x": 0.01, "y": 0.99}] * 10
+
+    (line,) = find_edges(space, configs, noise=["x"])
+
+    assert "have y within" in line
+
+
 def test_random_configs_are_seldom_said_to_lie_at_a_bound() -> None:
     space = {
         "rate": tune.loguniform(1e-4, 1),

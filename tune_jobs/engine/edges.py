@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -31,7 +31,9 @@ class _Seen:
     values: list[float] = field(default_factory=list)
 
 
-def find_edges(space: Space, configs: Sequence[Config]) -> list[str]:
+def find_edges(
+    space: Space, configs: Sequence[Config], *, noise: Collection[str] = ()
+) -> list[str]:
     """Say of which hyperparameters the best trials lie near a bound, a line each.
 
     Near is within 5 % of the range, on the domain's own scale; of few integers or steps that is
@@ -39,12 +41,14 @@ def find_edges(space: Space, configs: Sequence[Config]) -> list[str]:
     compared with what the domain gives by chance: a line is written where the binomial
     distribution gives so many a probability of at most 5 %, divided by the number of
     hyperparameters and bounds looked at (Bonferroni). Chance means configs drawn at random: a
-    searcher that learns crowds its configs anywhere more easily. Choices between rising numbers
-    are looked at like integers; fewer than 3 configs say nothing.
+    searcher that learns crowds its configs anywhere more easily, so leave out what
+    :func:`~tune_jobs.engine.importance.measure_importance` calls noise. Choices between rising
+    numbers are looked at like integers; fewer than 3 configs say nothing.
 
     Args:
         space: the job's.
         configs: those of the best trials, the best first.
+        noise: the dotted names of hyperparameters that are not looked at.
 
     Raises:
         NotInSpaceError: for a config that comes from another space.
@@ -54,7 +58,9 @@ def find_edges(space: Space, configs: Sequence[Config]) -> list[str]:
         for label, domain, value in _numbers(space, config, ""):
             found = seen.setdefault((label, written(domain)), _start(label, domain))
             found.values.append(found.options.index(value) if found.options else value)
-    known = [one for one in seen.values() if len(one.values) >= FEWEST_CONFIGS]
+    known = [
+        one for one in seen.values() if len(one.values) >= FEWEST_CONFIGS and one.label not in noise
+    ]
     ends: tuple[End, ...] = ("lower", "upper")
     lines = (
         _line(one, end, len(configs), level=LEVEL / (2 * len(known)))
