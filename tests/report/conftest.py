@@ -17,8 +17,12 @@ from tune_jobs.engine.storage import open_folder
 SPACE = {
     "learning_rate": "loguniform(0.0001, 0.1)",
     "momentum": "near_one(0.9, 0.999)",
-    "layers": {"choice": [[{"units": {"choice": [16, 32]}}], [{"units": {"choice": [16, 32]}}] * 2]},
-    "optimizer": {"choice": [{"name": "adam"}, {"name": "sgd", "nesterov": {"choice": [False, True]}}]},
+    "layers": {
+        "choice": [[{"units": {"choice": [16, 32]}}], [{"units": {"choice": [16, 32]}}] * 2]
+    },
+    "optimizer": {
+        "choice": [{"name": "adam"}, {"name": "sgd", "nesterov": {"choice": [False, True]}}]
+    },
     "patience": 8,
 }
 RUNGS = (1, 3)
@@ -219,7 +223,7 @@ def show(chromium: Any) -> Iterator[Any]:
         )
         contexts.append(context)
         opened = Opened(context.new_page())
-        opened.page.goto(f"file://{experiments[0].folder.path}/{PAGE}")
+        opened.page.goto(Path(experiments[0].folder.path, PAGE).as_uri())
         return opened
 
     yield open_report

@@ -121,11 +121,23 @@ class Findings:
         return self.ranked[0] if self.ranked else None
 
     @cached_property
+    def chosen(self) -> Trial | None:
+        """The trial to look at in the charts: the winner, or as long as there is none the best."""
+        number = (self.summary.get("winner") or {}).get("trial")
+        return next((trial for trial in self.trials if trial.number == number), self.best)
+
+    @property
+    def chosen_as(self) -> str:
+        """What the chosen trial is."""
+        kind = "the winner" if self.summary.get("winner") else "the best"
+        return f"trial {self.chosen.number}, {kind}" if self.chosen else ""
+
+    @cached_property
     def shown(self) -> list[Trial]:
         """The trials that charts and table show: all, or the best and an even sample."""
         if len(self.trials) <= MOST_TRIALS:
             return self.trials
-        best = {trial.number for trial in self.ranked[:BEST_TRIALS]}
+        best = {trial.number for trial in [*self.ranked[:BEST_TRIALS], self.chosen] if trial}
         others = [trial for trial in self.trials if trial.number not in best]
         step = len(others) / (MOST_TRIALS - len(best))
         sample = {others[int(i * step)].number for i in range(MOST_TRIALS - len(best))}

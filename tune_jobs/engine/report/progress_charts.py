@@ -39,7 +39,12 @@ def chart_history(findings: Findings) -> Chart | None:
         x=x.ticks(8),
         y=y.ticks(6),
         marks=marks,
-        legend=[*_shades(findings), ("lines record", "best so far"), *_failed_legend(failed)],
+        legend=[
+            *_shades(findings),
+            ("lines record", "best so far"),
+            *([("points best", findings.chosen_as)] if findings.chosen else []),
+            *_failed_legend(failed),
+        ],
         height=300,
         can_step=True,
     )
@@ -166,23 +171,25 @@ def _record(findings: Findings, x: Scale, y: Scale) -> Shape:
 
 
 def _star(findings: Findings, x: Scale, y: Scale) -> list[Mark]:
-    best = findings.best
-    if best is None:
+    chosen = findings.chosen
+    if chosen is None or chosen.value is None:
         return []
-    place = [(x.position(best.number), y.position(best.value))]
-    return [Mark("points", "best", [place], [best.number])]
+    place = [(x.position(chosen.number), y.position(chosen.value))]
+    return [Mark("points", "best", [place], [chosen.number])]
 
 
 def _history_words(findings: Findings, y: Linear | Log) -> str:
     records = best_so_far(findings)
     values = [t.value for t in findings.shown if t.value is not None]
     said = f"The best {findings.metric} of each of {count(len(findings.trials), 'trial')}"
-    if records:
-        trial, value = records[-1]
+    if len(records) > 1:
+        (first, before), (trial, value) = records[0], records[-1]
         said += (
-            f"; the best so far went from {number(records[0][1])} (trial {records[0][0].number}) "
-            f"to {number(value)} (trial {trial.number}) in {count(len(records) - 1, 'step')}"
+            f"; the best so far went from {number(before)} (trial {first.number}) to "
+            f"{number(value)} (trial {trial.number}) in {count(len(records) - 1, 'step')}"
         )
+    elif records:
+        said += f"; the best, {number(records[0][1])}, came with trial {records[0][0].number}"
     beyond = clipped(values, y)
     if beyond:
         said += f". {count(beyond, 'value')} beyond the axis drawn at its edge"
@@ -194,7 +201,8 @@ def _drawn(findings: Findings) -> list[Trial]:
     known = [trial for trial in findings.shown if trial.number in findings.curves]
     if len(known) <= MOST_CURVES:
         return known
-    best = {trial.number for trial in findings.ranked[: MOST_CURVES // 5]}
+    first = [*findings.ranked[: MOST_CURVES // 5], findings.chosen]
+    best = {trial.number for trial in first if trial and trial.number in findings.curves}
     others = [trial for trial in known if trial.number not in best]
     few = MOST_CURVES - len(best)
     sample = {others[place * len(others) // few].number for place in range(few)}
@@ -203,8 +211,8 @@ def _drawn(findings: Findings) -> list[Trial]:
 
 def _by_fate(findings: Findings) -> list[tuple[str, str, list[Trial]]]:
     """Looks, what they mean, and the trials that have them, from back to front."""
-    best, drawn = findings.best, _drawn(findings)
-    rest = [trial for trial in drawn if trial is not best]
+    chosen, drawn = findings.chosen, _drawn(findings)
+    rest = [trial for trial in drawn if trial is not chosen]
     whole = [trial for trial in rest if trial.state == "complete"]
     failed = [trial for trial in rest if trial.state == "failed"]
     going = [trial for trial in rest if trial.state in ("running", "unfinished")]
@@ -214,7 +222,7 @@ def _by_fate(findings: Findings) -> list[tuple[str, str, list[Trial]]]:
         ("failed", f"{len(failed)} failed", failed),
         ("going", f"{len(going)} not at their end", going),
         ("whole", f"{len(whole)} complete", whole),
-        ("best", f"trial {best.number}, the best" if best else "", [best] if best in drawn else []),
+        ("best", findings.chosen_as, [chosen] if chosen in drawn else []),
     ]
 
 

@@ -103,7 +103,7 @@ def chart_parallel(findings: Findings) -> Chart | None:
     groups: dict[str, list[tuple[int, Shape]]] = {"rest": [], "top": [], "best": []}
     for trial in trials:
         place = order[trial.number]
-        look = "best" if place == 0 else "top" if place < top else "rest"
+        look = "best" if trial is findings.chosen else "top" if place < top else "rest"
         line = [_on_axis(h, trial.number, i / len(axes)) for i, h in enumerate(axes)]
         groups[look].append((trial.number, [*line, (1.0, y.position(trial.value or 0.0))]))
     return Chart(
@@ -123,7 +123,7 @@ def chart_parallel(findings: Findings) -> Chart | None:
         notes=[note for i, h in enumerate(axes) for note in _ends(h.scale, i / len(axes))]
         + _ends(y, 1.0),
         legend=[
-            ("lines best", "the best trial"),
+            ("lines best", findings.chosen_as),
             ("lines top", "the best tenth"),
             ("lines rest", "the others"),
         ],
