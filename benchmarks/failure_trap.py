@@ -73,7 +73,9 @@ def search_tune_jobs(seed: int) -> list[dict[str, Any]]:
 
     from tune_jobs.engine import TPE, Job, Profile, run
 
-    job = Job(train, space(), metric="loss", searcher=TPE(), num_samples=TRIALS, seed=seed)
+    job = Job(
+        train, space(), metric="loss", searcher=TPE(), num_samples=TRIALS, seed=seed, finalists=None
+    )
     with tempfile.TemporaryDirectory() as folder:
         profile = Profile(storage=folder, max_concurrent_trials=1)
         found = run(job, profile=profile, name="trap", listeners=[]).trials

@@ -80,7 +80,15 @@ def search_tune_jobs(folder: Path, *, again: bool, extend: int = 0) -> list[floa
     from tune_jobs.engine import TPE, Job, Profile, run
 
     space = {"x": tune.uniform(0, 1), "log": str(folder / "log")}
-    job = Job(train, space, metric="loss", searcher=TPE(), num_samples=TRIALS, max_epochs=EPOCHS)
+    job = Job(
+        train,
+        space,
+        metric="loss",
+        searcher=TPE(),
+        num_samples=TRIALS,
+        max_epochs=EPOCHS,
+        finalists=None,
+    )
     found = run(
         job,
         profile=Profile(storage=str(folder), max_concurrent_trials=2),

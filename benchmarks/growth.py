@@ -47,6 +47,7 @@ def search(trials: int, reports: int, searcher: str) -> dict[str, float]:
         searcher=TPE() if searcher == "tpe" else RandomSearch(),
         num_samples=trials,
         max_epochs=reports,
+        finalists=None,
     )
     with tempfile.TemporaryDirectory() as folder:
         before = _cpu()

@@ -83,7 +83,14 @@ def search(path: str) -> None:
     from tune_jobs.engine import Job, Profile, run, table
 
     space = {"layers": [{"units": tune.choice([32, 64])}], "batch_size": 1024}
-    job = Job(tabular_mlp.train, space, data=table(path, "target"), num_samples=1, max_epochs=1)
+    job = Job(
+        tabular_mlp.train,
+        space,
+        data=table(path, "target"),
+        num_samples=1,
+        max_epochs=1,
+        finalists=None,
+    )
     result = run(job, profile=Profile(storage=str(Path(path).parent)), listeners=[])
     assert result.exit_code == 0
 

@@ -49,6 +49,7 @@ def make_job(searcher: str, trials: int) -> Any:
         scheduler=ASHA(),
         num_samples=trials,
         max_epochs=EPOCHS,
+        finalists=None,
     )
 
 

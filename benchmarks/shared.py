@@ -60,6 +60,7 @@ def search(rows: int, workers: int) -> None:
             data=lambda _seed: make_dataset(rows),
             num_samples=2 * workers,
             max_epochs=1,
+            finalists=None,
         )
         result = run(job, profile=profile, listeners=[])
         if set(result.trials["state"]) != {"complete"}:

@@ -17,7 +17,7 @@ from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.metrics import log_loss
 
 from tune_jobs.__main__ import main
-from tune_jobs.engine import Evaluation, Experiment, Profile, open_experiment, run
+from tune_jobs.engine import Evaluation, Experiment, Finalists, Profile, open_experiment, run
 from tune_jobs.engine.jobs import find_job
 from tune_jobs.engine.tuner import load_data
 
@@ -32,7 +32,7 @@ def profile(tmp_path_factory) -> Profile:
 
 def search(job: str, profile: Profile, **changes) -> Experiment:
     return run(
-        replace(find_job(job).job, **changes),
+        replace(find_job(job).job, **{"finalists": None, **changes}),
         profile=profile,
         name=job,
         listeners=[],
@@ -105,7 +105,7 @@ def test_export_writes_the_same_model_again(breast_cancer, tmp_path) -> None:
 
 def test_a_run_with_one_worker_repeats_exactly(breast_cancer, profile, local_ray) -> None:
     again = run(
-        replace(find_job("breast_cancer_tpe").job, num_samples=3, max_epochs=4),
+        replace(find_job("breast_cancer_tpe").job, num_samples=3, max_epochs=4, finalists=None),
         profile=profile,
         name="again",
         listeners=[],
@@ -118,7 +118,11 @@ def test_folds_and_repeats_are_trained_in_step_and_exported(local_ray, profile) 
     evaluation = Evaluation(folds=3, repeats=2)
     result = run(
         replace(
-            find_job("breast_cancer_tpe").job, num_samples=2, max_epochs=3, evaluation=evaluation
+            find_job("breast_cancer_tpe").job,
+            num_samples=2,
+            max_epochs=3,
+            evaluation=evaluation,
+            finalists=Finalists(count=2, scores=3),
         ),
         profile=profile,
         name="folds",
@@ -129,7 +133,9 @@ def test_folds_and_repeats_are_trained_in_step_and_exported(local_ray, profile) 
     counts = result.epochs.groupby(["trial", "epoch"])["replica"].nunique()
     assert set(counts) == {6}
     means = result.epochs.groupby(["trial", "epoch"])["val_loss"].mean()
-    assert result.best_value == pytest.approx(means.min())
+    search_values = [finalist["search_value"] for finalist in result.verdict["finalists"]]
+    assert min(search_values) == pytest.approx(means.min())
+    assert result.verdict["scores"] == 3
     assert result.summary["test"]["roc_auc"] > 0.5
 
 

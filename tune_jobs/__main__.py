@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from tune_jobs.engine.jobs import Found
 
 # Options that say what is searched; an experiment remembers them.
-FACTS = ("num_samples", "max_epochs", "seed", "data", "target", "sets", "profile")
+FACTS = (
+    *("num_samples", "max_epochs", "seed", "data", "target", "sets", "profile"),
+    *("finalists", "ensemble"),
+)
 
 # Without --yes a grid of more points than this is not started.
 MOST_GRID_TRIALS = 1000
@@ -63,6 +66,12 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--seed", type=int, help="The seed that all others derive from."),
             click.option("--data", help="Table (.parquet, .csv, folder) or images (.npz)."),
             click.option("--target", help="Column to predict."),
+            click.option(
+                "--finalists",
+                type=click.IntRange(0),
+                help="How many of the best trials are trained again to choose the winner; 0: none.",
+            ),
+            click.option("--ensemble", is_flag=True, help="Export the finalists together too."),
             click.option("--set", "sets", multiple=True, metavar="A.B=VALUE", help="Any fact."),
             click.option("--profile", help="Where to run; default: laptop."),
             click.option("--storage", help="Folder or URI of the experiments."),
@@ -180,6 +189,20 @@ def show(experiment: str, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("experiments", nargs=-1, required=True, metavar="EXPERIMENT...")
+def report(experiments: tuple[str, ...]) -> None:
+    """Write report.html and report.png into the folder of the (first) EXPERIMENT.
+
+    Of several experiments it is one page, side by side.
+    """
+    from tune_jobs.engine.experiment import open_experiment
+    from tune_jobs.engine.report import write_report
+
+    for place in write_report([open_experiment(each) for each in experiments]):
+        click.echo(place)
+
+
+@main.command()
 @click.argument("experiment")
 @click.argument("source")
 @click.argument("target")
@@ -197,17 +220,24 @@ def predict(experiment: str, source: str, target: str) -> None:
 @click.argument("experiment")
 @click.argument("target")
 def export(experiment: str, target: str) -> None:
-    """Write the best trial's model to TARGET, a .keras file that takes raw columns."""
+    """Write the winner's model to TARGET, a .keras file that takes raw columns.
+
+    Where no winner was chosen it is the best trial's, from its checkpoint.
+    """
     from tune_jobs.engine.errors import JobError
-    from tune_jobs.engine.experiment import open_experiment
+    from tune_jobs.engine.experiment import MODEL, open_experiment
     from tune_jobs.engine.winner import export_file, recipe_of
 
     if not target.endswith(".keras"):
         raise JobError(f"a model goes to a .keras file, not to {target!r}")
     if not Path(target).absolute().parent.is_dir():
         raise JobError(f"the folder of {target!r} does not exist")
-    with _tensorflow_silenced():
-        export_file(recipe_of(open_experiment(experiment)), target)
+    found = open_experiment(experiment)
+    if found.folder.exists(MODEL):
+        Path(target).write_bytes(found.folder.read(MODEL))
+    else:
+        with _tensorflow_silenced():
+            export_file(recipe_of(found), target)
     click.echo(target)
 
 
@@ -239,9 +269,27 @@ def _load(name: str, options: Mapping[str, Any]) -> tuple[Found, Any]:
             raise JobError(f"--{'data' if key == 'source' else key}: the job's data has no {key}")
         recipe: Any = job.data
         job = replace(job, data=replace(recipe, **{key: value}))
+    job = _with_finalists(job, options["finalists"], options["ensemble"])
     for assignment in options["sets"]:
         job = override(job, assignment)
     return replace(found, job=job), profile
+
+
+def _with_finalists(job: Any, count: int | None, ensemble: bool) -> Any:
+    from dataclasses import replace
+
+    from tune_jobs.engine.errors import JobError
+    from tune_jobs.engine.finalists import Finalists
+
+    if count is None and not ensemble:
+        return job
+    if not (job.finalists if count is None else count):
+        if ensemble:
+            raise JobError("--ensemble needs finalists, but the job has none; give --finalists 5")
+        return replace(job, finalists=None)
+    found = job.finalists or Finalists()
+    found = found if count is None else replace(found, count=count)
+    return replace(job, finalists=replace(found, ensemble=ensemble or found.ensemble))
 
 
 def _check_grid_size(job: Any, yes: bool) -> None:

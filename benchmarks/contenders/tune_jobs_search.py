@@ -44,6 +44,7 @@ def _common(task: Task) -> dict[str, Any]:
         "data": lambda _seed: _dataset(task),
         "max_epochs": task.epochs,
         "seed": task.seed,
+        "finalists": None,  # a comparison of searches
     }
 
 

@@ -62,7 +62,9 @@ def train(config: dict, data: object) -> None:
 def job(tmp_path) -> Job:
     space = SPACE | {"log": str(tmp_path / "log")}
     tpe = TPE(n_initial_points=3)
-    return Job(train, space, metric="loss", searcher=tpe, num_samples=8, max_epochs=4)
+    return Job(
+        train, space, metric="loss", searcher=tpe, num_samples=8, max_epochs=4, finalists=None
+    )
 
 
 @pytest.fixture

@@ -51,6 +51,7 @@ def search(tmp_path):
             "metric": "loss",
             "num_samples": 12,
             "max_epochs": 27,
+            "finalists": None,
             "scheduler": ASHA(grace_period=1, reduction_factor=3),
         }
         profile = Profile(storage=str(tmp_path), max_concurrent_trials=1)

@@ -29,7 +29,7 @@ from tune_jobs.engine import (
     table,
 )
 from tune_jobs.engine.tell import as_dict, lines
-from tune_jobs.engine.tuner import _fit_trial
+from tune_jobs.engine.tuner import fit_trial
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -94,6 +94,7 @@ JOB = Job(
     metric="loss",
     num_samples=8,
     max_epochs=9,
+    finalists=None,
 )
 
 
@@ -365,5 +366,5 @@ def _own(config: dict, extra: int) -> None:
 
 def test_an_experiments_folder_holds_an_ordinary_ray_experiment(profile) -> None:
     result = quiet_run(JOB, profile)
-    restored = tune.Tuner.restore(result.folder.uri + "/trials", trainable=_fit_trial)
+    restored = tune.Tuner.restore(result.folder.uri + "/trials", trainable=fit_trial)
     assert len(restored.get_results()) == 8

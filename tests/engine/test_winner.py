@@ -47,7 +47,9 @@ def predict(model: dict, inputs: dict) -> np.ndarray:
     return np.full((len(next(iter(inputs.values()))), 1), 0.5)
 
 
-JOB = Job(train, {"x": tune.uniform(0, 1)}, metric="loss", num_samples=3, max_epochs=3)
+JOB = Job(
+    train, {"x": tune.uniform(0, 1)}, metric="loss", num_samples=3, max_epochs=3, finalists=None
+)
 
 
 @pytest.fixture

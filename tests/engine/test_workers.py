@@ -31,7 +31,9 @@ def failing_once(config: dict, data: object) -> None:
 @pytest.fixture
 def workers_of(tmp_path):
     def workers_of(trainable):
-        job = Job(trainable, {"x": tune.uniform(0, 1)}, metric="loss", num_samples=6)
+        job = Job(
+            trainable, {"x": tune.uniform(0, 1)}, metric="loss", num_samples=6, finalists=None
+        )
         profile = Profile(storage=str(tmp_path), max_concurrent_trials=1, max_failures=0)
         return run(job, profile=profile, name="test", listeners=[]).trials["worker"].tolist()
 

@@ -43,6 +43,7 @@ JOB = Job(
     scheduler=ASHA(),
     num_samples=200,
     max_epochs=9,
+    finalists=None,
 )
 """.replace("\\\\", "\\")
 

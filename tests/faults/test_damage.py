@@ -45,6 +45,7 @@ JOB = Job(
     scheduler=ASHA(),
     num_samples=4,
     max_epochs=4,
+    finalists=None,
 )
 
 

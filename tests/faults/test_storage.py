@@ -27,7 +27,9 @@ def train(config: dict, data: object) -> None:
             tune.report({"loss": config["x"] + 1 / epoch}, checkpoint=checkpoint)
 
 
-JOB = Job(train, {"x": tune.uniform(0, 1)}, metric="loss", num_samples=30, max_epochs=2)
+JOB = Job(
+    train, {"x": tune.uniform(0, 1)}, metric="loss", num_samples=30, max_epochs=2, finalists=None
+)
 
 
 @pytest.fixture

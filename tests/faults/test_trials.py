@@ -47,7 +47,7 @@ def train(config: dict, data: object) -> object:
 def search(tmp_path):
     def search(what: str, **changes: object):
         space = {"x": tune.uniform(0, 1), "what": what, "folder": str(tmp_path)}
-        job = Job(train, space, metric="loss", num_samples=6, max_epochs=3, seed=5)
+        job = Job(train, space, metric="loss", num_samples=6, max_epochs=3, seed=5, finalists=None)
         profile = Profile(
             storage=str(tmp_path / "results"),
             max_concurrent_trials=1,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tune_jobs.engine.errors import JobError
     from tune_jobs.engine.evaluation import Evaluation
     from tune_jobs.engine.experiment import Experiment, open_experiment
+    from tune_jobs.engine.finalists import Finalists
     from tune_jobs.engine.grid import as_grid
     from tune_jobs.engine.image_arrays import images
     from tune_jobs.engine.job import Job
@@ -26,6 +27,7 @@ _HOMES = {
     "errors": ("JobError",),
     "evaluation": ("Evaluation",),
     "experiment": ("Experiment", "open_experiment"),
+    "finalists": ("Finalists",),
     "grid": ("as_grid",),
     "image_arrays": ("images",),
     "job": ("Job",),
@@ -42,6 +44,7 @@ __all__ = [
     "TPE",
     "Evaluation",
     "Experiment",
+    "Finalists",
     "Hyperband",
     "Job",
     "JobError",

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     import keras
     import pandas as pd
 
-DESCRIPTION, SUMMARY = "experiment.json", "summary.json"
+DESCRIPTION, SUMMARY, VERDICT = "experiment.json", "summary.json", "verdict.json"
 MODEL, CONFIG = "best.keras", "best_config.json"
+ENSEMBLE, REBUILD = "ensemble.keras", "rebuild_best.py"
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,11 @@ class Experiment:
         found = self._read(SUMMARY)
         return found if found.get("outcome") in EXIT_CODES else {}
 
+    @cached_property
+    def verdict(self) -> dict[str, Any]:
+        """What the finals said of the winner; empty where there is none."""
+        return self._read(VERDICT)
+
     @property
     def problems(self) -> list[str]:
         """What is damaged, a line each; whatever has a copy is not."""
@@ -84,7 +90,7 @@ class Experiment:
     def _damaged(self) -> list[str]:
         return [
             f"{name} cannot be read; what it said comes from the history"
-            for name in (DESCRIPTION, SUMMARY)
+            for name in (DESCRIPTION, SUMMARY, VERDICT)
             if self.folder.exists(name) and not self._read(name)
         ]
 
@@ -113,17 +119,23 @@ class Experiment:
         """One row a trial, replica and epoch, with a column a metric."""
         return self._history[1]
 
+    @property
+    def usable(self) -> pd.DataFrame:
+        """The trials that have a value and did not fail."""
+        return self.trials[self.trials["value"].notna() & (self.trials["state"] != "failed")]
+
     @cached_property
     def best_trial(self) -> pd.Series:
-        """The row of the trial with the best value, failed ones left out.
+        """The row of the trial that won the finals; without any, of that with the best value.
 
         Raises:
             JobError: where no trial has a value yet.
         """
-        trials = self.trials
-        usable = trials[trials["value"].notna() & (trials["state"] != "failed")]
+        usable = self.usable
         if usable.empty:
             raise JobError(f"{self.folder.uri} has no trial with a {self.description['metric']}")
+        if (won := usable[usable["trial"] == self.verdict.get("trial")]).shape[0]:
+            return won.iloc[0]
         place = usable["value"].argmin() if self._falling else usable["value"].argmax()
         return usable.iloc[place]
 
@@ -146,9 +158,10 @@ class Experiment:
 
     @property
     def best_value(self) -> float:
-        """The best value of the metric on the validation part: optimistic, being the best of many.
+        """The best trial's value in the search: optimistic, being the best of many.
 
-        The score on the test part is in ``summary["test"]``.
+        ``verdict`` has the mean over fresh seeds and folds, ``summary["test"]`` the scores on the
+        test part.
         """
         return float(self.best_trial["value"])
 

@@ -12,6 +12,7 @@ from ray.tune.search import Searcher
 
 from tune_jobs.engine.encoding import dimensions
 from tune_jobs.engine.errors import JobError, check_whole_number
+from tune_jobs.engine.finalists import Finalists
 from tune_jobs.engine.grid import count_points
 from tune_jobs.engine.membership import NotInSpaceError, revive
 from tune_jobs.engine.profile import Profile
@@ -30,7 +31,7 @@ MakeScheduler = Callable[[int], TrialScheduler]
 
 # What the job and its data say to a trainable, beside the hyperparameters.
 RESERVED = frozenset(
-    ["max_epochs", "seed", "metric", "mode", "rungs"]
+    ["max_epochs", "epochs", "seed", "metric", "mode", "rungs", "finalist_batch"]
     + ["task", "input_shape", "outputs", "rows", "categories", "maximum"]
 )
 RISING = ("acc", "auc", "precision", "recall", "f1", "r2")
@@ -45,8 +46,9 @@ class Job:
     with a seed and gives a :class:`~tune_jobs.engine.dataset.Dataset`; without it the trainable
     gets None. ``searcher`` is called with a seed, ``scheduler`` with ``max_epochs``; both return
     Ray's own objects. ``evaluation`` makes each trial fit several replicas of its config, on folds
-    or with several seeds. ``points_to_evaluate`` are whole configs of the space, tried first. All
-    seeds derive from ``seed``.
+    or with several seeds. ``finalists`` says how the winner is chosen among the best trials; with
+    None it is the best of the search, whose score is optimistic. ``points_to_evaluate`` are whole
+    configs of the space, tried first. All seeds derive from ``seed``.
 
     Raises:
         JobError: for a field that is not as it must be.
@@ -60,6 +62,7 @@ class Job:
     searcher: MakeSearcher = field(default_factory=RandomSearch)
     scheduler: MakeScheduler | None = None
     evaluation: Evaluation | None = None
+    finalists: Finalists | None = field(default_factory=Finalists)
     num_samples: int = 10
     max_epochs: int = 10
     seed: int = 0
@@ -120,12 +123,20 @@ class Job:
     def warnings(self) -> list[str]:
         """What is allowed but probably not meant."""
         found = []
-        name = self.metric.lower()
+        scored = self.evaluation.metrics if self.evaluation else ()
+        name = "" if self.metric in scored else self.metric.lower()
+        if self.metric in scored and self.mode == "min":
+            found.append(f"scorer {self.metric!r} gets better by rising, but mode is 'min'")
         if self.mode == "min" and any(word in name for word in RISING):
             found.append(f"metric {self.metric!r} usually gets better by rising, but mode is 'min'")
         if self.mode == "max" and any(word in name for word in FALLING):
             found.append(
                 f"metric {self.metric!r} usually gets better by falling, but mode is 'max'"
+            )
+        if scored and self.metric not in scored:
+            found.append(
+                f"the evaluation scores {', '.join(scored)}, but what decides is {self.metric}; "
+                "write metric=..., mode='max'"
             )
         patience = self.space.get("patience")
         if isinstance(patience, int) and patience > self.max_epochs:

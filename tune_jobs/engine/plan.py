@@ -32,6 +32,7 @@ def plan(job: Job, profile: Profile) -> dict[str, str]:
         "metric": f"{job.metric}, {job.mode}imised",
         "trials": f"{job.num_trials:,} of at most {job.max_epochs:,} epochs each: "
         f"{job.num_trials * job.max_epochs:,} epochs at worst",
+        "winner": _say_finalists(job),
         "models": _say_models(job, dataset),
     }
     if profile.address == "local":
@@ -42,6 +43,15 @@ def plan(job: Job, profile: Profile) -> dict[str, str]:
         )
     warnings = [*job.warnings, *(dataset.warnings if dataset else ())]
     return found | {f"warning {n}": text for n, text in enumerate(warnings, 1)}
+
+
+def _say_finalists(job: Job) -> str:
+    if job.finalists is None:
+        return "the best trial, whose score is optimistic"
+    return (
+        f"of the best {job.finalists.count}, trained again for {job.max_epochs:,} epochs, "
+        f"{job.finalists.scores} times or more on fresh seeds and folds"
+    )
 
 
 def _say_data(job: Job, dataset: Dataset) -> str:

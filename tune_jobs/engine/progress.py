@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 
+# The stage that the records of finals are marked with.
+FINALISTS = "finalists"
+
+
 @dataclass
 class Board:
     """The state of a search, kept up to date from its records."""
@@ -30,6 +34,12 @@ class Board:
     states: dict[str, int] = field(default_factory=dict)
     values: dict[int, tuple[float, int]] = field(default_factory=dict)
     best: Record | None = None
+    in_finals: bool = False
+
+    @property
+    def noun(self) -> str:
+        """What is counted."""
+        return "fit" if self.in_finals else "trial"
 
     @property
     def ended(self) -> int:
@@ -52,6 +62,8 @@ class Board:
     def _look_back(self, record: Record) -> None:
         """Take in what earlier runs of the experiment did."""
         self.num_trials = record.get("target") or self.num_trials
+        self.in_finals = record.get("stage") == FINALISTS
+        self.running, self.values = {}, {}
         self.states = dict(record.get("states", {}))
         self.best = record.get("best")
 
@@ -113,11 +125,15 @@ class LineView:
         if record is None:
             return
         self._board.update(record)
-        if record["kind"] == "start":
+        if record["kind"] == "start" and self._board.in_finals:
+            self._print(finals_line(record))
+        elif record["kind"] == "start":
             told = record.get("told")
             known = f", {told} results of other searches known" if told else ""
             self._print(f"{record['name']}: {headline(self._board)}{known}, starting the workers")
-        elif record["kind"] == "end":
+        elif record["kind"] in ("out", "chosen"):
+            self._print(race_line(record))
+        elif record["kind"] == "end" and not self._board.in_finals:
             self._print(end_line(self._board, record))
 
     def _print(self, text: str) -> None:
@@ -148,11 +164,14 @@ class LiveView:
             self._board.update(record)
             if record["kind"] == "end" and record["state"] == "failed":
                 self._live.console.print(end_line(self._board, record), markup=False)
+            elif record["kind"] in ("out", "chosen"):
+                self._live.console.print(race_line(record), markup=False)
         if time.monotonic() - self._drawn > 0.25:
             self._drawn = time.monotonic()
             self._live.update(draw(self._board), refresh=True)
         if record is not None and record["kind"] == "finish":
             self._live.stop()
+            self._live = None
 
     def __getstate__(self) -> dict[str, Any]:
         """A terminal stays where it is when Ray pickles its callbacks."""
@@ -191,7 +210,7 @@ class NotebookView:
 def end_line(board: Board, record: Record) -> str:
     """What became of one trial, in a line."""
     number = record["trial"]
-    head = f"trial {number} of {board.num_trials} {record['state']}"
+    head = f"{board.noun} {number} of {board.num_trials} {record['state']}"
     if record["state"] == "failed":
         return f"{head}: {cause(record['error'])}"
     if number not in board.values:
@@ -203,6 +222,22 @@ def end_line(board: Board, record: Record) -> str:
     if board.best is not None:
         text += f" (best {board.best['value']:.5g}, trial {board.best['trial']})"
     return text
+
+
+def finals_line(record: Record) -> str:
+    """What the finals are about to do, in a line."""
+    trials = [str(number) for number in record["trials"]]
+    who = f"the best {len(trials)} trials ({', '.join(trials)}) are" if trials[1:] else "it is"
+    return (
+        f"finalists: {who} trained again on fresh seeds and folds, {record['target']} fits at most"
+    )
+
+
+def race_line(record: Record) -> str:
+    """What was decided in the finals, in a line."""
+    if record["kind"] == "out":
+        return f"trial {record['of']} is out: clearly behind after {record['scores']} fresh scores"
+    return f"trial {record['of']} is chosen; more fresh scores are to say how good it is"
 
 
 def draw(board: Board) -> Group:
@@ -217,7 +252,7 @@ def draw(board: Board) -> Group:
     table = Table.grid(padding=(0, 2))
     for number, trial in sorted(board.running.items()):
         table.add_row(
-            f"trial {number}",
+            f"{board.noun} {number}",
             f"epoch {trial['epoch']}/{board.max_epochs}",
             f"{board.metric} {trial['value']:.5g}" if trial["epoch"] else "starting",
             Text(brief(trial["config"]), overflow="ellipsis", no_wrap=True, style="dim"),
@@ -233,7 +268,7 @@ def draw(board: Board) -> Group:
 def as_text(board: Board) -> str:
     """The live view as plain text."""
     running = [
-        f"trial {number}  epoch {trial['epoch']}/{board.max_epochs}  "
+        f"{board.noun} {number}  epoch {trial['epoch']}/{board.max_epochs}  "
         f"{board.metric} {trial['value']:.5g}"
         for number, trial in sorted(board.running.items())
     ]
@@ -245,6 +280,8 @@ def headline(board: Board) -> str:
     states = ", ".join(f"{count} {state}" for state, count in sorted(board.states.items()))
     seconds = int(time.monotonic() - board.started)
     progress = f"{board.ended} of {board.num_trials} trials"
+    if board.in_finals:
+        progress = f"finalists: {board.ended} of at most {board.num_trials} fits"
     return f"{progress}{f' ({states})' if states else ''}  {seconds // 60}:{seconds % 60:02d}"
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.continuing import Continuation, check_name, look_back
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ray import tune
 
     from tune_jobs.engine.dataset import Dataset
+    from tune_jobs.engine.deciding import Decision
     from tune_jobs.engine.tuner import Prepared
 
 logger = logging.getLogger(__name__)
@@ -46,6 +48,9 @@ TUNE_SETTINGS = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
 }
+# Of the hours that a run may take, so much is the search's; the rest is kept for the finalists.
+SEARCH_SHARE = 0.75
+
 CHATTY = ("ray", "ray.tune", "hyperopt")
 
 
@@ -89,6 +94,7 @@ def run(
             data, before a trial is; and at the first epoch for a metric that is not reported.
         StorageError: where the end cannot be written.
     """
+    from tune_jobs.engine.deciding import decide
     from tune_jobs.engine.tuner import adopt, default_name, load_data, locate, prepare
 
     profile, began = profile or Profile(), time.time()
@@ -122,53 +128,112 @@ def run(
                 return Experiment(folder)
         for listen in listeners:
             listen(_start_record(folder, how))
+        search_hours = max_hours
         if isinstance(job, Job):
-            prepared = prepare(job, profile, folder, dataset, listeners, max_hours, how, command)
+            if job.finalists and max_hours is not None:
+                search_hours = SEARCH_SHARE * max_hours
+            prepared = prepare(job, profile, folder, dataset, listeners, search_hours, how, command)
         else:
             prepared = adopt(job, profile, folder, listeners, max_hours)
-        prepared.recorder.lease = lease
-        with (
-            _ending_on_signal(prepared.recorder.ending),
-            replaced_when_grown(),
-            environment({"TUNE_MAX_PENDING_TRIALS_PG": str(prepared.concurrency)}),
-        ):
-            failure = None if how.is_done else _fit(prepared)
-        return _finish(prepared, failure, dataset, profile, began)
+
+        def fit(tuner: Prepared) -> JobError | None:
+            tuner.recorder.lease = lease
+            return _fit(tuner)
+
+        failure = None if how.is_done else fit(prepared)
+        search = _close_search(prepared, failure, began)
+        decision = None
+        if isinstance(job, Job) and job.finalists and search.is_decidable:
+            decision = decide(
+                job,
+                search.experiment,
+                dataset,
+                profile,
+                fit,
+                concurrency=prepared.concurrency,
+                listeners=listeners,
+                max_hours=None if max_hours is None else max_hours - (time.time() - began) / 3600,
+            )
+        return _finish(job, search, decision, dataset, profile, began)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """A search that has ended: what it found, and how."""
+
+    experiment: Experiment
+    prepared: Prepared
+    outcome: Outcome
+    ended: float
+
+    @property
+    def is_decidable(self) -> bool:
+        """Whether finalists may be trained now."""
+        return self.outcome in (*FINAL, "budget used") and not self.experiment.usable.empty
+
+
+def _close_search(prepared: Prepared, failure: JobError | None, began: float) -> _Search:
+    """Make files for people of what was found.
+
+    Raises:
+        JobError: the failure, once it is in the summary.
+        StorageError: where nothing can be written.
+    """
+    experiment, ending = Experiment(prepared.folder), prepared.recorder.ending
+    with _storage_errors(prepared):
+        compact(prepared.folder)
+        if failure:
+            _write_summary(experiment, began, outcome="configuration error", error=str(failure))
+            raise failure
+        outcome = outcome_of(_failed(experiment), len(experiment.usable), ending.reached)
+        return _Search(experiment, prepared, outcome, time.time())
 
 
 def _finish(
-    prepared: Prepared,
-    failure: JobError | None,
+    job: Job | MakeTuner,
+    search: _Search,
+    decision: Decision | None,
     dataset: Dataset | None,
     profile: Profile,
     began: float,
 ) -> Experiment:
-    """Make files for people of what was found, export the best model, and summarise."""
-    folder, ending = prepared.folder, prepared.recorder.ending
-    experiment = Experiment(folder)
-    try:
-        compact(folder)
-        if failure:
-            _write_summary(experiment, began, outcome="configuration error", error=str(failure))
-            raise failure
-        searched = time.time()
-        outcome = outcome_of(_failed(experiment), _usable(experiment), ending.reached)
-        found: dict[str, Any] = {"outcome": outcome, "attempt": prepared.recorder.attempt}
+    """Export the winner's model, and summarise."""
+    prepared, decided = search.prepared, time.time()
+    ending = prepared.recorder.ending
+    with _storage_errors(prepared):
+        found: dict[str, Any] = {"outcome": search.outcome, "attempt": prepared.recorder.attempt}
         if ending.detail:
             found["error"] = ending.detail
         if prepared.search and prepared.search.ended_because:
             found["ended_because"] = prepared.search.ended_because
-        found |= _save_winner(experiment, dataset, profile, outcome)
+        if decision is not None and decision.verdict is None:
+            found |= {"outcome": decision.outcome or search.outcome, "no_winner": decision.reason}
+        experiment = Experiment(prepared.folder)
+        found |= _save_winner(job, experiment, decision, dataset, profile, found["outcome"])
         trials = experiment.trials[experiment.trials["ended"] >= began]
-        usage = measure_usage(trials, prepared.concurrency, began, searched, time.time())
+        finals = decided - search.ended
+        usage = measure_usage(
+            trials, prepared.concurrency, began + finals, search.ended + finals, time.time()
+        )
         _write_summary(experiment, began, usage=usage, **found)
+    return Experiment(prepared.folder)
+
+
+@contextmanager
+def _storage_errors(prepared: Prepared) -> Iterator[None]:
+    """Turn what the file system refuses into a line that says how to go on.
+
+    Raises:
+        StorageError: for any other exception of the operating system.
+    """
+    try:
+        yield
     except OSError as error:
-        reason = ending.detail or reason_of(error)
+        reason = prepared.recorder.ending.detail or reason_of(error)
         raise StorageError(
             f"storage failed, what was written before is kept: {reason}; "
-            f"when there is room again, go on with --name {folder.name} --resume"
+            f"when there is room again, go on with --name {prepared.folder.name} --resume"
         ) from None
-    return Experiment(folder)
 
 
 def _start_record(folder: Folder, how: Continuation) -> Record:
@@ -186,7 +251,7 @@ def _start_record(folder: Folder, how: Continuation) -> Record:
     ended = [trial for trial in how.past.trials if trial.is_finished]
     states = experiment.trials.set_index("trial")["state"].loc[[t.number for t in ended]]
     record["states"] = dict(states.value_counts())
-    if _usable(experiment):
+    if not experiment.usable.empty:
         record["best"] = experiment.best
     return record
 
@@ -217,7 +282,12 @@ def _warn(job: Job | MakeTuner, dataset: Dataset | None) -> None:
 def _fit(prepared: Prepared) -> JobError | None:
     """Fit, and find the user's mistake, or full storage, in what Tune raises."""
     try:
-        prepared.tuner.fit()
+        with (
+            _ending_on_signal(prepared.recorder.ending),
+            replaced_when_grown(),
+            environment({"TUNE_MAX_PENDING_TRIALS_PG": str(prepared.concurrency)}),
+        ):
+            prepared.tuner.fit()
     except Exception as error:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, JobError):
@@ -231,18 +301,28 @@ def _fit(prepared: Prepared) -> JobError | None:
 
 
 def _save_winner(
-    experiment: Experiment, dataset: Dataset | None, profile: Profile, outcome: Outcome
+    job: Job | MakeTuner,
+    experiment: Experiment,
+    decision: Decision | None,
+    dataset: Dataset | None,
+    profile: Profile,
+    outcome: Outcome,
 ) -> dict[str, Any]:
-    """Export the best model, unless there is none or somebody waits for the end of the run."""
+    """Export the winner's model, unless there is none or somebody waits for the end of the run."""
+    from tune_jobs.engine.deciding import make_model
     from tune_jobs.engine.winner import recipe_of, save_config, save_model
 
-    if not _usable(experiment):
+    if experiment.usable.empty:
         return {}
     save_config(experiment)
     found: dict[str, Any] = {"best": experiment.best}
     if outcome in ("interrupted", "storage failed"):
         return found | {"no_model": f"the outcome was {outcome!r}"}
     try:
+        if isinstance(job, Job) and decision:
+            made = make_model(job, experiment, decision, profile)
+            if made:
+                return found | made
         recipe = recipe_of(experiment)
     except JobError as reason:
         return found | {"no_model": str(reason)}
@@ -265,11 +345,6 @@ def _failed(experiment: Experiment) -> int:
     """How many trials failed; one that diverged did what it was asked to."""
     trials = experiment.trials
     return int(((trials["state"] == "failed") & (trials["failure"] != "divergence")).sum())
-
-
-def _usable(experiment: Experiment) -> int:
-    trials = experiment.trials
-    return int((trials["value"].notna() & (trials["state"] != "failed")).sum())
 
 
 @contextmanager

@@ -79,7 +79,6 @@ class Search(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         self._worst: float | None = None
         self._size = _size(space)
         self._experiment: Experiment | None = None
-        self._parser = _make_parser()
         self._finished = False
         self.ended_because: str | None = None
 
@@ -240,22 +239,8 @@ class Search(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         if self._experiment is None:
             raise RuntimeError("Tune has not told the experiment yet")
         name = trial_id(number)
-        trial = _create_trial_from_spec(
-            {**self._experiment.spec, "config": config},
-            self._parser,
-            evaluated_params={},
-            experiment_tag=name,
-            trial_id=name,
-        )
-        if past is not None and past.checkpoint is not None:
-            from ray.train._internal.session import _TrainingResult
-
-            epoch, path = past.checkpoint
-            checkpoint = Checkpoint(f"{self._folder.uri}/{path}")
-            # Tune has this for `tune.run(restore=...)` only, and without the epoch.
-            trial._restore_checkpoint_result = _TrainingResult(
-                checkpoint=checkpoint, metrics={TRAINING_ITERATION: epoch}
-            )
+        checkpoint = past.checkpoint if past else None
+        trial = make_trial(self._experiment, self._folder, number, config, checkpoint)
         self._live[name] = trial
         self._recorder.announce(
             name,
@@ -280,6 +265,41 @@ class Search(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
 def trial_id(number: int) -> str:
     """What Tune calls a trial, and its folder."""
     return f"{number:05d}"
+
+
+def make_trial(
+    experiment: Experiment,
+    folder: Folder,
+    number: int,
+    config: Config,
+    checkpoint: tuple[int, str] | None = None,
+) -> Trial:
+    """A trial as Tune makes them, of a config that is known.
+
+    Args:
+        experiment: what Tune told its search algorithm.
+        folder: what the checkpoint lies in.
+        number: the trial's.
+        config: the trial's.
+        checkpoint: epoch and path, inside the folder, of the state to go on from.
+    """
+    name = trial_id(number)
+    trial = _create_trial_from_spec(
+        {**experiment.spec, "config": config},
+        _make_parser(),
+        evaluated_params={},
+        experiment_tag=name,
+        trial_id=name,
+    )
+    if checkpoint is not None:
+        from ray.train._internal.session import _TrainingResult
+
+        epoch, path = checkpoint
+        # Tune has this for `tune.run(restore=...)` only, and without the epoch.
+        trial._restore_checkpoint_result = _TrainingResult(
+            checkpoint=Checkpoint(f"{folder.uri}/{path}"), metrics={TRAINING_ITERATION: epoch}
+        )
+    return trial
 
 
 def _size(space: Space) -> int | None:

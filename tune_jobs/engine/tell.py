@@ -35,6 +35,7 @@ def as_dict(experiment: Experiment) -> dict[str, Any]:
         "mode": experiment.description["mode"],
         "exit_code": experiment.exit_code,
         **experiment.summary,
+        "winner": experiment.verdict or None,
         "all_trials": rows.to_dict("records"),
     }
     return {key: plain(value) for key, value in found.items()}
@@ -107,16 +108,74 @@ def _headline(experiment: Experiment) -> str:
 
 
 def _best(experiment: Experiment) -> list[str]:
+    said = _won(experiment) if experiment.verdict else _found(experiment)
+    scores = experiment.summary.get("test")
+    if scores:
+        said += [
+            "",
+            "on the test part, which no choice has seen:",
+            *_test_table(experiment, scores),
+        ]
+    config = flatten(experiment.best_config)
+    width = max(map(len, config), default=0)
+    return [*said, "", *(f"  {name:{width}}  {show(value)}" for name, value in config.items())]
+
+
+def _found(experiment: Experiment) -> list[str]:
+    """The best of the search, where no finals were."""
     best, metric = experiment.best_trial, experiment.description["metric"]
     place = f"trial {best['trial']}, epoch {best['best_epoch']}"
     said = [f"best {metric}  {best['value']:.5g}  ({place}; the best of many, so optimistic)"]
-    scores = experiment.summary.get("test")
-    if scores:
-        text = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
-        said.append(f"on the test part, which the search never saw: {text}")
-    config = flatten(experiment.best_config)
-    width = max(map(len, config))
-    return [*said, *(f"  {name:{width}}  {show(value)}" for name, value in config.items())]
+    if reason := experiment.summary.get("no_winner"):
+        said.append(f"no winner: {reason}")
+    return said
+
+
+def _won(experiment: Experiment) -> list[str]:
+    """The verdict on the winner of the finals."""
+    verdict = experiment.verdict
+    metric, level = verdict["metric"], f"{verdict['level']:.0%}"
+    low, high = verdict["interval"]
+    second, cheap = verdict["runner_up"], verdict["one_standard_error"]
+    won = f"{level} interval {low:.4g} to {high:.4g}, {verdict['scores']} fresh scores"
+    said = [
+        f"winner      trial {verdict['trial']}, {verdict['epochs']} epochs",
+        f"{metric:11} {verdict['mean']:.4g}  ({won})",
+    ]
+    if verdict["luck"] > 0:
+        said.append(
+            f"luck        the search's {verdict['search_value']:.4g} was {verdict['luck']:.2g} "
+            "too good"
+        )
+    if second:
+        low, high = second["interval"]
+        gap = f"gap {second['gap']:.2g}, {level} interval {low:.2g} to {high:.2g}"
+        told = "is worse" if verdict["is_distinguished"] else "cannot be told apart from it"
+        said.append(f"runner-up   trial {second['trial']} {told} ({gap})")
+    if cheap:
+        kind = f"{cheap['parameters']:,} parameters" if cheap["parameters"] else "less time"
+        said.append(f"cheapest    trial {cheap['trial']} is within one standard error, with {kind}")
+    return said
+
+
+def _test_table(experiment: Experiment, scores: dict[str, float]) -> list[str]:
+    """The test scores of the winner, of an ensemble and of the baselines, a line each."""
+    rows = {"winner" if experiment.verdict else "best": scores}
+    if ensemble := experiment.summary.get("ensemble"):
+        rows[f"ensemble of {len(ensemble['trials'])}"] = ensemble["test"]
+    for baseline in experiment.verdict.get("baselines", ()):
+        rows[baseline["name"]] = baseline["test"]
+    width = max(map(len, rows))
+    names = list(scores)
+    head = "  ".join(f"{name:>{max(len(name), 8)}}" for name in names)
+    return [
+        f"  {'':{width}}  {head}",
+        *(
+            f"  {label:{width}}  "
+            + "  ".join(f"{found[name]:>{max(len(name), 8)}.4f}" for name in names)
+            for label, found in rows.items()
+        ),
+    ]
 
 
 def _failures(trials: pd.DataFrame) -> list[str]:

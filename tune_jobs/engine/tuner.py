@@ -17,7 +17,7 @@ from tune_jobs.engine.continuing import Continuation
 from tune_jobs.engine.declaration import constants, description, provenance
 from tune_jobs.engine.ending import GIB, Ending
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.experiment import DESCRIPTION, SUMMARY
+from tune_jobs.engine.experiment import DESCRIPTION, SUMMARY, VERDICT
 from tune_jobs.engine.failure import as_report
 from tune_jobs.engine.history import EPOCHS as EPOCHS_FILE
 from tune_jobs.engine.history import TRIALS as TRIALS_FILE
@@ -80,7 +80,7 @@ def prepare(
         searcher.check_learns()
     target = how.target or job.num_trials
     about = description(job, profile, dataset) | {"command": dict(command or {})}
-    recorder = _begin(
+    recorder = begin(
         profile,
         folder,
         job,
@@ -116,9 +116,9 @@ def prepare(
             scheduler=scheduler,
             num_samples=max(search.total_samples, 1),
             reuse_actors=True,
-            trial_dirname_creator=lambda trial: _trial_folder(trial, attempt),
+            trial_dirname_creator=lambda trial: trial_folder(trial, attempt),
         ),
-        run_config=_run_config(job, profile, folder, recorder),
+        run_config=run_config(job, profile, folder, recorder),
     )
     return Prepared(tuner, folder, recorder, concurrency, search)
 
@@ -151,14 +151,14 @@ def adopt(
         **provenance(profile),
     }
     target = wanted.num_samples or 1
-    recorder = _begin(profile, folder, wanted, about, target, listeners, max_hours)
+    recorder = begin(profile, folder, wanted, about, target, listeners, max_hours)
     run_config.callbacks = [*(run_config.callbacks or []), recorder]
     run_config.stop = recorder.ending if run_config.stop is None else run_config.stop
     concurrency = profile.concurrency(ray.cluster_resources()) if ray.is_initialized() else 1
     return Prepared(tuner, folder, recorder, concurrency)
 
 
-def _begin(
+def begin(
     profile: Profile,
     folder: Folder,
     goal: Any,
@@ -187,7 +187,8 @@ def _begin(
         60 * profile.max_silence_minutes,
         before,
     )
-    for name in (SUMMARY, TRIALS_FILE, EPOCHS_FILE):  # what they say is about to be outdated
+    # What these say is about to be outdated.
+    for name in (SUMMARY, VERDICT, TRIALS_FILE, EPOCHS_FILE):
         folder.delete(name)
     folder.write_json(DESCRIPTION, about)
     recorder.append({"kind": "attempt", "description": about, "target": target})
@@ -197,10 +198,12 @@ def _begin(
 
 def load_data(job: Job) -> Dataset | None:
     """Read and split the job's data, with a seed of its own, into folds where it has them."""
-    dataset = job.data(derive(job.seed, "split")) if job.data else None
-    if dataset is None or job.evaluation is None:
-        return dataset
-    return job.evaluation.apply(dataset, job.seed)
+    if job.data is None:
+        return None
+    seed = derive(job.seed, "split")
+    if job.evaluation is None:
+        return job.data(seed)
+    return job.evaluation.apply(job.evaluation.arrange(job.data)(seed), job.seed)
 
 
 def default_name(module: str) -> str:
@@ -221,14 +224,14 @@ def locate(profile: Profile, name: str) -> Folder:
 def _trainable(job: Job, dataset: Dataset | None) -> Any:
     """What Ray calls in a worker; the arrays go once to each node's object store."""
     return tune.with_parameters(
-        _fit_trial,
+        fit_trial,
         train=job.trainable,
         fixed=constants(job, dataset),
         data=dataset.training if dataset else None,
     )
 
 
-def _fit_trial(config: dict[str, Any], *, train: Any, fixed: dict[str, Any], data: Any) -> None:
+def fit_trial(config: dict[str, Any], *, train: Any, fixed: dict[str, Any], data: Any) -> None:
     """Fit, and report an exception instead of raising it: the worker stays warm for the next."""
     try:
         train({**config, **fixed}, data)
@@ -236,7 +239,7 @@ def _fit_trial(config: dict[str, Any], *, train: Any, fixed: dict[str, Any], dat
         tune.report(as_report(error))
 
 
-def _trial_folder(trial: Trial, attempt: int) -> str:
+def trial_folder(trial: Trial, attempt: int) -> str:
     """A folder of its own for each attempt: Tune numbers checkpoints from 0 again."""
     return str(trial.trial_id) if attempt == 1 else f"{trial.trial_id}-{attempt}"
 
@@ -251,7 +254,8 @@ def _searcher(job: Job, asked: int) -> SpaceSearcher:
     return Translated(searcher)
 
 
-def _run_config(job: Job, profile: Profile, folder: Folder, recorder: Recorder) -> tune.RunConfig:
+def run_config(job: Job, profile: Profile, folder: Folder, recorder: Recorder) -> tune.RunConfig:
+    """Where Tune writes, who listens, and which checkpoints stay."""
     return tune.RunConfig(
         name=TRIALS,
         storage_path=folder.uri,

@@ -1,22 +1,49 @@
-"""The best trial's checkpoint as one ``.keras`` file, and its score on the test part."""
+"""The winner as one ``.keras`` file, and its score on the test part."""
 
 from __future__ import annotations
 
+import pprint
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tune_jobs.engine.dataset import TrainingData
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.experiment import CONFIG, MODEL, Experiment
-from tune_jobs.engine.scores import score
+from tune_jobs.engine.experiment import CONFIG, ENSEMBLE, MODEL, REBUILD, Experiment
+from tune_jobs.engine.scorers import Scorer
+from tune_jobs.engine.scores import in_units, score
 
 if TYPE_CHECKING:
     from tune_jobs.engine.dataset import Dataset
     from tune_jobs.engine.profile import Profile
+
+# A refit trains on all rows; those that it is scored on are a few of them, and count for nothing.
+FEW_ROWS = 256
+
+# How far predictions of the file may be from those of the model that was trained, computed in
+# another order; more where it computes in half precision.
+TOLERANCE, HALF_TOLERANCE = 1e-3, 3e-2
+
+SNIPPET = '''\
+"""The winner of {name}, built anew: compiled, and not trained.
+
+The trained one, which takes raw columns, is best.keras beside this file:
+
+    from pathlib import Path
+    from tune_jobs.engine import open_experiment
+    model = open_experiment(Path(__file__).parent).best_model()
+"""
+
+from {module} import build
+
+CONFIG = {config}
+
+model = build(CONFIG)
+'''
 
 
 @dataclass(frozen=True)
@@ -32,8 +59,37 @@ class Recipe:
     preprocessing: dict[str, Any] | None
 
 
+@dataclass(frozen=True)
+class Member:
+    """One of the models that are trained on all rows but the test part.
+
+    Attributes:
+        config: hyperparameters and constants.
+        epochs: how many of ``max_epochs`` it is trained for.
+        seed: of its weights and batches.
+    """
+
+    config: dict[str, Any]
+    epochs: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class TestPart:
+    """The rows that no search has seen, as the exported model and as the trained one take them."""
+
+    __test__ = False
+
+    task: str
+    inputs: Any
+    encoded: np.ndarray[Any, Any]
+    truth: np.ndarray[Any, Any]
+    target: dict[str, Any]
+    scorers: Mapping[str, Scorer]
+
+
 def recipe_of(experiment: Experiment) -> Recipe:
-    """What the best trial of an experiment is exported with.
+    """What the best trial of an experiment is exported with, from its own checkpoint.
 
     Raises:
         JobError: where its checkpoint is gone, or its trainable's module lacks a function.
@@ -41,10 +97,20 @@ def recipe_of(experiment: Experiment) -> Recipe:
     from ray.tune import Checkpoint
 
     path = f"{experiment.folder.path}/{experiment.best_checkpoint()}"
+    checkpoint = Checkpoint(path, experiment.folder.filesystem)
+    return replace(companions(experiment), checkpoint=checkpoint)
+
+
+def companions(experiment: Experiment) -> Recipe:
+    """The functions beside an experiment's trainable, and its best config; no weights.
+
+    Raises:
+        JobError: where its module lacks a function.
+    """
     return Recipe(
         **{name: experiment.companion(name) for name in ("build", "export", "load", "predict")},
         config={**experiment.best_config, **experiment.description["constants"]},
-        checkpoint=Checkpoint(path, experiment.folder.filesystem),
+        checkpoint=None,
         preprocessing=experiment.description["preprocessing"],
     )
 
@@ -56,14 +122,24 @@ def export_file(recipe: Recipe, path: str) -> None:
 
 
 def save_config(experiment: Experiment) -> None:
-    """Write the best configuration as JSON."""
+    """Write the best configuration as JSON, and a Python file that builds its model."""
     experiment.folder.write_json(CONFIG, experiment.best_config)
+    about = experiment.description
+    if not about["constants"]:
+        return  # a tuner of one's own: nobody knows what builds its models
+    config = {**experiment.best_config, **about["constants"]}
+    content = SNIPPET.format(
+        name=experiment.name,
+        module=about["trainable"].rsplit(".", 1)[0],
+        config=pprint.pformat(config, sort_dicts=False),
+    )
+    experiment.folder.write(REBUILD, content.encode())
 
 
 def save_model(
     experiment: Experiment, recipe: Recipe, dataset: Dataset | None, profile: Profile
 ) -> dict[str, float] | None:
-    """Export the best model and score it in a worker, since the driver has no Keras.
+    """Export the best trial's checkpoint and score it in a worker, since the driver has no Keras.
 
     Returns:
         The scores on the test part, or None where the job has no data.
@@ -71,38 +147,85 @@ def save_model(
     Raises:
         JobError: where the model cannot be made; the message says why.
     """
-    import ray
-
-    task = ray.remote(num_cpus=profile.cpus_per_trial, num_gpus=profile.gpus_per_trial)(
-        _export_and_score
-    )
-    test = _test_part(dataset) if dataset else None
-    try:
-        content, scores = ray.get(task.remote(recipe, test))
-    except ray.exceptions.RayTaskError as error:
-        raise JobError(f"the best model could not be exported: {error.cause!r}") from error
+    test = take_test_part(dataset) if dataset else None
+    content, scores = _in_worker(_export_and_score, profile)(recipe, test)
     experiment.folder.write(MODEL, content)
     return scores  # type: ignore[no-any-return]
 
 
-@dataclass(frozen=True)
-class _TestPart:
-    task: str
-    inputs: Any
-    truth: np.ndarray[Any, Any]
+def refit(
+    experiment: Experiment,
+    recipe: Recipe,
+    train: Callable[..., Any],
+    members: Sequence[Member],
+    whole: Dataset,
+    profile: Profile,
+    *,
+    ensemble: bool,
+) -> dict[str, dict[str, float]]:
+    """Train the winner, the first member, on all rows but the test part; export and score it.
+
+    Args:
+        experiment: what the files are written to.
+        recipe: what they are made with.
+        train: the job's trainable.
+        members: the winner and, for an ensemble, the others.
+        whole: the dataset with training and validation rows together.
+        profile: what a worker may use.
+        ensemble: whether the mean of all members is exported and scored too.
+
+    Returns:
+        Scores on the test part by file; nothing where the trainable does not return its model.
+
+    Raises:
+        JobError: where a model cannot be made, or its file predicts otherwise than it did.
+    """
+    few = slice(0, FEW_ROWS)
+    training = replace(
+        whole.training,
+        x_validation=whole.training.x_train[few],
+        y_validation=whole.training.y_train[few],
+        replicas=(),
+        scorers={},
+    )
+    files = _in_worker(_refit_and_score, profile)(
+        recipe, train, members, training, take_test_part(whole), ensemble
+    )
+    for name, (content, _) in files.items():
+        experiment.folder.write(name, content)
+    return {name: scores for name, (_, scores) in files.items()}
 
 
-def _test_part(dataset: Dataset) -> _TestPart:
+def take_test_part(dataset: Dataset) -> TestPart:
     """The test part, its targets in the units of the exported model's predictions."""
-    task, truth = dataset.signature["task"], dataset.y_test
-    if task == "regression":
-        target = dataset.preprocessing["target"]
-        truth = truth.astype(float) * target["scale"] + target["mean"]
-    return _TestPart(task, dataset.raw_test, truth)
+    target = dataset.preprocessing["target"]
+    return TestPart(
+        task=dataset.signature["task"],
+        inputs=dataset.raw_test,
+        encoded=dataset.x_test,
+        truth=in_units(dataset.y_test, target),
+        target=target,
+        scorers=dataset.training.scorers,
+    )
+
+
+def _in_worker(function: Callable[..., Any], profile: Profile) -> Callable[..., Any]:
+    """Call a function in a worker, with the resources of a trial."""
+    import ray
+
+    task = ray.remote(num_cpus=profile.cpus_per_trial, num_gpus=profile.gpus_per_trial)(function)
+
+    def call(*arguments: Any) -> Any:
+        try:
+            return ray.get(task.remote(*arguments))
+        except ray.exceptions.RayTaskError as error:
+            raise JobError(f"the best model could not be exported: {error.cause!r}") from error
+
+    return call
 
 
 def _export_and_score(
-    recipe: Recipe, test: _TestPart | None
+    recipe: Recipe, test: TestPart | None
 ) -> tuple[bytes, dict[str, float] | None]:
     """The model file, and the test scores of the model as read back from that file."""
     with tempfile.TemporaryDirectory() as aside:
@@ -112,4 +235,66 @@ def _export_and_score(
         if test is None:
             return content, None
         outputs = np.asarray(recipe.predict(recipe.load(path), test.inputs))
-    return content, score(test.task, test.truth, outputs)
+    return content, score(test.task, test.truth, outputs, test.scorers)
+
+
+def _refit_and_score(
+    recipe: Recipe,
+    train: Callable[..., Any],
+    members: Sequence[Member],
+    training: TrainingData,
+    test: TestPart,
+    ensemble: bool,
+) -> dict[str, tuple[bytes, dict[str, float]]]:
+    """The files, each with the test scores of the model as read back from it."""
+    models = [_refit_member(train, member, training) for member in members]
+    if not all(hasattr(model, "predict") for model in models):
+        return {}
+    trained = [
+        in_units(np.asarray(m.predict(test.encoded, verbose=0)), test.target) for m in models
+    ]
+    found = {MODEL: _write_and_check(recipe, members[:1], models[:1], trained[:1], test)}
+    if ensemble:
+        found[ENSEMBLE] = _write_and_check(recipe, members, models, trained, test)
+    return found
+
+
+def _refit_member(train: Callable[..., Any], member: Member, training: TrainingData) -> Any:
+    own = {"epochs": member.epochs, "seed": member.seed, "metric": "loss", "mode": "min"}
+    return train({**member.config, **own}, training)
+
+
+def _write_and_check(
+    recipe: Recipe,
+    members: Sequence[Member],
+    models: Sequence[Any],
+    trained: Sequence[np.ndarray[Any, Any]],
+    test: TestPart,
+) -> tuple[bytes, dict[str, float]]:
+    """A file of the mean of models, and its test scores.
+
+    Raises:
+        JobError: where the file predicts otherwise than the models did when they were trained.
+    """
+    ready = iter(models)
+    configs: Any = [member.config for member in members]
+    with tempfile.TemporaryDirectory() as aside:
+        path = str(Path(aside, MODEL))
+        recipe.export(lambda _: next(ready), configs, None, recipe.preprocessing, path)
+        content = Path(path).read_bytes()
+        outputs = np.asarray(recipe.predict(recipe.load(path), test.inputs))
+    expected = np.mean(trained, axis=0)
+    allowed = tolerance(models, test.target)
+    distance = float(np.abs(outputs.reshape(expected.shape) - expected).max())
+    if not distance <= allowed:
+        raise JobError(
+            f"the exported file predicts otherwise than the model that was trained, by up to "
+            f"{distance:.3g}; allowed are {allowed:.3g}"
+        )
+    return content, score(test.task, test.truth, outputs, test.scorers)
+
+
+def tolerance(models: Sequence[Any], target: Mapping[str, Any]) -> float:
+    """How far predictions may differ, in the units of the target."""
+    half = any(getattr(model, "compute_dtype", "float32") != "float32" for model in models)
+    return (HALF_TOLERANCE if half else TOLERANCE) * float(target.get("scale", 1.0))

@@ -1,0 +1,133 @@
+"""The verdict on the finalists: who won, how sure that is, and how much of it was luck."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tune_jobs.engine.comparison import Estimate, cheapest_within, estimate
+from tune_jobs.engine.finalists import Candidate
+from tune_jobs.engine.race import Race
+
+# What a candidate costs: trainable parameters where they are known, and seconds of one fit.
+Cost = Mapping[str, float | None]
+
+
+def give_verdict(
+    race: Race,
+    candidates: Sequence[Candidate],
+    costs: Sequence[Cost],
+    metric: str,
+    mode: str,
+) -> dict[str, Any] | None:
+    """What there is to say of a race that is over, as JSON; None where nobody came through.
+
+    ``mean`` and ``interval`` of the winner, and the ``gap`` to the runner-up, rest on scores that
+    had no part in the choice, at an epoch that was chosen without them: so they are unbiased. The
+    intervals are those of the corrected resampled t-test (Nadeau and Bengio 2003).
+    """
+    if not race.ranking:
+        return None
+    first = race.ranking[0]
+    winner = candidates[first]
+    fresh = _estimate(race, race.sign * race.fresh_scores(first))
+    runner_up = _compare(race, candidates, race.ranking[1]) if race.ranking[1:] else None
+    verdict = {
+        "trial": winner.trial,
+        "config": winner.config,
+        "metric": metric,
+        "mode": mode,
+        "epochs": race.epochs(first),
+        "search_value": winner.value,
+        "mean": fresh.mean,
+        "interval": [fresh.lower, fresh.upper],
+        "level": race.level,
+        "scores": fresh.scores,
+        "luck": race.sign * (fresh.mean - winner.value),
+        "is_distinguished": bool(runner_up and runner_up.pop("is_distinguished")),
+        "runner_up": runner_up,
+        "one_standard_error": _choose_cheapest(race, candidates, costs),
+        "finalists": [
+            _describe(race, place, candidates[place], costs[place])
+            for place in range(len(candidates))
+        ],
+    }
+    return verdict | {"sentence": _say(verdict)}
+
+
+def _compare(race: Race, candidates: Sequence[Candidate], second: int) -> dict[str, Any]:
+    """The runner-up, and its distance from the winner: positive where that is better."""
+    pairs = zip(race.fresh_scores(second), race.fresh_scores(race.ranking[0]), strict=False)
+    gap = _estimate(race, np.array([other - won for other, won in pairs]))
+    return {
+        "trial": candidates[second].trial,
+        "mean": race.sign * float(race.fresh_scores(second).mean()),
+        "gap": gap.mean,
+        "interval": [gap.lower, gap.upper],
+        "p_value": gap.p_value,
+        "is_distinguished": gap.excludes_zero,
+    }
+
+
+def _choose_cheapest(
+    race: Race, candidates: Sequence[Candidate], costs: Sequence[Cost]
+) -> dict[str, Any] | None:
+    """The cheapest finalist within one standard error of the best, None where the winner is it.
+
+    It rests on the scores that chose, which all that are not out have.
+    """
+    places = race.ranking
+    best = _estimate(race, race.choice_scores(places[0]))
+    known = all(costs[place]["parameters"] is not None for place in places)
+    kind = "parameters" if known else "seconds"
+    means = [float(race.choice_scores(place).mean()) for place in places]
+    margin = 0.0 if np.isnan(best.standard_error) else best.standard_error
+    chosen = cheapest_within(means, [costs[place][kind] or 0.0 for place in places], margin)
+    if chosen == 0:
+        return None
+    place = places[chosen]
+    return {
+        "trial": candidates[place].trial,
+        "mean": race.sign * means[chosen],
+        **costs[place],
+        "by": kind,
+    }
+
+
+def _describe(race: Race, place: int, candidate: Candidate, cost: Cost) -> dict[str, Any]:
+    """A finalist, and the scores that the choice rested on."""
+    scores = race.sign * race.choice_scores(place)
+    found = _estimate(race, scores) if len(scores) else None
+    return {
+        "trial": candidate.trial,
+        "config": candidate.config,
+        "search_value": candidate.value,
+        "mean": found.mean if found else None,
+        "interval": [found.lower, found.upper] if found else None,
+        "scores": scores.tolist(),
+        "epochs": race.epochs(place) if found else None,
+        **cost,
+        "dropped_after": race.dropped.get(place),
+        "failure": race.failures.get(place),
+    }
+
+
+def _say(verdict: Mapping[str, Any]) -> str:
+    """The verdict in a sentence or two."""
+    low, high = verdict["interval"]
+    said = (
+        f"trial {verdict['trial']} won: {verdict['metric']} {verdict['mean']:.4g}, and between "
+        f"{low:.4g} and {high:.4g} with {verdict['level']:.0%} confidence"
+    )
+    second = verdict["runner_up"]
+    if second is None:
+        return f"{said}."
+    if verdict["is_distinguished"]:
+        return f"{said}; it is better than the runner-up, trial {second['trial']}."
+    return f"{said}; it cannot be told apart from the runner-up, trial {second['trial']}."
+
+
+def _estimate(race: Race, scores: Any) -> Estimate:
+    return estimate(scores, race.overlap, race.level)
