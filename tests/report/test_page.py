@@ -208,6 +208,7 @@ def test_the_table_is_sorted_by_numbers_both_ways_with_empty_cells_last(make, sh
     [
         ("state=complete", lambda row: row["state"] == "complete"),
         ("learning_rate<0.01", lambda row: row["learning_rate"] < 0.01),
+        ("epochs<10", lambda row: row["epochs"] < 10),
         ("units=16", lambda row: row["layers.0.units"] == 16),
         ("sgd failed", lambda row: row["optimizer.name"] == "sgd" and row["state"] == "failed"),
         ("patience=8 epochs>=3", lambda row: row["epochs"] >= 3),
@@ -289,6 +290,13 @@ def test_a_script_that_slipped_in_would_not_run(make, show) -> None:
 
     assert opened.page.title() == "nightly · tune-jobs report"
     assert any("Content Security Policy" in text for text in opened.complaints)
+
+
+def test_without_scripts_charts_and_table_are_there(make, show) -> None:
+    page = show(make.search("nightly", 60), java_script_enabled=False).page
+
+    assert page.locator("svg[role=img] path").count() > 30
+    assert page.locator(".all tbody tr").count() == 60
 
 
 def test_two_experiments_share_a_page_and_are_marked_apart(make, show) -> None:

@@ -1,6 +1,7 @@
 """What a report says: its words, its size, and that it is written of whatever there is."""
 
 import math
+import random
 import re
 import struct
 
@@ -8,6 +9,7 @@ import pytest
 
 from tune_jobs.engine.report import write_report
 from tune_jobs.engine.report.findings import Findings
+from tune_jobs.engine.report.progress_charts import chart_history
 from tune_jobs.engine.report.space_charts import find_next_range
 from tune_jobs.engine.report.verdict import reach_verdict
 from tune_jobs.engine.storage import open_folder
@@ -89,6 +91,22 @@ def test_of_very_many_trials_a_sample_is_shown_and_the_page_says_so(make) -> Non
     assert "show 1,000 of 1,500 trials" in read_page(findings.experiment)
 
 
+def test_a_space_of_many_hyperparameters_makes_no_heavy_page(make) -> None:
+    chance = random.Random(0)
+    records = [
+        record
+        for number in range(1, 1001)
+        for record in make.trial(
+            number, {f"x{place}": chance.random() for place in range(60)}, [[1 / number] * 10]
+        )
+    ]
+    experiment = make.write("wide", records, space={f"x{p}": "uniform(0, 1)" for p in range(60)})
+
+    write_report([experiment])
+
+    assert len(experiment.folder.read("report.html")) < 2_000_000
+
+
 def test_without_a_winner_the_verdict_is_provisional(make) -> None:
     verdict = reach_verdict(Findings(make.search("nightly", 12)))
 
@@ -115,6 +133,28 @@ def test_the_verdict_tells_the_winner_its_spread_its_luck_and_what_it_is_held_ag
         ("test log_loss, majority class", "0.64"),
     ]
     assert verdict.warnings == ["widen learning_rate"]
+
+
+def test_the_verdict_of_the_finals_is_found_in_its_own_file(make) -> None:
+    experiment = make.search("nightly", 12, summary={"ensemble": {"test": {"log_loss": 0.11}}})
+    experiment.folder.write_json("verdict.json", {**WINNER, "interval": [math.nan, math.nan]})
+
+    verdict = reach_verdict(Findings(experiment))
+
+    assert verdict.trial == 2
+    assert verdict.value_of == "val_loss of trial 2, mean of 8 fresh scores"
+
+
+def test_the_winner_and_not_the_luckiest_is_marked_in_the_charts(make) -> None:
+    findings = Findings(make.search("nightly", 12, summary={"winner": WINNER}))
+
+    history = chart_history(findings)
+
+    assert history is not None
+    marks = {mark.look: mark for mark in history.marks}
+    assert marks["best"].trials == [2]
+    assert findings.best is not None
+    assert findings.best.number != 2
 
 
 @pytest.mark.parametrize(("count", "words"), [(60, "found nothing better"), (28, "late in the")])

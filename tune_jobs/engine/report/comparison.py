@@ -59,7 +59,7 @@ def comparison_table(all_findings: Sequence[Findings]) -> Table:
 
 def config_differences(all_findings: Sequence[Findings]) -> Table | None:
     """Where the best configs of the experiments differ."""
-    configs = [f.best.config if f.best else {} for f in all_findings]
+    configs = [f.chosen.config if f.chosen else {} for f in all_findings]
     rows = []
     for name in dict.fromkeys(name for config in configs for name in config):
         cells = [setting(config[name]) if name in config else NONE for config in configs]
@@ -135,7 +135,7 @@ def _obstacles(all_findings: Sequence[Findings]) -> list[str]:
 
 def _compare_winners(ordered: list[Findings]) -> str:
     first, second = ordered[:2]
-    one, other = first.summary["winner"], second.summary["winner"]
+    one, other = first.winner, second.winner
     said = (
         f"On fresh seeds {first.name} is better: {first.metric} {number(one['mean'])} against "
         f"{number(other['mean'])} of {second.name}"
@@ -150,12 +150,12 @@ def _overlap(one: list[float] | None, other: list[float] | None) -> bool:
 
 
 def _mean(findings: Findings) -> float | None:
-    mean = (findings.summary.get("winner") or {}).get("mean")
+    mean = findings.winner.get("mean")
     return mean if isinstance(mean, int | float) and math.isfinite(mean) else None
 
 
 def _fresh(findings: Findings) -> str:
-    winner = findings.summary.get("winner") or {}
+    winner = findings.winner
     if _mean(findings) is None:
         return NONE
     interval = winner.get("interval") or []

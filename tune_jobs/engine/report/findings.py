@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from tune_jobs.engine.importance import Importance
 
-# More trials than this are thinned out: nobody tells that many points apart.
-MOST_TRIALS = 1000
-BEST_TRIALS = 200
+# More trials than this are thinned out: nobody tells that many points apart; and more values of
+# hyperparameters would make the page heavy.
+MOST_TRIALS, MOST_VALUES = 1000, 20_000
 # Colours there are for the epochs that trials reached.
 SHADES = 6
 
@@ -101,6 +101,11 @@ class Findings:
         """How the run ended; empty while it runs."""
         return self.experiment.summary
 
+    @property
+    def winner(self) -> dict[str, Any]:
+        """What the finals said of the winner; empty where there is none."""
+        return self.experiment.verdict or self.summary.get("winner") or {}
+
     @cached_property
     def trials(self) -> list[Trial]:
         """All trials by number."""
@@ -123,24 +128,27 @@ class Findings:
     @cached_property
     def chosen(self) -> Trial | None:
         """The trial to look at in the charts: the winner, or as long as there is none the best."""
-        number = (self.summary.get("winner") or {}).get("trial")
+        number = self.winner.get("trial")
         return next((trial for trial in self.trials if trial.number == number), self.best)
 
     @property
     def chosen_as(self) -> str:
         """What the chosen trial is."""
-        kind = "the winner" if self.summary.get("winner") else "the best"
+        kind = "the winner" if self.winner else "the best"
         return f"trial {self.chosen.number}, {kind}" if self.chosen else ""
 
     @cached_property
     def shown(self) -> list[Trial]:
         """The trials that charts and table show: all, or the best and an even sample."""
-        if len(self.trials) <= MOST_TRIALS:
+        values = sum(len(trial.config) for trial in self.trials)
+        most = min(MOST_TRIALS, MOST_VALUES * len(self.trials) // max(1, values))
+        if len(self.trials) <= most:
             return self.trials
-        best = {trial.number for trial in [*self.ranked[:BEST_TRIALS], self.chosen] if trial}
+        first = [*self.ranked[: most // 5], self.chosen]
+        best = {trial.number for trial in first if trial}
         others = [trial for trial in self.trials if trial.number not in best]
-        step = len(others) / (MOST_TRIALS - len(best))
-        sample = {others[int(i * step)].number for i in range(MOST_TRIALS - len(best))}
+        few = max(0, most - len(best))
+        sample = {others[place * len(others) // few].number for place in range(few)}
         return [trial for trial in self.trials if trial.number in best | sample]
 
     @cached_property

@@ -8,7 +8,7 @@ from typing import Any
 
 from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.progress_charts import best_so_far
-from tune_jobs.engine.report.words import count, duration, number, setting, visible
+from tune_jobs.engine.report.words import count, duration, is_number, number, setting, visible
 from tune_jobs.engine.space import flatten
 from tune_jobs.engine.tell import _headline
 
@@ -37,7 +37,7 @@ class Verdict:
 
 def reach_verdict(findings: Findings) -> Verdict:
     """The verdict on the winner where one was chosen afresh; else a provisional one."""
-    winner = findings.summary.get("winner")
+    winner = findings.winner
     if winner:
         return _of_winner(findings, winner)
     return _provisional(findings)
@@ -51,21 +51,21 @@ def status(findings: Findings) -> str:
 def _of_winner(findings: Findings, winner: dict[str, Any]) -> Verdict:
     low, high = [*(winner.get("interval") or []), None, None][:2]
     spread = ""
-    if low is not None and high is not None:
+    if is_number(low) and is_number(high):
         spread = f", {winner.get('level', 0.95):.0%} interval {number(low)} to {number(high)}"
-    sentences = [
-        winner.get("sentence") or "",
+    sentences = _said(
+        _sentence(winner),
         _luck(winner),
         _runner_up(winner),
         _simplest(findings, winner),
         _convergence(findings),
         *_stages(findings),
-    ]
+    )
     fresh = count(int(winner.get("scores") or 0), "fresh score")
     return Verdict(
         value=number(winner.get("mean")),
         value_of=f"{findings.metric} of trial {winner['trial']}, mean of {fresh}{spread}",
-        sentences=[sentence for sentence in sentences if sentence],
+        sentences=sentences,
         scores=[*_baselines(findings, winner), *_test_scores(findings)],
         trial=int(winner["trial"]),
         config=_config(winner.get("config") or {}),
@@ -93,16 +93,22 @@ def _provisional(findings: Findings) -> Verdict:
         value=number(best.value),
         value_of=f"{findings.metric} of trial {best.number} at epoch {best.best_epoch}, "
         "while searching",
-        sentences=[
+        sentences=_said(
             optimistic if len(findings.ranked) > 1 else "Only this trial has a value.",
+            _no_winner(findings),
             _convergence(findings),
             *_stages(findings),
-        ],
+        ),
         scores=_test_scores(findings),
         trial=best.number,
         config=[(visible(name), setting(value)) for name, value in best.config.items()],
         warnings=_warnings(findings),
     )
+
+
+def _no_winner(findings: Findings) -> str:
+    reason = findings.summary.get("no_winner")
+    return f"There is no winner: {reason}" if reason else ""
 
 
 def _nothing_yet(findings: Findings) -> str:
@@ -114,9 +120,20 @@ def _nothing_yet(findings: Findings) -> str:
     return f"{count(len(findings.trials), 'trial')} began, {failed} of them failed."
 
 
+def _said(*sentences: str) -> list[str]:
+    """Those of some sentences that say something."""
+    return [sentence for sentence in sentences if sentence]
+
+
+def _sentence(winner: dict[str, Any]) -> str:
+    """What the finals say, as a sentence begins."""
+    said = visible(winner.get("sentence") or "")
+    return said[:1].upper() + said[1:]
+
+
 def _luck(winner: dict[str, Any]) -> str:
     luck = winner.get("luck")
-    if luck is None or winner.get("search_value") is None:
+    if not is_number(luck) or winner.get("search_value") is None:
         return ""
     way = "better" if luck > 0 else "worse"
     return (
@@ -131,7 +148,7 @@ def _runner_up(winner: dict[str, Any]) -> str:
         return ""
     told = "apart" if winner.get("is_distinguished") else "not apart by these scores"
     said = f"The runner-up is trial {second['trial']} with {number(second.get('mean'))}: {told}"
-    if second.get("p_value") is not None:
+    if is_number(second.get("p_value")):
         said += f" (p = {number(second['p_value'], 2)})"
     return f"{said}."
 
@@ -143,7 +160,7 @@ def _simplest(findings: Findings, winner: dict[str, Any]) -> str:
     extras = []
     if other.get("parameters") is not None:
         extras.append(f"{number(other['parameters'])} parameters")
-    if other.get("seconds") is not None:
+    if is_number(other.get("seconds")):
         extras.append(f"{duration(other['seconds'])} a fit")
     text = f" ({', '.join(extras)})" if extras else ""
     return (
@@ -194,16 +211,18 @@ def _baselines(findings: Findings, winner: dict[str, Any]) -> list[Row]:
     return [
         (f"{findings.metric}, {visible(base['name'])}", number(base.get("mean")))
         for base in winner.get("baselines") or []
-        if base.get("mean") is not None
+        if is_number(base.get("mean"))
     ]
 
 
 def _test_scores(findings: Findings) -> list[Row]:
-    """The scores on the test part, beside those of the baselines."""
+    """The scores on the test part, beside those of the baselines and of an ensemble."""
     scores = findings.summary.get("test") or {}
-    winner = findings.summary.get("winner") or {}
+    winner = findings.winner
     rows: list[Row] = [(f"test {visible(name)}", _score(value)) for name, value in scores.items()]
-    for base in winner.get("baselines") or []:
+    ensemble = findings.summary.get("ensemble") or {}
+    others = [*(winner.get("baselines") or []), {**ensemble, "name": "ensemble of the finalists"}]
+    for base in others:
         rows += [
             (f"test {visible(name)}, {visible(base['name'])}", _score(value))
             for name, value in (base.get("test") or {}).items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from typing import Any
+from typing import Any, TypeGuard
 
 from tune_jobs.engine.progress import show
 
@@ -47,6 +47,11 @@ def number(value: Any, digits: int = 4) -> str:
     except OverflowError:
         text = "-∞" if value < 0 else "∞"
     return re.sub(r"e([+-])0*(\d+)", lambda m: f"e{m[1].strip('+')}{m[2]}", text)
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether there is a finite number to show."""
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def setting(value: Any) -> str:

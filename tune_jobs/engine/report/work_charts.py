@@ -8,7 +8,7 @@ from typing import Any
 from tune_jobs.engine.report.findings import Findings, Trial
 from tune_jobs.engine.report.marks import Chart, Mark, Shape, box, crosswise
 from tune_jobs.engine.report.scales import Linear, Scale, fit_linear
-from tune_jobs.engine.report.words import count, duration, number, shortened
+from tune_jobs.engine.report.words import count, duration, is_number, number, shortened
 from tune_jobs.engine.usage import PURPOSES
 
 # Workers that are shown; a chart of more would be a wall.
@@ -100,14 +100,14 @@ def usage_rows(findings: Findings) -> list[tuple[str, float, float]]:
 
 def chart_finalists(findings: Findings) -> Chart | None:
     """The finalists' scores on fresh seeds, their mean and interval, and what they had before."""
-    winner = findings.summary.get("winner") or {}
+    winner = findings.winner
     finalists = [f for f in winner.get("finalists") or [] if _numbers(f)]
     if not finalists:
         return None
     baselines = [
         (base["name"], base["mean"])
         for base in winner.get("baselines") or []
-        if _is_number(base.get("mean"))
+        if is_number(base.get("mean"))
     ]
     values = [value for finalist in finalists for value in _numbers(finalist)]
     x = fit_linear(min(values), max(values))
@@ -148,14 +148,14 @@ def chart_finalists(findings: Findings) -> Chart | None:
 def _scored(look: str, finalist: dict[str, Any], x: Scale, y: float, row: float) -> list[Shape]:
     """What a finalist's row shows in one look."""
     if look == "fresh":
-        return [[(x.position(v), y)] for v in finalist.get("scores") or [] if _is_number(v)]
+        return [[(x.position(v), y)] for v in finalist.get("scores") or [] if is_number(v)]
     if look == "spread":
-        ends = [v for v in finalist.get("interval") or [] if _is_number(v)]
+        ends = [v for v in finalist.get("interval") or [] if is_number(v)]
         return [[(x.position(ends[0]), y), (x.position(ends[1]), y)]] if len(ends) == 2 else []
-    if look == "mean" and _is_number(finalist.get("mean")):
+    if look == "mean" and is_number(finalist.get("mean")):
         place = x.position(finalist["mean"])
         return [[(place, y - 0.28 * row), (place, y + 0.28 * row)]]
-    if look == "hollow" and _is_number(finalist.get("search_value")):
+    if look == "hollow" and is_number(finalist.get("search_value")):
         return [[(x.position(finalist["search_value"]), y)]]
     return []
 
@@ -164,11 +164,7 @@ def _numbers(finalist: dict[str, Any]) -> list[float]:
     """Every number that a finalist's row shows."""
     parts = [finalist.get("mean"), finalist.get("search_value")]
     parts += [*(finalist.get("scores") or []), *(finalist.get("interval") or [])]
-    return [float(value) for value in parts if value is not None and _is_number(value)]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return [float(value) for value in parts if value is not None and is_number(value)]
 
 
 def _finalist_words(finalists: list[dict[str, Any]], metric: str) -> str:
