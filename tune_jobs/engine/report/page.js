@@ -3,7 +3,8 @@
 // keyboard or focused in the table is marked everywhere. What belongs to whom is read from the
 // charts themselves: each path's data-t names the trial of each of its pieces.
 
-const NEAR = 28;
+// How many pixels from the pointer a trial may be, and the table's columns before hyperparameters.
+const NEAR = 28, FACTS = 6;
 const card = document.querySelector(".card");
 const said = document.getElementById("said");
 
@@ -77,11 +78,6 @@ function flatten(value, label, found) {
     found.push([label, typeof value === "string" ? value : JSON.stringify(value)]);
   }
   return found;
-}
-
-function brief(text) {
-  const number = Number(text);
-  return text !== "" && Number.isFinite(number) ? String(Number(number.toPrecision(4))) : text;
 }
 
 async function copy(text, button) {
@@ -201,12 +197,16 @@ class Experiment {
   show(trial, x, y) {
     const head = document.createElement("p"), list = document.createElement("dl");
     head.textContent = this.describe(trial);
-    for (const [name, value] of this.settingsOf(trial).slice(0, 16)) {
+    // The table's columns of hyperparameters: the most important first.
+    const cells = this.byTrial.get(trial)?.cells || [];
+    this.heads.forEach((button, column) => {
+      const value = cells[column]?.textContent;
+      if (column < FACTS || !value) return;
       const dt = document.createElement("dt"), dd = document.createElement("dd");
-      dt.textContent = name.slice(0, 60);
-      dd.textContent = brief(value).slice(0, 60);
+      dt.textContent = button.textContent.slice(0, 60);
+      dd.textContent = value.slice(0, 60);
       list.append(dt, dd);
-    }
+    });
     card.replaceChildren(head, list);
     card.hidden = false;
     const { width, height } = card.getBoundingClientRect();

@@ -68,7 +68,6 @@ def _environment() -> Environment:
 def _sections(findings: Findings) -> dict[str, Any]:
     """What the template shows of one experiment, in its order."""
     all_slices = slices(findings)
-    effects = [slice_ for slice_ in all_slices if not slice_.is_noise]
     return {
         "id": f"e{findings.index}",
         "name": visible(findings.name),
@@ -84,7 +83,7 @@ def _sections(findings: Findings) -> dict[str, Any]:
         "about": visible(findings.importance.about) if findings.importance else "",
         "slices": all_slices[:SLICES],
         "more_slices": all_slices[SLICES:],
-        "has_effects": bool(effects),
+        "has_effects": any(not effect.is_noise for effect in findings.effects),
         "has_next": any(slice_.chart.marks[0].shapes for slice_ in all_slices),
         "common_epoch": count(findings.common_epoch, "epoch"),
         "rungs": tables.rung_table(findings),

@@ -64,14 +64,13 @@ def _draw(parts: list[Markup], charts: Sequence[Chart | None], top: float) -> fl
     """Charts in rows of two."""
     there = [chart for chart in charts if chart]
     wide = (WIDTH - 2 * EDGE - GAP) / 2 if len(there) > 1 else WIDTH - 2 * EDGE
-    for place, chart in enumerate(there):
-        left = EDGE + (place % 2) * (wide + GAP)
-        above = top + (place // 2) * (DEEP + 40)
-        parts += [
-            chart.picture(left, above, wide, DEEP),
-            _legend(chart, left, above + chart.depth(DEEP) + 12),
-        ]
-    return top + ((len(there) + 1) // 2) * (DEEP + 40) + 24
+    for first in range(0, len(there), 2):
+        row = there[first : first + 2]
+        for place, chart in enumerate(row):
+            left, below = EDGE + place * (wide + GAP), top + chart.depth(DEEP) + 12
+            parts += [chart.picture(left, top, wide, DEEP), _legend(chart, left, below)]
+        top += max(chart.depth(DEEP) for chart in row) + 48
+    return top + 16
 
 
 def _legend(chart: Chart, left: float, top: float) -> Markup:

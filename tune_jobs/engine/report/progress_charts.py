@@ -59,6 +59,7 @@ def chart_curves(findings: Findings) -> Chart | None:
     x = _epoch_scale(findings)
     groups = _by_fate(findings)
     bands = _bands(findings, x, y)
+    rungs = [rung for rung in findings.rungs if rung <= findings.longest]
     return Chart(
         title="Learning curves",
         words=_curve_words(findings),
@@ -67,14 +68,14 @@ def chart_curves(findings: Findings) -> Chart | None:
         x=x.ticks(8),
         y=y.ticks(6),
         marks=[
-            Mark("lines", "rung", [crosswise(x.position(rung)) for rung in findings.rungs]),
+            Mark("lines", "rung", [crosswise(x.position(rung)) for rung in rungs]),
             *bands,
             *_curve_marks(findings, groups, x, y),
         ],
         legend=[
             *[(f"lines {look}", text) for look, text, trials in groups if trials],
             *([("areas band", "range of its replicas")] if bands else []),
-            *([("lines rung", "rung")] if findings.rungs else []),
+            *([("lines rung", "rung")] if rungs else []),
         ],
         height=340,
         can_step=True,
@@ -140,9 +141,10 @@ def _shades(findings: Findings) -> list[tuple[str, str]]:
     for place, end in enumerate(findings.levels):
         spread = str(end) if end == before + 1 else f"{before + 1} to {end}"
         last = place == len(findings.levels) - 1
+        unit = " epoch" if end == 1 else " epochs"
         probe = next((t for t in findings.trials if before < t.epochs <= end), None)
         if probe:
-            legend.append((f"points {findings.shade(probe)}", f"{spread}{' epochs' * last}"))
+            legend.append((f"points {findings.shade(probe)}", f"{spread}{unit * last}"))
         before = end
     return legend
 

@@ -12,7 +12,7 @@ from tune_jobs.engine.report.scales import Categories, Scale, fit_values
 from tune_jobs.engine.report.words import count, listed, number, setting, shortened
 
 # Slices and parallel axes that are shown at once: the most important hyperparameters'.
-SLICES, AXES = 9, 8
+SLICES, AXES = 9, 7
 # The range to search next is that of the best quarter of trials, if they are so many.
 QUARTER, FEWEST = 0.25, 5
 # A range that covers more of the axis than this is no narrower.
@@ -83,9 +83,9 @@ def slices(findings: Findings) -> list[Slice]:
     if not values:
         return []
     y = fit_values(list(values.values()), findings.mode)
-    noise = {effect.name for effect in findings.effects if effect.is_noise}
+    real = {effect.name for effect in findings.effects if not effect.is_noise}
     return [
-        _slice(findings, hyperparameter, values, y, is_noise=hyperparameter.name in noise)
+        _slice(findings, hyperparameter, values, y, is_noise=hyperparameter.name not in real)
         for hyperparameter in findings.hyperparameters
         if any(trial in values for trial in hyperparameter.values)
     ]
