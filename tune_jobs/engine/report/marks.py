@@ -98,7 +98,13 @@ class Chart:
             [
                 title.format(left, top + 12, visible(self.title)),
                 part.format(left, top + 24, self.margin, deep, self._y_labels()),
-                part.format(left + self.margin, top + 24, inner, deep, self._contents(inner, deep)),
+                part.format(
+                    left + self.margin,
+                    top + 24,
+                    inner,
+                    deep,
+                    self._contents(inner, deep) + self._note_texts(),
+                ),
                 part.format(
                     left + self.margin, top + 24 + deep, inner, 28, self._x_labels(self.x_title)
                 ),

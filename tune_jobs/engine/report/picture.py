@@ -79,9 +79,9 @@ def _legend(chart: Chart, left: float, top: float) -> Markup:
     )
     found, at = Markup(""), left
     for look, text in chart.legend:
-        label = shortened(text, 34)
+        label = shortened(text, 44)
         found += place.format(int(at), int(top), swatch(look), int(at + 19), int(top + 9), label)
-        at += 34 + columns_of(label) * 6.2
+        at += 26 + columns_of(label) * 6
     return found
 
 

@@ -74,7 +74,7 @@ def chart_curves(findings: Findings) -> Chart | None:
         ],
         legend=[
             *[(f"lines {look}", text) for look, text, trials in groups if trials],
-            *([("areas band", "range of its replicas")] if bands else []),
+            *([("areas band", "its replicas")] if bands else []),
             *([("lines rung", "rung")] if rungs else []),
         ],
         height=340,
