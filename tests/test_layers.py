@@ -42,7 +42,9 @@ def test_trainables_know_keras_and_never_the_engine(path) -> None:
     assert not touches(imports(path, at_top=True), "keras", "tensorflow")
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("tune_jobs/engine/*.py")), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("tune_jobs/engine/**/*.py")), ids=lambda p: p.name
+)
 def test_the_engine_knows_neither_keras_nor_trainables(path) -> None:
     assert not touches(imports(path), "keras", "tensorflow", "trainables")
 

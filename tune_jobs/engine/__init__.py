@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tune_jobs.engine.schedulers import ASHA, Hyperband, MedianStopping
     from tune_jobs.engine.searchers import TPE, RandomSearch
     from tune_jobs.engine.space import compose, near_one
+    from tune_jobs.engine.stages import Stage
     from tune_jobs.engine.tables import table
 
 _HOMES = {
@@ -36,6 +37,7 @@ _HOMES = {
     "schedulers": ("ASHA", "Hyperband", "MedianStopping"),
     "searchers": ("TPE", "RandomSearch"),
     "space": ("compose", "near_one"),
+    "stages": ("Stage",),
     "tables": ("table",),
 }
 
@@ -51,6 +53,7 @@ __all__ = [
     "MedianStopping",
     "Profile",
     "RandomSearch",
+    "Stage",
     "as_grid",
     "compose",
     "images",

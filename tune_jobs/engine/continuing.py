@@ -38,6 +38,7 @@ class Continuation:
         defaults: values, by dotted name, of hyperparameters that earlier trials did not have.
         allow_changed: whether data and code may be others than before.
         repeats: whether a config may be trained more than once.
+        in_stages: whether the space and the ceiling of epochs are meant to change on the way.
         past: what the experiment did so far.
         told: results of other searches, and where they come from.
         target: how many trials the experiment has in the end.
@@ -49,6 +50,7 @@ class Continuation:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     allow_changed: bool = False
     repeats: bool = False
+    in_stages: bool = False
     past: Past = field(default_factory=Past)
     told: Sequence[tuple[Told, str]] = ()
     target: int | None = None
@@ -124,7 +126,8 @@ def look_back(
         _check_changes(experiment, now, how)
         is_mended = experiment.description.get("code") != now["code"]
         past = read_past(experiment, job, how.defaults, is_mended=is_mended)
-        _say_left_out("earlier trials that do not count for the search any more", past.left_out)
+        if not how.in_stages:
+            _say_left_out("earlier trials that do not count for the search any more", past.left_out)
     told: list[tuple[Told, str]] = []
     known = {_key(each) for each in past.told}  # a run that goes on may be given a source again
     for source in how.warm_start:
@@ -153,7 +156,7 @@ def _check_changes(experiment: Experiment, now: dict[str, Any], how: Continuatio
                 f"{now[name]!r}; choose another --name"
             )
     decisive, notes = find_changes(before, now)
-    for note in notes:
+    for note in () if how.in_stages else notes:  # what a stage changes is meant
         logger.warning(f"since the last run: {note}")
     if decisive and not how.allow_changed and experiment.trials["value"].notna().any():
         raise JobError(

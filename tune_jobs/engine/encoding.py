@@ -133,10 +133,11 @@ def _join(label: str, name: str | int) -> str:
 
 def _branch_label(domain: Categorical, label: str, index: int) -> str:
     """Repeated layers share their labels: the first layer is one thing in nets of any depth."""
-    return label if _is_repetition(domain) else f"{label}#{index}"
+    return label if is_repetition(domain) else f"{label}#{index}"
 
 
-def _is_repetition(domain: Categorical) -> bool:
+def is_repetition(domain: Categorical) -> bool:
+    """Whether a choice is between lists of one sub-space, of several lengths."""
     if not all(isinstance(category, list | tuple) for category in domain.categories):
         return False
     longest = describe(max(domain.categories, key=len))

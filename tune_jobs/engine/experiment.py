@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION, SUMMARY, VERDICT = "experiment.json", "summary.json", "verdict.json"
 MODEL, CONFIG = "best.keras", "best_config.json"
-ENSEMBLE, REBUILD = "ensemble.keras", "rebuild_best.py"
+ENSEMBLE, REBUILD, REPORT = "ensemble.keras", "rebuild_best.py", "report.html"
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +19,7 @@ from tune_jobs.engine.membership import NotInSpaceError, revive
 from tune_jobs.engine.profile import Profile
 from tune_jobs.engine.searchers import RandomDraws, RandomSearch
 from tune_jobs.engine.space import Config, Space, check_space, has_domain, is_grid
+from tune_jobs.engine.stages import Stage, check_stages
 
 if TYPE_CHECKING:
     from ray import tune
@@ -48,7 +50,8 @@ class Job:
     Ray's own objects. ``evaluation`` makes each trial fit several replicas of its config, on folds
     or with several seeds. ``finalists`` says how the winner is chosen among the best trials; with
     None it is the best of the search, whose score is optimistic. ``points_to_evaluate`` are whole
-    configs of the space, tried first. All seeds derive from ``seed``.
+    configs of the space, tried first. ``stages`` divide the search into a wide, cheap beginning and
+    narrower, dearer parts; they then say how many trials there are. All seeds derive from ``seed``.
 
     Raises:
         JobError: for a field that is not as it must be.
@@ -67,6 +70,7 @@ class Job:
     max_epochs: int = 10
     seed: int = 0
     points_to_evaluate: Sequence[Config] = ()
+    stages: Sequence[Stage] = ()
 
     def __post_init__(self) -> None:
         _check_fields(self)
@@ -88,8 +92,10 @@ class Job:
                 revive(self.space, point)
             except NotInSpaceError as reason:
                 raise JobError(f"points_to_evaluate[{index}]: {reason}") from None
+        check_stages(self)
         if self.scheduler is not None:
-            self.scheduler(self.max_epochs)
+            for epochs in {stage.max_epochs for stage in self.stages} | {self.max_epochs}:
+                self.scheduler(epochs or self.max_epochs)
 
     def tuner(self, profile: Profile | None = None, name: str | None = None) -> tune.Tuner:
         """The job as a plain ``ray.tune.Tuner``, its history written to the profile's storage."""
@@ -113,11 +119,13 @@ class Job:
     @property
     def num_trials(self) -> int:
         """How many trials the search will run."""
-        grids = [part for part in self.space.values() if is_grid(part)]
-        points = 1
-        for grid in grids:
-            points *= count_points(grid)
-        return self.num_samples * points
+        samples = sum(stage.num_samples for stage in self.stages) or self.num_samples
+        return samples * self.points
+
+    @property
+    def points(self) -> int:
+        """How many points the grids of the space have, 1 where it has none."""
+        return prod(count_points(part) for part in self.space.values() if is_grid(part))
 
     @property
     def warnings(self) -> list[str]:

@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tune_jobs.engine.continuing import Continuation, check_name, look_back
-from tune_jobs.engine.ending import Ending
-from tune_jobs.engine.errors import JobError, StorageError, check_whole_number
-from tune_jobs.engine.experiment import SUMMARY, Experiment
-from tune_jobs.engine.failure import STORAGE_ERRORS
-from tune_jobs.engine.history import compact
+from tune_jobs.engine.continuing import Continuation, check_name
+from tune_jobs.engine.errors import JobError, check_whole_number
+from tune_jobs.engine.experiment import Experiment
 from tune_jobs.engine.job import Job
 from tune_jobs.engine.lease import leased
-from tune_jobs.engine.outcome import FINAL, Outcome, outcome_of
 from tune_jobs.engine.profile import Profile, check_fits, environment, ray_of
 from tune_jobs.engine.recorder import Listener
-from tune_jobs.engine.segments import Record
-from tune_jobs.engine.storage import Folder, reason_of
-from tune_jobs.engine.usage import measure_usage
-from tune_jobs.engine.workers import replaced_when_grown
 
 if TYPE_CHECKING:
     from ray import tune
 
     from tune_jobs.engine.dataset import Dataset
-    from tune_jobs.engine.deciding import Decision
-    from tune_jobs.engine.tuner import Prepared
 
 logger = logging.getLogger(__name__)
 
@@ -48,9 +35,6 @@ TUNE_SETTINGS = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
 }
-# Of the hours that a run may take, so much is the search's; the rest is kept for the finalists.
-SEARCH_SHARE = 0.75
-
 CHATTY = ("ray", "ray.tune", "hyperopt")
 
 
@@ -94,8 +78,8 @@ def run(
             data, before a trial is; and at the first epoch for a metric that is not reported.
         StorageError: where the end cannot be written.
     """
-    from tune_jobs.engine.deciding import decide
-    from tune_jobs.engine.tuner import adopt, default_name, load_data, locate, prepare
+    from tune_jobs.engine.course import Course
+    from tune_jobs.engine.tuner import default_name, load_data, locate
 
     profile, began = profile or Profile(), time.time()
     check_whole_number("extend", extend, 0)
@@ -122,138 +106,10 @@ def run(
         stack.enter_context(ray_of(profile, import_paths, _find_preload(job)))
         dataset = reading.result() if reading else None
         _warn(job, dataset)
-        if isinstance(job, Job):
-            how = look_back(how, folder, job, profile, dataset)
-            if how.is_done and Experiment(folder).summary.get("outcome") in FINAL:
-                return Experiment(folder)
-        for listen in listeners:
-            listen(_start_record(folder, how))
-        search_hours = max_hours
-        if isinstance(job, Job):
-            if job.finalists and max_hours is not None:
-                search_hours = SEARCH_SHARE * max_hours
-            prepared = prepare(job, profile, folder, dataset, listeners, search_hours, how, command)
-        else:
-            prepared = adopt(job, profile, folder, listeners, max_hours)
-
-        def fit(tuner: Prepared) -> JobError | None:
-            tuner.recorder.lease = lease
-            return _fit(tuner)
-
-        failure = None if how.is_done else fit(prepared)
-        search = _close_search(prepared, failure, began)
-        decision = None
-        if isinstance(job, Job) and job.finalists and search.is_decidable:
-            decision = decide(
-                job,
-                search.experiment,
-                dataset,
-                profile,
-                fit,
-                concurrency=prepared.concurrency,
-                listeners=listeners,
-                max_hours=None if max_hours is None else max_hours - (time.time() - began) / 3600,
-            )
-        return _finish(job, search, decision, dataset, profile, began)
-
-
-@dataclass(frozen=True)
-class _Search:
-    """A search that has ended: what it found, and how."""
-
-    experiment: Experiment
-    prepared: Prepared
-    outcome: Outcome
-    ended: float
-
-    @property
-    def is_decidable(self) -> bool:
-        """Whether finalists may be trained now."""
-        return self.outcome in (*FINAL, "budget used") and not self.experiment.usable.empty
-
-
-def _close_search(prepared: Prepared, failure: JobError | None, began: float) -> _Search:
-    """Make files for people of what was found.
-
-    Raises:
-        JobError: the failure, once it is in the summary.
-        StorageError: where nothing can be written.
-    """
-    experiment, ending = Experiment(prepared.folder), prepared.recorder.ending
-    with _storage_errors(prepared):
-        compact(prepared.folder)
-        if failure:
-            _write_summary(experiment, began, outcome="configuration error", error=str(failure))
-            raise failure
-        outcome = outcome_of(_failed(experiment), len(experiment.usable), ending.reached)
-        return _Search(experiment, prepared, outcome, time.time())
-
-
-def _finish(
-    job: Job | MakeTuner,
-    search: _Search,
-    decision: Decision | None,
-    dataset: Dataset | None,
-    profile: Profile,
-    began: float,
-) -> Experiment:
-    """Export the winner's model, and summarise."""
-    prepared, decided = search.prepared, time.time()
-    ending = prepared.recorder.ending
-    with _storage_errors(prepared):
-        found: dict[str, Any] = {"outcome": search.outcome, "attempt": prepared.recorder.attempt}
-        if ending.detail:
-            found["error"] = ending.detail
-        if prepared.search and prepared.search.ended_because:
-            found["ended_because"] = prepared.search.ended_because
-        if decision is not None and decision.verdict is None:
-            found |= {"outcome": decision.outcome or search.outcome, "no_winner": decision.reason}
-        experiment = Experiment(prepared.folder)
-        found |= _save_winner(job, experiment, decision, dataset, profile, found["outcome"])
-        trials = experiment.trials[experiment.trials["ended"] >= began]
-        finals = decided - search.ended
-        usage = measure_usage(
-            trials, prepared.concurrency, began + finals, search.ended + finals, time.time()
+        course = Course(
+            job, profile, folder, dataset, lease, listeners, max_hours, began, command or {}
         )
-        _write_summary(experiment, began, usage=usage, **found)
-    return Experiment(prepared.folder)
-
-
-@contextmanager
-def _storage_errors(prepared: Prepared) -> Iterator[None]:
-    """Turn what the file system refuses into a line that says how to go on.
-
-    Raises:
-        StorageError: for any other exception of the operating system.
-    """
-    try:
-        yield
-    except OSError as error:
-        reason = prepared.recorder.ending.detail or reason_of(error)
-        raise StorageError(
-            f"storage failed, what was written before is kept: {reason}; "
-            f"when there is room again, go on with --name {prepared.folder.name} --resume"
-        ) from None
-
-
-def _start_record(folder: Folder, how: Continuation) -> Record:
-    """What a listener is told first, earlier trials included."""
-    record: Record = {
-        "kind": "start",
-        "name": folder.name,
-        "folder": folder.uri,
-        "target": how.target,
-        "told": len(how.told),
-    }
-    if not how.past.last:
-        return record
-    experiment = Experiment(folder)
-    ended = [trial for trial in how.past.trials if trial.is_finished]
-    states = experiment.trials.set_index("trial")["state"].loc[[t.number for t in ended]]
-    record["states"] = dict(states.value_counts())
-    if not experiment.usable.empty:
-        record["best"] = experiment.best
-    return record
+        return course.run(how)
 
 
 def _find_preload(job: Job | MakeTuner) -> str | None:
@@ -279,74 +135,6 @@ def _warn(job: Job | MakeTuner, dataset: Dataset | None) -> None:
         logger.warning(warning)
 
 
-def _fit(prepared: Prepared) -> JobError | None:
-    """Fit, and find the user's mistake, or full storage, in what Tune raises."""
-    try:
-        with (
-            _ending_on_signal(prepared.recorder.ending),
-            replaced_when_grown(),
-            environment({"TUNE_MAX_PENDING_TRIALS_PG": str(prepared.concurrency)}),
-        ):
-            prepared.tuner.fit()
-    except Exception as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, JobError):
-            if isinstance(cause, OSError) and cause.errno in STORAGE_ERRORS:
-                prepared.recorder.ending.fail_storage(reason_of(cause))
-            cause = cause.__cause__ or cause.__context__
-        if cause is None and prepared.recorder.ending.reached != "storage failed":
-            raise
-        return cause
-    return None
-
-
-def _save_winner(
-    job: Job | MakeTuner,
-    experiment: Experiment,
-    decision: Decision | None,
-    dataset: Dataset | None,
-    profile: Profile,
-    outcome: Outcome,
-) -> dict[str, Any]:
-    """Export the winner's model, unless there is none or somebody waits for the end of the run."""
-    from tune_jobs.engine.deciding import make_model
-    from tune_jobs.engine.winner import recipe_of, save_config, save_model
-
-    if experiment.usable.empty:
-        return {}
-    save_config(experiment)
-    found: dict[str, Any] = {"best": experiment.best}
-    if outcome in ("interrupted", "storage failed"):
-        return found | {"no_model": f"the outcome was {outcome!r}"}
-    try:
-        if isinstance(job, Job) and decision:
-            made = make_model(job, experiment, decision, profile)
-            if made:
-                return found | made
-        recipe = recipe_of(experiment)
-    except JobError as reason:
-        return found | {"no_model": str(reason)}
-    try:
-        return found | {"test": save_model(experiment, recipe, dataset, profile)}
-    except JobError as reason:
-        return found | {"outcome": "unexpected error", "no_model": str(reason)}
-
-
-def _write_summary(experiment: Experiment, began: float, **found: Any) -> None:
-    counts = {"trials": _states(experiment), "seconds": time.time() - began}
-    experiment.folder.write_json(SUMMARY, found | counts)
-
-
-def _states(experiment: Experiment) -> dict[str, int]:
-    return dict(experiment.trials["state"].value_counts())
-
-
-def _failed(experiment: Experiment) -> int:
-    """How many trials failed; one that diverged did what it was asked to."""
-    trials = experiment.trials
-    return int(((trials["state"] == "failed") & (trials["failure"] != "divergence")).sum())
-
-
 @contextmanager
 def _quiet_tune() -> Iterator[None]:
     """Silence what Tune prints and logs, and leave settings and loggers as they were."""
@@ -360,25 +148,3 @@ def _quiet_tune() -> Iterator[None]:
     finally:
         for chatty, level in zip(loggers, levels, strict=True):
             chatty.setLevel(level)
-
-
-@contextmanager
-def _ending_on_signal(ending: Ending) -> Iterator[None]:
-    """End the run in good order at the first SIGINT or SIGTERM, at once at the second."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def request(_number: int, _frame: Any) -> None:
-        ending.requested = True
-        restore()
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        restore()

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tune_jobs.engine.experiment import MODEL, Experiment
+from tune_jobs.engine.experiment import MODEL, REPORT, Experiment
 from tune_jobs.engine.failure import cause
 from tune_jobs.engine.lease import find_holder
 from tune_jobs.engine.outcome import FINAL
@@ -51,10 +51,11 @@ def lines(experiment: Experiment, *, short: bool) -> list[str]:
     """What there is to say, from the outcome to the next command."""
     trials = experiment.trials
     usable = trials[trials["value"].notna() & (trials["state"] != "failed")]
-    said = [_headline(experiment), *_failures(trials), *_why_ended(experiment)]
+    said = [headline(experiment), *_failures(trials), *_why_ended(experiment)]
     said += [f"damaged: {problem}" for problem in experiment.problems]
     if not usable.empty:
         said += ["", *_best(experiment)]
+    said += _space(experiment)
     if not short:
         said += ["", *_table(trials, usable, experiment)]
     said += _usage(experiment, short=short)
@@ -75,13 +76,24 @@ def _why_ended(experiment: Experiment) -> list[str]:
     return said
 
 
+def _space(experiment: Experiment) -> list[str]:
+    """How the space was narrowed, and bounds that the best crowd at."""
+    said = [
+        f"stage {stage['stage']} searched {line}"
+        for stage in experiment.summary.get("stages", ())
+        for line in stage["narrowed"]
+    ]
+    said += [f"warning: {line}" for line in experiment.summary.get("warnings", ())]
+    return ["", *said] if said else []
+
+
 def _usage(experiment: Experiment, *, short: bool) -> list[str]:
     """How much of the time was useful work, and where the rest went."""
     usage = experiment.summary.get("usage")
     if not usage:
         return []
     total = sum(usage["seconds"].values())
-    shares = {text: usage["seconds"][name] / total for name, text in PURPOSES.items()}
+    shares = {text: usage["seconds"].get(name, 0.0) / total for name, text in PURPOSES.items()}
     said = ["", f"useful work {usage['useful']:.0%} of {usage['workers']} workers' time"]
     if short:
         return said
@@ -91,7 +103,8 @@ def _usage(experiment: Experiment, *, short: bool) -> list[str]:
     return [*said, *(f"  {path}: {count} trials" for path, count in paths.items())]
 
 
-def _headline(experiment: Experiment) -> str:
+def headline(experiment: Experiment) -> str:
+    """How an experiment ended or how far it is, in a line."""
     states = experiment.trials["state"].value_counts().to_dict()
     counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none yet"
     summary = experiment.summary
@@ -218,6 +231,8 @@ def _next(experiment: Experiment, *, short: bool) -> list[str]:
         said.append(f"model   {place}/{MODEL}")
     elif "no_model" in experiment.summary:
         said.append(f"model   none: {experiment.summary['no_model']}")
+    if experiment.folder.exists(REPORT):
+        said.append(f"report  {place}/{REPORT}")
     steps = [f"show {place}"] if short else []
     if experiment.summary.get("outcome") not in FINAL and not find_holder(experiment.folder):
         if experiment.description.get("command", {}).get("job"):

@@ -30,7 +30,7 @@ from tune_jobs.engine.schedulers import check_replayable, replay
 from tune_jobs.engine.search import Search
 from tune_jobs.engine.searchers import SpaceSearcher, Translated
 from tune_jobs.engine.seeds import derive
-from tune_jobs.engine.segments import SegmentWriter
+from tune_jobs.engine.segments import Record, SegmentWriter
 from tune_jobs.engine.space import describe, distinct
 from tune_jobs.engine.storage import Folder, open_folder
 
@@ -62,6 +62,7 @@ def prepare(
     max_hours: float | None = None,
     how: Continuation | None = None,
     command: Mapping[str, Any] | None = None,
+    entering: Record | None = None,
 ) -> Prepared:
     """Describe the run in the experiment's folder, and build the tuner.
 
@@ -90,6 +91,8 @@ def prepare(
         max_hours,
         lambda: replay(scheduler, how.past.trials, job.metric),
     )
+    if entering is not None:
+        recorder.append(entering)
     for told, source in how.told:
         record = {"kind": "told", "config": told.config, "score": told.score, "source": source}
         recorder.append({**record, "asked": how.past.asked})

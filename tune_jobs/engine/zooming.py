@@ -11,7 +11,7 @@ from typing import Any
 from ray import tune
 from ray.tune.search.sample import Categorical, Domain, Float, Integer
 
-from tune_jobs.engine.encoding import _is_repetition as is_repetition
+from tune_jobs.engine.encoding import is_repetition
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.membership import place_of
 from tune_jobs.engine.scales import Scale, scale_of

@@ -104,7 +104,7 @@ class Findings:
     @property
     def winner(self) -> dict[str, Any]:
         """What the finals said of the winner; empty where there is none."""
-        return self.experiment.verdict or self.summary.get("winner") or {}
+        return self.experiment.verdict
 
     @cached_property
     def trials(self) -> list[Trial]:

@@ -10,7 +10,7 @@ from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.progress_charts import best_so_far
 from tune_jobs.engine.report.words import count, duration, is_number, number, setting, visible
 from tune_jobs.engine.space import flatten
-from tune_jobs.engine.tell import _headline
+from tune_jobs.engine.tell import headline
 
 Row = Sequence[str]
 
@@ -45,7 +45,7 @@ def reach_verdict(findings: Findings) -> Verdict:
 
 def status(findings: Findings) -> str:
     """How the run stands, in the words of the command line."""
-    return _headline(findings.experiment).removeprefix(f"{findings.name}: ")
+    return headline(findings.experiment).removeprefix(f"{findings.name}: ")
 
 
 def _of_winner(findings: Findings, winner: dict[str, Any]) -> Verdict:

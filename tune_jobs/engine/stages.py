@@ -1,0 +1,163 @@
+"""Coarse to fine: a job whose later stages search what the earlier ones left of the space."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from tune_jobs.engine.errors import JobError, check_whole_number
+from tune_jobs.engine.membership import NotInSpaceError, revive
+from tune_jobs.engine.segments import Record
+from tune_jobs.engine.space import Config, Space
+from tune_jobs.engine.zooming import narrow
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.experiment import Experiment
+    from tune_jobs.engine.job import Job
+
+logger = logging.getLogger(__name__)
+
+KIND = "stage"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a search: so many trials of at most so many epochs.
+
+    All stages are one search: a later one goes on with the searcher, the scheduler and the best
+    trials of the earlier ones.
+
+    Attributes:
+        num_samples: trials of this stage (per point of a grid).
+        max_epochs: ceiling of epochs; None for the job's.
+        zoom: the share of the best trials so far that the narrower space of this stage has to
+            hold (:func:`~tune_jobs.engine.zooming.narrow`); None for the space as it was.
+
+    Raises:
+        JobError: for a field that is not as it must be.
+    """
+
+    num_samples: int
+    max_epochs: int | None = None
+    zoom: float | None = None
+
+    def __post_init__(self) -> None:
+        check_whole_number("Stage: num_samples", self.num_samples, 1)
+        if self.max_epochs is not None:
+            check_whole_number("Stage: max_epochs", self.max_epochs, 1)
+        if self.zoom is not None and not 0 < self.zoom < 1:
+            raise JobError(f"Stage: zoom is {self.zoom!r}, but must be a fraction between 0 and 1")
+
+
+def check_stages(job: Job) -> None:
+    """Refuse stages that do not lead from coarse to fine.
+
+    Raises:
+        JobError: saying which.
+    """
+    ceiling = 0
+    for number, stage in enumerate(job.stages, 1):
+        epochs = stage.max_epochs or job.max_epochs
+        if epochs > job.max_epochs:
+            raise JobError(
+                f"stage {number} has max_epochs {epochs}, above the job's {job.max_epochs}"
+            )
+        if epochs < ceiling:
+            raise JobError(
+                f"stage {number} has max_epochs {epochs}, less than the {ceiling} of the one before"
+            )
+        ceiling = epochs
+    if job.stages and job.stages[0].zoom is not None:
+        raise JobError("stage 1 has a zoom, but nothing has been tried yet")
+
+
+def find_stage(job: Job, experiment: Experiment) -> int:
+    """The stage, counted from 0, that an experiment is in: the first that lacks trials."""
+    if not job.stages or not experiment.exists or experiment.trials.empty:
+        return 0
+    last = max(_entered(experiment), default=0)
+    trials = experiment.trials
+    lacking = trials["trial"].max() < job_of_stage(job, last, experiment)[0].num_trials
+    is_cut_off = trials["state"].isin(["running", "unfinished"]).any()
+    return last if lacking or is_cut_off else min(last + 1, len(job.stages) - 1)
+
+
+def job_of_stage(job: Job, number: int, experiment: Experiment) -> tuple[Job, Record]:
+    """The job as a stage searches it, and the record that says so.
+
+    The narrower space follows from the trials of the earlier stages as they were when the stage
+    was first entered, which the record names.
+
+    Args:
+        job: with all its stages.
+        number: the stage, counted from 0.
+        experiment: what the earlier stages have found.
+    """
+    stages, entered = job.stages, _entered(experiment)
+    if not stages:
+        return job, {}
+    space: Space = job.space
+    record: Record = {"kind": KIND, "stage": 0, "ranked": [], "narrowed": []}
+    for each in range(1, number + 1):
+        record = entered.get(each) or {
+            "kind": KIND,
+            "stage": each,
+            "ranked": _rank(experiment, job.mode),
+            "narrowed": [],
+        }
+        zoom = stages[each].zoom
+        if zoom is not None:
+            space, narrowed = _zoom(space, zoom, experiment, record["ranked"])
+            record = record | {"narrowed": narrowed}
+    before = job.points * sum(s.num_samples for s in stages[:number])
+    samples = sum(stage.num_samples for stage in stages[: number + 1])
+    epochs = stages[number].max_epochs or job.max_epochs
+    part = replace(job, space=space, num_samples=samples, max_epochs=epochs, stages=())
+    trials = {"first": before + 1, "last": part.num_trials, "max_epochs": epochs}
+    return part, record | trials
+
+
+def list_stages(experiment: Experiment) -> list[dict[str, Any]]:
+    """The stages that an experiment has entered: first trial, and how the space was narrowed."""
+    entered = _entered(experiment)
+    return [
+        {
+            "stage": number + 1,
+            "trials": [record["first"], record["last"]],
+            "max_epochs": record["max_epochs"],
+            "narrowed": record["narrowed"],
+        }
+        for number, record in sorted(entered.items())
+    ]
+
+
+def _entered(experiment: Experiment) -> dict[int, Record]:
+    """The records of the stages that were entered."""
+    if not experiment.exists:
+        return {}
+    return {r["stage"]: r for r in experiment.segments.records() if r["kind"] == KIND}
+
+
+def _rank(experiment: Experiment, mode: str) -> list[int]:
+    """The numbers of the trials that have a value, the best first."""
+    ranked = experiment.usable.sort_values("value", ascending=mode == "min", kind="stable")
+    return [int(number) for number in ranked["trial"]]
+
+
+def _zoom(
+    space: Space, keep: float, experiment: Experiment, ranked: list[int]
+) -> tuple[Space, list[str]]:
+    """The narrower space; where too few trials say anything, the space as it was."""
+    texts = experiment.trials.set_index("trial")["config"]
+    configs: list[Config] = []
+    for number in ranked:
+        try:
+            configs.append(revive(space, json.loads(texts[number])))
+        except NotInSpaceError:
+            continue
+    try:
+        return narrow(space, configs, keep=keep)
+    except JobError as reason:
+        return space, [f"not narrowed: {reason}"]
