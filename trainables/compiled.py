@@ -66,6 +66,7 @@ def fit_compiled(task: Task, session: Session) -> keras.Model:
     with session.clock("building"):
         model, values = build_replicas(task.build, [each.seed for each in task.replicas])
         check_model(model)
+        session.parameters = int(model.count_params())
         fit = CompiledFit(task, session, model, values)
     with session.clock("compiling"):
         fit.compile()

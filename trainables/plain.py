@@ -32,6 +32,7 @@ class PlainFit:
             self.models = [
                 build_with_seed(lambda: _build_whole(task), each.seed) for each in task.replicas
             ]
+        session.parameters = int(self.models[0].count_params())
         self.best = [state_of(model) for model in self.models]
         self.curves = Curves(task)
         session.resume(self._load)

@@ -57,11 +57,13 @@ class Session:
     Attributes:
         spent: seconds by what they were spent on: building, compiling, training, reporting, ...
         path: how the epochs are run, and why so.
+        parameters: how many the model has, trainable or not.
     """
 
     def __init__(self, config: Config) -> None:
         self.spent: dict[str, float] = defaultdict(float)
         self.path = ""
+        self.parameters: int | None = None
         self.in_tune = is_in_session()
         self._began = time.time()
         self._told = time.monotonic()
@@ -157,6 +159,7 @@ class Session:
     def _describe(self) -> dict[str, Any]:
         return {
             "path": self.path,
+            "parameters": self.parameters,
             "worker": f"{platform.node()}:{os.getpid()}",
             "began": self._began,
             "spent": dict(self.spent),

@@ -191,14 +191,16 @@ def show(experiment: str, as_json: bool) -> None:
 @main.command()
 @click.argument("experiments", nargs=-1, required=True, metavar="EXPERIMENT...")
 def report(experiments: tuple[str, ...]) -> None:
-    """Write report.html and report.png into the folder of the (first) EXPERIMENT.
+    """Write report.html and report.png into the folder of the EXPERIMENT.
 
-    Of several experiments it is one page, side by side.
+    Several experiments are one page, side by side, called by their names, in the first's folder.
     """
     from tune_jobs.engine.experiment import open_experiment
     from tune_jobs.engine.report import write_report
 
-    for place in write_report([open_experiment(each) for each in experiments]):
+    found = [open_experiment(each) for each in experiments]
+    names = [experiment.name for experiment in found[1:]]
+    for place in write_report(found, name="-".join(["report", *(f"with-{n}" for n in names)])):
         click.echo(place)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tune_jobs.engine.experiment import Experiment
-from tune_jobs.engine.report import PAGE, write_report
+from tune_jobs.engine.report import write_report
 from tune_jobs.engine.segments import SegmentWriter
 from tune_jobs.engine.storage import open_folder
 
@@ -143,6 +143,9 @@ class Maker:
         for record in records:
             history.append(record)
         history.flush()
+        summary = None if summary is None else dict(summary)
+        if summary and "winner" in summary:
+            folder.write_json("verdict.json", summary.pop("winner"))
         if summary is not None:
             folder.write_json(
                 "summary.json", {"outcome": "complete", "seconds": 12.5, "attempt": 1, **summary}
@@ -223,7 +226,7 @@ def show(chromium: Any) -> Iterator[Any]:
         )
         contexts.append(context)
         opened = Opened(context.new_page())
-        opened.page.goto(Path(experiments[0].folder.path, PAGE).as_uri())
+        opened.page.goto(Path(experiments[0].folder.path, "report.html").as_uri())
         return opened
 
     yield open_report

@@ -127,21 +127,15 @@ def test_the_verdict_tells_the_winner_its_spread_its_luck_and_what_it_is_held_ag
     assert "0.031 better than with fresh seeds" in said
     assert "The runner-up is trial 7 with 0.133: not apart by these scores (p = 0.6)." in said
     assert "trial 7 (1,234 parameters)" in said
-    assert verdict.scores == [
-        ("val_loss, majority class", "0.66"),
-        ("test log_loss", "0.12"),
-        ("test log_loss, majority class", "0.64"),
-    ]
+    assert verdict.scores == [("val_loss, majority class", "0.66")]
+    assert verdict.tests.heads == ["on the test part", "log_loss"]
+    assert verdict.tests.rows == [["winner", "0.12"], ["majority class", "0.64"]]
     assert verdict.warnings == ["widen learning_rate"]
 
 
-def test_the_verdict_of_the_finals_is_found_in_its_own_file(make) -> None:
-    experiment = make.search("nightly", 12, summary={"ensemble": {"test": {"log_loss": 0.11}}})
-    experiment.folder.write_json("verdict.json", {**WINNER, "interval": [math.nan, math.nan]})
-
-    verdict = reach_verdict(Findings(experiment))
-
-    assert verdict.trial == 2
+def test_an_interval_that_is_not_known_is_not_told(make) -> None:
+    summary = {"winner": {**WINNER, "interval": [math.nan, math.nan]}}
+    verdict = reach_verdict(Findings(make.search("nightly", 12, summary=summary)))
     assert verdict.value_of == "val_loss of trial 2, mean of 8 fresh scores"
 
 

@@ -168,11 +168,15 @@ def _measure_costs(
     costs: list[Cost] = []
     for place, candidate in enumerate(candidates):
         own = epochs[finalist == candidate.trial]
+        known = history.trials.loc[
+            history.trials["trial"].isin(own["trial"]), "parameters"
+        ].dropna()
+        parameters = None if known.empty else int(known.iloc[0])
         seconds = None
         if len(race.choice_scores(place)):
             own = own[own["epoch"] <= race.epochs(place)]
             seconds = float(own.groupby("trial")["seconds"].sum().mean()) / size
-        costs.append({"parameters": None, "seconds": seconds})
+        costs.append({"parameters": parameters, "seconds": seconds})
     return costs
 
 

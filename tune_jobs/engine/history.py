@@ -49,6 +49,7 @@ TRIAL_COLUMNS = {
     "worker": "str",
     "began": "float64",
     "spent": "str",
+    "parameters": "float64",
 }
 EPOCH_COLUMNS = {
     "trial": "int64",
@@ -148,7 +149,8 @@ def _frames(records: Iterable[Record]) -> tuple[pd.DataFrame, pd.DataFrame]:
             trials[number] |= {key: record[key] for key in ("state", "failure", "error")}
             trials[number]["ended"] = record["time"]
         elif record["kind"] == "work":
-            trials[number] |= {name: record[name] for name in ("path", "worker", "began")}
+            for name in ("path", "worker", "began", "parameters"):
+                trials[number][name] = record[name]
             trials[number]["spent"] = json.dumps(record["spent"])
         elif record["kind"] == "checkpoint":
             checkpoints[number, record["epoch"]] = record["path"]
@@ -174,6 +176,7 @@ def _trial_row(record: Record) -> Record:
         "worker": None,
         "began": math.nan,
         "spent": None,
+        "parameters": math.nan,
     }
 
 

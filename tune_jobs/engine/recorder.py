@@ -122,7 +122,8 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
                         metrics=reported_metrics(metrics),
                     )
         if work:
-            self._append(trial, kind="work", **{name: work[name] for name in WORK})
+            told = {name: work[name] for name in WORK}
+            self._append(trial, kind="work", parameters=work.get("parameters"), **told)
         if written := result.get(CHECKPOINT_DIR_NAME):
             self._append_checkpoint(trial, result[EPOCH], f"{trial.path}/{written}")
 

@@ -124,9 +124,11 @@ def _say(verdict: Mapping[str, Any]) -> str:
     second = verdict["runner_up"]
     if second is None:
         return f"{said}."
+    low, high = second["interval"]
+    gap = f"the gap is {second['gap']:.2g}, and between {low:.2g} and {high:.2g}"
     if verdict["is_distinguished"]:
-        return f"{said}; it is better than the runner-up, trial {second['trial']}."
-    return f"{said}; it cannot be told apart from the runner-up, trial {second['trial']}."
+        return f"{said}; it is better than the runner-up, trial {second['trial']}: {gap}."
+    return f"{said}; it cannot be told apart from the runner-up, trial {second['trial']}: {gap}."
 
 
 def _estimate(race: Race, scores: Any) -> Estimate:

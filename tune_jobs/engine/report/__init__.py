@@ -10,15 +10,18 @@ from tune_jobs.engine.report.page import render_page
 from tune_jobs.engine.report.picture import render_picture
 from tune_jobs.engine.storage import Folder
 
-PAGE, PICTURE = "report.html", "report.png"
+NAME = "report"
 
 
-def write_report(experiments: Sequence[Experiment], folder: Folder | None = None) -> list[str]:
+def write_report(
+    experiments: Sequence[Experiment], folder: Folder | None = None, name: str = NAME
+) -> list[str]:
     """Write the report of one experiment, or of several in one, as it is known now.
 
     Args:
         experiments: the first one is reported first.
         folder: where to; the first experiment's unless given.
+        name: of the files, without their endings.
 
     Returns:
         The URIs of the page and of the picture.
@@ -31,9 +34,9 @@ def write_report(experiments: Sequence[Experiment], folder: Folder | None = None
     place = folder or experiments[0].folder
     findings = [Findings(experiment, index) for index, experiment in enumerate(experiments)]
     contents = {
-        PAGE: render_page(findings).encode("utf-8", "replace"),
-        PICTURE: render_picture(findings),
+        f"{name}.html": render_page(findings).encode("utf-8", "replace"),
+        f"{name}.png": render_picture(findings),
     }
-    for name, content in contents.items():
-        place.write(name, content)
-    return [f"{place.uri}/{name}" for name in contents]
+    for file, content in contents.items():
+        place.write(file, content)
+    return [f"{place.uri}/{file}" for file in contents]

@@ -8,6 +8,7 @@ from typing import Any
 
 from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.progress_charts import best_so_far
+from tune_jobs.engine.report.tables import Table
 from tune_jobs.engine.report.words import count, duration, is_number, number, setting, visible
 from tune_jobs.engine.space import flatten
 from tune_jobs.engine.tell import headline
@@ -22,7 +23,8 @@ class Verdict:
     Attributes:
         value: the number to remember, with what it is in ``value_of``.
         sentences: what follows from the search, and what to hold against it.
-        scores: names and values of what was measured beside the metric, baselines included.
+        scores: the metric of the baselines, where it is known.
+        tests: the scores on the test part, a row a model; None where there are none.
         trial: the number of the trial whose ``config`` it is; None where there is none.
     """
 
@@ -30,6 +32,7 @@ class Verdict:
     value_of: str
     sentences: list[str]
     scores: list[Row]
+    tests: Table | None
     trial: int | None
     config: list[Row]
     warnings: list[str]
@@ -66,7 +69,8 @@ def _of_winner(findings: Findings, winner: dict[str, Any]) -> Verdict:
         value=number(winner.get("mean")),
         value_of=f"{findings.metric} of trial {winner['trial']}, mean of {fresh}{spread}",
         sentences=sentences,
-        scores=[*_baselines(findings, winner), *_test_scores(findings)],
+        scores=_baselines(findings, winner),
+        tests=_test_scores(findings),
         trial=int(winner["trial"]),
         config=_config(winner.get("config") or {}),
         warnings=_warnings(findings),
@@ -80,7 +84,8 @@ def _provisional(findings: Findings) -> Verdict:
             value="No result",
             value_of=f"no trial has a {findings.metric} yet",
             sentences=[_nothing_yet(findings)],
-            scores=_test_scores(findings),
+            scores=[],
+            tests=_test_scores(findings),
             trial=None,
             config=[],
             warnings=_warnings(findings),
@@ -99,7 +104,8 @@ def _provisional(findings: Findings) -> Verdict:
             _convergence(findings),
             *_stages(findings),
         ),
-        scores=_test_scores(findings),
+        scores=[],
+        tests=_test_scores(findings),
         trial=best.number,
         config=[(visible(name), setting(value)) for name, value in best.config.items()],
         warnings=_warnings(findings),
@@ -215,24 +221,22 @@ def _baselines(findings: Findings, winner: dict[str, Any]) -> list[Row]:
     ]
 
 
-def _test_scores(findings: Findings) -> list[Row]:
-    """The scores on the test part, beside those of the baselines and of an ensemble."""
+def _test_scores(findings: Findings) -> Table | None:
+    """The scores on the test part, beside those of an ensemble and of the baselines."""
     scores = findings.summary.get("test") or {}
-    winner = findings.winner
-    rows: list[Row] = [(f"test {visible(name)}", _score(value)) for name, value in scores.items()]
-    ensemble = findings.summary.get("ensemble") or {}
-    others = [*(winner.get("baselines") or []), {**ensemble, "name": "ensemble of the finalists"}]
-    for base in others:
-        rows += [
-            (f"test {visible(name)}, {visible(base['name'])}", _score(value))
-            for name, value in (base.get("test") or {}).items()
-            if name in scores
-        ]
-    return rows
+    if not scores:
+        return None
+    models = {"winner" if findings.winner else "best of the search": scores}
+    if ensemble := findings.summary.get("ensemble"):
+        models["ensemble of the finalists"] = ensemble.get("test") or {}
+    for base in findings.winner.get("baselines") or []:
+        models[visible(base["name"])] = base.get("test") or {}
+    rows = [[name, *(_score(found.get(each)) for each in scores)] for name, found in models.items()]
+    return Table(["on the test part", *map(visible, scores)], rows)
 
 
 def _score(value: Any) -> str:
-    return number(value) if isinstance(value, int | float) else visible(value)
+    return number(value) if value is None or is_number(value) else visible(value)
 
 
 def _config(config: dict[str, Any]) -> list[Row]:
