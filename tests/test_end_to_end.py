@@ -139,6 +139,46 @@ def test_folds_and_repeats_are_trained_in_step_and_exported(local_ray, profile) 
     assert result.summary["test"]["roc_auc"] > 0.5
 
 
+def test_finals_choose_a_winner_that_is_exported_alone_and_with_the_others(
+    local_ray, profile, tmp_path
+) -> None:
+    result = run(
+        replace(
+            find_job("breast_cancer_tpe").job,
+            num_samples=3,
+            max_epochs=4,
+            finalists=Finalists(count=2, scores=2, ensemble=True),
+        ),
+        profile=profile,
+        name="finals",
+        listeners=[],
+    )
+    finalists = result.verdict["finalists"]
+
+    assert result.exit_code == 0
+    assert len(finalists) == 2
+    assert result.verdict["scores"] == 2
+    assert all(finalist["parameters"] > 1000 for finalist in finalists)
+    assert {base["name"] for base in result.verdict["baselines"]} == {
+        "class frequencies",
+        "linear model",
+    }
+    assert result.summary["test"]["roc_auc"] > 0.9
+    assert result.summary["ensemble"]["test"]["roc_auc"] > 0.9
+    (tmp_path / "ensemble.keras").write_bytes(result.folder.read("ensemble.keras"))
+    raw = load_breast_cancer(as_frame=True).data
+    rows = {name: raw[[name]].to_numpy(float) for name in raw}
+    load, predict_rows = result.companion("load"), result.companion("predict")
+    together = predict_rows(load(str(tmp_path / "ensemble.keras")), rows)
+    assert together.shape == (569, 1)
+    assert not np.array_equal(together, predict_rows(result.best_model(), rows))
+    built: dict = {}
+    exec(result.folder.read("rebuild_best.py"), built)
+    winner = next(f for f in finalists if f["trial"] == result.verdict["trial"])
+    assert built["model"].count_params() == winner["parameters"]
+    assert b"<h2>Verdict</h2>" in result.folder.read("report.html")
+
+
 def test_random_search_with_median_stopping(local_ray, profile) -> None:
     result = search("breast_cancer_random", profile, num_samples=2, max_epochs=3)
     assert result.exit_code == 0

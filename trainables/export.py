@@ -61,10 +61,11 @@ def average(models: Sequence[keras.Model]) -> keras.Model:
     import keras
 
     inputs = keras.Input(models[0].input_shape[1:], dtype=models[0].inputs[0].dtype)
-    outputs = []
-    for number, model in enumerate(models):
-        model.name = f"member_{number}"
-        outputs.append(model(inputs))
+    outputs = [
+        # As a layer, a model with an optimizer would bring that into the file.
+        keras.Model(model.inputs, model.outputs[0], name=f"member_{number}")(inputs)
+        for number, model in enumerate(models)
+    ]
     return keras.Model(inputs, keras.layers.Average(dtype="float32")(outputs))
 
 

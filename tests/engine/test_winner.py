@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ray import cloudpickle, tune
 
-from tune_jobs.engine import Job, JobError, Profile, run, table
+from tune_jobs.engine import Finalists, Job, JobError, Profile, run, table
 from tune_jobs.engine.scores import score
 from tune_jobs.engine.tell import lines
 
@@ -20,18 +20,35 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 DRIVER = os.getpid()
 
 
-def train(config: dict, data: object) -> None:
+class Model:
+    """What a trainable returns: a model that says the same of every row."""
+
+    def __init__(self, config: dict, rows: int) -> None:
+        self.config, self.rows = config, rows
+
+    def predict(self, x: np.ndarray, verbose: int) -> np.ndarray:
+        return np.full((len(x), 1), self.config["says"])
+
+
+def train(config: dict, data: object) -> Model | None:
     for epoch in (1, 2, 3):
         with tempfile.TemporaryDirectory() as folder:
             (pathlib.Path(folder) / "epoch").write_text(str(epoch))
             loss = abs(epoch - 2) + config["x"]
             tune.report({"loss": loss}, checkpoint=tune.Checkpoint.from_directory(folder))
+    return Model(config, len(data.x_train)) if "says" in config else None
 
 
 def build(config: dict) -> None: ...
 
 
 def export(build, config, checkpoint, preprocessing, path) -> None:
+    if checkpoint is None:
+        models = [build(each) for each in config]
+        facts = {name: models[0].config[name] for name in ("x", "epochs", "metric", "seed")}
+        content = facts | {"rows": models[0].rows, "members": len(models)}
+        pathlib.Path(path).write_text(json.dumps(content))
+        return
     if config.get("broken"):
         raise RuntimeError("no such layer")
     epoch = (pathlib.Path(checkpoint) / "epoch").read_text()
@@ -77,6 +94,48 @@ def test_a_model_that_cannot_be_exported_costs_nothing_else(profile) -> None:
     )
     with pytest.raises(JobError, match=r"holds no best\.keras"):
         result.best_model()
+
+
+FINALS = replace(
+    JOB,
+    space={**JOB.space, "says": 0.5},
+    data=table("breast_cancer", target="malignant"),
+    finalists=Finalists(count=2, scores=2),
+)
+
+
+def test_the_winner_is_trained_on_all_rows_but_the_test_part(profile) -> None:
+    job = replace(FINALS, finalists=Finalists(count=2, scores=2, ensemble=True))
+    result = run(job, profile=profile, name="test", listeners=[])
+    model = result.best_model()
+
+    assert result.exit_code == 0
+    assert model["rows"] == 569 - 114
+    assert model["x"] == result.verdict["config"]["x"] == result.best_config["x"]
+    assert model["epochs"] == result.verdict["epochs"] == 2
+    assert model["metric"] == "loss"
+    assert json.loads(result.folder.read("ensemble.keras"))["members"] == 2
+    assert result.summary["ensemble"]["test"] == result.summary["test"]
+
+
+def test_a_file_that_predicts_otherwise_than_the_trained_model_is_no_winner(profile) -> None:
+    job = replace(FINALS, space={**FINALS.space, "says": 0.7})
+    result = run(job, profile=profile, name="test", listeners=[])
+
+    assert result.exit_code == 1
+    assert (
+        "predicts otherwise than the model that was trained, by up to 0.2"
+        in (result.summary["no_model"])
+    )
+    assert not result.folder.exists("best.keras")
+    assert result.verdict["trial"] in (1, 2, 3)
+
+
+def test_a_trainable_that_returns_no_model_is_exported_from_its_checkpoint(profile) -> None:
+    job = replace(FINALS, space=JOB.space)
+    result = run(job, profile=profile, name="test", listeners=[])
+    assert result.exit_code == 0
+    assert result.best_model() == {"epoch": "2", "x": result.best_config["x"], "in_driver": False}
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ from tune_jobs.engine.stages import find_stage, job_of_stage, list_stages
 from tune_jobs.engine.storage import Folder, reason_of
 from tune_jobs.engine.tuner import MakeTuner, Prepared, adopt, prepare
 from tune_jobs.engine.usage import measure_usage
-from tune_jobs.engine.winner import recipe_of, save_config, save_model
+from tune_jobs.engine.winner import companions, recipe_of, save_config, save_model
 from tune_jobs.engine.workers import replaced_when_grown
 
 if TYPE_CHECKING:
@@ -280,18 +280,29 @@ class Course:
         if outcome in ("interrupted", "storage failed"):
             return found | {"no_model": f"the outcome was {outcome!r}"}
         try:
-            if isinstance(self.job, Job) and decision:
-                made = make_model(self.job, experiment, decision, self.profile)
-                if made:
-                    return found | made
-            recipe = recipe_of(experiment)
+            companions(experiment)  # else nothing can be made
         except JobError as reason:
             return found | {"no_model": str(reason)}
         try:
-            scores = save_model(experiment, recipe, self.dataset, self.profile)
+            return found | self._make_model(experiment, decision)
         except JobError as reason:
             return found | {"outcome": "unexpected error", "no_model": str(reason)}
-        return found | {"test": scores}
+
+    def _make_model(self, experiment: Experiment, decision: Decision | None) -> dict[str, Any]:
+        """Train the winner on all it may see; where that cannot be, take its checkpoint.
+
+        Raises:
+            JobError: where a model could not be made that should have been.
+        """
+        if isinstance(self.job, Job) and decision:
+            made = make_model(self.job, experiment, decision, self.profile)
+            if made:
+                return made
+        try:
+            recipe = recipe_of(experiment)
+        except JobError as reason:
+            return {"no_model": str(reason)}
+        return {"test": save_model(experiment, recipe, self.dataset, self.profile)}
 
     def _measure_usage(
         self, experiment: Experiment, workers: int, decided: float
