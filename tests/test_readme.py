@@ -20,6 +20,7 @@ COMMANDS = [
 ]
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 SMALL = ["--num-samples", "2", "--max-epochs", "2", "--profile", "one_worker.yaml"]
+SMALL += ["--set", "finalists.scores=2"]
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,8 @@ def test_the_readme_shows_the_commands_of_a_whole_session() -> None:
         "show",
         "predict",
         "export",
+        "report",
+        "run",
         "run",
         "run",
         "run",

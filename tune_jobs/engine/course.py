@@ -20,7 +20,7 @@ from tune_jobs.engine.ending import Ending
 from tune_jobs.engine.errors import JobError, StorageError
 from tune_jobs.engine.experiment import SUMMARY, Experiment
 from tune_jobs.engine.failure import STORAGE_ERRORS
-from tune_jobs.engine.finalists import choose_candidates
+from tune_jobs.engine.finalists import check_rounds, choose_candidates
 from tune_jobs.engine.finals import FOLDER as FINALS
 from tune_jobs.engine.history import compact
 from tune_jobs.engine.importance import measure_importance
@@ -109,6 +109,7 @@ class Course:
                 self._announce(how)
                 tuner = adopt(self.job, self.profile, self.folder, self.listeners, self.max_hours)
                 return self._finish(self._search(tuner), None)
+            check_rounds(self.job, self.dataset)
             search = self._search_in_stages(self.job, how)
             if search is None:  # it was done before
                 return Experiment(self.folder)

@@ -141,6 +141,20 @@ def make_rounds(job: Job, dataset: Dataset | None, finalists: Finalists) -> Roun
     )
 
 
+def check_rounds(job: Job, dataset: Dataset | None) -> None:
+    """Refuse data that finalists could not be trained on, before the search rather than after it.
+
+    Raises:
+        JobError: saying why, and what to do.
+    """
+    if job.finalists is None:
+        return
+    try:
+        make_rounds(job, dataset, job.finalists)
+    except JobError as reason:
+        raise JobError(f"finalists: {reason}; to do without them write --finalists 0") from None
+
+
 def select(training: TrainingData, replica: Replica) -> TrainingData:
     """A replica's rows as a training and a validation part of their own."""
     return replace(

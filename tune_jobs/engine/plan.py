@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.declaration import constants
 from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.finalists import check_rounds
 from tune_jobs.engine.grid import extremes
 from tune_jobs.engine.job import Job, companion
 from tune_jobs.engine.profile import Profile, local_resources
@@ -26,6 +27,7 @@ def plan(job: Job, profile: Profile) -> dict[str, str]:
         JobError: for whatever would stop the run, or a model that cannot be built.
     """
     dataset = load_data(job)
+    check_rounds(job, dataset)
     found = {"data": _say_data(job, dataset)} if dataset else {}
     found |= {
         "search": f"{job.searcher}, {job.scheduler or 'no early stopping'}",
