@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from tune_jobs.engine.history import compact
 from tune_jobs.engine.importance import measure_importance
 from tune_jobs.engine.job import Job
 from tune_jobs.engine.lease import Lease
-from tune_jobs.engine.membership import NotInSpaceError
+from tune_jobs.engine.membership import NotInSpaceError, revive
 from tune_jobs.engine.outcome import FINAL, Outcome, outcome_of
 from tune_jobs.engine.profile import Profile, environment
 from tune_jobs.engine.recorder import Listener
@@ -124,6 +124,7 @@ class Course:
                     concurrency=search.prepared.concurrency,
                     listeners=self.listeners,
                     max_hours=self._hours_left(1.0),
+                    defaults=how.defaults,
                 )
             return self._finish(search, decision)
 
@@ -262,12 +263,12 @@ class Course:
             mode=self.job.mode,
             rungs=self.job.rungs or None,
         )
-        best = choose_candidates(experiment, self.job, BEST_AT_EDGES)
         noise = {effect.name for effect in importance.effects if effect.is_noise}
-        try:
-            edges = find_edges(self.job.space, [each.config for each in best], noise=noise)
-        except NotInSpaceError:  # the space was edited, and trials of the old one are the best
-            edges = []
+        best = []
+        for candidate in choose_candidates(experiment, self.job, BEST_AT_EDGES):
+            with suppress(NotInSpaceError):  # it was tried before the space was edited
+                best.append(revive(self.job.space, candidate.config))
+        edges = find_edges(self.job.space, best, noise=noise)
         return found | ({"warnings": edges} if edges else {})
 
     def _save_winner(

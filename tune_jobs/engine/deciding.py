@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +66,7 @@ def decide(
     concurrency: int,
     listeners: Sequence[Listener],
     max_hours: float | None,
+    defaults: Mapping[str, Any],
 ) -> Decision:
     """Train the best trials of a search again, on fresh seeds and folds, and choose the winner.
 
@@ -78,10 +79,11 @@ def decide(
         concurrency: how many trials run at once.
         listeners: called as for a search, with ``"stage": "finalists"`` in each record.
         max_hours: how long the finals may take.
+        defaults: values of hyperparameters that earlier trials did not have.
     """
     if job.finalists is None:
         raise ValueError("the job wants no finalists")
-    candidates = choose_candidates(experiment, job, job.finalists.count)
+    candidates = choose_candidates(experiment, job, job.finalists.count, defaults)
     rounds = make_rounds(job, dataset, job.finalists)
     prepared, race = prepare_finals(
         job,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from tune_jobs.engine.dataset import Replica, TrainingData
 from tune_jobs.engine.declaration import constants
 from tune_jobs.engine.errors import JobError, check_whole_number
 from tune_jobs.engine.evaluation import fresh_replicas, held_out_share
-from tune_jobs.engine.membership import NotInSpaceError, identity, revive
+from tune_jobs.engine.membership import NO_DEFAULTS, NotInSpaceError, identity, revive
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space import Config
 
@@ -91,16 +91,27 @@ class Rounds:
     dataset: Dataset | None = field(default=None, repr=False)
 
 
-def choose_candidates(experiment: Experiment, job: Job, count: int) -> list[Candidate]:
-    """The best trials of a search, the best first, none of the same config as another."""
+def choose_candidates(
+    experiment: Experiment, job: Job, count: int, defaults: Mapping[str, Any] = NO_DEFAULTS
+) -> list[Candidate]:
+    """The best trials of a search, the best first, none of the same config as another.
+
+    A config that is not of the job's space, since that was edited, is as the history has it.
+
+    Args:
+        experiment: the search.
+        job: what was searched.
+        count: how many there are at most.
+        defaults: values of hyperparameters that earlier trials did not have.
+    """
     ranked = experiment.usable.sort_values(
         "value", ascending=job.mode == "min", kind="stable", key=lambda values: values.astype(float)
     )
     found: dict[str, Candidate] = {}
     for row in ranked.itertuples():
         config = json.loads(row.config)
-        with suppress(NotInSpaceError):  # where the space was edited since, JSON has to do
-            config = revive(job.space, config)
+        with suppress(NotInSpaceError):
+            config = revive(job.space, config, defaults)
         found.setdefault(identity(config), Candidate(row.trial, config, float(row.value)))
         if len(found) == count:
             break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -29,6 +30,9 @@ CREDENTIALS = re.compile(r"(?<=://)(?:([^/@:\s]*):)?([^/@\s]+)@")
 
 # What MLflow needs to write to a database itself, beside a server.
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+
+# So many hyperparameters MLflow takes in one request.
+MOST_PARAMS = 100
 
 
 @dataclass(frozen=True)
@@ -98,16 +102,7 @@ def _mlflow(value: str, folder: Folder) -> Destination:
         raise JobError(f"--track mlflow={value!r} is no URI; write mlflow=sqlite:///{value}.db")
     _require("mlflow", "mlflow", *(["sqlalchemy", "alembic"] if scheme in DATABASES else []))
 
-    def make() -> LoggerCallback:
-        # MLflow prints a line for each trial where results go, and logs each table it creates.
-        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-        from ray.air.integrations.mlflow import MLflowLoggerCallback
-
-        for chatty in ("mlflow", "alembic"):
-            logging.getLogger(chatty).setLevel(logging.WARNING)
-        return MLflowLoggerCallback(value, experiment_name=folder.name)
-
-    return Destination(make)
+    return Destination(lambda: MLflowRuns(value, folder.name))
 
 
 def _wandb(value: str, folder: Folder) -> Destination:
@@ -129,6 +124,51 @@ def _require(extra: str, *modules: str) -> None:
         raise JobError(
             f"--track {extra} needs {' and '.join(lacking)}; pip install 'tune-jobs[{extra}]'"
         )
+
+
+class MLflowRuns(LoggerCallback):  # type: ignore[misc]  # Ray's own has a request per value
+    """A run of MLflow for each trial, with one request per epoch.
+
+    The URI stays in this object: Ray's own callback puts it into the environment, password and all.
+
+    Args:
+        uri: of the server or the database.
+        experiment: the name that the runs have in common.
+    """
+
+    def __init__(self, uri: str, experiment: str) -> None:
+        # MLflow prints a line for each run where results go, and logs each table that it creates.
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+        mlflow = import_module("mlflow")
+        for chatty in ("mlflow", "alembic"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
+        self._entities = mlflow.entities
+        self._client = mlflow.MlflowClient(tracking_uri=uri)
+        found = self._client.get_experiment_by_name(experiment)
+        known = found.experiment_id if found else self._client.create_experiment(experiment)
+        self._experiment: str = known
+        self._runs: dict[str, str] = {}
+
+    def log_trial_start(self, trial: Any) -> None:
+        """Begin a run."""
+        run_id = self._client.create_run(self._experiment, run_name=trial.trial_id).info.run_id
+        self._runs[trial.trial_id] = run_id
+        params = [self._entities.Param(name, str(value)) for name, value in trial.config.items()]
+        for place in range(0, len(params), MOST_PARAMS):
+            self._client.log_batch(run_id, params=params[place : place + MOST_PARAMS])
+
+    def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
+        """Add an epoch."""
+        now = int(1000 * time.time())
+        metrics = [
+            self._entities.Metric(name, value, now, iteration) for name, value in result.items()
+        ]
+        self._client.log_batch(self._runs[trial.trial_id], metrics=metrics)
+
+    def log_trial_end(self, trial: Any, failed: bool = False) -> None:
+        """End the run."""
+        run_id = self._runs.pop(trial.trial_id)
+        self._client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
 
 
 class WandbRuns(LoggerCallback):  # type: ignore[misc]  # Ray's own has two processes per trial
