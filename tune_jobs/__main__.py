@@ -134,6 +134,12 @@ def check(job: str, **options: Any) -> None:
 @click.option("--max-hours", type=float, help="End the search after so long; keep what it has.")
 @click.option("--max-checkpoint-gb", type=float, help="Space for checkpoints; the worst go.")
 @click.option("--yes", is_flag=True, help=f"Start a grid of more than {MOST_GRID_TRIALS:,} trials.")
+@click.option(
+    "--track",
+    multiple=True,
+    metavar="TRACKER",
+    help="Tell tensorboard, mlflow=URI or wandb=PROJECT of each epoch too.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Events and result as JSON lines.")
 def run(job: str | None, **options: Any) -> None:
     """Search: run a job, export its best model and score that on the test part.
@@ -170,6 +176,7 @@ def run(job: str | None, **options: Any) -> None:
         defaults=parse_assignments("--default", options["defaults"]),
         allow_changed=options["allow_changed"],
         repeats=options["repeats"],
+        track=options["track"],
         command={"job": job, **{name: options[name] for name in FACTS}},
         listeners=listeners,
         import_paths=found.import_paths,

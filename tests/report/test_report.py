@@ -124,7 +124,7 @@ def test_the_verdict_tells_the_winner_its_spread_its_luck_and_what_it_is_held_ag
         "val_loss of trial 2, mean of 8 fresh scores, 95% interval 0.11 to 0.15"
     )
     said = " ".join(verdict.sentences)
-    assert "0.031 better than with fresh seeds" in said
+    assert "0.031 better than on fresh seeds" in said
     assert "The runner-up is trial 7 with 0.133: not apart by these scores (p = 0.6)." in said
     assert "trial 7 (1,234 parameters)" in said
     assert verdict.scores == [("val_loss, majority class", "0.66")]

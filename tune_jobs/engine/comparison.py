@@ -38,11 +38,6 @@ class Estimate:
     p_value: float
     scores: int
 
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the interval lies on one side of 0."""
-        return self.lower > 0 or self.upper < 0
-
 
 def estimate(scores: Sequence[float] | Scores, overlap: float, level: float = LEVEL) -> Estimate:
     """The mean of scores, or of paired differences, by the corrected resampled t-test.

@@ -34,6 +34,7 @@ from tune_jobs.engine.refreshing import refreshed_report
 from tune_jobs.engine.segments import Record
 from tune_jobs.engine.stages import find_stage, job_of_stage, list_stages
 from tune_jobs.engine.storage import Folder, reason_of
+from tune_jobs.engine.tracking import make_trackers
 from tune_jobs.engine.tuner import MakeTuner, Prepared, adopt, prepare
 from tune_jobs.engine.usage import measure_usage
 from tune_jobs.engine.winner import companions, recipe_of, save_config, save_model
@@ -82,6 +83,7 @@ class Course:
         dataset: the job's, None where it has none.
         lease: what guards the folder.
         listeners: called with what happens.
+        track: who is told of each epoch besides.
         max_hours: how long the run may take, None for no limit.
         began: when it did, in seconds since 1970.
         command: what was asked for.
@@ -93,6 +95,7 @@ class Course:
     dataset: Dataset | None
     lease: Lease
     listeners: Sequence[Listener]
+    track: Sequence[str]
     max_hours: float | None
     began: float
     command: Mapping[str, Any]
@@ -151,6 +154,7 @@ class Course:
                 now,
                 self.command,
                 entering if job.stages else None,
+                make_trackers(self.track, folder=self.folder, metric=job.metric, mode=job.mode),
             )
             search = self._search(prepared, is_done=now.is_done)
             if search.outcome not in FINAL:

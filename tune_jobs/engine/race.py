@@ -19,6 +19,9 @@ from tune_jobs.engine.comparison import are_behind
 
 Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
+# On fewer scores nobody is out: two that differ alike by chance would seem to be sure.
+FEWEST_SCORES = 4
+
 # The learning curve of a replica: the metric by epoch.
 Curve = Mapping[int, float]
 
@@ -168,13 +171,19 @@ class Race:
                 return
             self._decided += 1
             scores = np.stack([self.choice_scores(place) for place in self.alive])
-            behind = are_behind(scores, self.overlap, self.level)
-            best = self._by_mean()[:2]
-            for place in [p for p, is_behind in zip(self.alive, behind, strict=True) if is_behind]:
-                if place not in best:  # the runner-up stays, so that the gap can be told
-                    self.dropped[place] = self._decided
+            if scores.shape[1] >= FEWEST_SCORES:
+                self._drop(scores)
         if self._decided == self.choosing and not self._ranked:
             self._ranked = self._by_mean()
+
+    def _drop(self, scores: Array) -> None:
+        """Put out who is clearly behind; the runner-up stays, so that the gap can be told."""
+        a_look = 1 - (1 - self.level) / self.choosing  # there is one after each batch
+        behind = are_behind(scores, self.overlap, a_look)
+        best = self._by_mean()[:2]
+        for place in [p for p, is_behind in zip(self.alive, behind, strict=True) if is_behind]:
+            if place not in best:
+                self.dropped[place] = self._decided
 
     def _next_confirming(self, started: set[Task]) -> Task | None:
         """The next batch of the winner or the runner-up that is neither done nor started."""

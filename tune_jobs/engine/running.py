@@ -50,6 +50,7 @@ def run(
     defaults: Mapping[str, Any] | None = None,
     allow_changed: bool = False,
     repeats: bool = False,
+    track: Sequence[str] = (),
     command: Mapping[str, Any] | None = None,
     listeners: Sequence[Listener] | None = None,
     import_paths: Sequence[str] = (),
@@ -68,6 +69,7 @@ def run(
         defaults: values, by dotted name, of hyperparameters that earlier trials did not have.
         allow_changed: go on although data or code are others than before.
         repeats: train a config again that was trained.
+        track: who is told of each epoch besides (:mod:`~tune_jobs.engine.tracking`).
         command: what was asked for, so that it can be asked for again.
         listeners: called with ``{"kind": "start"}``, with each record of the history as it is made,
             with None in between, and with ``{"kind": "finish"}``; the default is a live view.
@@ -88,6 +90,8 @@ def run(
         raise JobError(f"max_hours is {max_hours}, but must be above 0")
     if how.is_wanted and not isinstance(job, Job):
         raise JobError("a job that builds its own tuner cannot go on; use ray.tune.Tuner.restore")
+    if track and not isinstance(job, Job):
+        raise JobError("a job that builds its own tuner has callbacks of its own; track there")
     if listeners is None:
         listeners = _default_listeners(job)
     check_fits(profile)
@@ -107,7 +111,7 @@ def run(
         dataset = reading.result() if reading else None
         _warn(job, dataset)
         course = Course(
-            job, profile, folder, dataset, lease, listeners, max_hours, began, command or {}
+            job, profile, folder, dataset, lease, listeners, track, max_hours, began, command or {}
         )
         return course.run(how)
 

@@ -132,8 +132,11 @@ def replay(scheduler: TrialScheduler, trials: Sequence[PastTrial], metric: str) 
         scheduler.on_trial_add(controller, trial)
         for epoch, value in past.curve:
             result = {EPOCH: epoch, metric: value, "time_total_s": float(epoch)}
-            if math.isfinite(value):
-                scheduler.on_trial_result(controller, trial, result)
+            if not math.isfinite(value):
+                continue
+            decision = scheduler.on_trial_result(controller, trial, result)
+            if decision == TrialScheduler.STOP:  # so it may not hear of the trial again
+                break
         if past.is_finished and result:
             scheduler.on_trial_complete(controller, trial, result)
 

@@ -63,6 +63,7 @@ def prepare(
     how: Continuation | None = None,
     command: Mapping[str, Any] | None = None,
     entering: Record | None = None,
+    trackers: Sequence[tune.Callback] = (),
 ) -> Prepared:
     """Describe the run in the experiment's folder, and build the tuner.
 
@@ -121,7 +122,7 @@ def prepare(
             reuse_actors=True,
             trial_dirname_creator=lambda trial: trial_folder(trial, attempt),
         ),
-        run_config=run_config(job, profile, folder, recorder),
+        run_config=run_config(job, profile, folder, recorder, trackers),
     )
     return Prepared(tuner, folder, recorder, concurrency, search)
 
@@ -257,12 +258,18 @@ def _searcher(job: Job, asked: int) -> SpaceSearcher:
     return Translated(searcher)
 
 
-def run_config(job: Job, profile: Profile, folder: Folder, recorder: Recorder) -> tune.RunConfig:
+def run_config(
+    job: Job,
+    profile: Profile,
+    folder: Folder,
+    recorder: Recorder,
+    trackers: Sequence[tune.Callback] = (),
+) -> tune.RunConfig:
     """Where Tune writes, who listens, and which checkpoints stay."""
     return tune.RunConfig(
         name=TRIALS,
         storage_path=folder.uri,
-        callbacks=[recorder],
+        callbacks=[recorder, *trackers],
         stop=recorder.ending,
         failure_config=tune.FailureConfig(max_failures=profile.max_failures),
         checkpoint_config=tune.CheckpointConfig(

@@ -67,7 +67,7 @@ def _compare(race: Race, candidates: Sequence[Candidate], second: int) -> dict[s
         "gap": gap.mean,
         "interval": [gap.lower, gap.upper],
         "p_value": gap.p_value,
-        "is_distinguished": gap.excludes_zero,
+        "is_distinguished": gap.lower > 0,
     }
 
 
@@ -97,9 +97,13 @@ def _choose_cheapest(
 
 
 def _describe(race: Race, place: int, candidate: Candidate, cost: Cost) -> dict[str, Any]:
-    """A finalist, and the scores that the choice rested on."""
+    """A finalist: the scores that the choice rested on, and those that had no part in it.
+
+    Mean and interval are of the latter where there are any.
+    """
     scores = race.sign * race.choice_scores(place)
-    found = _estimate(race, scores) if len(scores) else None
+    later = race.sign * race.fresh_scores(place) if len(scores) else scores
+    found = _estimate(race, later if len(later) else scores) if len(scores) else None
     return {
         "trial": candidate.trial,
         "config": candidate.config,
@@ -107,6 +111,7 @@ def _describe(race: Race, place: int, candidate: Candidate, cost: Cost) -> dict[
         "mean": found.mean if found else None,
         "interval": [found.lower, found.upper] if found else None,
         "scores": scores.tolist(),
+        "later_scores": later.tolist(),
         "epochs": race.epochs(place) if found else None,
         **cost,
         "dropped_after": race.dropped.get(place),
@@ -125,10 +130,16 @@ def _say(verdict: Mapping[str, Any]) -> str:
     if second is None:
         return f"{said}."
     low, high = second["interval"]
-    gap = f"the gap is {second['gap']:.2g}, and between {low:.2g} and {high:.2g}"
+    other = f"the runner-up, trial {second['trial']}"
+    way = "better" if second["gap"] > 0 else "worse"
+    gap = f"by {abs(second['gap']):.2g} {way} here, and by {low:.2g} to {high:.2g} in the long run"
     if verdict["is_distinguished"]:
-        return f"{said}; it is better than the runner-up, trial {second['trial']}: {gap}."
-    return f"{said}; it cannot be told apart from the runner-up, trial {second['trial']}: {gap}."
+        return f"{said}; it is better than {other}: {gap}."
+    if high < 0:
+        return (
+            f"{said}; but {other}, did better on the scores that had no part in the choice: {gap}."
+        )
+    return f"{said}; it cannot be told apart from {other}: {gap}."
 
 
 def _estimate(race: Race, scores: Any) -> Estimate:

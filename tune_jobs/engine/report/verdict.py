@@ -144,7 +144,7 @@ def _luck(winner: dict[str, Any]) -> str:
     way = "better" if luck > 0 else "worse"
     return (
         f"While searching it showed {number(winner['search_value'])}, {number(abs(luck), 2)} {way} "
-        f"than with fresh seeds{': that much was luck' if luck > 0 else ''}."
+        f"than on fresh seeds and folds{': so much of it may have been luck' if luck > 0 else ''}."
     )
 
 

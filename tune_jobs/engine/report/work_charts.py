@@ -98,6 +98,10 @@ def usage_rows(findings: Findings) -> list[tuple[str, float, float]]:
     return [(PURPOSES.get(name, name), spent, spent / total) for name, spent in seconds.items()]
 
 
+# The scores of a finalist that are drawn in one look.
+SCORES = {"chose": "scores", "fresh": "later_scores"}
+
+
 def chart_finalists(findings: Findings) -> Chart | None:
     """The finalists' scores on fresh seeds, their mean and interval, and what they had before."""
     winner = findings.winner
@@ -116,6 +120,7 @@ def chart_finalists(findings: Findings) -> Chart | None:
     marks: dict[str, Mark] = {}
     for look, kind in (
         ("spread", "lines"),
+        ("chose", "points"),
         ("fresh", "points"),
         ("mean", "lines"),
         ("hollow", "points"),
@@ -135,9 +140,10 @@ def chart_finalists(findings: Findings) -> Chart | None:
         marks=[Mark("lines", "rung", [crosswise(x.position(m)) for _, m in near]), *marks.values()],
         notes=[(x.position(mean), 0.06, shortened(name, 24)) for name, mean in near],
         legend=[
-            ("points fresh", "a score on a fresh seed"),
+            ("points chose", "a fresh score that had a part in the choice"),
+            ("points fresh", "one that had none"),
             ("lines mean", "mean"),
-            ("lines spread", f"{winner.get('level', 0.95):.0%} interval"),
+            ("lines spread", f"{winner.get('level', 0.95):.0%} interval of the mean"),
             ("points hollow", "its value while searching"),
         ],
         height=max(70, 44 * len(finalists)),
@@ -147,8 +153,9 @@ def chart_finalists(findings: Findings) -> Chart | None:
 
 def _scored(look: str, finalist: dict[str, Any], x: Scale, y: float, row: float) -> list[Shape]:
     """What a finalist's row shows in one look."""
-    if look == "fresh":
-        return [[(x.position(v), y)] for v in finalist.get("scores") or [] if is_number(v)]
+    if look in SCORES:
+        values = finalist.get(SCORES[look]) or []
+        return [[(x.position(v), y)] for v in values if is_number(v)]
     if look == "spread":
         ends = [v for v in finalist.get("interval") or [] if is_number(v)]
         return [[(x.position(ends[0]), y), (x.position(ends[1]), y)]] if len(ends) == 2 else []
@@ -163,14 +170,14 @@ def _scored(look: str, finalist: dict[str, Any], x: Scale, y: float, row: float)
 def _numbers(finalist: dict[str, Any]) -> list[float]:
     """Every number that a finalist's row shows."""
     parts = [finalist.get("mean"), finalist.get("search_value")]
-    parts += [*(finalist.get("scores") or []), *(finalist.get("interval") or [])]
+    parts += [v for name in (*SCORES.values(), "interval") for v in finalist.get(name) or []]
     return [float(value) for value in parts if value is not None and is_number(value)]
 
 
 def _finalist_words(finalists: list[dict[str, Any]], metric: str) -> str:
     said = [
         f"trial {finalist['trial']} mean {number(finalist.get('mean'))} of "
-        f"{count(len(finalist.get('scores') or []), 'score')}, "
+        f"{count(len(finalist.get('later_scores') or finalist.get('scores') or []), 'score')}, "
         f"while searching {number(finalist.get('search_value'))}"
         for finalist in finalists
     ]
