@@ -307,7 +307,8 @@ def test_tensorboard_for_experiments_that_lie_elsewhere_needs_a_folder() -> None
         (["mflow=sqlite:///a.db"], r"no tracker 'mflow'; did you mean 'mlflow'\? Known: tensor.*"),
         (["comet"], r"no tracker 'comet'\. Known: .*mlflow=URI, wandb=PROJECT"),
         (["wandb"], r"--track 'wandb' lacks its value; write --track wandb=PROJECT"),
-        (["mlflow=a"], r"--track mlflow='a' is no URI; write mlflow=sqlite:///a\.db"),
+        (["mlflow=me:word@a"], r"--track mlflow: 'a' is no URI; write mlflow=sqlite:///FILE or"),
+        (["http://me:wo@rd@host"], r"no tracker 'http://\*\*\*@host'\."),
         (["tensorboard", "tensorboard=x"], r"--track tensorboard is given twice"),
     ],
 )

@@ -26,7 +26,7 @@ FORMS = {
     "wandb": "wandb=PROJECT",
 }
 # What stands before the host: a token, or a user and a password.
-CREDENTIALS = re.compile(r"(?<=://)(?:([^/@:\s]*):)?([^/@\s]+)@")
+CREDENTIALS = re.compile(r"(?<=://)(?:([^/@:\s]*):)?([^/\s]+)@")
 
 # What MLflow needs to write to a database itself, beside a server.
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -54,7 +54,8 @@ def split_wanted(wanted: Sequence[str]) -> dict[str, str]:
         name, _, value = each.partition("=")
         if name not in FORMS:
             hint, known = nearest(name, FORMS), ", ".join(FORMS.values())
-            raise JobError(f"--track: no tracker {name!r}{hint} Known: {known}")
+            shown = without_secrets(name, name)
+            raise JobError(f"--track: no tracker {shown!r}{hint} Known: {known}")
         if name in found:
             raise JobError(f"--track {name} is given twice; one run is tracked in one place")
         if not value and name != "tensorboard":
@@ -98,8 +99,12 @@ def _tensorboard(value: str, folder: Folder) -> Destination:
 
 def _mlflow(value: str, folder: Folder) -> Destination:
     scheme = re.split(r"[+:]", value)[0]
-    if ":" not in value:
-        raise JobError(f"--track mlflow={value!r} is no URI; write mlflow=sqlite:///{value}.db")
+    if "://" not in value and value != "databricks":
+        shown = value.rpartition("@")[2]  # what stands before may be a password
+        raise JobError(
+            f"--track mlflow: {shown!r} is no URI; write mlflow=sqlite:///FILE or "
+            "mlflow=http://HOST:PORT"
+        )
     _require("mlflow", "mlflow", *(["sqlalchemy", "alembic"] if scheme in DATABASES else []))
 
     return Destination(lambda: MLflowRuns(value, folder.name))
