@@ -109,22 +109,25 @@ def search(seed: int) -> Row:
     }
 
 
-def describe(verdict: dict[str, Any], truth_of: Callable[[int, int], float]) -> Row:
+def describe(
+    verdict: dict[str, Any], truth_of: Callable[[int, int], float], overlap: float = 0.0
+) -> Row:
     """What a verdict says, beside the truth."""
+    from tune_jobs.engine.comparison import estimate
+
     by_trial = {each["trial"]: each for each in verdict["finalists"]}
     won, second = by_trial[verdict["trial"]], by_trial[verdict["runner_up"]["trial"]]
-    truth = truth_of(won["trial"], won["epochs"])
-    gap = verdict["runner_up"]
+    truth, gap = truth_of(won["trial"], won["epochs"]), verdict["runner_up"]
+    choice = estimate(won["scores"], overlap, verdict["level"])
     return {
         "truth": truth,
         "fresh": verdict["mean"],
         **_ends("fresh", verdict["interval"]),
-        "choice": won["mean"],
-        **_ends("choice", won["interval"]),
+        "choice": choice.mean,
+        **_ends("choice", [choice.lower, choice.upper]),
         "gap": gap["gap"],
         **_ends("gap", gap["interval"]),
         "gap_truth": truth_of(second["trial"], second["epochs"]) - truth,
-        "told_apart": verdict["is_distinguished"],
     }
 
 
@@ -213,7 +216,7 @@ def search_rows(models: Sequence[Any], truths: Sequence[float], seed: int) -> Ro
         "search_regret": truths[order[0]] - min(truths),
         "regret": truths[verdict["trial"]] - min(truths),
         "any_regret": float(np.mean(truths)) - min(truths),
-        **describe(verdict, lambda trial, _: truths[trial]),
+        **describe(verdict, lambda trial, _: truths[trial], overlap),
         **_ends("bare", [bare.lower, bare.upper]),
         **_ends("bare_gap", [bare_gap.lower, bare_gap.upper]),
         "fixed": sure.mean,
@@ -263,6 +266,10 @@ def tabulate(runs: pd.DataFrame, folds: dict[str, pd.DataFrame]) -> str:
         f"{len(runs)} searches of {TRIALS} trials by TPE, 5 finalists, {SCORES} + {SCORES} scores. "
         "Losses in standard deviations of one fit's noise; ± is the simulation's standard error."
     )
+    about_gap = (
+        f"{RACES} races of two finalists, by how much their true losses differ: the interval of "
+        "the gap, above 0 where the winner is said to be better than the runner-up."
+    )
     about_folds = (
         f"Models of scikit-learn on {ROWS} rows, {FOLDS} folds, {SCORES} scores: how often the "
         "95 % interval covers the truth."
@@ -271,7 +278,7 @@ def tabulate(runs: pd.DataFrame, folds: dict[str, pd.DataFrame]) -> str:
         *(about, *_table(_say_errors, _by_spread(runs)), ""),
         "True loss of the chosen config above that of the search's truly best, and fits.",
         *(*_table(_say_regret, _by_spread(runs)), ""),
-        f"{RACES} races of two finalists each, by how much their true losses differ.",
+        about_gap,
         *(*_table(_say_gap, _by_gap()), ""),
         *(about_folds, *_table(_say_folds, folds), ""),
         "The same searches; errors in standard deviations of one score.",
@@ -311,7 +318,7 @@ def _say_errors(rows: pd.DataFrame) -> dict[str, str]:
         "fresh mean - truth": _mean(rows["fresh"] - rows["truth"]),
         "its 95 % interval covers ": _covers(rows, "fresh"),
         "interval of the gap covers": _covers(rows, "gap", "gap_truth"),
-        "cannot be told apart": _share(~rows["told_apart"].astype(bool)),
+        "interval of the gap is not above 0": _share(rows["gap_low"] <= 0),
     }
 
 
@@ -328,13 +335,12 @@ def _say_regret(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def _say_gap(rows: pd.DataFrame) -> dict[str, str]:
-    said, is_better = rows["told_apart"].astype(bool), rows["gap_truth"] > 0
+    said, is_better = rows["gap_low"] > 0, rows["gap_truth"] > 0
     return {
         "the truly better one won": _share(is_better),
-        "cannot be told apart": _share(~said),
-        "said to be better, and is": _share(said & is_better),
-        "said to be better, and is not": _share(said & ~is_better),
-        "of these, with an interval below 0": _share(said & ~is_better & (rows["gap_high"] < 0)),
+        "its interval is not above 0": _share(~said),
+        "is above 0, and it is better": _share(said & is_better),
+        "is above 0, and it is not better": _share(said & ~is_better),
     }
 
 
@@ -393,7 +399,7 @@ def plot(runs: pd.DataFrame, path: Path) -> None:
         ),
         _histogram(
             *(fresh, "#1d4ed8", AXIS, "The winner's mean over fresh fits, with tune-jobs"),
-            f"off by {fresh.mean():+.2f} on average; {held}",
+            f"too good by {-fresh.mean():.2f} on average; {held}",
         ),
     ]
     chart = alt.vconcat(*panels, spacing=16).resolve_scale(y="shared")
@@ -436,6 +442,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, metavar="SEED")
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--runs", type=Path, default=RUNS, metavar="FOLDER")
+    parser.add_argument("--commit", default="", help="that the searches in the runs were made at")
     parser.add_argument(
         "--out", type=Path, metavar="MARKDOWN", help="with Parquet and PNG beside it"
     )
@@ -455,11 +462,14 @@ def main() -> None:
     if options.stage == "report":
         runs = pd.DataFrame(read(options.runs / "luck.jsonl"))
         folds = {kind: pd.DataFrame(read(options.runs / f"luck_{kind}.jsonl")) for kind in KINDS}
-        text = f"{tabulate(runs, folds)}\n{report.machine()}\n\n{report.versions()}\n"
+        made = f"Searches made at commit {options.commit}.\n\n" if options.commit else ""
+        about = f"{made}{report.machine()}\n\n{report.versions()}\n"
+        text = f"{tabulate(runs, folds)}\n{about}"
         print(text)
         if options.out:
             options.out.write_text(text, encoding="utf-8")
             both = pd.concat([rows.assign(models=kind) for kind, rows in folds.items()])
+            runs, both = (rows.assign(commit=options.commit) for rows in (runs, both))
             report.save(runs, options.out.with_suffix(".parquet"))
             report.save(both, options.out.with_suffix(".folds.parquet"))
             plot(runs, options.out.with_suffix(".png"))
