@@ -32,8 +32,7 @@ def plan(job: Job, profile: Profile) -> dict[str, str]:
     found |= {
         "search": f"{job.searcher}, {job.scheduler or 'no early stopping'}",
         "metric": f"{job.metric}, {job.mode}imised",
-        "trials": f"{job.num_trials:,} of at most {job.max_epochs:,} epochs each: "
-        f"{job.num_trials * job.max_epochs:,} epochs at worst",
+        "trials": _say_trials(job),
         "winner": _say_finalists(job),
         "models": _say_models(job, dataset),
     }
@@ -47,6 +46,19 @@ def plan(job: Job, profile: Profile) -> dict[str, str]:
     return found | {f"warning {n}": text for n, text in enumerate(warnings, 1)}
 
 
+def _say_trials(job: Job) -> str:
+    if job.stages:
+        parts = [
+            f"{stage.num_samples * job.points:,} of at most {stage.max_epochs or job.max_epochs:,}"
+            for stage in job.stages
+        ]
+        return f"{job.num_trials:,} in {len(parts)} stages: {', then '.join(parts)} epochs each"
+    return (
+        f"{job.num_trials:,} of at most {job.max_epochs:,} epochs each: "
+        f"{job.num_trials * job.max_epochs:,} epochs at worst"
+    )
+
+
 def _say_finalists(job: Job) -> str:
     if job.finalists is None:
         return "the best trial, whose score is optimistic"
@@ -57,12 +69,20 @@ def _say_finalists(job: Job) -> str:
 
 
 def _say_data(job: Job, dataset: Dataset) -> str:
-    parts = [len(dataset.training.y_train), len(dataset.training.y_validation), len(dataset.y_test)]
-    signature = dataset.signature
-    shape = " x ".join(str(side) for side in signature["input_shape"])
+    training, test = dataset.training, len(dataset.y_test)
+    replicas = training.replicas
+    parts = [len(training.y_train), len(training.y_validation)]
+    total, how = sum(parts) + test, ""
+    if replicas and replicas[0].train is not None and replicas[0].validation is not None:
+        parts = [len(replicas[0].train), len(replicas[0].validation)]
+        total = len(training.y_train) + test
+    if len(replicas) > 1:
+        how = f", {len(replicas)} fits a trial"
+    shape = " x ".join(str(side) for side in dataset.signature["input_shape"])
     return (
-        f"{getattr(job.data, 'source', 'data')!s}: {sum(parts):,} rows ({parts[0]:,} to train, "
-        f"{parts[1]:,} to validate, {parts[2]:,} to test), input {shape}, {signature['task']}"
+        f"{getattr(job.data, 'source', 'data')!s}: {total:,} rows ({parts[0]:,} to train, "
+        f"{parts[1]:,} to validate, {test:,} to test{how}), input {shape}, "
+        f"{dataset.signature['task']}"
     )
 
 

@@ -164,6 +164,8 @@ def _won(experiment: Experiment) -> list[str]:
         low, high = second["interval"]
         gap = f"gap {second['gap']:.2g}, {level} interval {low:.2g} to {high:.2g}"
         told = "is worse" if verdict["is_distinguished"] else "cannot be told apart from it"
+        if second["interval"][1] < 0:
+            told = "did better on the scores that had no part in the choice"
         said.append(f"runner-up   trial {second['trial']} {told} ({gap})")
     if cheap:
         kind = f"{cheap['parameters']:,} parameters" if cheap["parameters"] else "less time"
