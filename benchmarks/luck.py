@@ -8,8 +8,8 @@
 noise, so that the true loss of a config is known. They differ in how much configs differ. ``folds``
 does the same with models of scikit-learn on 200 rows, where fresh folds share rows with each other
 and with the search; there the truth is the loss on fresh rows, averaged over many training sets.
-Both note each search down as it ends, and go on where they were. A real search takes 4 s where
-nothing else runs.
+Both note each search down as it ends, and go on where they were. A real search takes 5 to 8 s
+on two cores that others use too.
 """
 
 from __future__ import annotations
