@@ -103,3 +103,23 @@ def test_a_config_is_one_short_line() -> None:
 )
 def test_a_traceback_is_told_by_its_last_exception(traceback, said) -> None:
     assert cause(traceback) == said
+
+
+def test_the_finals_are_told_by_their_decisions() -> None:
+    stream = io.StringIO()
+    view = LineView(Board(40, 9, "loss", "min"), stream)
+    marked = {"stage": "finalists"}
+    view({"kind": "start", "trials": [3, 9], "target": 8, "fits_at_once": 4, **marked})
+    view({"kind": "trial", "trial": 1, "of": 3, "batch": 0, "config": {}, **marked})
+    view({"kind": "epoch", "trial": 1, "epoch": 1, "metrics": {"loss": 0.5}, **marked})
+    view({"kind": "end", "trial": 1, "state": "complete", **marked})
+    view({"kind": "out", "of": 9, "scores": 4, **marked})
+    view({"kind": "chosen", "of": 3, **marked})
+
+    lines = [line.split("  ", 1)[1] for line in stream.getvalue().splitlines()]
+    begins = "finalists: the best 2 trials (3, 9) are trained again on fresh seeds and folds"
+    assert lines == [
+        f"{begins}, 32 fits at most",
+        "trial 9 is out: clearly behind after 4 fresh scores",
+        "trial 3 is chosen; more fresh scores are to say how good it is",
+    ]

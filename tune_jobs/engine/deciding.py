@@ -98,7 +98,7 @@ def decide(
     failure = None
     if not race.is_done:
         for listen in listeners:
-            listen(_start_record(experiment, race, candidates))
+            listen(_start_record(experiment, race, candidates, len(rounds.batches[0])))
         failure = fit(prepared)
     compact(prepared.folder)
     ending = prepared.recorder.ending
@@ -182,7 +182,9 @@ def _measure_costs(
     return costs
 
 
-def _start_record(experiment: Experiment, race: Race, candidates: Sequence[Candidate]) -> Record:
+def _start_record(
+    experiment: Experiment, race: Race, candidates: Sequence[Candidate], size: int
+) -> Record:
     return {
         "kind": "start",
         "stage": FINALISTS,
@@ -190,6 +192,7 @@ def _start_record(experiment: Experiment, race: Race, candidates: Sequence[Candi
         "folder": experiment.folder.uri,
         "target": race.most_tasks,
         "trials": [each.trial for each in candidates],
+        "fits_at_once": size,
     }
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import platform
+import subprocess
 import time
+from collections.abc import Callable
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.changes import fingerprint_of
@@ -45,11 +49,34 @@ def description(job: Job, profile: Profile, dataset: Dataset | None) -> dict[str
         "scheduler": repr(job.scheduler),
         "data": repr(job.data),
         "evaluation": repr(job.evaluation),
+        "finalists": repr(job.finalists),
+        "commit": find_commit(job.trainable),
         "constants": constants(job, dataset),
         "fingerprint": dataset.fingerprint if dataset else None,
         "preprocessing": dataset.preprocessing if dataset else None,
         **provenance(profile),
     }
+
+
+def find_commit(function: Callable[..., Any]) -> str | None:
+    """The commit of the repository that a function's file lies in, None where it lies in none.
+
+    A ``+`` behind it says that files under version control have been changed since.
+    """
+    try:
+        folder = Path(inspect.getsourcefile(function) or "").absolute().parent
+        commit = _ask_git(folder, "rev-parse", "--short=12", "HEAD")
+        changed = _ask_git(folder, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, TypeError, subprocess.SubprocessError):
+        return None
+    return f"{commit}+" if changed else commit
+
+
+def _ask_git(folder: Path, *words: str) -> str:
+    asked = subprocess.run(
+        ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=True
+    )
+    return asked.stdout.strip()
 
 
 def provenance(profile: Profile) -> dict[str, Any]:

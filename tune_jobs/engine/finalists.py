@@ -70,6 +70,8 @@ class Candidate:
 class Rounds:
     """What finalists are trained on.
 
+    In time order all repeats hold out the same windows, and only seeds are fresh.
+
     Attributes:
         batches: the replicas of each task of a finalist.
         choosing: how many of the batches choose; as many confirm.

@@ -35,6 +35,7 @@ class Board:
     values: dict[int, tuple[float, int]] = field(default_factory=dict)
     best: Record | None = None
     in_finals: bool = False
+    fits_at_once: int = 1
 
     @property
     def noun(self) -> str:
@@ -63,6 +64,7 @@ class Board:
         """Take in what earlier runs of the experiment did."""
         self.num_trials = record.get("target") or self.num_trials
         self.in_finals = record.get("stage") == FINALISTS
+        self.fits_at_once = record.get("fits_at_once", 1)
         self.running, self.values = {}, {}
         self.states = dict(record.get("states", {}))
         self.best = record.get("best")
@@ -228,9 +230,8 @@ def finals_line(record: Record) -> str:
     """What the finals are about to do, in a line."""
     trials = [str(number) for number in record["trials"]]
     who = f"the best {len(trials)} trials ({', '.join(trials)}) are" if trials[1:] else "it is"
-    return (
-        f"finalists: {who} trained again on fresh seeds and folds, {record['target']} fits at most"
-    )
+    fits = record["target"] * record["fits_at_once"]
+    return f"finalists: {who} trained again on fresh seeds and folds, {fits} fits at most"
 
 
 def race_line(record: Record) -> str:
@@ -281,7 +282,8 @@ def headline(board: Board) -> str:
     seconds = int(time.monotonic() - board.started)
     progress = f"{board.ended} of {board.num_trials} trials"
     if board.in_finals:
-        progress = f"finalists: {board.ended} of at most {board.num_trials} fits"
+        size = board.fits_at_once
+        progress = f"finalists: {board.ended * size} of at most {board.num_trials * size} fits"
     return f"{progress}{f' ({states})' if states else ''}  {seconds // 60}:{seconds % 60:02d}"
 
 

@@ -148,6 +148,7 @@ def provenance(findings: Findings) -> list[tuple[str, str]]:
         ("seed", known.get("seed")),
         ("data", known.get("data")),
         ("fingerprint of the data", known.get("fingerprint")),
+        ("finalists", None if known.get("finalists") == "None" else known.get("finalists")),
         ("evaluation", None if known.get("evaluation") == "None" else known.get("evaluation")),
         ("machine", known.get("machine")),
         ("for each trial", _resources(known.get("resources") or {})),
