@@ -81,6 +81,7 @@ def run(
         StorageError: where the end cannot be written.
     """
     from tune_jobs.engine.course import Course
+    from tune_jobs.engine.tracking import make_trackers
     from tune_jobs.engine.tuner import default_name, load_data, locate
 
     profile, began = profile or Profile(), time.time()
@@ -98,6 +99,8 @@ def run(
     module = job.trainable.__module__ if isinstance(job, Job) else job.__module__
     folder = locate(profile, name or default_name(module))
     check_name(folder, how)
+    if track and isinstance(job, Job):
+        make_trackers(track, folder=folder, metric=job.metric, mode=job.mode)  # mistakes show here
     # The data are read while Ray and its workers start.
     with (
         leased(folder) as lease,
