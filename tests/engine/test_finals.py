@@ -147,6 +147,25 @@ def test_a_search_that_goes_on_trains_only_what_has_no_fresh_scores_yet(job, pro
     assert len(fits(job)) == len(set(fits(job)))
 
 
+def test_an_earlier_verdict_stands_until_there_is_another(job, profile) -> None:
+    few = {**job.space, "x": tune.grid_search([0.1, 0.2])}
+    search(replace(job, space=few), profile)
+
+    def interrupt(record: dict | None) -> None:
+        if record and record["kind"] == "start" and record.get("stage") == "finalists":
+            interrupting.append(1)
+        elif interrupting and record and record["kind"] == "end":
+            interrupting.clear()
+            os.kill(os.getpid(), signal.SIGINT)
+
+    interrupting: list[int] = []
+
+    cut_off = search(job, profile, [interrupt], resume=True)
+    assert cut_off.exit_code == 7
+    assert cut_off.best_config["x"] == cut_off.verdict["config"]["x"] == 0.1
+    assert "of the last one there is none" in "\n".join(lines(cut_off, short=True))
+
+
 def test_a_finalist_that_fails_is_out_and_named(job, profile) -> None:
     job = replace(job, space={**job.space, "broken": 0.2})
     verdict = search(job, profile).verdict

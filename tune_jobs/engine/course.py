@@ -18,7 +18,7 @@ from tune_jobs.engine.deciding import Decision, decide, make_model
 from tune_jobs.engine.edges import find_edges
 from tune_jobs.engine.ending import Ending
 from tune_jobs.engine.errors import JobError, StorageError
-from tune_jobs.engine.experiment import SUMMARY, Experiment
+from tune_jobs.engine.experiment import SUMMARY, VERDICT, Experiment
 from tune_jobs.engine.failure import STORAGE_ERRORS
 from tune_jobs.engine.finalists import check_rounds, choose_candidates
 from tune_jobs.engine.finals import FOLDER as FINALS
@@ -116,20 +116,26 @@ class Course:
             search = self._search_in_stages(self.job, how)
             if search is None:  # it was done before
                 return Experiment(self.folder)
-            decision = None
-            if self.job.finalists and search.is_decidable:
-                decision = decide(
-                    self.job,
-                    search.experiment,
-                    self.dataset,
-                    self.profile,
-                    self._fit,
-                    concurrency=search.prepared.concurrency,
-                    listeners=self.listeners,
-                    max_hours=self._hours_left(1.0),
-                    defaults=how.defaults,
-                )
-            return self._finish(search, decision)
+            return self._finish(search, self._decide(self.job, search, how))
+
+    def _decide(self, job: Job, search: Search, how: Continuation) -> Decision | None:
+        """Train the finalists; an earlier verdict stands until there is another."""
+        if not job.finalists:
+            self.folder.delete(VERDICT)
+        if not job.finalists or not search.is_decidable:
+            return None
+        with _storage_errors(search.prepared):
+            return decide(
+                job,
+                search.experiment,
+                self.dataset,
+                self.profile,
+                self._fit,
+                concurrency=search.prepared.concurrency,
+                listeners=self.listeners,
+                max_hours=self._hours_left(1.0),
+                defaults=how.defaults,
+            )
 
     def _search_in_stages(self, job: Job, how: Continuation) -> Search | None:
         """Search from the stage that the experiment is in to the last; a job without is one."""

@@ -170,6 +170,8 @@ def _won(experiment: Experiment) -> list[str]:
     if cheap:
         kind = f"{cheap['parameters']:,} parameters" if cheap["parameters"] else "less time"
         said.append(f"cheapest    trial {cheap['trial']} is within one standard error, with {kind}")
+    if reason := experiment.summary.get("no_winner"):
+        said.append(f"this was said by an earlier run; of the last one there is none: {reason}")
     return said
 
 

@@ -17,7 +17,7 @@ from tune_jobs.engine.continuing import Continuation
 from tune_jobs.engine.declaration import constants, description, provenance
 from tune_jobs.engine.ending import GIB, Ending
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.experiment import DESCRIPTION, SUMMARY, VERDICT
+from tune_jobs.engine.experiment import DESCRIPTION, SUMMARY
 from tune_jobs.engine.failure import as_report
 from tune_jobs.engine.history import EPOCHS as EPOCHS_FILE
 from tune_jobs.engine.history import TRIALS as TRIALS_FILE
@@ -192,7 +192,7 @@ def begin(
         before,
     )
     # What these say is about to be outdated.
-    for name in (SUMMARY, VERDICT, TRIALS_FILE, EPOCHS_FILE):
+    for name in (SUMMARY, TRIALS_FILE, EPOCHS_FILE):
         folder.delete(name)
     folder.write_json(DESCRIPTION, about)
     recorder.append({"kind": "attempt", "description": about, "target": target})

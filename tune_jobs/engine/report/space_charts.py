@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from tune_jobs.engine.report.domains import Hyperparameter, as_number
 from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.marks import Chart, Mark, Shape, box, crosswise
@@ -13,8 +15,9 @@ from tune_jobs.engine.report.words import count, listed, number, setting, shorte
 
 # Slices and parallel axes that are shown at once: the most important hyperparameters'.
 SLICES, AXES = 9, 7
-# The range to search next is that of the best quarter of trials, if they are so many.
-QUARTER, FEWEST = 0.25, 5
+# The range to search next is that of the best quarter of trials, if they are so many; a tenth
+# of them is left out on either side.
+QUARTER, FEWEST, OUTSIDE = 0.25, 5, 0.1
 # A range that covers more of the axis than this is no narrower.
 WHOLE = 0.8
 # Effects that explain less are not drawn.
@@ -158,15 +161,16 @@ def find_next_range(findings: Findings, hyperparameter: Hyperparameter) -> tuple
 
 def _next_numbers(hyperparameter: Hyperparameter, values: list[float]) -> tuple[Shape | None, str]:
     scale = hyperparameter.scale
-    low, high = min(values), max(values)
+    # One outlier among the best says nothing of a range.
+    low, high = np.quantile(values, [OUTSIDE, 1 - OUTSIDE], method="closest_observation").tolist()
     left, right = scale.position(low), scale.position(high)
     if right - left > WHOLE:
         return None, "good trials all over the range: keep it"
     words = f"search next: {number(low, 2)} to {number(high, 2)}"
     if hyperparameter.range and left < 0.05:
-        words += "; the best are at the lower bound, so widen it"
+        words += "; the best reach the lower bound"
     elif hyperparameter.range and right > 0.95:
-        words += "; the best are at the upper bound, so widen it"
+        words += "; the best reach the upper bound"
     return box(max(0.0, left - 0.01), min(1.0, right + 0.01), 0, 1), words
 
 
