@@ -112,7 +112,9 @@ class Search(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
 
     def next_trial(self) -> Trial | None:
         """The next trial, or None while enough are running or nothing is left."""
-        if self._finished or len(self._live) >= self._concurrency:
+        # One that a scheduler has paused waits for others, which therefore have to begin.
+        running = sum(trial.status != Trial.PAUSED for trial in self._live.values())
+        if self._finished or running >= self._concurrency:
             return None
         if self._unfinished:
             past = self._unfinished.pop(0)
