@@ -369,3 +369,7 @@ def test_near_one_is_a_ray_domain() -> None:
     assert isinstance(near_one(0.5, 0.9), NearOne)
     assert 0.5 <= near_one(0.5, 0.9).sample() <= 0.9
     assert len(near_one(0.5, 0.9).sample(size=3)) == 3
+
+
+def test_a_range_of_one_step_is_a_range_whatever_floats_make_of_it() -> None:
+    check_space({"x": tune.quniform(0.2, 0.3, 0.1)})

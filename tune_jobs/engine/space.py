@@ -209,7 +209,7 @@ def _check_range(label: str, domain: Any) -> None:
         raise JobError(f"{label}: {written(domain)} needs its lower bound first, below the upper")
     if is_log(domain) and lower <= 0:
         raise JobError(f"{label}: {written(domain)} is logarithmic and needs a lower bound above 0")
-    if step is not None and not 0 < step <= upper - lower:
+    if step is not None and not 0 < step <= (upper - lower) * (1 + 1e-9):
         raise JobError(
             f"{label}: {written(domain)} has step {step:g}, but its range is only {upper - lower:g}"
         )
