@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,7 @@ from tune_jobs.engine.history import compact
 from tune_jobs.engine.importance import measure_importance
 from tune_jobs.engine.job import Job
 from tune_jobs.engine.lease import Lease
-from tune_jobs.engine.membership import NotInSpaceError, revive
+from tune_jobs.engine.membership import revive_members
 from tune_jobs.engine.outcome import FINAL, Outcome, outcome_of
 from tune_jobs.engine.profile import Profile, environment
 from tune_jobs.engine.recorder import Listener
@@ -37,13 +36,11 @@ from tune_jobs.engine.storage import Folder, reason_of
 from tune_jobs.engine.tracking import make_trackers
 from tune_jobs.engine.tuner import MakeTuner, Prepared, adopt, prepare
 from tune_jobs.engine.usage import measure_usage
-from tune_jobs.engine.winner import companions, recipe_of, save_config, save_model
+from tune_jobs.engine.winner import Recipe, companions, recipe_of, save_config, save_model
 from tune_jobs.engine.workers import replaced_when_grown
 
 if TYPE_CHECKING:
     from tune_jobs.engine.dataset import Dataset
-
-logger = logging.getLogger(__name__)
 
 # Of the hours that a run may take, so much is the search's; the rest is kept for the finalists.
 SEARCH_SHARE = 0.75
@@ -274,11 +271,9 @@ class Course:
             rungs=self.job.rungs or None,
         )
         noise = {effect.name for effect in importance.effects if effect.is_noise}
-        best = []
-        for candidate in choose_candidates(experiment, self.job, BEST_AT_EDGES):
-            with suppress(NotInSpaceError):  # it was tried before the space was edited
-                best.append(revive(self.job.space, candidate.config))
-        edges = find_edges(self.job.space, best, noise=noise)
+        best = choose_candidates(experiment, self.job, BEST_AT_EDGES)
+        configs = revive_members(self.job.space, [candidate.config for candidate in best])
+        edges = find_edges(self.job.space, configs, noise=noise)
         return found | ({"warnings": edges} if edges else {})
 
     def _save_winner(
@@ -292,22 +287,24 @@ class Course:
         if outcome in ("interrupted", "storage failed"):
             return found | {"no_model": f"the outcome was {outcome!r}"}
         try:
-            companions(experiment)  # else nothing can be made
+            recipe = companions(experiment)
         except JobError as reason:
             return found | {"no_model": str(reason)}
         try:
-            return found | self._make_model(experiment, decision)
+            return found | self._make_model(experiment, recipe, decision)
         except JobError as reason:
             return found | {"outcome": "unexpected error", "no_model": str(reason)}
 
-    def _make_model(self, experiment: Experiment, decision: Decision | None) -> dict[str, Any]:
+    def _make_model(
+        self, experiment: Experiment, recipe: Recipe, decision: Decision | None
+    ) -> dict[str, Any]:
         """Train the winner on all it may see; where that cannot be, take its checkpoint.
 
         Raises:
             JobError: where a model could not be made that should have been.
         """
         if isinstance(self.job, Job) and decision:
-            made = make_model(self.job, experiment, decision, self.profile)
+            made = make_model(self.job, experiment, recipe, decision, self.profile)
             if made:
                 return made
         try:

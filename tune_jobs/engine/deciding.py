@@ -10,7 +10,13 @@ from tune_jobs.engine.baselines import score_baselines
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiment import ENSEMBLE, MODEL, VERDICT, Experiment
 from tune_jobs.engine.failure import cause
-from tune_jobs.engine.finalists import Candidate, Rounds, choose_candidates, make_rounds
+from tune_jobs.engine.finalists import (
+    Candidate,
+    Rounds,
+    choose_candidates,
+    make_rounds,
+    without_patience,
+)
 from tune_jobs.engine.finals import prepare_finals
 from tune_jobs.engine.history import compact
 from tune_jobs.engine.outcome import Reason
@@ -22,7 +28,7 @@ from tune_jobs.engine.segments import Record
 from tune_jobs.engine.storage import Folder
 from tune_jobs.engine.tuner import TRIALS, Prepared
 from tune_jobs.engine.verdict import Cost, give_verdict
-from tune_jobs.engine.winner import Member, companions, refit
+from tune_jobs.engine.winner import Member, Recipe, refit
 
 if TYPE_CHECKING:
     from tune_jobs.engine.dataset import Dataset
@@ -116,7 +122,7 @@ def decide(
 
 
 def make_model(
-    job: Job, experiment: Experiment, decision: Decision, profile: Profile
+    job: Job, experiment: Experiment, recipe: Recipe, decision: Decision, profile: Profile
 ) -> dict[str, Any]:
     """Train the winner on all rows but the test part, export and score it, beside baselines.
 
@@ -133,7 +139,6 @@ def make_model(
     members = [_member(job, decision, place) for place in decision.race.ranking]
     ensemble = bool(job.finalists and job.finalists.ensemble)
     used = members if ensemble else members[:1]
-    recipe = companions(experiment)
     scores = refit(experiment, recipe, job.trainable, used, whole, profile, ensemble=ensemble)
     if not scores:
         return {}
@@ -149,12 +154,11 @@ def make_model(
 
 
 def _member(job: Job, decision: Decision, place: int) -> Member:
-    config = {**decision.candidates[place].config, **decision.rounds.constants}
+    config = without_patience(decision.candidates[place].config, job.max_epochs)
+    config = {**config, **decision.rounds.constants}
     whole = decision.rounds.dataset
     if whole is not None:
         config["rows"] = len(whole.training.y_train)
-    if "patience" in config:
-        config["patience"] = job.max_epochs
     return Member(config, decision.race.epochs(place), derive(job.seed, f"refit {place}"))
 
 

@@ -124,6 +124,11 @@ class Experiment:
         """The trials that have a value and did not fail."""
         return self.trials[self.trials["value"].notna() & (self.trials["state"] != "failed")]
 
+    @property
+    def ranked(self) -> pd.DataFrame:
+        """Those trials, the best first."""
+        return self.usable.sort_values("value", ascending=self._falling, kind="stable")
+
     @cached_property
     def best_trial(self) -> pd.Series:
         """The row of the trial that won the finals; without any, of that with the best value.

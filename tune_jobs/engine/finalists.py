@@ -78,9 +78,7 @@ class Rounds:
         overlap: held-out rows / training rows, 0 without data.
         level: of all statements.
         constants: what every config holds beside its hyperparameters.
-        training: the rows that the replicas are cut from, None without data.
-        in_step: whether a trainable gets all replicas of a batch at once.
-        dataset: where they come from, None without data.
+        dataset: the rows that the replicas are cut from, None without data.
     """
 
     batches: Sequence[tuple[Replica, ...]]
@@ -88,8 +86,6 @@ class Rounds:
     overlap: float
     level: float
     constants: dict[str, Any]
-    training: TrainingData | None = None
-    in_step: bool = False
     dataset: Dataset | None = field(default=None, repr=False)
 
 
@@ -106,11 +102,8 @@ def choose_candidates(
         count: how many there are at most.
         defaults: values of hyperparameters that earlier trials did not have.
     """
-    ranked = experiment.usable.sort_values(
-        "value", ascending=job.mode == "min", kind="stable", key=lambda values: values.astype(float)
-    )
     found: dict[str, Candidate] = {}
-    for row in ranked.itertuples():
+    for row in experiment.ranked.itertuples():
         config = json.loads(row.config)
         with suppress(NotInSpaceError):
             config = revive(job.space, config, defaults)
@@ -148,9 +141,7 @@ def make_rounds(job: Job, dataset: Dataset | None, finalists: Finalists) -> Roun
         overlap=held_out_share(repeats[0]),
         level=level,
         constants=constants(job, whole) | {"rungs": []},
-        training=replace(whole.training, replicas=()),
-        in_step=in_step,
-        dataset=whole,
+        dataset=replace(whole, training=replace(whole.training, replicas=())),
     )
 
 
@@ -166,6 +157,11 @@ def check_rounds(job: Job, dataset: Dataset | None) -> None:
         make_rounds(job, dataset, job.finalists)
     except JobError as reason:
         raise JobError(f"finalists: {reason}; to do without them write --finalists 0") from None
+
+
+def without_patience(config: Config, max_epochs: int) -> Config:
+    """A config that is trained to the whole budget, whatever its patience."""
+    return {**config, "patience": max_epochs} if "patience" in config else config
 
 
 def select(training: TrainingData, replica: Replica) -> TrainingData:

@@ -19,7 +19,7 @@ from ray.tune.search import SearchAlgorithm
 from tune_jobs.engine.changes import DECISIVE
 from tune_jobs.engine.experiment import Experiment
 from tune_jobs.engine.failure import cause
-from tune_jobs.engine.finalists import Candidate, Rounds, select
+from tune_jobs.engine.finalists import Candidate, Rounds, select, without_patience
 from tune_jobs.engine.membership import identity
 from tune_jobs.engine.past import NOT_ITS_FAULT
 from tune_jobs.engine.race import Race, Task
@@ -240,7 +240,7 @@ def _trainable(job: Job, rounds: Rounds) -> Any:
         train=job.trainable,
         fixed=rounds.constants,
         batches=rounds.batches,
-        data=rounds.training,
+        data=rounds.dataset.training if rounds.dataset else None,
     )
 
 
@@ -248,10 +248,8 @@ def _fit_finalist(
     config: dict[str, Any], *, train: Any, fixed: dict[str, Any], batches: Any, data: Any
 ) -> None:
     """Train one batch of replicas of a finalist, to the full budget."""
-    config = dict(config)
+    config = dict(without_patience(config, fixed["max_epochs"]))  # the whole curve is wanted
     batch = batches[config.pop(BATCH)]
-    if "patience" in config:
-        config["patience"] = fixed["max_epochs"]  # the whole curve is wanted
     if data is not None and len(batch) > 1:
         data = replace(data, replicas=batch)
     else:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ray.tune.search.sample import Categorical, Domain, Float, Integer
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.space import (
+    Config,
+    Space,
     children,
     is_branching,
     is_grid,
@@ -73,6 +76,15 @@ def place_of(domain: Categorical, value: Any) -> tuple[int, Any]:
             continue
         return index, branch
     raise NotInSpaceError(f"{value!r} comes from no branch of {written(domain)}")
+
+
+def revive_members(space: Space, stored: Iterable[Any]) -> list[Config]:
+    """Those of some configs that belong to a space; others were tried before it was edited."""
+    found = []
+    for config in stored:
+        with suppress(NotInSpaceError):
+            found.append(revive(space, config))
+    return found
 
 
 def identity(config: Any) -> str:

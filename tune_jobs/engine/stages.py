@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.errors import JobError, check_whole_number
-from tune_jobs.engine.membership import NotInSpaceError, revive
+from tune_jobs.engine.membership import revive_members
 from tune_jobs.engine.segments import Record
-from tune_jobs.engine.space import Config, Space
+from tune_jobs.engine.space import Space
 from tune_jobs.engine.zooming import narrow
 
 if TYPE_CHECKING:
     from tune_jobs.engine.experiment import Experiment
     from tune_jobs.engine.job import Job
-
-logger = logging.getLogger(__name__)
 
 KIND = "stage"
 
@@ -104,7 +101,7 @@ def job_of_stage(job: Job, number: int, experiment: Experiment) -> tuple[Job, Re
         record = entered.get(each) or {
             "kind": KIND,
             "stage": each,
-            "ranked": _rank(experiment, job.mode),
+            "ranked": [int(number) for number in experiment.ranked["trial"]],
             "narrowed": [],
         }
         zoom = stages[each].zoom
@@ -140,23 +137,12 @@ def _entered(experiment: Experiment) -> dict[int, Record]:
     return {r["stage"]: r for r in experiment.segments.records() if r["kind"] == KIND}
 
 
-def _rank(experiment: Experiment, mode: str) -> list[int]:
-    """The numbers of the trials that have a value, the best first."""
-    ranked = experiment.usable.sort_values("value", ascending=mode == "min", kind="stable")
-    return [int(number) for number in ranked["trial"]]
-
-
 def _zoom(
     space: Space, keep: float, experiment: Experiment, ranked: list[int]
 ) -> tuple[Space, list[str]]:
     """The narrower space; where too few trials say anything, the space as it was."""
     texts = experiment.trials.set_index("trial")["config"]
-    configs: list[Config] = []
-    for number in ranked:
-        try:
-            configs.append(revive(space, json.loads(texts[number])))
-        except NotInSpaceError:
-            continue
+    configs = revive_members(space, [json.loads(texts[number]) for number in ranked])
     try:
         return narrow(space, configs, keep=keep)
     except JobError as reason:

@@ -210,8 +210,7 @@ def _table(trials: pd.DataFrame, usable: pd.DataFrame, experiment: Experiment) -
     """The best trials, then those without a value or that failed."""
     import json
 
-    falling = experiment.description["mode"] == "min"
-    top = usable.sort_values("value", ascending=falling).head(MOST_ROWS)
+    top = experiment.ranked.head(MOST_ROWS)
     head = f"{'trial':>5}  {experiment.description['metric']:>12}  {'epoch':>7}  state       config"
     rows = [
         f"{row.trial:>5}  {row.value:>12.5g}  {row.best_epoch:>3}/{row.epochs:<3}  "
