@@ -34,8 +34,10 @@ LEAST = {
 class Profile:
     """Address, storage and resources; the defaults are a laptop's.
 
-    ``address`` is ``local`` (a Ray of one's own, ended with the run) or a cluster's address;
-    ``storage`` a folder or a URI that pyarrow knows; ``env`` reaches the workers before Keras.
+    ``address`` is ``local`` (a Ray of one's own, ended with the run), ``auto`` (the cluster of the
+    machine that the search runs on) or a cluster's ``host:port``; ``jobs_api`` is where that
+    cluster takes jobs from outside, and ``token_file`` holds its token. ``storage`` is a folder or
+    a URI that pyarrow knows; ``env`` reaches the workers before Keras.
     ``max_failures`` is how often a trial whose worker was lost starts again from its checkpoint;
     one without a report for ``max_silence_minutes`` is taken to hang. A run ends before less than
     ``min_free_gb`` of a local storage are left; above ``max_checkpoint_gb`` the worst trials'
@@ -46,6 +48,8 @@ class Profile:
     """
 
     address: str = "local"
+    jobs_api: str | None = None
+    token_file: str | None = None
     storage: str = "results"
     cpus_per_trial: float = 1
     gpus_per_trial: float = 0
@@ -60,6 +64,10 @@ class Profile:
         for name in ("address", "storage"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise JobError(f"{name} is {getattr(self, name)!r}, but must be text")
+        for name in ("jobs_api", "token_file"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, str) or not value):
+                raise JobError(f"{name} is {value!r}, but must be text")
         for name, least in LEAST.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or value < least:

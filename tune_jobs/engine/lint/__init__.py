@@ -1,0 +1,1 @@
+"""Checks of cluster files, offline, with file and line."""
