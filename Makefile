@@ -9,13 +9,17 @@ BIN := .venv/bin
 READY := .venv/ready
 BENCH_READY := .venv/bench-ready
 
-.PHONY: search test lint bench lock
+.PHONY: search test test-all lint bench lock
 
 search: $(READY)
 	$(BIN)/tune-jobs run breast_cancer_tpe
 
 test: lint
 	$(BIN)/python -m pytest
+
+# With those that take minutes: clusters of several hosts, many kills.
+test-all: lint
+	$(BIN)/python -m pytest -m ""
 
 lint: $(READY)
 	$(BIN)/ruff check .
