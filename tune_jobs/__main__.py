@@ -9,25 +9,18 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from tune_jobs._cluster_commands import cluster, doctor, logs, status, stop, submit
+from tune_jobs._options import FACTS, check_grid_size, job_options, load, run_options
+
 if TYPE_CHECKING:
     from tune_jobs.engine.experiment import Experiment
-    from tune_jobs.engine.jobs import Found
-
-# Options that say what is searched; an experiment remembers them.
-FACTS = (
-    *("num_samples", "max_epochs", "seed", "data", "target", "sets", "profile"),
-    *("finalists", "ensemble"),
-)
-
-# Without --yes a grid of more points than this is not started.
-MOST_GRID_TRIALS = 1000
 
 
 class Group(click.Group):
@@ -57,30 +50,6 @@ def main() -> None:
     """
 
 
-def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that change a fact of the job or of its profile, the same for run and check."""
-    for option in reversed(
-        [
-            click.option("--num-samples", type=int, help="Trials to run (per point of a grid)."),
-            click.option("--max-epochs", type=int, help="Ceiling of epochs for each trial."),
-            click.option("--seed", type=int, help="The seed that all others derive from."),
-            click.option("--data", help="Table (.parquet, .csv, folder) or images (.npz)."),
-            click.option("--target", help="Column to predict."),
-            click.option(
-                "--finalists",
-                type=click.IntRange(0),
-                help="How many of the best trials are trained again to choose the winner; 0: none.",
-            ),
-            click.option("--ensemble", is_flag=True, help="Export the finalists together too."),
-            click.option("--set", "sets", multiple=True, metavar="A.B=VALUE", help="Any fact."),
-            click.option("--profile", help="Where to run; default: laptop."),
-            click.option("--storage", help="Folder or URI of the experiments."),
-        ]
-    ):
-        command = option(command)
-    return command
-
-
 @main.command("list")
 def list_command() -> None:
     """List the jobs with the first lines of their docstrings."""
@@ -99,7 +68,7 @@ def check(job: str, **options: Any) -> None:
     from tune_jobs.engine.job import Job
     from tune_jobs.engine.plan import plan
 
-    found, profile = _load(job, options)
+    found, profile = load(job, options)
     if not isinstance(found.job, Job):
         click.echo(f"{found.name} builds its own tuner: nothing to check before it runs")
         return
@@ -113,33 +82,10 @@ def check(job: str, **options: Any) -> None:
 @main.command()
 @click.argument("job", required=False)
 @job_options
+@run_options
 @click.option("--name", help="Name of the experiment; default: the job's and the time.")
 @click.option("--resume", is_flag=True, help="Go on with the experiment if it exists, else begin.")
 @click.option("--extend", type=click.IntRange(1), help="Run so many trials more.")
-@click.option(
-    "--warm-start",
-    multiple=True,
-    metavar="SOURCE",
-    help="Results to learn from: experiment, .csv, .parquet, KerasTuner project, Optuna database.",
-)
-@click.option(
-    "--default",
-    "defaults",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="What earlier trials had for a hyperparameter that is new in the space.",
-)
-@click.option("--allow-changed", is_flag=True, help="Go on although data or code have changed.")
-@click.option("--repeats", is_flag=True, help="Train a configuration again that was trained.")
-@click.option("--max-hours", type=float, help="End the search after so long; keep what it has.")
-@click.option("--max-checkpoint-gb", type=float, help="Space for checkpoints; the worst go.")
-@click.option("--yes", is_flag=True, help=f"Start a grid of more than {MOST_GRID_TRIALS:,} trials.")
-@click.option(
-    "--track",
-    multiple=True,
-    metavar="TRACKER",
-    help="Tell tensorboard, mlflow=URI or wandb=PROJECT of each epoch too.",
-)
 @click.option("--json", "as_json", is_flag=True, help="Events and result as JSON lines.")
 def run(job: str | None, **options: Any) -> None:
     """Search: run a job, export its best model and score that on the test part.
@@ -156,12 +102,12 @@ def run(job: str | None, **options: Any) -> None:
     from tune_jobs.engine.tuner import default_name
 
     job, options = command_of(job, options)
-    found, profile = _load(job, options)
+    found, profile = load(job, options)
     if options["max_checkpoint_gb"] is not None:
         profile = replace(profile, max_checkpoint_gb=options["max_checkpoint_gb"])
     listeners = []
     if isinstance(found.job, Job):
-        _check_grid_size(found.job, options["yes"])
+        check_grid_size(found.job, options["yes"])
         facts = found.job.num_trials, found.job.max_epochs, found.job.metric, found.job.mode
         listeners = [choose_view(*facts, as_json=options["as_json"])]
     _show_warnings()
@@ -250,66 +196,8 @@ def export(experiment: str, target: str) -> None:
     click.echo(target)
 
 
-def _load(name: str, options: Mapping[str, Any]) -> tuple[Found, Any]:
-    """Find a job and its profile, and apply what the command line says otherwise."""
-    from dataclasses import replace
-
-    from tune_jobs.engine.errors import JobError
-    from tune_jobs.engine.job import Job
-    from tune_jobs.engine.jobs import find_job
-    from tune_jobs.engine.overrides import override
-    from tune_jobs.engine.profile import load_profile
-
-    found = find_job(name)
-    profile = load_profile(options["profile"] or "laptop")
-    if options["storage"]:
-        profile = replace(profile, storage=options["storage"])
-    facts = {key: options[key] for key in ("num_samples", "max_epochs", "seed")}
-    facts = {key: value for key, value in facts.items() if value is not None}
-    data = {"source": options["data"], "target": options["target"]}
-    data = {key: value for key, value in data.items() if value is not None}
-    if not isinstance(found.job, Job):
-        if facts or data or options["sets"]:
-            raise JobError(f"{found.name} builds its own tuner; change it there")
-        return found, profile
-    job = replace(found.job, **facts)
-    for key, value in data.items():
-        if not hasattr(job.data, key):
-            raise JobError(f"--{'data' if key == 'source' else key}: the job's data has no {key}")
-        recipe: Any = job.data
-        job = replace(job, data=replace(recipe, **{key: value}))
-    job = _with_finalists(job, options["finalists"], options["ensemble"])
-    for assignment in options["sets"]:
-        job = override(job, assignment)
-    return replace(found, job=job), profile
-
-
-def _with_finalists(job: Any, count: int | None, ensemble: bool) -> Any:
-    from dataclasses import replace
-
-    from tune_jobs.engine.errors import JobError
-    from tune_jobs.engine.finalists import Finalists
-
-    if count is None and not ensemble:
-        return job
-    if not (job.finalists if count is None else count):
-        if ensemble:
-            raise JobError("--ensemble needs finalists, but the job has none; give --finalists 5")
-        return replace(job, finalists=None)
-    found = job.finalists or Finalists()
-    found = found if count is None else replace(found, count=count)
-    return replace(job, finalists=replace(found, ensemble=ensemble or found.ensemble))
-
-
-def _check_grid_size(job: Any, yes: bool) -> None:
-    from tune_jobs.engine.errors import JobError
-
-    points = job.num_trials // job.num_samples
-    if points > MOST_GRID_TRIALS and not yes:
-        raise JobError(
-            f"the grid has {points:,} points, more than {MOST_GRID_TRIALS:,}; "
-            "start it with --yes, or search it with RandomSearch() or TPE()"
-        )
+for command in (submit, status, logs, stop, doctor, cluster):
+    main.add_command(command)
 
 
 def _show_warnings() -> None:

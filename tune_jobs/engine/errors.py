@@ -17,6 +17,12 @@ class StorageError(JobError):
     exit_code = 8
 
 
+class ClusterError(JobError):
+    """A cluster that does not answer, or no longer does."""
+
+    exit_code = 9
+
+
 def check_whole_number(name: str, value: object, least: int) -> None:
     """Refuse what is not a whole number, or is too small.
 

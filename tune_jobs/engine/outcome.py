@@ -16,6 +16,7 @@ Outcome = Literal[
     "budget used",
     "interrupted",
     "storage failed",
+    "cluster unreachable",
 ]
 
 EXIT_CODES: dict[Outcome, int] = {
@@ -28,6 +29,7 @@ EXIT_CODES: dict[Outcome, int] = {
     "budget used": 6,
     "interrupted": 7,
     "storage failed": 8,
+    "cluster unreachable": 9,
 }
 
 # Those of a run that did all that was to be done.

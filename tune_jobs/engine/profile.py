@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
@@ -13,8 +14,13 @@ import yaml
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.names import nearest
+from tune_jobs.engine.tokens import use_token
 
 FOLDER = Path("cluster", "profiles")
+
+# Names of environment variables that hold secrets, and what is the same place on every node.
+SECRET = re.compile(r"SECRET|TOKEN|PASSW|CREDENTIAL|(^|_)KEY($|_ID$)|API_?KEY", re.IGNORECASE)
+ABSOLUTE = re.compile(r"/|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 # Private to Ray, and tested: the variable behind ``worker_process_setup_hook``, and the methods
 # that start processes which one machine has no use for.
@@ -82,6 +88,21 @@ class Profile:
             isinstance(text, str) for pair in self.env.items() for text in pair
         ):
             raise JobError(f"env is {self.env!r}, but must map names to text")
+        for name in self.env:
+            if SECRET.search(name):
+                raise JobError(
+                    f"env.{name} looks like a secret, which would show in logs and in the "
+                    "dashboard; set it on the nodes, or give them a role"
+                )
+        if self.jobs_api is not None and not self.jobs_api.startswith(("http://", "https://")):
+            raise JobError(
+                f"jobs_api is {self.jobs_api!r}, but must be a URL such as http://127.0.0.1:8265"
+            )
+        if self.address != "local" and not ABSOLUTE.match(self.storage):
+            raise JobError(
+                f"storage is {self.storage!r}, but the nodes of a cluster have no folder in "
+                "common to start from: give an absolute path that all share, or a URI"
+            )
 
     @property
     def resources(self) -> dict[str, float]:
@@ -111,13 +132,18 @@ class Profile:
         return "this machine" if self.address == "local" else f"the cluster at {self.address}"
 
 
+def find_profile(name: str) -> Path:
+    """Where a profile lies that is called by its name, or by its path."""
+    return Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+
+
 def load_profile(name: str) -> Profile:
     """Read ``cluster/profiles/<name>.yaml``, or the file at a path; ``laptop`` is built in.
 
     Raises:
         JobError: for an unknown profile, an unknown key or a value that does not fit.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    path = find_profile(name)
     if not path.is_file():
         if name == "laptop":
             return Profile()
@@ -172,6 +198,7 @@ def worker_env(profile: Profile, import_paths: Sequence[str]) -> dict[str, str]:
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow"),
+        "TUNE_JOBS_GPUS_PER_TRIAL": f"{profile.gpus_per_trial:g}",
         "PYTHONPATH": os.pathsep.join([*import_paths, *filter(None, [inherited])]),
         **profile.env,
     }
@@ -219,6 +246,7 @@ def connect(profile: Profile, import_paths: Sequence[str], preload: str | None =
     """
     import ray
 
+    use_token(profile.token_file)
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     env = worker_env(profile, import_paths)
     if profile.address != "local":

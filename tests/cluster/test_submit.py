@@ -1,0 +1,327 @@
+"""Searches that are submitted to a real head, through its Jobs API, with a token."""
+
+import json
+import os
+import pty
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+JOB = '''"""Arithmetic that takes its time."""
+
+import os
+import time
+
+from ray import tune
+
+from tune_jobs.engine import Job, RandomSearch
+
+
+def train(config, data):
+    for epoch in range(1, 4):
+        time.sleep(float(os.environ.get("PAUSE", "0.05")))
+        if config["x"] > {most}:
+            raise ValueError("too large")
+        tune.report({{"loss": config["x"] ** 2 / epoch, "training_iteration": epoch}})
+
+
+JOB = Job(
+    trainable=train,
+    space={{"x": tune.uniform(-1, 1)}},
+    metric="loss",
+    mode="min",
+    searcher=RandomSearch(),
+    num_samples=4,
+    max_epochs=3,
+    finalists=None,
+)
+'''
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A head that runs, and the folder of somebody who submits to it."""
+
+    folder: Path
+    token_file: Path
+    address: str
+
+    def tune_jobs(self, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "tune_jobs", *words],
+            capture_output=True,
+            text=True,
+            cwd=cwd or self.folder,
+            timeout=180,
+        )
+
+    def trials(self, experiment: str) -> list[dict]:
+        shown = self.tune_jobs("show", str(self.folder / "store" / experiment), "--json")
+        return json.loads(shown.stdout)
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A head with its Jobs API on loopback, ended by its process group's number alone."""
+    with tempfile.TemporaryDirectory(prefix="tj") as short:
+        folder = Path(short, "user")
+        folder.mkdir()
+        token_file = Path(short, "token")
+        token_file.touch(mode=0o600)
+        token_file.write_text(uuid.uuid4().hex * 2)
+        port = free_port()
+        head = start_head(Path(short, "ray"), token_file, port)
+        try:
+            found = Cluster(folder, token_file, f"http://127.0.0.1:{port}")
+            (folder / "search.py").write_text(JOB.format(most=2))
+            (folder / "failing.py").write_text(JOB.format(most=-2))
+            (folder / "cluster.yaml").write_text(profile_of(found))
+            wait_for(found, head)
+            yield found
+        finally:
+            head.terminate()
+            try:
+                head.wait(60)
+            finally:
+                end_group(head.pid)
+
+
+def end_group(group: int) -> None:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def start_head(temp: Path, token_file: Path, port: int) -> subprocess.Popen[bytes]:
+    ports = {"port": free_port(), "dashboard-port": port, "ray-client-server-port": free_port()}
+    words = [f"--{name}={number}" for name, number in ports.items()]
+    words += ["--dashboard-host=127.0.0.1", f"--temp-dir={temp}", "--num-cpus=2", "--block"]
+    words += ["--dashboard-agent-listen-port=0", "--include-dashboard=true"]
+    env = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file)}
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+    return subprocess.Popen(
+        [Path(sys.executable).parent / "ray", "start", "--head", *words],
+        env=env,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def wait_for(cluster: Cluster, head: subprocess.Popen[bytes]) -> None:
+    for _ in range(120):
+        assert head.poll() is None, "the head has ended"
+        ran = cluster.tune_jobs("status", "--profile", "cluster.yaml")
+        if ran.returncode == 0:
+            return
+        time.sleep(1)
+    raise AssertionError(ran.stderr)
+
+
+def profile_of(cluster: Cluster, **changed: str) -> str:
+    facts = {
+        "address": "auto",
+        "jobs_api": cluster.address,
+        "token_file": str(cluster.token_file),
+        "storage": str(cluster.folder / "store"),
+        "max_concurrent_trials": "2",
+        **changed,
+    }
+    return "".join(f"{name}: {value}\n" for name, value in facts.items() if value)
+
+
+def test_a_search_is_submitted_followed_and_attached_to(cluster) -> None:
+    words = ["submit", "search.py", "--profile", "cluster.yaml", "--name", "first"]
+    first = cluster.tune_jobs(*words, "--wait")
+    again = cluster.tune_jobs(*words, "--wait")
+    status = cluster.tune_jobs("status", "first", "--profile", "cluster.yaml", "--json")
+    everything = cluster.tune_jobs("status", "--profile", "cluster.yaml")
+
+    assert first.returncode == 0, first.stderr + first.stdout
+    assert "trial 4 of 4 complete" in first.stdout
+    assert "submitted first-1: experiment first begins" in first.stderr
+    assert again.returncode == 0
+    assert "attached to first  attempt 1, complete" in again.stderr
+    assert "trial 4 of 4 complete" in again.stdout
+    told = json.loads(status.stdout)
+    assert (status.returncode, told["attempt"], told["exit_code"]) == (0, 1, 0)
+    assert "first  attempt 1, complete" in everything.stdout
+    assert cluster.tune_jobs("logs", "first", "--profile", "cluster.yaml").stdout == first.stdout
+
+
+def test_more_trials_for_a_search_that_is_done_are_another_attempt(cluster) -> None:
+    words = ["submit", "search.py", "--profile", "cluster.yaml", "--name", "grown", "--wait"]
+    cluster.tune_jobs(*words)
+    more = cluster.tune_jobs(*words, "--num-samples", "6")
+
+    assert more.returncode == 0, more.stderr + more.stdout
+    assert "submitted grown-2: experiment grown goes on" in more.stderr
+    assert "trial 6 of 6 complete" in more.stdout
+    assert "trial 1 of 6" not in more.stdout
+
+
+def test_a_job_that_fails_exits_as_it_would_here_and_is_tried_again(cluster) -> None:
+    words = ["submit", "failing.py", "--profile", "cluster.yaml", "--wait"]
+    ran, again = cluster.tune_jobs(*words), cluster.tune_jobs(*words)
+    status = cluster.tune_jobs("status", "failing", "--profile", "cluster.yaml")
+
+    assert ran.returncode == 5, ran.stderr + ran.stdout
+    assert "ValueError: too large" in ran.stdout
+    assert "failing-2" in again.stderr
+    assert again.returncode == status.returncode == 4  # the trial that was left has failed too
+    assert "attempt 2, nothing usable" in status.stdout
+
+
+def test_a_stopped_search_keeps_its_trials_and_goes_on_when_submitted_again(cluster) -> None:
+    words = ["submit", "search.py", "--profile", "slow.yaml", "--name", "stopped"]
+    words += ["--num-samples", "8"]
+    slow = profile_of(cluster) + "env: {PAUSE: '0.8'}\n"
+    (cluster.folder / "slow.yaml").write_text(slow)
+    submitted = cluster.tune_jobs(*words)
+    known = ["stopped", "--profile", "cluster.yaml"]
+    other = cluster.tune_jobs(*words, "--seed", "7")
+    while "trial 2 of 8" not in cluster.tune_jobs("logs", *known).stdout:
+        time.sleep(0.5)
+    attached = cluster.tune_jobs(*words)
+    stopped = cluster.tune_jobs("stop", *known)
+    before = cluster.tune_jobs("logs", *known).stdout
+    resumed = cluster.tune_jobs(*words, "--wait")
+
+    assert submitted.returncode == 0
+    assert f"tune-jobs logs {shlex.join(known[:1])} --profile slow.yaml" in submitted.stdout
+    assert other.returncode == 2
+    assert "runs on the cluster with other options" in other.stderr
+    assert "attached to stopped  attempt 1, running" in attached.stderr
+    assert "attempt 1, interrupted" in stopped.stdout
+    assert "go on with" in before
+    assert resumed.returncode == 0, resumed.stderr + resumed.stdout
+    finished = [n for n in range(1, 9) if f"trial {n} of 8 complete" in before]
+    assert finished
+    assert not [n for n in finished if f"trial {n} of 8 complete" in resumed.stdout]
+    assert cluster.trials("stopped")["trials"] == {"complete": 8}
+
+
+def test_ctrl_c_detaches_or_stops_as_the_user_says(cluster) -> None:
+    words = ["submit", "search.py", "--profile", "slow.yaml", "--num-samples", "50", "--wait"]
+    (cluster.folder / "slow.yaml").write_text(profile_of(cluster) + "env: {PAUSE: '0.8'}\n")
+    detached, said = on_a_terminal(cluster, [*words, "--name", "asked"], b"d\n")
+    assert "[d]etach, or [s]top it" in said
+    assert detached == 0
+    known = ["asked", "--profile", "cluster.yaml"]
+    assert "running" in cluster.tune_jobs("status", *known).stdout
+
+    code, said = on_a_terminal(cluster, [*words, "--name", "asked"], b"s\n")
+    assert "asked it to stop" in said
+    assert code == 7
+    assert "interrupted" in cluster.tune_jobs("status", *known).stdout
+
+
+def on_a_terminal(cluster: Cluster, words: list[str], answer: bytes) -> tuple[int, str]:
+    """Follow until a trial has ended, press Ctrl-C and answer."""
+    primary, secondary = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tune_jobs", *words],
+        stdin=secondary,
+        stdout=secondary,
+        stderr=secondary,
+        cwd=cluster.folder,
+        start_new_session=True,
+    )
+    os.close(secondary)
+    said = b""
+    try:
+        while b"trial 1 of" not in said and b"trial 2 of" not in said:
+            said += os.read(primary, 4096)
+        process.send_signal(signal.SIGINT)
+        while b"[s]top it" not in said:
+            said += os.read(primary, 4096)
+        os.write(primary, answer)
+        while chunk := os.read(primary, 4096):
+            said += chunk
+    except OSError:  # the other end is closed: the process has ended
+        pass
+    finally:
+        os.close(primary)
+    return process.wait(60), said.decode()
+
+
+def test_the_line_that_a_dry_run_prints_is_rays_own_command(cluster) -> None:
+    words = ["submit", "search.py", "--profile", "cluster.yaml", "--name", "plain"]
+    line = cluster.tune_jobs(*words, "--dry-run").stdout
+    ran = subprocess.run(
+        f"PATH={Path(sys.executable).parent}:$PATH; {line.strip()}",
+        shell=True,
+        cwd=cluster.folder,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr + ran.stdout
+    attached = cluster.tune_jobs(*words, "--wait")
+    assert "attached to plain  attempt 1" in attached.stderr
+    assert attached.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "message", "code"),
+    [
+        ({"jobs_api": "http://127.0.0.1:9"}, "no cluster answers at http://127.0.0.1:9", 9),
+        ({"token_file": ""}, "asks for a token, but there is none", 2),
+        ({"token_file": "wrong"}, "does not accept the token", 2),
+        ({"token_file": "readable"}, "has mode 0644, so others of this machine may read it", 2),
+        ({"token_file": "absent"}, "'absent' cannot be read: No such file", 2),
+        ({"storage": "results"}, "storage is 'results', but the nodes of a cluster", 2),
+        ({"jobs_api": ""}, "the profile names no jobs_api", 2),
+        ({"address": "local"}, "has the address 'local'", 2),
+        ({"env": "{AWS_SECRET_ACCESS_KEY: hush}"}, "env.AWS_SECRET_ACCESS_KEY looks like", 2),
+    ],
+    ids=lambda value: str(next(iter(value.items()))) if isinstance(value, dict) else "",
+)
+def test_what_lies_between_here_and_the_cluster_is_one_line(
+    cluster, changed, message, code
+) -> None:
+    for name, mode in (("wrong", 0o600), ("readable", 0o644)):
+        (cluster.folder / name).write_text("another-token")
+        (cluster.folder / name).chmod(mode)
+    (cluster.folder / "other.yaml").write_text(profile_of(cluster, **changed))
+
+    ran = cluster.tune_jobs("submit", "search.py", "--profile", "other.yaml", "--name", "no")
+
+    assert message in ran.stderr
+    assert ran.stderr.count("\n") == 1, ran.stderr
+    assert ran.returncode == code
+    assert "hush" not in ran.stderr
+    assert "another-token" not in ran.stderr
+
+
+def test_neither_the_token_nor_its_path_reaches_the_job(cluster) -> None:
+    words = ["submit", "search.py", "--profile", "cluster.yaml", "--name", "secret", "--wait"]
+    printed = cluster.tune_jobs(*words)
+    assert printed.returncode == 0, printed.stderr
+    token = cluster.token_file.read_text()
+    from tune_jobs.engine.profile import load_profile
+    from tune_jobs.engine.submission.jobs_api import JobsApi
+
+    api = JobsApi(load_profile(str(cluster.folder / "cluster.yaml")))
+    assert token not in api.find("secret-1").model_dump_json()
+    assert token not in printed.stdout + printed.stderr
+    written = [path for path in (cluster.folder / "store").rglob("*") if path.is_file()]
+    assert written
+    assert not [path for path in written if token.encode() in path.read_bytes()]

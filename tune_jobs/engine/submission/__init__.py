@@ -1,0 +1,1 @@
+"""Searches on a running Ray cluster, submitted through its Jobs API."""

@@ -1,0 +1,73 @@
+"""The token of a cluster: read from a file that nobody else may read, told to nobody."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from tune_jobs.engine.errors import JobError
+
+# What Ray reads; whoever has set them has chosen a token already.
+MODE, TOKEN, TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
+
+# The path that this process has set itself, for an earlier cluster.
+_used: str | None = None
+
+
+def find_token(token_file: str | None) -> str | None:
+    """The token in a file, or where none is named in the environment; None where there is none.
+
+    Raises:
+        JobError: for a file that is not there, is empty, or may be read by others.
+    """
+    if token_file is not None:
+        return read_token(token_file)
+    if TOKEN in os.environ:
+        return os.environ[TOKEN]
+    if TOKEN_PATH in os.environ:
+        return read_token(os.environ[TOKEN_PATH])
+    return None
+
+
+def read_token(token_file: str) -> str:
+    """The token in a file.
+
+    Raises:
+        JobError: for a file that is not there, is empty, or may be read by others.
+    """
+    path = Path(token_file).expanduser()
+    try:
+        mode, token = path.stat().st_mode & 0o777, path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise JobError(f"token_file {token_file!r} cannot be read: {reason}") from None
+    if mode & 0o077:
+        raise JobError(
+            f"token_file {token_file!r} has mode {mode:04o}, so others of this machine may read "
+            f"it; chmod 600 {token_file}"
+        )
+    if not token or len(token.split()) != 1:
+        raise JobError(f"token_file {token_file!r} must hold one token and nothing else")
+    return token
+
+
+def use_token(token_file: str | None) -> None:
+    """Let this process join clusters with a profile's token; one that was set outside stands.
+
+    A job that was submitted runs on the cluster, where Ray has set it and the file need not be.
+
+    Raises:
+        JobError: for a file that is not there, is empty, or may be read by others.
+    """
+    global _used
+    outside = TOKEN in os.environ or os.environ.get(TOKEN_PATH) != _used
+    if token_file is None or outside:
+        return
+    read_token(token_file)
+    _used = str(Path(token_file).expanduser().absolute())
+    os.environ.update({MODE: "token", TOKEN_PATH: _used})
+    from ray import _raylet  # private, and tested: Ray reads the environment only once
+
+    raylet: Any = _raylet
+    raylet.Config.initialize("")
