@@ -115,7 +115,7 @@ def stop(experiment: str, profile: str) -> None:
 @click.option("--profile", default="laptop", help="Where a job would run; default: laptop.")
 @click.option("--storage", help="Folder or URI of the experiments.")
 @click.option("--here", is_flag=True, help="This machine is one of the cluster.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 def doctor(profile: str, storage: str | None, here: bool, as_json: bool) -> None:
     """Look whether a profile's machines could run a job, before one does.
 
@@ -124,7 +124,7 @@ def doctor(profile: str, storage: str | None, here: bool, as_json: bool) -> None
     """
     from dataclasses import replace
 
-    from tune_jobs.engine.doctor import examine, tell
+    from tune_jobs.engine.doctor import as_dict, examine, tell
     from tune_jobs.engine.profile import load_profile, ray_of
 
     found = load_profile(profile)
@@ -133,10 +133,15 @@ def doctor(profile: str, storage: str | None, here: bool, as_json: bool) -> None
     if found.address != "local" and found.jobs_api and not here:
         _examine_from_there(found, ["--profile", profile], storage, as_json)
     with ray_of(found, []):
-        checks = examine(found)
-    for check in checks:
-        click.echo(json.dumps(check.as_dict()) if as_json else tell(check))
-    sys.exit(2 if any(check.state == "failure" for check in checks) else 0)
+        checks = []
+        for check in examine(found):
+            checks.append(check)
+            if not as_json:
+                click.echo(next(tell([check])))
+    result = as_dict(checks)
+    if as_json:
+        click.echo(json.dumps(result))
+    sys.exit(2 if result["state"] == "failure" else 0)
 
 
 @click.group()

@@ -2,6 +2,7 @@
 
 import os
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from tune_jobs.engine import Job, JobError, Profile, load_profile
 from tune_jobs.engine.jobs import find_job
 from tune_jobs.engine.names import check_experiment_name
+from tune_jobs.engine.placement import Autoscaler, Node, NodeType
 from tune_jobs.engine.profile import environment, local_resources, worker_env
 from tune_jobs.engine.running import _find_preload
 
@@ -35,6 +37,11 @@ def test_the_laptop_profile_is_the_default() -> None:
         ("cpus_per_trial: 0", "cpus_per_trial is 0"),
         ("max_concurrent_trials: 0", "max_concurrent_trials is 0"),
         ("storage: 3", "storage is 3, but must be text"),
+        ("env: {API_TOKEN: x}", "env.API_TOKEN looks like a secret"),
+        ("address: auto", "storage is 'results', but the nodes of a cluster"),
+        ("{address: auto, storage: ~/results}", "storage is '~/results', but the nodes"),
+        ("jobs_api: head:8265", "jobs_api is 'head:8265', but must be a URL"),
+        ("token_file: 7", "token_file is 7, but must be text"),
         ("env: {A: 1}", "env is {'A': 1}, but must map names to text"),
         ("- a", "must map keys to values"),
         ("a: [", "not readable as YAML"),
@@ -68,7 +75,7 @@ def test_an_unknown_profile_lists_those_there_are() -> None:
     ],
 )
 def test_as_many_trials_run_at_once_as_fit(profile, available, at_once) -> None:
-    assert profile.concurrency(available) == at_once
+    assert profile.concurrency([Node("1", "here", available)]) == at_once
 
 
 @pytest.mark.parametrize(
@@ -76,12 +83,45 @@ def test_as_many_trials_run_at_once_as_fit(profile, available, at_once) -> None:
     [
         (Profile(cpus_per_trial=64), "cpus_per_trial is 64, but this machine has 2 CPUs"),
         (Profile(gpus_per_trial=1), "gpus_per_trial is 1, but this machine has 0 GPUs"),
-        (Profile(address="auto", gpus_per_trial=8), "but the cluster at auto has 0 GPUs"),
+        (
+            Profile(address="auto", storage="/s", gpus_per_trial=8),
+            "but the cluster at auto has 0 GPUs",
+        ),
     ],
 )
 def test_a_trial_that_fits_nowhere_is_an_error_and_not_an_endless_wait(profile, message) -> None:
     with pytest.raises(JobError, match=message):
-        profile.concurrency({"CPU": 2})
+        profile.concurrency([Node("1", "here", {"CPU": 2})])
+
+
+TYPE = NodeType("gpu", {"CPU": 8, "GPU": 4}, 0, 2)
+WANTED = Profile(address="auto", storage="/s", cpus_per_trial=1, gpus_per_trial=1)
+
+
+@pytest.mark.parametrize(
+    ("profile", "nodes", "types", "at_once"),
+    [
+        (replace(WANTED, gpus_per_trial=2), [{"CPU": 4, "GPU": 3}] * 2, [], 2),
+        (WANTED, [{"CPU": 0}], [TYPE], 1),
+        (replace(WANTED, max_concurrent_trials=5), [{"CPU": 0}], [TYPE], 5),
+        (replace(WANTED, max_concurrent_trials=50), [{"CPU": 0}], [TYPE], 8),
+        (replace(WANTED, max_concurrent_trials=4), [{"CPU": 2, "GPU": 1}] * 2, [], 2),
+    ],
+)
+def test_on_a_cluster_trials_are_counted_by_node_with_those_that_may_start(
+    profile, nodes, types, at_once
+) -> None:
+    found = [Node(str(n), f"node {n}", resources) for n, resources in enumerate(nodes)]
+    assert profile.concurrency(found, Autoscaler(types)) == at_once
+
+
+def test_a_trial_that_needs_more_than_each_node_has_does_not_fit_two() -> None:
+    nodes = [Node(n, n, {"CPU": 4, "GPU": 2}) for n in ("1", "2")]
+    with pytest.raises(JobError, match="but the cluster at auto has 2 GPUs on a node"):
+        replace(WANTED, gpus_per_trial=4).concurrency(nodes)
+    apart = [Node("1", "1", {"CPU": 4}), Node("2", "2", {"CPU": 1, "GPU": 2})]
+    with pytest.raises(JobError, match="has the 2 CPUs and 1 GPUs of a trial together"):
+        replace(WANTED, cpus_per_trial=2).concurrency(apart)
 
 
 def test_gpus_are_those_that_this_process_may_see(monkeypatch) -> None:

@@ -10,7 +10,7 @@ from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.finalists import check_rounds
 from tune_jobs.engine.grid import extremes
 from tune_jobs.engine.job import Job, companion
-from tune_jobs.engine.profile import Profile, local_resources
+from tune_jobs.engine.profile import Profile, local_node
 from tune_jobs.engine.progress import brief
 from tune_jobs.engine.tuner import load_data
 
@@ -37,7 +37,7 @@ def plan(job: Job, profile: Profile) -> dict[str, str]:
         "models": _say_models(job, dataset),
     }
     if profile.address == "local":
-        at_once = profile.concurrency(local_resources())
+        at_once = profile.concurrency([local_node()])
         found["runs on"] = (
             f"this machine, {at_once} trials at once, {profile.cpus_per_trial:g} CPUs and "
             f"{profile.gpus_per_trial:g} GPUs each"

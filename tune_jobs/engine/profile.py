@@ -14,6 +14,14 @@ import yaml
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.names import nearest
+from tune_jobs.engine.placement import (
+    Autoscaler,
+    Node,
+    NodeType,
+    alive_nodes,
+    trials_at_once,
+    trials_with_all,
+)
 from tune_jobs.engine.tokens import use_token
 
 FOLDER = Path("cluster", "profiles")
@@ -109,23 +117,34 @@ class Profile:
         """What one trial reserves, as Ray's ``with_resources`` takes it."""
         return {"cpu": self.cpus_per_trial, "gpu": self.gpus_per_trial}
 
-    def concurrency(self, available: dict[str, float]) -> int:
-        """How many trials run at once on what is available.
+    def concurrency(self, nodes: Sequence[Node], autoscaler: Autoscaler | None = None) -> int:
+        """How many trials are to run at once on nodes, and on those that an autoscaler may start.
 
         Raises:
-            JobError: if not even one fits, which Ray would leave pending for ever.
+            JobError: if not even one fits on a node, which Ray would leave pending for ever.
         """
-        fitting = []
+        autoscaler = autoscaler or Autoscaler()
+        most = trials_with_all(nodes, autoscaler, self.resources)
+        limit = self.max_concurrent_trials or max(1, trials_at_once(nodes, self.resources))
+        if autoscaler.problem:  # what may be started is not known
+            return limit
+        if not most:
+            raise JobError(self._explain_lack([*nodes, *autoscaler.types]))
+        return min(most, limit)
+
+    def _explain_lack(self, places: Sequence[Node | NodeType]) -> str:
         for unit, wanted in self.resources.items():
-            there = available.get(unit.upper(), 0)
-            if wanted > there:
-                raise JobError(
-                    f"{unit}s_per_trial is {wanted:g}, but {self._place} has {there:g} "
-                    f"{unit.upper()}s: no trial could start"
+            largest = max((place.resources.get(unit.upper(), 0) for place in places), default=0)
+            if wanted > largest:
+                return (
+                    f"{unit}s_per_trial is {wanted:g}, but {self._place} has {largest:g} "
+                    f"{unit.upper()}s{'' if self.address == 'local' else ' on a node'}: "
+                    "no trial could start"
                 )
-            if wanted:
-                fitting.append(math.floor(there / wanted + 1e-9))
-        return min([*fitting, self.max_concurrent_trials or min(fitting)])
+        return (
+            f"no node of {self._place} has the {self.cpus_per_trial:g} CPUs and "
+            f"{self.gpus_per_trial:g} GPUs of a trial together: no trial could start"
+        )
 
     @property
     def _place(self) -> str:
@@ -204,6 +223,11 @@ def worker_env(profile: Profile, import_paths: Sequence[str]) -> dict[str, str]:
     }
 
 
+def local_node() -> Node:
+    """This machine as a node."""
+    return Node("", "this machine", local_resources())
+
+
 def check_fits(profile: Profile) -> None:
     """Refuse a profile of which no trial fits, before anything is started, as far as is known.
 
@@ -213,9 +237,21 @@ def check_fits(profile: Profile) -> None:
     import ray
 
     if ray.is_initialized():
-        profile.concurrency(ray.cluster_resources())
+        find_concurrency(profile)
     elif profile.address == "local":
-        profile.concurrency(local_resources())
+        profile.concurrency([local_node()])
+
+
+def find_concurrency(profile: Profile) -> int:
+    """How many trials are to run at once on the Ray that this process has joined.
+
+    Raises:
+        JobError: if not even one fits on a node that is there or may be started.
+    """
+    from tune_jobs.engine.autoscaler import find_autoscaler
+
+    autoscaler = Autoscaler() if profile.address == "local" else find_autoscaler()
+    return profile.concurrency(alive_nodes(), autoscaler)
 
 
 @contextmanager

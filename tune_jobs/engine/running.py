@@ -17,6 +17,7 @@ from tune_jobs.engine.job import Job
 from tune_jobs.engine.lease import leased
 from tune_jobs.engine.profile import Profile, check_fits, environment, ray_of
 from tune_jobs.engine.recorder import Listener
+from tune_jobs.engine.storage import Folder
 
 if TYPE_CHECKING:
     from ray import tune
@@ -111,12 +112,28 @@ def run(
         check_name(folder, how)  # another run may have come and gone meanwhile
         reading = pool.submit(load_data, job) if isinstance(job, Job) else None
         stack.enter_context(ray_of(profile, import_paths, _find_preload(job)))
+        _examine(profile, folder)
         dataset = reading.result() if reading else None
         _warn(job, dataset)
         course = Course(
             job, profile, folder, dataset, lease, listeners, track, max_hours, began, command or {}
         )
         return course.run(how)
+
+
+def _examine(profile: Profile, folder: Folder) -> None:
+    """Look at a cluster's nodes and storage before a trial does.
+
+    Raises:
+        JobError: for what would make the run fail.
+    """
+    if profile.address == "local":
+        return
+    from tune_jobs.engine.doctor import examine, refuse
+
+    for check in refuse(examine(profile, folder)):
+        if check.state == "warning":
+            logger.warning(check.text)
 
 
 def _find_preload(job: Job | MakeTuner) -> str | None:

@@ -24,7 +24,7 @@ from tune_jobs.engine.history import TRIALS as TRIALS_FILE
 from tune_jobs.engine.keeping import Keeper
 from tune_jobs.engine.membership import revive
 from tune_jobs.engine.names import check_experiment_name
-from tune_jobs.engine.profile import Profile, connect
+from tune_jobs.engine.profile import Profile, connect, find_concurrency
 from tune_jobs.engine.recorder import Listener, Recorder
 from tune_jobs.engine.schedulers import check_replayable, replay
 from tune_jobs.engine.search import Search
@@ -73,7 +73,7 @@ def prepare(
     how = how or Continuation()
     if not ray.is_initialized():
         connect(profile, [])
-    concurrency = profile.concurrency(ray.cluster_resources())
+    concurrency = find_concurrency(profile)
     scheduler = job.scheduler(job.max_epochs) if job.scheduler else FIFOScheduler()
     searcher = _searcher(job, how.past.asked)
     if how.past.trials:
@@ -158,7 +158,7 @@ def adopt(
     recorder = begin(profile, folder, wanted, about, target, listeners, max_hours)
     run_config.callbacks = [*(run_config.callbacks or []), recorder]
     run_config.stop = recorder.ending if run_config.stop is None else run_config.stop
-    concurrency = profile.concurrency(ray.cluster_resources()) if ray.is_initialized() else 1
+    concurrency = find_concurrency(profile) if ray.is_initialized() else 1
     return Prepared(tuner, folder, recorder, concurrency)
 
 
