@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from numbers import Real
 from typing import Any
@@ -13,7 +12,7 @@ from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.failure import Bugs, Failure, failure_in
 from tune_jobs.engine.messages import reported_metrics
 from tune_jobs.engine.outcome import Reason
-from tune_jobs.engine.storage import Folder, is_local
+from tune_jobs.engine.storage import Folder
 
 # How often the free space is looked at, in seconds.
 PATROL = 0.2
@@ -90,10 +89,8 @@ class Ending(Stopper):  # type: ignore[misc]  # Ray calls it
 
     def free_space_lacking(self) -> str | None:
         """What there is to say of too little free space, None where there is enough."""
-        if not is_local(self._folder) or not self._least:
-            return None
-        free = shutil.disk_usage(self._folder.path).free
-        if free >= self._least:
+        free = self._folder.free_bytes() if self._least else None
+        if free is None or free >= self._least:
             return None
         return (
             f"{self._folder.uri} has {free / GIB:.2f} GiB left, less than min_free_gb "

@@ -20,6 +20,7 @@ from tune_jobs.engine.outcome import EXIT_CODES
 from tune_jobs.engine.segments import FOLDER as HISTORY
 from tune_jobs.engine.segments import Found, read_segments
 from tune_jobs.engine.storage import Folder, open_folder
+from tune_jobs.engine.uris import scheme_of
 
 if TYPE_CHECKING:
     import keras
@@ -97,7 +98,7 @@ class Experiment:
     def _read(self, name: str) -> dict[str, Any]:
         """A JSON file's content; empty where it is missing or damaged."""
         try:
-            found = self.folder.read_json(name) if self.folder.exists(name) else {}
+            found = self.folder.read_json(name)
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
@@ -235,8 +236,13 @@ def open_experiment(place: str | os.PathLike[str], storage: str = "results") -> 
         JobError: where there is none; the nearest names are shown.
     """
     text = os.fspath(place)
-    for folder in (open_folder(text), open_folder(storage).child(text)):
-        if Experiment(folder).exists:
-            return Experiment(folder)
-    known = [name for name in open_folder(storage).names() if name != "README.md"]
-    raise JobError(f"no experiment at {text!r}{nearest(text.rsplit('/', 1)[-1], known)}")
+    found = Experiment(open_folder(text))
+    if found.exists:
+        return found
+    if scheme_of(text):
+        raise JobError(f"no experiment at {text!r}")
+    around = open_folder(storage)
+    if Experiment(around.child(text)).exists:
+        return Experiment(around.child(text))
+    known = [name for name in around.names() if name != "README.md"]
+    raise JobError(f"no experiment at {text!r}{nearest(found.name, known)}")

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.storage import ATTEMPTS, Folder, is_local
+from tune_jobs.engine.storage import ATTEMPTS, Folder
 
 FOLDER = "lease"
 BEAT = 5.0  # seconds between two writings of a claim
@@ -91,10 +91,8 @@ class Lease:
         _OWN.discard(f"{self._folder.uri}/{self._name}")
         with suppress(OSError):  # where nothing can be written, it will be found dead
             self._folder.delete(self._name)
-        if is_local(self._folder):
-            for folder in (self._folder, self._experiment):
-                with suppress(OSError):  # it holds something
-                    Path(folder.path).rmdir()
+        for folder in (self._folder, self._experiment):
+            folder.delete_if_empty()
 
     def _keep(self) -> None:
         while not self._released.wait(self._beat):

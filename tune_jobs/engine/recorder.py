@@ -21,7 +21,7 @@ from tune_jobs.engine.lease import Lease
 from tune_jobs.engine.messages import WORK, reported_metrics, work_of
 from tune_jobs.engine.schedulers import EPOCH
 from tune_jobs.engine.segments import Record, SegmentWriter
-from tune_jobs.engine.storage import Folder, is_local, reason_of
+from tune_jobs.engine.storage import Folder, reason_of
 
 Listener = Callable[[Record | None], None]
 
@@ -177,12 +177,12 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
     def append(self, record: Record) -> None:
         """Write a record to the history, and tell the listeners.
 
-        The end of a trial is durable before anybody hears of it; in an object store, where that
-        takes long, within a second.
+        The end of a trial is durable before anybody hears of it; where writing takes long and
+        trials end often, soon after.
         """
         self._writer.append(record)
         if record["kind"] == "end":
-            self.flush(after=0.0 if is_local(self._folder) else 1.0)
+            self.flush(after=self._writer.pause)
         for listen in self._listeners:
             listen(record)
 

@@ -16,10 +16,11 @@ import json
 import re
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from tune_jobs.engine.storage import Folder, plain
+from tune_jobs.engine.storage import AT_ONCE, ATTEMPTS, Folder, plain
 
 Record = dict[str, Any]
 
@@ -27,6 +28,10 @@ FOLDER, MIRROR = "history", "mirror"
 NAME = re.compile(r"(\d{4})-(\d{8})-(\d{8})\.jsonl(\.gz)?")
 # So many small segments become one.
 MERGED = 64
+
+# The part of the driver's time that writing may take, the seconds beyond it that do not count, and
+# what lies between two segments where it takes more.
+SHARE, CREDIT, PAUSE = 0.25, 1.0, 1.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,10 @@ class Found:
     problems: list[str] = field(default_factory=list)
     ends: dict[int, int] = field(default_factory=dict)
 
+    def has(self, segment: Segment) -> bool:
+        """Whether everything in a segment has been found already."""
+        return segment.last <= self.ends.get(segment.attempt, -1)
+
     def records(self) -> Iterator[Record]:
         """Every record, in the order in which they were written."""
         for _, lines in self.lines:
@@ -75,6 +84,12 @@ class SegmentWriter:
         self._waiting: list[str] = []
         self._small: list[tuple[Segment, list[str]]] = []
         self._last = time.monotonic()
+        self._debt = 0.0  # seconds that writing took beyond its share
+
+    @property
+    def pause(self) -> float:
+        """Seconds to leave between two segments: none, unless writing keeps the driver busy."""
+        return 0.0 if self._debt < CREDIT else PAUSE
 
     def append(self, record: Record) -> None:
         """Add a record; it is durable after the next ``flush``."""
@@ -88,8 +103,10 @@ class SegmentWriter:
         """
         if not self._waiting or time.monotonic() - self._last < after:
             return
+        self._debt = max(0.0, self._debt - SHARE * (time.monotonic() - self._last))
         self._last = time.monotonic()
         segment = self._write(self._number, self._number, self._waiting)
+        self._debt += time.monotonic() - self._last
         self._small.append((segment, self._waiting))
         self._waiting, self._number = [], self._number + 1
         if len(self._small) == MERGED:
@@ -127,30 +144,43 @@ def merge_all(folder: Folder) -> Found:
 
 
 def read_segments(folder: Folder) -> Found:
-    """What a folder's segments hold, torn and foreign ones left out and named."""
+    """What a folder's segments hold, torn and foreign ones left out and named.
+
+    A run that writes meanwhile merges some: those that are gone are looked for anew.
+    """
     inside = folder.child(FOLDER)
+    listed = _list(inside)
+    found = _read_listed(inside, listed)
+    for _ in range(ATTEMPTS):
+        if not found.problems or listed == (listed := _list(inside)):
+            break
+        found = _read_listed(inside, listed)
+    return found
+
+
+def _read_listed(inside: Folder, segments: list[Segment]) -> Found:
     found, after = Found(), dict[int, dict[int, int]]()
-    covered: dict[int, int] = {}
-    segments = sorted(_list(inside), key=lambda s: (s.attempt, s.first, -s.last))
     whole = _newest_whole(inside, segments, found)
     if whole is not None:
         segment, (header, lines) = whole
         found.lines.append((segment, lines))
         after[segment.attempt] = header["after"]
-        covered = {**header["after"], segment.attempt: segment.last}
+        found.ends = {**header["after"], segment.attempt: segment.last}
     newest = whole[0].attempt if whole else 0
-    for segment in segments:
-        known = segment.last <= covered.get(segment.attempt, -1)
-        if segment.is_whole or known or segment.attempt < newest:
+    parts = [s for s in segments if not s.is_whole and s.attempt >= newest]
+    parts = [s for s in parts if not found.has(s)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        contents = list(pool.map(lambda segment: _read(inside, segment), parts))
+    for segment, content in zip(parts, contents, strict=True):
+        if found.has(segment):
             continue
-        content = _read(inside, segment, found)
-        if content is None:
+        if isinstance(content, str):
+            found.problems.append(content)
             continue
         header, lines = content
         after[segment.attempt] = header["after"]
-        covered[segment.attempt] = segment.last
+        found.ends[segment.attempt] = segment.last
         found.lines.append((segment, lines))
-    found.ends = covered
     _leave_out_late_ones(found, after)
     return found
 
@@ -170,8 +200,10 @@ def _newest_whole(
     inside: Folder, segments: list[Segment], found: Found
 ) -> tuple[Segment, tuple[Record, list[str]]] | None:
     for segment in sorted(segments, key=lambda s: (s.attempt, s.last), reverse=True):
-        content = _read(inside, segment, found) if segment.is_whole else None
-        if content is not None:
+        content = _read(inside, segment) if segment.is_whole else None
+        if isinstance(content, str):
+            found.problems.append(content)
+        elif content is not None:
             return segment, content
     return None
 
@@ -179,19 +211,19 @@ def _newest_whole(
 def _list(inside: Folder) -> list[Segment]:
     names = {*inside.names(), *inside.child(MIRROR).names()}
     matches = [(name, NAME.fullmatch(name)) for name in names]
-    return [Segment(name, *map(int, m.groups()[:3])) for name, m in matches if m]
+    segments = [Segment(name, *map(int, m.groups()[:3])) for name, m in matches if m]
+    return sorted(segments, key=lambda s: (s.attempt, s.first, -s.last, s.name))
 
 
-def _read(inside: Folder, segment: Segment, found: Found) -> tuple[Record, list[str]] | None:
-    """A segment's header and lines, from its copy if need be."""
+def _read(inside: Folder, segment: Segment) -> tuple[Record, list[str]] | str:
+    """A segment's header and lines, from its copy if need be; a line where both are damaged."""
     for place in (inside, inside.child(MIRROR)):
         try:
             content = place.read(segment.name)
             return _unpack(gzip.decompress(content) if segment.is_whole else content)
         except (OSError, EOFError, ValueError, KeyError, TypeError):
             where = "" if place is inside else ", and so is its copy"
-    found.problems.append(f"{FOLDER}/{segment.name} is damaged or gone{where}: left out")
-    return None
+    return f"{FOLDER}/{segment.name} is damaged or gone{where}: left out"
 
 
 def _pack(lines: list[str], after: dict[int, int]) -> bytes:
@@ -219,6 +251,4 @@ def _unpack(content: bytes) -> tuple[Record, list[str]]:
 
 
 def _delete(inside: Folder, names: Iterable[str]) -> None:
-    for name in names:
-        for place in (inside, inside.child(MIRROR)):
-            place.delete(name)
+    inside.delete_all([place for name in names for place in (name, f"{MIRROR}/{name}")])

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +16,28 @@ from uuid import uuid4
 from pyarrow import fs
 
 from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.uris import (
+    check_without_secrets,
+    join,
+    scheme_of,
+    with_defaults,
+    without_last_slash,
+)
 
 ATTEMPTS = 20
+
+# So many files are read or deleted at once: an object store takes its time for each.
+AT_ONCE = 16
+
+OBJECT_STORES = ("s3", "gcs", "abfs")
+
+# Of what a file system says in an error, so many characters are shown.
+LONGEST = 500
+
+# What a URI is opened with where it does not say otherwise: S3 takes a small file in one request
+# instead of three, and Google's client tries for 15 minutes if nobody bounds it.
+GOOGLE = {"retry_limit_seconds": "10"}
+DEFAULTS = {"s3": {"allow_delayed_open": "true"}, "gs": GOOGLE, "gcs": GOOGLE}
 
 
 @dataclass(frozen=True)
@@ -31,7 +55,16 @@ class Folder:
 
     def child(self, name: str) -> Folder:
         """The folder called ``name`` inside this one."""
-        return Folder(self.filesystem, f"{self.path}/{name}", f"{self.uri}/{name}")
+        return Folder(self.filesystem, f"{self.path.rstrip('/')}/{name}", join(self.uri, name))
+
+    @property
+    def local_path(self) -> Path | None:
+        """Where programs of this machine find it; None where only ``pyarrow`` does."""
+        return Path(self.path) if self.filesystem.type_name == "local" else None
+
+    def free_bytes(self) -> int | None:
+        """The room that is left; None where the file system knows no bound."""
+        return shutil.disk_usage(self.local_path).free if self.local_path else None
 
     def create(self) -> None:
         """Make the folder and its parents, once more where another process removes it meanwhile.
@@ -80,13 +113,28 @@ class Folder:
                 self.filesystem.move(f"{self.path}/{aside}", f"{self.path}/{name}")
         except OSError:
             if aside != name:
-                self.delete(aside)
+                with suppress(OSError):
+                    self.delete(aside)
             raise
 
     def delete(self, name: str) -> None:
         """Delete a file, if it is there."""
-        if self.exists(name):
+        with suppress(FileNotFoundError):
             self.filesystem.delete_file(f"{self.path}/{name}")
+
+    def delete_all(self, names: Iterable[str]) -> None:
+        """Delete files, many at once."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            list(pool.map(self.delete, names))
+
+    def delete_if_empty(self) -> None:
+        """Remove the folder unless it holds anything, where that is one step.
+
+        An object store has no folders: there it may stay as an empty name.
+        """
+        if self.local_path:
+            with suppress(OSError):  # it holds something, or is gone
+                self.local_path.rmdir()
 
     def delete_folder(self) -> None:
         """Delete the folder and what it holds, if it is there."""
@@ -113,20 +161,60 @@ class Folder:
 
 
 def open_folder(place: str | os.PathLike[str]) -> Folder:
-    """The folder at a path or URI; nothing is made or read.
+    """The folder at a path or URI; nothing is made, and of a remote one it is seen that it answers.
 
     Raises:
-        JobError: for a URI that pyarrow does not know.
+        JobError: for a URI that pyarrow does not know or that holds credentials, and for a store
+            that cannot be reached, refuses, or has no such bucket.
     """
     text = os.fspath(place)
-    if "://" not in text:
+    scheme = scheme_of(text)
+    if scheme is None:
         path = str(Path(text).expanduser().absolute())
         return Folder(fs.LocalFileSystem(), path, path)
+    check_without_secrets(text)
     try:
-        filesystem, path = fs.FileSystem.from_uri(text)
+        filesystem, path = fs.FileSystem.from_uri(with_defaults(text, DEFAULTS.get(scheme, {})))
     except (OSError, ValueError) as error:
         raise JobError(f"storage {text!r} cannot be opened: {reason_of(error)}") from None
-    return Folder(filesystem, path.rstrip("/"), text.rstrip("/"))
+    if filesystem.type_name == "local":
+        return Folder(filesystem, path, path)
+    return _reach(filesystem, path.rstrip("/") or path, without_last_slash(text))
+
+
+def _reach(filesystem: fs.FileSystem, path: str, uri: str) -> Folder:
+    """A remote folder, once its store has answered: soon, or not at all."""
+    first = filesystem
+    if filesystem.type_name == "s3":
+        from tune_jobs.engine.s3 import impatient, options_of, patient
+
+        options = options_of(filesystem)
+        first, filesystem = impatient(options), patient(options)
+    is_store = _is_object_store(filesystem)
+    bucket = path.partition("/")[0]
+    if is_store and not bucket:
+        raise JobError(f"storage {uri!r} names no bucket")
+    try:
+        is_there = _is_there(first, path) or not is_store or _is_there(first, bucket)
+    except OSError as error:
+        raise JobError(f"storage {uri} cannot be used: {reason_of(error)}{_hint(error)}") from None
+    if not is_there:
+        raise JobError(f"storage {uri}: there is no bucket {bucket!r}; make it first")
+    return Folder(filesystem, path, uri)
+
+
+def _is_there(filesystem: fs.FileSystem, path: str) -> bool:
+    return bool(filesystem.get_file_info(path).type != fs.FileType.NotFound)
+
+
+def _hint(error: OSError) -> str:
+    """What to look at after a store's answer."""
+    said = str(error)
+    if "NETWORK_CONNECTION" in said or "CURL error" in said:
+        return "; is the endpoint (endpoint_override, or AWS_ENDPOINT_URL) right, and does it run?"
+    if "ACCESS_DENIED" in said or "PERMISSION_DENIED" in said or "_KEY_ID" in said:
+        return "; are the credentials of this process those of the store?"
+    return ""
 
 
 def plain(value: Any) -> Any:
@@ -144,15 +232,11 @@ def plain(value: Any) -> Any:
     return repr(value)
 
 
-def is_local(folder: Folder) -> bool:
-    """Whether a folder lies in a file system of this machine (NFS included)."""
-    return bool(folder.filesystem.type_name == "local")
-
-
 def _is_object_store(filesystem: fs.FileSystem) -> bool:
-    return filesystem.type_name in ("s3", "gcs", "abfs")
+    return filesystem.type_name in OBJECT_STORES
 
 
 def reason_of(error: Exception) -> str:
-    """What an exception says, in one line."""
-    return " ".join(str(error).split())
+    """What an exception says, in one line that can be read."""
+    said = " ".join(str(error).split())
+    return said if len(said) <= LONGEST else f"{said[:LONGEST]} ..."

@@ -18,7 +18,7 @@ from ray.tune.logger import LoggerCallback
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.names import nearest
-from tune_jobs.engine.storage import Folder, is_local
+from tune_jobs.engine.storage import Folder
 
 FORMS = {
     "tensorboard": "tensorboard or tensorboard=FOLDER",
@@ -82,7 +82,8 @@ def without_secrets(text: str, value: str) -> str:
 
 
 def _tensorboard(value: str, folder: Folder) -> Destination:
-    if not value and not is_local(folder):
+    place = Path(value).expanduser().absolute() / folder.name if value else folder.local_path
+    if place is None:
         raise JobError(
             f"--track tensorboard writes files of this machine, but the storage is {folder.uri}; "
             "write --track tensorboard=FOLDER"
@@ -93,8 +94,7 @@ def _tensorboard(value: str, folder: Folder) -> Destination:
 
         return TBXLoggerCallback()
 
-    given = Path(value).expanduser().absolute() / folder.name
-    return Destination(make, given if value else Path(folder.path, "tensorboard"))
+    return Destination(make, place if value else place / "tensorboard")
 
 
 def _mlflow(value: str, folder: Folder) -> Destination:
@@ -119,7 +119,7 @@ def _wandb(value: str, folder: Folder) -> Destination:
             "--track wandb finds no API key; set WANDB_API_KEY, call `wandb login`, or set "
             "WANDB_MODE=offline"
         )
-    place = folder.path if is_local(folder) else None
+    place = str(folder.local_path) if folder.local_path else None
     return Destination(lambda: WandbRuns(value, folder.name, place))
 
 

@@ -1,0 +1,74 @@
+"""Places as text: which are URIs, what lies below one, and what must not stand in it."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qsl, quote, unquote, urlencode
+
+from tune_jobs.engine.errors import JobError
+
+# A scheme has two letters or more: one is a drive of Windows.
+URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+SECRET = re.compile(r"secret|token|password|access_key|account_key|signature|^sig$", re.IGNORECASE)
+HARMLESS_USERS = ("anonymous",)  # Google's word for nobody
+
+
+def scheme_of(place: str) -> str | None:
+    """``s3`` of ``s3://bucket/results``; None for a plain path."""
+    found = URI.match(place)
+    return found.group(1) if found else None
+
+
+def join(place: str, name: str) -> str:
+    """A path or URI with ``name`` below it; a URI's query stays at its end."""
+    if scheme_of(place) is None:
+        return f"{place.rstrip('/')}/{name}"
+    above, mark, query = place.partition("?")
+    return f"{above.rstrip('/')}/{quote(name)}{mark}{query}"
+
+
+def without_last_slash(uri: str) -> str:
+    """A URI as it is told to people, and built upon."""
+    above, mark, query = uri.partition("?")
+    return f"{above if above.endswith('://') else above.rstrip('/')}{mark}{query}"
+
+
+def with_defaults(uri: str, defaults: dict[str, str]) -> str:
+    """A URI with those parameters in its query that it does not set itself."""
+    query = uri.partition("?")[2]
+    given = {name for name, _ in parse_qsl(query, keep_blank_values=True)}
+    more = urlencode({name: value for name, value in defaults.items() if name not in given})
+    return uri + (f"{'&' if query else '?'}{more}" if more else "")
+
+
+def check_without_secrets(uri: str) -> None:
+    """Refuse credentials in a URI: it is shown, logged, and kept with the results.
+
+    Raises:
+        JobError: without repeating them.
+    """
+    scheme, _, rest = uri.partition("://")
+    above, _, query = rest.partition("?")
+    host = above.split("/")[0]
+    user, at, _ = above.rpartition("@")
+    is_user_secret = scheme.startswith("s3") and "@" in host and user not in HARMLESS_USERS
+    if is_user_secret or (at and ":" in user):
+        raise JobError(f"a storage URI ({scheme}://) holds credentials before its '@'; {_ADVICE}")
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if SECRET.search(name):
+            shown = SECRET.search(name)
+            raise JobError(
+                f"a storage URI ({scheme}://) holds credentials "
+                f"({shown.group() if shown else name}=...) in its query; {_ADVICE}"
+            )
+        if "@" in unquote(value):
+            raise JobError(
+                f"a storage URI ({scheme}://) holds an '@' in its query, which credentials stand "
+                f"before; {_ADVICE}"
+            )
+
+
+_ADVICE = (
+    "they would end in logs and results: leave them out, and give them to driver and workers by "
+    "the environment, a credentials file or the machine's role"
+)
