@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -220,18 +219,12 @@ def _print(experiment: Experiment, *, as_json: bool, short: bool) -> None:
 
 @contextmanager
 def _tensorflow_silenced() -> Iterator[None]:
-    """Keep from the screen what TensorFlow's C++ prints, unless something goes wrong."""
+    """Keep from the screen what TensorFlow's C++ prints."""
+    from tune_jobs.engine.screen import stderr_aside
+
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    screen = os.dup(2)
-    with tempfile.TemporaryFile() as aside:
-        os.dup2(aside.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(screen, 2)
-            os.close(screen)
+    with stderr_aside():
+        yield
 
 
 if __name__ == "__main__":

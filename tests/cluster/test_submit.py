@@ -9,14 +9,19 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+
+from tune_jobs.engine import JobError, Profile, load_profile
+from tune_jobs.engine.submission.jobs_api import JobsApi
 
 JOB = '''"""Arithmetic that takes its time."""
 
@@ -56,6 +61,7 @@ class Cluster:
     folder: Path
     token_file: Path
     address: str
+    gcs_address: str
 
     def tune_jobs(self, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -86,10 +92,11 @@ def cluster() -> Iterator[Cluster]:
         token_file = Path(short, "token")
         token_file.touch(mode=0o600)
         token_file.write_text(uuid.uuid4().hex * 2)
-        port = free_port()
-        head = start_head(Path(short, "ray"), token_file, port)
+        port, gcs_port = free_port(), free_port()
+        head = start_head(Path(short, "ray"), token_file, port, gcs_port)
         try:
-            found = Cluster(folder, token_file, f"http://127.0.0.1:{port}")
+            addresses = f"http://127.0.0.1:{port}", f"127.0.0.1:{gcs_port}"
+            found = Cluster(folder, token_file, *addresses)
             (folder / "search.py").write_text(JOB.format(most=2))
             (folder / "failing.py").write_text(JOB.format(most=-2))
             (folder / "cluster.yaml").write_text(profile_of(found))
@@ -110,8 +117,8 @@ def end_group(group: int) -> None:
         return
 
 
-def start_head(temp: Path, token_file: Path, port: int) -> subprocess.Popen[bytes]:
-    ports = {"port": free_port(), "dashboard-port": port, "ray-client-server-port": free_port()}
+def start_head(temp: Path, token_file: Path, port: int, gcs_port: int) -> subprocess.Popen[bytes]:
+    ports = {"port": gcs_port, "dashboard-port": port, "ray-client-server-port": free_port()}
     words = [f"--{name}={number}" for name, number in ports.items()]
     words += ["--dashboard-host=127.0.0.1", f"--temp-dir={temp}", "--num-cpus=2", "--block"]
     words += ["--dashboard-agent-listen-port=0", "--include-dashboard=true"]
@@ -167,6 +174,7 @@ def test_a_search_is_submitted_followed_and_attached_to(cluster) -> None:
     assert cluster.tune_jobs("logs", "first", "--profile", "cluster.yaml").stdout == first.stdout
 
 
+@pytest.mark.slow
 def test_more_trials_for_a_search_that_is_done_are_another_attempt(cluster) -> None:
     words = ["submit", "search.py", "--profile", "cluster.yaml", "--name", "grown", "--wait"]
     cluster.tune_jobs(*words)
@@ -178,6 +186,7 @@ def test_more_trials_for_a_search_that_is_done_are_another_attempt(cluster) -> N
     assert "trial 1 of 6" not in more.stdout
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_exits_as_it_would_here_and_is_tried_again(cluster) -> None:
     words = ["submit", "failing.py", "--profile", "cluster.yaml", "--wait"]
     ran, again = cluster.tune_jobs(*words), cluster.tune_jobs(*words)
@@ -211,7 +220,7 @@ def test_a_stopped_search_keeps_its_trials_and_goes_on_when_submitted_again(clus
     assert "runs on the cluster with other options" in other.stderr
     assert "attached to stopped  attempt 1, running" in attached.stderr
     assert "attempt 1, interrupted" in stopped.stdout
-    assert "go on with" in before
+    assert "--name stopped" in before
     assert resumed.returncode == 0, resumed.stderr + resumed.stdout
     finished = [n for n in range(1, 9) if f"trial {n} of 8 complete" in before]
     assert finished
@@ -219,6 +228,7 @@ def test_a_stopped_search_keeps_its_trials_and_goes_on_when_submitted_again(clus
     assert cluster.trials("stopped")["trials"] == {"complete": 8}
 
 
+@pytest.mark.slow
 def test_ctrl_c_detaches_or_stops_as_the_user_says(cluster) -> None:
     words = ["submit", "search.py", "--profile", "slow.yaml", "--num-samples", "50", "--wait"]
     (cluster.folder / "slow.yaml").write_text(profile_of(cluster) + "env: {PAUSE: '0.8'}\n")
@@ -263,6 +273,7 @@ def on_a_terminal(cluster: Cluster, words: list[str], answer: bytes) -> tuple[in
     return process.wait(60), said.decode()
 
 
+@pytest.mark.slow
 def test_the_line_that_a_dry_run_prints_is_rays_own_command(cluster) -> None:
     words = ["submit", "search.py", "--profile", "cluster.yaml", "--name", "plain"]
     line = cluster.tune_jobs(*words, "--dry-run").stdout
@@ -312,16 +323,66 @@ def test_what_lies_between_here_and_the_cluster_is_one_line(
 
 
 def test_neither_the_token_nor_its_path_reaches_the_job(cluster) -> None:
-    words = ["submit", "search.py", "--profile", "cluster.yaml", "--name", "secret", "--wait"]
+    words = ["submit", "search.py", "--profile", "cluster.yaml", "--name", "first", "--wait"]
     printed = cluster.tune_jobs(*words)
     assert printed.returncode == 0, printed.stderr
     token = cluster.token_file.read_text()
-    from tune_jobs.engine.profile import load_profile
-    from tune_jobs.engine.submission.jobs_api import JobsApi
-
     api = JobsApi(load_profile(str(cluster.folder / "cluster.yaml")))
-    assert token not in api.find("secret-1").model_dump_json()
+    assert token not in api.find("first-1").model_dump_json()
     assert token not in printed.stdout + printed.stderr
     written = [path for path in (cluster.folder / "store").rglob("*") if path.is_file()]
     assert written
     assert not [path for path in written if token.encode() in path.read_bytes()]
+
+
+@pytest.mark.slow
+def test_a_cluster_is_examined_from_here_and_from_its_nodes(cluster) -> None:
+    ran = cluster.tune_jobs("doctor", "--profile", "cluster.yaml")
+    (cluster.folder / "large.yaml").write_text(profile_of(cluster, gpus_per_trial="1"))
+    large = cluster.tune_jobs("doctor", "--profile", "large.yaml")
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "answers, takes the token, and runs Ray" in ran.stderr
+    assert "max_concurrent_trials is 2" in ran.stdout
+    assert large.returncode == 2
+    assert "a trial of 1 CPU and 1 GPU fits on no node" in large.stdout
+
+
+@pytest.mark.slow
+def test_a_run_joins_a_cluster_with_its_token_and_says_why_where_it_cannot(cluster) -> None:
+    words = ["run", "search.py", "--profile", "join.yaml", "--num-samples", "2"]
+    (cluster.folder / "wrong").write_text("another-token")
+    (cluster.folder / "wrong").chmod(0o600)
+    for token_file, code in ((str(cluster.token_file), 0), ("wrong", 2)):
+        joined = profile_of(cluster, address=cluster.gcs_address, token_file=token_file)
+        (cluster.folder / "join.yaml").write_text(joined)
+        ran = cluster.tune_jobs(*words, "--name", f"joined-{code}")
+        assert ran.returncode == code, ran.stdout + ran.stderr
+    assert "does not let this process join; token_file of the profile" in ran.stderr
+    assert ran.stderr.count("\n") == 1, ran.stderr
+    nobody = profile_of(cluster, address=f"127.0.0.1:{free_port()}")
+    (cluster.folder / "join.yaml").write_text(nobody)
+    ran = cluster.tune_jobs(*words, "--name", "nobody")
+    assert (ran.returncode, ran.stderr.count("\n")) == (9, 1), ran.stderr
+    assert "no cluster answers at 127.0.0.1" in ran.stderr
+
+
+class AnotherRay(BaseHTTPRequestHandler):
+    """The Jobs API of a cluster of another version."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"ray_version": "2.40.0"}).encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_cluster_of_another_version_is_refused_with_both_versions() -> None:
+    with HTTPServer(("127.0.0.1", 0), AnotherRay) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        with pytest.raises(JobError, match=r"runs Ray 2.40.0, but Ray 2.\d+.\d+ is installed"):
+            JobsApi(Profile(address="auto", jobs_api=url, storage="/shared"))
+        server.shutdown()

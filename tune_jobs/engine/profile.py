@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.errors import ClusterError, JobError
 from tune_jobs.engine.names import nearest
 from tune_jobs.engine.placement import (
     Autoscaler,
@@ -22,6 +23,7 @@ from tune_jobs.engine.placement import (
     trials_at_once,
     trials_with_all,
 )
+from tune_jobs.engine.screen import stderr_aside
 from tune_jobs.engine.tokens import use_token
 
 FOLDER = Path("cluster", "profiles")
@@ -287,7 +289,8 @@ def connect(profile: Profile, import_paths: Sequence[str], preload: str | None =
     env = worker_env(profile, import_paths)
     if profile.address != "local":
         hook = {"worker_process_setup_hook": preload} if preload else {}
-        ray.init(address=profile.address, runtime_env={"env_vars": env, **hook}, **quiet)
+        with _explained(profile.address):
+            ray.init(address=profile.address, runtime_env={"env_vars": env, **hook}, **quiet)
         return
     found = local_resources()
     cpus, gpus = int(found["CPU"]), int(found["GPU"])
@@ -296,6 +299,43 @@ def connect(profile: Profile, import_paths: Sequence[str], preload: str | None =
     hook = {WORKER_PROCESS_SETUP_HOOK_ENV_VAR: preload} if preload else {}
     with environment(env | hook), _few_processes():
         ray.init(address="local", include_dashboard=False, num_cpus=cpus, num_gpus=gpus, **quiet)
+
+
+@contextmanager
+def _explained(address: str) -> Iterator[None]:
+    """Say in one line why a cluster cannot be joined; Ray takes minutes where nothing answers.
+
+    Raises:
+        ClusterError: where nothing answers.
+        JobError: where the cluster runs other versions.
+    """
+    from_outside = "from outside of a cluster, use tune-jobs submit"
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except OSError as error:
+            raise ClusterError(
+                f"no cluster answers at {address} ({error.strerror or error}); {from_outside}"
+            ) from None
+    with stderr_aside() as written:
+        try:
+            yield
+            return
+        except ConnectionError as error:
+            said = f"{error} {written()}"
+        except RuntimeError as error:
+            said = str(error)
+            if "ersion mismatch" not in said:
+                raise
+    if "ersion mismatch" in said:
+        raise JobError(f"the cluster at {address} runs other versions: {' '.join(said.split())}")
+    if "nauthenticated" in said:
+        raise JobError(
+            f"the cluster at {address} does not let this process join; token_file of the profile "
+            "must name the file with the token that the cluster was started with"
+        )
+    raise ClusterError(f"no Ray cluster answers at {address}; {from_outside}")
 
 
 @contextmanager
