@@ -57,13 +57,14 @@ def test_a_job_never_imports_another_job(path) -> None:
     assert not touches(imports(path), *jobs)
 
 
-def test_the_command_line_imports_the_engine_inside_its_commands_only() -> None:
-    path = ROOT / "tune_jobs/__main__.py"
-    assert not touches(imports(path, at_top=True), "tune_jobs", *HEAVY)
+@pytest.mark.parametrize("name", ["__main__", "_options", "_cluster_commands"])
+def test_the_command_line_imports_the_engine_inside_its_commands_only(name) -> None:
+    path = ROOT / f"tune_jobs/{name}.py"
+    assert not touches(imports(path, at_top=True), "tune_jobs.engine", *HEAVY)
     assert not touches(imports(path), "keras", "tensorflow", "trainables")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["list"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["submit", "--help"], ["list"]], ids=" ".join)
 def test_help_and_list_import_nothing_heavy(arguments) -> None:
     code = (
         "import sys, click\n"
