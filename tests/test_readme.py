@@ -16,7 +16,7 @@ COMMANDS = [
     line
     for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
     for line in block.splitlines()
-    if line.startswith("tune-jobs ")
+    if line.startswith("tune-jobs ") and "gpu_cluster" not in line  # tests/cluster has a cluster
 ]
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 SMALL = ["--num-samples", "2", "--max-epochs", "2", "--profile", "one_worker.yaml"]

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import shlex
 import signal
 import socket
@@ -22,6 +23,8 @@ import pytest
 
 from tune_jobs.engine import JobError, Profile, load_profile
 from tune_jobs.engine.submission.jobs_api import JobsApi
+
+ROOT = Path(__file__).parents[2]
 
 JOB = '''"""Arithmetic that takes its time."""
 
@@ -365,6 +368,30 @@ def test_a_run_joins_a_cluster_with_its_token_and_says_why_where_it_cannot(clust
     ran = cluster.tune_jobs(*words, "--name", "nobody")
     assert (ran.returncode, ran.stderr.count("\n")) == (9, 1), ran.stderr
     assert "no cluster answers at 127.0.0.1" in ran.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("document", ["README.md", "docs/clusters.md"])
+def test_the_commands_that_the_documents_show_work_in_turn(cluster, tmp_path, document) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    commands = [
+        line
+        for block in blocks
+        for line in block.splitlines()
+        if line.startswith("tune-jobs ") and "--profile gpu_cluster" in line
+    ]
+    (tmp_path / "cluster/profiles").mkdir(parents=True)
+    (tmp_path / "cluster/profiles/gpu_cluster.yaml").write_text(profile_of(cluster))
+    small = ["--num-samples", "2", "--max-epochs", "2", "--set", "finalists.scores=2"]
+
+    for command in commands:
+        words = shlex.split(command)[1:]
+        ran = cluster.tune_jobs(*words, *(small if words[0] == "submit" else []), cwd=tmp_path)
+        assert ran.returncode == 0, f"{command}\n{ran.stdout}{ran.stderr}"
+        if "--wait" in words:
+            assert "best.keras" in ran.stdout
+    assert {command.split()[1] for command in commands} >= {"doctor", "submit", "status"}
 
 
 class AnotherRay(BaseHTTPRequestHandler):
