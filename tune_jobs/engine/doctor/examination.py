@@ -1,0 +1,78 @@
+"""Everything that is checked before a run, on this machine or on the nodes of a cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tune_jobs.engine.autoscaler import find_autoscaler
+from tune_jobs.engine.doctor.check import Check, listed
+from tune_jobs.engine.doctor.clocks import compare_clocks
+from tune_jobs.engine.doctor.machines import survey
+from tune_jobs.engine.doctor.probe import describe
+from tune_jobs.engine.doctor.room import check_free, check_room
+from tune_jobs.engine.doctor.sharing import check_storage
+from tune_jobs.engine.doctor.versions import compare, missing
+from tune_jobs.engine.node_tasks import NoAnswer, ask
+from tune_jobs.engine.placement import Autoscaler, Node, alive_nodes, free_nodes
+from tune_jobs.engine.profile import Profile, local_resources
+from tune_jobs.engine.storage import Folder, open_folder
+
+LIMIT = 60.0  # seconds for a node to answer, a worker process that starts included
+
+
+def examine(
+    profile: Profile, folder: Folder | None = None, *, limit: float = LIMIT
+) -> Iterator[Check]:
+    """Check what a run of the profile needs, and say each thing as soon as it is known.
+
+    A profile of a cluster is examined in a process that has joined it; nothing of what is written
+    to ``folder`` (by default the profile's storage) is left behind.
+
+    Raises:
+        JobError: for storage that pyarrow does not know.
+    """
+    folder = folder or open_folder(profile.storage)
+    here = describe()
+    if profile.address == "local":
+        yield from _examine_machine(profile, folder, here)
+        return
+    nodes = alive_nodes()
+    answers = ask(nodes, describe, limit=limit)
+    described = [(node, answers[node.id]) for node in nodes]
+    answering = [(node, said) for node, said in described if not isinstance(said, NoAnswer)]
+    yield from _miss(described)
+    yield from missing(here)
+    yield from compare(here, answering)
+    yield from survey(answering)
+    reachable = [node for node, _ in answering]
+    yield from compare_clocks(reachable, limit)
+    yield from check_storage(folder, reachable, limit)
+    yield from check_room(profile, nodes, find_autoscaler(limit))
+    yield from check_free(profile, nodes, free_nodes(nodes))
+
+
+def _examine_machine(profile: Profile, folder: Folder, here: Mapping[str, Any]) -> Iterator[Check]:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    machine = Node("", "this machine", {**local_resources(), "memory": memory})
+    yield from missing(here)
+    yield from compare(here, [])
+    yield from survey([(machine, here)])
+    yield from check_storage(folder, [], LIMIT)
+    yield from check_room(profile, [machine], Autoscaler())
+
+
+def _miss(described: Sequence[tuple[Node, Any]]) -> Iterator[Check]:
+    """Nodes that did not say anything of themselves, those with the same reason together."""
+    silent: dict[str, list[str]] = {}
+    for node, said in described:
+        if isinstance(said, NoAnswer):
+            silent.setdefault(said.reason, []).append(node.label)
+    for reason, labels in silent.items():
+        yield Check(
+            "nodes",
+            "failure",
+            f"{listed(labels)} cannot run a task ({reason}): see ray status and the node's "
+            "raylet.out, or take the node out of the cluster",
+        )

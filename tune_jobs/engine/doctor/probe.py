@@ -1,0 +1,144 @@
+"""What runs on each node: it travels by value, so that a node without tune-jobs answers too.
+
+For that reason nothing here refers to the rest of the package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+PACKAGES = ("ray", "tensorflow", "keras", "numpy", "pandas", "pyarrow", "scikit-learn")
+OTHER_NAMES = {"tensorflow": ("tensorflow", "tensorflow-cpu")}
+
+# The packages whose code must be the same, whatever version it calls itself.
+CODE = {"tune_jobs": "engine", "trainables": ""}
+
+CHUNK = 2**20
+CHUNKS = 16
+LONGEST = 10.0  # seconds for which a file is written or read: then so many chunks say enough
+PATIENCE = 5.0  # seconds until a file that another machine wrote shows: NFS caches folders
+
+GPU_QUERY = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits")
+
+
+def describe() -> dict[str, Any]:
+    """Versions, code and GPUs of the machine that this runs on; nothing heavy is imported."""
+    return {
+        "versions": {"Python": platform.python_version()}
+        | {name: _version(name) for name in PACKAGES},
+        "code": {name: _digest(name, part) for name, part in CODE.items()},
+        "gpus": _gpus(),
+        "other_gpus": Path("/dev/kfd").exists(),
+    }
+
+
+def clock() -> float:
+    """The machine's time."""
+    return time.time()
+
+
+def use_storage(place: str, marker: str, data: str, content: str) -> dict[str, Any]:
+    """Read what the driver wrote, write files of one's own, and time both.
+
+    Returns:
+        ``problem``: ``missing``, ``other content``, ``read-only (...)`` or None; in the last case
+        also ``read`` and ``write`` in bytes per second, and the file that it ``wrote`` with its
+        ``content``, beside which lies a larger one, ``.data``.
+    """
+    filesystem, path = _open(place)
+    try:
+        found = read_soon(filesystem, f"{path}/{marker}")
+    except FileNotFoundError:
+        return {"problem": "missing"}
+    if found.decode(errors="replace") != content:
+        return {"problem": "other content"}
+    read = read_speed(filesystem, f"{path}/{data}")
+    name, own = uuid4().hex, uuid4().hex
+    try:
+        with filesystem.open_output_stream(f"{path}/{name}", None) as stream:
+            stream.write(own.encode())
+        write = write_speed(filesystem, f"{path}/{name}.data")
+    except OSError as error:
+        return {"problem": f"read-only ({' '.join(str(error).split())})"}
+    return {"problem": None, "read": read, "write": write, "wrote": name, "content": own}
+
+
+def write_speed(filesystem: Any, path: str) -> float:
+    """Bytes per second at which a file of 16 MiB is written, closing it included."""
+    chunk = os.urandom(CHUNK)
+    began, written = time.perf_counter(), 0
+    with filesystem.open_output_stream(path, None) as stream:
+        while written < CHUNKS * CHUNK and time.perf_counter() - began < LONGEST:
+            stream.write(chunk)
+            written += CHUNK
+    return written / (time.perf_counter() - began)
+
+
+def read_speed(filesystem: Any, path: str) -> float:
+    """Bytes per second at which a file is read."""
+    began, size = time.perf_counter(), 0
+    with filesystem.open_input_stream(path, compression=None) as stream:
+        while time.perf_counter() - began < LONGEST and (chunk := stream.read(CHUNK)):
+            size += len(chunk)
+    return size / (time.perf_counter() - began)
+
+
+def read_soon(filesystem: Any, path: str) -> bytes:
+    """Read a file that was just written elsewhere, waiting until it shows."""
+    began = time.perf_counter()
+    while True:
+        try:
+            with filesystem.open_input_stream(path, compression=None) as stream:
+                return bytes(stream.read())
+        except FileNotFoundError:
+            if time.perf_counter() - began > PATIENCE:
+                raise
+            time.sleep(PATIENCE / 10)
+
+
+def _open(place: str) -> tuple[Any, str]:
+    from pyarrow import fs
+
+    if "://" not in place:
+        return fs.LocalFileSystem(), place
+    filesystem, path = fs.FileSystem.from_uri(place)
+    return filesystem, path.rstrip("/")
+
+
+def _version(name: str) -> str | None:
+    for distribution in OTHER_NAMES.get(name, (name,)):
+        try:
+            return importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def _digest(package: str, part: str) -> str | None:
+    """A digest of a package's sources; None where it cannot be imported."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    folder = Path(next(iter(spec.submodule_search_locations)), part)
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _gpus() -> list[str]:
+    """Name and memory (MiB) of each NVIDIA GPU; none where there is no driver."""
+    try:
+        ran = subprocess.run(GPU_QUERY, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in ran.stdout.splitlines() if line.strip()]
