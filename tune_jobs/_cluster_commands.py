@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +98,7 @@ def logs(experiment: str, profile: str, follow: bool) -> None:
 @PROFILE
 def stop(experiment: str, profile: str) -> None:
     """End EXPERIMENT in good order: its trials write checkpoints, submit goes on with it."""
+    from tune_jobs.engine.errors import JobError
     from tune_jobs.engine.submission.following import POLL
     from tune_jobs.engine.submission.submission import STOP_SECONDS, is_live
 
@@ -109,6 +111,11 @@ def stop(experiment: str, profile: str) -> None:
             time.sleep(POLL)
             job = api.find(str(job.submission_id))
     click.echo(_line(job))
+    if is_live(job):
+        raise JobError(
+            f"{experiment} has not ended after {STOP_SECONDS + 10} s; Ray stops no job before it "
+            "has started (ray#58353): try again"
+        )
 
 
 @click.command()
@@ -132,7 +139,7 @@ def doctor(profile: str, storage: str | None, here: bool, as_json: bool) -> None
         found = replace(found, storage=storage)
     if found.address != "local" and found.jobs_api and not here:
         _examine_from_there(found, ["--profile", profile], storage, as_json)
-    with ray_of(found, []):
+    with nullcontext() if found.address == "local" else ray_of(found, []):
         checks = []
         for check in examine(found):
             checks.append(check)
@@ -153,11 +160,14 @@ def cluster() -> None:
 @click.argument("files", nargs=-1, metavar="[FILE...]")
 def lint(files: tuple[str, ...]) -> None:
     """Check cluster files offline; default: all in ./cluster. Exits with 2 where one is wrong."""
+    from tune_jobs.engine.lint.linting import find_files
     from tune_jobs.engine.lint.linting import lint as lint_files
 
-    findings = lint_files(files or ["cluster"])
+    findings = lint_files(files)
     for finding in findings:
         click.echo(finding)
+    wrong, count = len({finding.path for finding in findings}), len(find_files(files))
+    click.echo(f"{count} files, {len(findings)} findings in {wrong} of them", err=True)
     sys.exit(2 if findings else 0)
 
 

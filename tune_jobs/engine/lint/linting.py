@@ -32,21 +32,25 @@ KINDS = (
 )
 
 
+def find_files(paths: Sequence[str | Path] = ()) -> list[Path]:
+    """The files to look at; a folder stands for those in it, without hidden ones and prose.
+
+    Args:
+        paths: files and folders; none stands for ``cluster``.
+
+    Raises:
+        JobError: for a path where nothing is.
+    """
+    return [file for path in paths or [FOLDER] for file in _files(Path(path))]
+
+
 def lint(paths: Sequence[str | Path] = ()) -> list[Finding]:
     """All mistakes in files of the cluster, by file and line.
-
-    A folder stands for the files in it, without hidden ones and prose; none for ``cluster``.
 
     Raises:
         JobError: for a path where nothing is, or that cannot be read.
     """
-    findings = [
-        finding
-        for path in paths or [FOLDER]
-        for file in _files(Path(path))
-        for finding in _of(file)
-    ]
-    return sorted(set(findings))
+    return sorted({finding for file in find_files(paths) for finding in _of(file)})
 
 
 def kind_of(path: Path) -> str | None:
