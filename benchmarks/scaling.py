@@ -202,10 +202,10 @@ def plot(workers: pd.DataFrame, driver: pd.DataFrame, path: Path) -> None:
     long["counted"] = long["counted"].map(SHARES)
     efficiency = (
         alt.Chart(long)
-        .mark_line(point=True)
+        .mark_line()
         .encode(
             x=alt.X("workers:O", axis=alt.Axis(labelAngle=0)),
-            y=alt.Y("share:Q", axis=alt.Axis(format="%"), title="efficiency", scale=FROM_ZERO),
+            y=alt.Y("share:Q", axis=alt.Axis(format="%"), title="efficiency", scale=SHARE),
             color=color,
             strokeDash=alt.StrokeDash("counted:N", title=None),
         )
@@ -229,7 +229,7 @@ def plot(workers: pd.DataFrame, driver: pd.DataFrame, path: Path) -> None:
 
 
 SHARES = {"efficiency": "while workers are there", "efficiency_of_all": "start-up and end included"}
-FROM_ZERO = {"domainMin": 0}
+FROM_ZERO, SHARE = {"domainMin": 0}, {"domain": [0, 1]}
 
 
 def as_markdown(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

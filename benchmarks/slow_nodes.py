@@ -1,0 +1,17 @@
+"""Ray's fake nodes, which take as long to come as the machines of a cloud do; Ray loads this."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ray.autoscaler._private.fake_multi_node.node_provider import FakeMultiNodeProvider
+
+
+class SlowNodes(FakeMultiNodeProvider):  # type: ignore[misc]  # Ray calls it
+    """Nodes that are asked for together come together, ``boot_seconds`` later."""
+
+    def create_node_with_resources_and_labels(self, *wanted: Any) -> None:
+        """Wait, then start the processes."""
+        time.sleep(self.provider_config["boot_seconds"])
+        super().create_node_with_resources_and_labels(*wanted)
