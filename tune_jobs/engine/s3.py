@@ -17,6 +17,9 @@ PATIENT, IMPATIENT = 10, 3
 class PatientS3(fs.S3FileSystem):  # type: ignore[misc]  # pyarrow has no types
     """S3 that stays patient when it is pickled for a worker: pyarrow's own forgets its retries."""
 
+    def create_dir(self, path: str, *, recursive: bool = True) -> None:
+        """Nothing: S3 has no folders, and what stands for one costs a request per level."""
+
     def __reduce__(self) -> tuple[Any, ...]:
         """What a worker makes its own from: no credentials but those that a URI may not have."""
         _, (options,) = super().__reduce__()
@@ -42,4 +45,8 @@ def options_of(filesystem: fs.S3FileSystem) -> dict[str, Any]:
 
 
 def _bounded(options: dict[str, Any]) -> dict[str, Any]:
-    return options | {"connect_timeout": SILENT, "request_timeout": SILENT}
+    return options | {
+        "connect_timeout": SILENT,
+        "request_timeout": SILENT,
+        "check_directory_existence_before_creation": True,
+    }
