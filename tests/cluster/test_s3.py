@@ -270,6 +270,12 @@ class Driver:
             if event["kind"] == "end":
                 yield event["trial"]
 
+    def end(self) -> None:
+        """Kill it."""
+        self.process.kill()
+        self.process.wait()
+        self.process.stderr.close()
+
     def trained(self) -> Counter:
         """How often each epoch of each trial was trained."""
         return Counter((self.place / "log").read_text().splitlines())
@@ -286,8 +292,7 @@ def drive(tmp_path) -> Iterator:
 
     yield drive
     for driver in drivers:
-        driver.process.kill()
-        driver.process.communicate()
+        driver.end()
 
 
 @pytest.mark.slow
@@ -299,8 +304,7 @@ def test_a_search_in_s3_whose_driver_is_killed_goes_on_and_repeats_nothing(
         finished.append(number)
         if len(finished) == 5:
             break
-    driver.process.kill()
-    driver.process.communicate()
+    driver.end()
 
     driver = drive(f"{bucket}/results", "--resume")
     later = list(driver.ends())
@@ -336,7 +340,7 @@ def test_a_store_that_is_silent_for_some_seconds_costs_a_search_nothing(
 @pytest.mark.slow
 def test_a_model_that_was_searched_in_s3_predicts_from_there(store, bucket, tmp_path) -> None:
     load_breast_cancer(as_frame=True).data.to_parquet(tmp_path / "new.parquet")
-    options = ["--num-samples", "3", "--max-epochs", "2", "--finalists", "0"]
+    options = ["--num-samples", "3", "--max-epochs", "4", "--finalists", "0"]
 
     command("run", "breast_cancer_random", *options, "--storage", bucket, "--name", "night")
     said = command(

@@ -6,7 +6,7 @@ import pytest
 
 from tune_jobs.engine import JobError, open_experiment
 from tune_jobs.engine.storage import open_folder
-from tune_jobs.engine.uris import join, with_defaults
+from tune_jobs.engine.uris import above, join, with_defaults
 
 SECRET = "wJalr/XUtnFEMI"
 
@@ -22,6 +22,7 @@ SECRET = "wJalr/XUtnFEMI"
 )
 def test_what_lies_below_a_place_keeps_its_query_at_the_end(place, below) -> None:
     assert join(place, "a b?") == below
+    assert join(above(below), "a b?") == below
 
 
 def test_a_query_is_completed_with_what_it_does_not_say() -> None:

@@ -17,6 +17,7 @@ from pyarrow import fs
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.uris import (
+    above,
     check_without_secrets,
     join,
     scheme_of,
@@ -56,6 +57,11 @@ class Folder:
     def child(self, name: str) -> Folder:
         """The folder called ``name`` inside this one."""
         return Folder(self.filesystem, f"{self.path.rstrip('/')}/{name}", join(self.uri, name))
+
+    @property
+    def parent(self) -> Folder:
+        """The folder that this one lies in."""
+        return Folder(self.filesystem, self.path.rpartition("/")[0], above(self.uri))
 
     @property
     def local_path(self) -> Path | None:
