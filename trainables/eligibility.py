@@ -24,10 +24,12 @@ BY_VARIABLE = frozenset(["Lamb", "Adafactor"])
 NOT_STACKED = ("Conv2D", "Conv3D", "DepthwiseConv", "SeparableConv")
 
 
-def why_not(task: Task, callbacks: Sequence[Any]) -> str | None:
+def why_not(task: Task, callbacks: Sequence[Any], strategy: Any = None) -> str | None:
     """Return why a task cannot be compiled, as far as can be said without its model."""
     import keras
 
+    if strategy is not None:
+        return f"{type(strategy).__name__} over {strategy.num_replicas_in_sync} devices"
     if callbacks:
         return f"callback {type(callbacks[0]).__name__}"
     if keras.backend.backend() != "tensorflow":

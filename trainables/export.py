@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainables.checkpoints import load_weights
+from trainables.devices import prepare_gpus
 from trainables.session import Config
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def export(
         preprocessing: of the columns and the target, as JSON.
         path: of the file.
     """
+    prepare_gpus()
     models = [build(each) for each in ([config] if isinstance(config, Mapping) else config)]
     if checkpoint is not None:
         load_weights(models[0], checkpoint)
@@ -73,6 +75,7 @@ def load(path: str | Path) -> keras.Model:
     """Return an exported model; safe mode executes nothing that the file might contain."""
     import keras
 
+    prepare_gpus()
     with _odd_names_allowed():
         return keras.saving.load_model(Path(path), safe_mode=True)
 

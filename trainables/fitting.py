@@ -59,6 +59,7 @@ class Task:
     weights: np.ndarray | None
     weights_validation: np.ndarray | None
     scorers: Mapping[str, Scorer] = field(default_factory=dict)
+    devices: int = 1  # that each batch is divided among
 
     @property
     def metric(self) -> str:
@@ -146,6 +147,7 @@ def fit(
     *,
     class_weight: Mapping[int, float] | None = None,
     callbacks: Sequence[Any] = (),
+    strategy: Any = None,
 ) -> keras.Model:
     """Fit one configuration and return the model with the weights of its best epoch.
 
@@ -162,8 +164,13 @@ def fit(
             anything that ``model.fit`` takes as ``validation_data`` as ``x_validation``.
         class_weight: the weight of each class in the training loss, as in ``model.fit``.
         callbacks: Keras callbacks; with any of them ``model.fit`` runs.
+        strategy: of ``tf.distribute``, to train one model on several devices with ``model.fit``.
+            Left out, a trial that reserved two GPUs or more mirrors the model on them. Then
+            ``batch_size`` is that of all devices together, and must be a multiple of their number.
     """
     from trainables.compiled import fit_compiled
+    from trainables.devices import make_strategy
+    from trainables.distributed import fit_distributed
     from trainables.eligibility import why_not
     from trainables.plain import fit_plainly
     from trainables.programs import UncompilableError
@@ -171,13 +178,16 @@ def fit(
     session = Session(config)
     task = make_task(build, config, data, class_weight)
     _reset_keras(session)
-    reason = why_not(task, callbacks)
+    strategy = strategy or make_strategy()
+    reason = why_not(task, callbacks, strategy)
     if reason is None:
         try:
             return fit_compiled(task, session)
         except UncompilableError as found:
             reason = str(found)
     session.path = f"model.fit: {reason}"
+    if strategy is not None:
+        return fit_distributed(task, session, callbacks, strategy)
     return fit_plainly(task, session, callbacks)
 
 
@@ -236,6 +246,9 @@ def _reset_keras(session: Session) -> None:
         import keras
         from keras.src.backend.common import global_state
 
+        from trainables.devices import prepare_gpus
+
+        prepare_gpus()
     with session.clock("building"):
         global_state.GLOBAL_STATE_TRACKER = threading.local()
         global_state.GLOBAL_SETTINGS_TRACKER = threading.local()
@@ -247,5 +260,5 @@ def _make_cpu_deterministic() -> None:
     import tensorflow as tf
 
     # On a GPU some operations have no deterministic form and would raise; there it is the user's.
-    if not tf.config.list_physical_devices("GPU"):
+    if not tf.config.get_visible_devices("GPU"):
         tf.config.experimental.enable_op_determinism()

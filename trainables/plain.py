@@ -191,10 +191,14 @@ def _inputs(task: Task, replica: Replica) -> tuple[Any, Any, dict[str, int]]:
 
 
 def make_batches(task: Task, replica: Replica) -> Any:
-    """Return a replica's training rows as a Keras dataset, in the task's order of each epoch."""
+    """Return a replica's training rows as a Keras dataset, in the task's order of each epoch.
+
+    Of rows that cannot be divided evenly among several devices, the last few are left out.
+    """
     import keras
 
-    rows, size = len(task.rows(replica)), task.batch_size
+    rows = len(task.rows(replica)) // task.devices * task.devices
+    size = task.batch_size
     arrays = [task.data.x_train, task.data.y_train]
     if task.weights is not None:
         arrays.append(task.weights)
@@ -207,7 +211,7 @@ def make_batches(task: Task, replica: Replica) -> Any:
             return math.ceil(rows / size)
 
         def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
-            batch = self.order[index * size : (index + 1) * size]
+            batch = self.order[:rows][index * size : (index + 1) * size]
             return tuple(array[batch] for array in arrays)
 
     batches = Batches()

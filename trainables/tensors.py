@@ -25,7 +25,7 @@ def to_tensor(array: np.ndarray) -> Any:
 
     if array.dtype.kind == "f" and array.dtype.name != keras.config.floatx():
         array = array.astype(keras.config.floatx())
-    if _can_be_shared(array) and not tf.config.list_physical_devices("GPU"):
+    if _can_be_shared(array) and not tf.config.get_visible_devices("GPU"):
         return tf.experimental.dlpack.from_dlpack(_writable(array).__dlpack__())
     return tf.constant(array)
 
