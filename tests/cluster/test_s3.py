@@ -5,14 +5,17 @@ The commands are run as a user runs them, with the endpoint in the environment.
 
 import json
 import os
+import pickle
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -201,6 +204,37 @@ def test_credentials_that_the_store_does_not_know_are_one_line(store, bucket) ->
     assert "are the credentials of this process those of the store?" in ran.stderr
     assert ran.stderr.count("\n") == 1
     assert "testing" not in ran.stderr
+
+
+class Busy(BaseHTTPRequestHandler):
+    """A store that answers the first request, and is too busy for the next six."""
+
+    protocol_version = "HTTP/1.1"
+    asked = 0
+
+    def do_HEAD(self) -> None:
+        Busy.asked += 1
+        self.send_response(503 if 1 < Busy.asked <= 7 else 200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_a_store_that_is_busy_is_asked_again_also_by_a_worker(store) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Busy) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            where = f"endpoint_override=127.0.0.1:{server.server_port}&scheme=http&region=r"
+            sent = pickle.loads(pickle.dumps(open_folder(f"s3://bucket/p?{where}")))
+            assert sent.exists("x")
+        finally:
+            server.shutdown()
+            serving.join()
+
+    assert Busy.asked == 8
 
 
 def test_an_experiment_that_is_not_in_the_bucket_is_named(store, bucket) -> None:
