@@ -9,26 +9,35 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
-WAITING = (Trial.PENDING, Trial.PAUSED)
-
 
 @contextmanager
 def short_queue() -> Iterator[None]:
     """Spare Tune its search for a trial to start among all there ever were, at each of its steps.
 
-    Every scheduler that takes trials in their order shares the method. Where several wait, it
-    decides as before; mostly one does or none, and the trials that have not ended tell.
+    Every scheduler that takes trials in their order shares the method, and chooses as before.
     """
     original = FIFOScheduler.choose_trial_to_run
-
-    def choose(scheduler: FIFOScheduler, controller: Any) -> Trial | None:
-        waiting = [trial for trial in controller.get_live_trials() if trial.status in WAITING]
-        if len(waiting) > 1:
-            return original(scheduler, controller)
-        return waiting[0] if waiting else None
-
-    FIFOScheduler.choose_trial_to_run = choose
+    FIFOScheduler.choose_trial_to_run = _choose
     try:
         yield
     finally:
         FIFOScheduler.choose_trial_to_run = original
+
+
+def _choose(_: FIFOScheduler, controller: Any) -> Trial | None:
+    """The first that is pending, or else the first that is paused."""
+    queue = list(_list_waiting(controller))[::-1]
+    pending = (trial for trial in queue if trial.status == Trial.PENDING)
+    return next(pending, None) or next(iter(queue), None)
+
+
+def _list_waiting(controller: Any) -> Iterator[Trial]:
+    """The trials that wait, the last first; few are younger than they."""
+    live = controller.get_live_trials()
+    waiting = {trial for trial in live if trial.status in (Trial.PENDING, Trial.PAUSED)}
+    trials = reversed(controller.get_trials())
+    while waiting:
+        trial = next(trials)
+        if trial in waiting:
+            waiting.remove(trial)
+            yield trial
