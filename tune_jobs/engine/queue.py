@@ -35,9 +35,9 @@ def _list_waiting(controller: Any) -> Iterator[Trial]:
     """The trials that wait, the last first; few are younger than they."""
     live = controller.get_live_trials()
     waiting = {trial for trial in live if trial.status in (Trial.PENDING, Trial.PAUSED)}
-    trials = reversed(controller.get_trials())
-    while waiting:
-        trial = next(trials)
+    for trial in reversed(controller.get_trials()):
+        if not waiting:
+            return
         if trial in waiting:
             waiting.remove(trial)
             yield trial
