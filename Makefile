@@ -48,5 +48,8 @@ $(READY): requirements.lock pyproject.toml
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--group dev pyproject.toml -o requirements.lock
+	echo 'tensorflow[and-cuda]' | uv pip compile --quiet --no-header --generate-hashes \
+		--no-emit-index-url --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+		--constraint requirements.lock --extra cluster pyproject.toml - -o cluster/requirements-node.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--constraint requirements.lock --group bench pyproject.toml -o benchmarks/requirements.lock

@@ -40,7 +40,6 @@ def train(config, data):
     if checkpoint := tune.get_checkpoint():
         with checkpoint.as_directory() as folder:
             start = int(pathlib.Path(folder, "epoch").read_text())
-    start = min(start, config["max_epochs"] - 1)  # one that was ended there has to report
     for epoch in range(start + 1, config["max_epochs"] + 1):
         time.sleep(0.2)
         with pathlib.Path("LOG").open("a") as log:

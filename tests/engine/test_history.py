@@ -51,6 +51,19 @@ def trial(number: int, config: dict, losses: list[float], state: str = "complete
     ]
 
 
+@pytest.mark.parametrize(("epochs", "state"), [(1, "unfinished"), (2, "complete")])
+def test_a_trial_that_was_cut_off_after_its_last_epoch_is_complete(tmp_path, epochs, state) -> None:
+    folder = open_folder(tmp_path)
+    attempt = {"kind": "attempt", "description": {"max_epochs": 2}, "target": 1}
+    write(folder, [attempt, *trial(1, {"x": 0.5}, [1.0] * epochs, "unfinished")])
+    write(folder, trial(2, {"x": 0.6}, [1.0] * epochs)[:-1])  # killed: nobody said the end
+
+    trials, _ = read_history(folder)
+
+    assert trials["state"].tolist() == [state, state if state == "complete" else "running"]
+    assert trials["ended"].notna().tolist() == [True, state == "complete"]
+
+
 @pytest.mark.parametrize("compacted", [False, True], ids=["segments", "parquet"])
 def test_trials_and_epochs_come_back(tmp_path, compacted) -> None:
     folder = open_folder(tmp_path)

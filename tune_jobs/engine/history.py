@@ -138,8 +138,11 @@ def _frames(records: Iterable[Record]) -> tuple[pd.DataFrame, pd.DataFrame]:
     trials: dict[int, Record] = {}
     epochs: dict[tuple[int, int, int], Record] = {}
     checkpoints: dict[tuple[int, int], str] = {}
+    ceiling = math.inf
     for record in records:
         number = record.get("trial")
+        if record["kind"] == "attempt":
+            ceiling = record["description"].get("max_epochs", math.inf)
         if number is None or (record["kind"] != "trial" and number not in trials):
             continue  # about the whole experiment, or its trial's start is lost
         if record["kind"] == "trial":  # a trial that goes on has started before
@@ -157,6 +160,10 @@ def _frames(records: Iterable[Record]) -> tuple[pd.DataFrame, pd.DataFrame]:
         elif record["kind"] == "epoch":
             # A trial that restarts from an earlier checkpoint reports some epochs again.
             epochs[number, record["replica"], record["epoch"]] = record
+    # The run was cut off between a trial's last epoch and its end: nothing is left to do for it.
+    for (number, _, epoch), record in epochs.items():
+        if epoch >= ceiling and trials[number]["state"] in ("running", "unfinished"):
+            trials[number] |= {"state": "complete", "ended": record["time"]}
     return (
         pd.DataFrame(list(trials.values()), columns=list(TRIAL_COLUMNS)).astype(TRIAL_COLUMNS),
         _epoch_frame(list(epochs.values()), checkpoints),
