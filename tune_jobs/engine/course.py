@@ -28,6 +28,7 @@ from tune_jobs.engine.lease import Lease
 from tune_jobs.engine.membership import revive_members
 from tune_jobs.engine.outcome import FINAL, Outcome, outcome_of
 from tune_jobs.engine.profile import Profile, environment
+from tune_jobs.engine.queue import short_queue
 from tune_jobs.engine.recorder import Listener
 from tune_jobs.engine.refreshing import refreshed_report
 from tune_jobs.engine.segments import Record
@@ -219,6 +220,7 @@ class Course:
             with (
                 _ending_on_signal(ending),
                 replaced_when_grown(),
+                short_queue(),
                 environment({"TUNE_MAX_PENDING_TRIALS_PG": str(prepared.concurrency)}),
             ):
                 prepared.tuner.fit()
