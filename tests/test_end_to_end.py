@@ -114,6 +114,7 @@ def test_a_run_with_one_worker_repeats_exactly(breast_cancer, profile, local_ray
     pd.testing.assert_frame_equal(again.epochs[metrics], breast_cancer.epochs[metrics])
 
 
+@pytest.mark.slow
 def test_folds_and_repeats_are_trained_in_step_and_exported(local_ray, profile) -> None:
     evaluation = Evaluation(folds=3, repeats=2)
     result = run(
@@ -257,6 +258,7 @@ def test_ones_own_table_with_numbers_texts_and_gaps(local_ray, profile, tmp_path
     assert 0.3 < error / scores["mean_absolute_error"] < 3
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_keeps_what_it_has_and_says_so(tmp_path) -> None:
     command = [sys.executable, "-m", "tune_jobs", "run", "breast_cancer_tpe", "--name", "cut"]
     process = subprocess.Popen(

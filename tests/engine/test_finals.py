@@ -192,6 +192,7 @@ def test_without_finalists_the_best_trial_is_what_it_was(job, profile) -> None:
     assert len(fits(job)) == 4
 
 
+@pytest.mark.slow
 def test_fresh_scores_do_not_count_any_more_after_the_budget_was_raised(job, profile) -> None:
     search(job, profile)
     longer = search(replace(job, max_epochs=4), profile, resume=True)

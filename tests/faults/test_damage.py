@@ -83,6 +83,7 @@ def test_any_one_file_may_be_damaged(experiments, tmp_path, name, damage) -> Non
         assert finished(open_experiment(str(copy))) == before, file
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_whatever_file_is_damaged(experiments, tmp_path) -> None:
     whole = finished(open_experiment(str(experiments["ended"])))
     profile = Profile(storage=str(tmp_path), max_concurrent_trials=1)

@@ -24,18 +24,21 @@ def epochs_trained(folder: Path) -> Counter:
     return Counter(int(line.split()[0]) for line in (folder / "log").read_text().splitlines())
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("kills", "samples"), [(3, 40), pytest.param(20, 200, marks=pytest.mark.slow)]
+)
 def test_a_driver_that_is_killed_again_and_again_loses_and_repeats_nothing(
-    folder, drive, kills
+    folder, drive, kills, samples
 ) -> None:
-    assert drive(name="whole").end()["exit_code"] == 0
+    count = "--num-samples", str(samples)
+    assert drive(*count, name="whole").end()["exit_code"] == 0
     whole = open_experiment(str(folder / "results" / "whole"))
     (folder / "log").unlink()
     chance = random.Random(0)
     finished: set[int] = set()
     log: dict[int, int] = {}
     for _ in range(kills):
-        driver, left = drive("--resume"), chance.randint(1, 12)
+        driver, left = drive("--resume", *count), chance.randint(1, 12)
         for event in driver.events():
             if event["kind"] == "end":
                 assert event["trial"] not in finished
@@ -54,16 +57,18 @@ def test_a_driver_that_is_killed_again_and_again_loses_and_repeats_nothing(
         log = {number: now[number] for number in done}
     assert len(finished) > 2 * kills
 
-    assert drive("--resume").end()["exit_code"] == 0
+    assert drive("--resume", *count).end()["exit_code"] == 0
 
     result = open_experiment(str(folder / "results" / "test"))
-    assert result.trials["trial"].tolist() == list(range(1, 201))
+    assert result.trials["trial"].tolist() == list(range(1, samples + 1))
     assert not result.epochs.duplicated(["trial", "replica", "epoch"]).any()
     assert result.trials[TOLD].equals(whole.trials[TOLD])
     assert result.problems == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM]
+)
 def test_a_driver_that_is_told_to_stop_goes_on_later(folder, drive, number) -> None:
     driver = drive("--num-samples", "12")
     for event in driver.events():

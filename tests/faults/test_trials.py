@@ -69,7 +69,7 @@ def search(tmp_path):
         ("returns a string", "configuration", "returned without a report of loss"),
         ("returns nothing", "configuration", "returned without a report of loss"),
         ("dies", "infrastructure", "The actor"),
-        ("hangs", "hang", "and again when retried"),
+        pytest.param("hangs", "hang", "and again when retried", marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.parametrize("scheduler", [None, ASHA()], ids=["none", "asha"])
@@ -89,7 +89,7 @@ def test_a_failure_has_its_kind_and_the_others_go_on(search, what, kind, said, s
     assert result.best_config["x"] <= 0.5
 
 
-@pytest.mark.parametrize("what", ["dies once", "hangs once"])
+@pytest.mark.parametrize("what", ["dies once", pytest.param("hangs once", marks=pytest.mark.slow)])
 def test_what_happens_once_is_tried_again(search, what) -> None:
     result = search(what)
 
