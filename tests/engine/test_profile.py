@@ -35,6 +35,7 @@ def test_the_laptop_profile_is_the_default() -> None:
         ("gpu_per_trial: 1", "unknown key 'gpu_per_trial'; did you mean 'gpus_per_trial'"),
         ("cpus_per_trial: four", "cpus_per_trial is 'four', but must be a number"),
         ("cpus_per_trial: 0", "cpus_per_trial is 0"),
+        ("gpus_per_trial: 1.5", "gpus_per_trial is 1.5, but above 1 Ray gives whole GPUs only"),
         ("max_concurrent_trials: 0", "max_concurrent_trials is 0"),
         ("storage: 3", "storage is 3, but must be text"),
         ("env: {API_TOKEN: x}", "env.API_TOKEN looks like a secret"),

@@ -88,6 +88,10 @@ class Profile:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or value < least:
                 raise JobError(f"{name} is {value!r}, but must be a number >= {least}")
+        if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
+            raise JobError(
+                f"gpus_per_trial is {self.gpus_per_trial:g}, but above 1 Ray gives whole GPUs only"
+            )
         bound = self.max_checkpoint_gb
         if bound is not None and (not isinstance(bound, int | float) or not bound > 0):
             raise JobError(f"max_checkpoint_gb is {bound!r}, but must be a number > 0")
@@ -216,6 +220,7 @@ def worker_env(profile: Profile, import_paths: Sequence[str]) -> dict[str, str]:
         "OMP_NUM_THREADS": threads,
         "TF_NUM_INTRAOP_THREADS": threads,
         "TF_NUM_INTEROP_THREADS": "1",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # the numbers of nvidia-smi, and of Ray
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow"),
