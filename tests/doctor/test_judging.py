@@ -147,14 +147,6 @@ def test_a_cluster_with_nothing_but_a_head_says_so() -> None:
     assert "there is no node but the head" in only(check_room(CLUSTER, [HEAD], Autoscaler()))[1]
 
 
-def test_gpus_above_one_are_whole() -> None:
-    profile = Profile(address="auto", storage="/s", gpus_per_trial=1.5)
-
-    assert only(check_room(profile, [node(2, CPU=8.0, GPU=4.0)], Autoscaler())) == (
-        "failure",
-        "gpus_per_trial is 1.5, but Ray gives out whole GPUs above one",
-    )
-
 
 def test_a_node_type_that_may_start_is_room_enough() -> None:
     autoscaler = Autoscaler([NodeType("gpu", {"CPU": 8, "GPU": 2}, 0, 3)])

@@ -52,10 +52,6 @@ def check_free(profile: Profile, nodes: Sequence[Node], free: Sequence[Node]) ->
 
 
 def _find_fault(profile: Profile, nodes: Sequence[Node], autoscaler: Autoscaler) -> Check | None:
-    gpus = profile.gpus_per_trial
-    if gpus > 1 and gpus % 1:
-        text = f"gpus_per_trial is {gpus:g}, but Ray gives out whole GPUs above one"
-        return Check(NAME, "failure", text)
     if trials_with_all(nodes, autoscaler, profile.resources):
         return None
     state: State = "warning" if autoscaler.problem else "failure"
