@@ -147,7 +147,6 @@ def test_a_cluster_with_nothing_but_a_head_says_so() -> None:
     assert "there is no node but the head" in only(check_room(CLUSTER, [HEAD], Autoscaler()))[1]
 
 
-
 def test_a_node_type_that_may_start_is_room_enough() -> None:
     autoscaler = Autoscaler([NodeType("gpu", {"CPU": 8, "GPU": 2}, 0, 3)])
     profile = Profile(address="auto", storage="/s", gpus_per_trial=0.6, max_concurrent_trials=4)
