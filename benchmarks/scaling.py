@@ -30,7 +30,7 @@ from benchmarks.searches import CONTENDERS, Row, Search
 WORKERS, SLEEPERS, SLEEP, EPOCHS = (1, 2, 4, 8), 64, 1.5, 4
 TRIALS, REPORTS = (100, 1000, 10_000), (1, 10)
 # Trials above which a contender is left out: it would take too long for what it shows.
-MOST = {"tune-jobs, TPE": 1000, "Ray Tune, no loggers": 1000}
+MOST = dict.fromkeys(("tune-jobs, TPE", "Ray Tune", "Ray Tune, no loggers"), 1000)
 PARTS = ("workers", "driver")
 
 
