@@ -450,7 +450,7 @@ def main() -> None:
     seeds = range(options.first, options.first + options.count)
     if options.stage == "search":
         from tune_jobs.engine import Profile
-        from tune_jobs.engine.profile import ray_of
+        from tune_jobs.engine.joining import ray_of
 
         with ray_of(Profile(), ()):
             run_all(options.runs / "luck.jsonl", search, seeds)

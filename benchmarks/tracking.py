@@ -27,7 +27,9 @@ from ray.tune import Callback
 
 from benchmarks import report
 from trainables.session import Session
-from tune_jobs.engine.profile import Profile, environment, ray_of
+from tune_jobs.engine.joining import ray_of
+from tune_jobs.engine.machine import environment
+from tune_jobs.engine.profile import Profile
 from tune_jobs.engine.running import TUNE_SETTINGS
 from tune_jobs.engine.storage import open_folder
 from tune_jobs.engine.tracking import make_trackers

@@ -64,7 +64,9 @@ def test_the_command_line_imports_the_engine_inside_its_commands_only(name) -> N
     assert not touches(imports(path), "keras", "tensorflow", "trainables")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["submit", "--help"], ["list"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["submit", "--help"], ["list"]], ids=" ".join
+)
 def test_help_and_list_import_nothing_heavy(arguments) -> None:
     code = (
         "import sys, click\n"

@@ -132,7 +132,8 @@ def doctor(profile: str, storage: str | None, here: bool, as_json: bool) -> None
     from dataclasses import replace
 
     from tune_jobs.engine.doctor import as_dict, examine, tell
-    from tune_jobs.engine.profile import load_profile, ray_of
+    from tune_jobs.engine.joining import ray_of
+    from tune_jobs.engine.profile import load_profile
 
     found = load_profile(profile)
     if storage:

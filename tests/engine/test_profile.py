@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from tune_jobs.engine import Job, JobError, Profile, load_profile
 from tune_jobs.engine.jobs import find_job
+from tune_jobs.engine.joining import worker_env
+from tune_jobs.engine.machine import environment, local_resources
 from tune_jobs.engine.names import check_experiment_name
 from tune_jobs.engine.placement import Autoscaler, Node, NodeType
-from tune_jobs.engine.profile import environment, local_resources, worker_env
 from tune_jobs.engine.running import _find_preload
 
 SHIPPED = sorted(Path("cluster/profiles").glob("*.yaml"))

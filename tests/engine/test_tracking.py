@@ -18,7 +18,7 @@ from ray.tune.logger import LoggerCallback
 from tensorboardX.proto.event_pb2 import Event
 
 from tune_jobs.engine import JobError, tracking
-from tune_jobs.engine.profile import environment
+from tune_jobs.engine.machine import environment
 from tune_jobs.engine.running import TUNE_SETTINGS
 from tune_jobs.engine.storage import Folder, open_folder
 from tune_jobs.engine.trackers import Destination, find_destination

@@ -25,9 +25,10 @@ from tune_jobs.engine.history import compact
 from tune_jobs.engine.importance import measure_importance
 from tune_jobs.engine.job import Job
 from tune_jobs.engine.lease import Lease
+from tune_jobs.engine.machine import environment
 from tune_jobs.engine.membership import revive_members
 from tune_jobs.engine.outcome import FINAL, Outcome, outcome_of
-from tune_jobs.engine.profile import Profile, environment
+from tune_jobs.engine.profile import Profile
 from tune_jobs.engine.queue import short_queue
 from tune_jobs.engine.recorder import Listener
 from tune_jobs.engine.refreshing import refreshed_report

@@ -10,7 +10,8 @@ from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.finalists import check_rounds
 from tune_jobs.engine.grid import extremes
 from tune_jobs.engine.job import Job, companion
-from tune_jobs.engine.profile import Profile, local_node
+from tune_jobs.engine.machine import local_node
+from tune_jobs.engine.profile import Profile
 from tune_jobs.engine.progress import brief
 from tune_jobs.engine.tuner import load_data
 

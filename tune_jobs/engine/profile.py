@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
-import math
-import os
 import re
-import socket
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import yaml
 
-from tune_jobs.engine.errors import ClusterError, JobError
+from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.names import nearest
 from tune_jobs.engine.placement import (
     Autoscaler,
     Node,
     NodeType,
-    alive_nodes,
     trials_at_once,
     trials_with_all,
 )
-from tune_jobs.engine.screen import stderr_aside
-from tune_jobs.engine.tokens import use_token
 
 FOLDER = Path("cluster", "profiles")
 
 # Names of environment variables that hold secrets, and what is the same place on every node.
 SECRET = re.compile(r"SECRET|TOKEN|PASSW|CREDENTIAL|(^|_)KEY($|_ID$)|API_?KEY", re.IGNORECASE)
 ABSOLUTE = re.compile(r"/|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-
-# Private to Ray, and tested: the variable behind ``worker_process_setup_hook``, and the methods
-# that start processes which one machine has no use for.
-WORKER_PROCESS_SETUP_HOOK_ENV_VAR = "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR"
-UNNEEDED = ("start_monitor", "start_log_monitor", "start_api_server")
 
 LEAST = {
     "cpus_per_trial": 0.01,
@@ -194,180 +182,3 @@ def _parse(path: Path) -> Profile:
         return Profile(**content)
     except JobError as error:
         raise JobError(f"{path}: {error}") from None
-
-
-def local_resources() -> dict[str, float]:
-    """CPUs that this process may use, and NVIDIA GPUs, of this machine."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    cpus = len(affinity(0)) if affinity else os.cpu_count() or 1
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        gpus = len([device for device in visible.split(",") if device.strip() not in ("", "-1")])
-    else:
-        gpus = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
-    return {"CPU": cpus, "GPU": gpus}
-
-
-def worker_env(profile: Profile, import_paths: Sequence[str]) -> dict[str, str]:
-    """The environment that a worker needs before Keras is imported.
-
-    Threads are pinned to the trial's CPUs, so that n workers on n cores do not oversubscribe; a
-    GPU's memory grows as needed instead of being taken whole, so that fractions of it can be given.
-    """
-    threads = str(max(1, math.ceil(profile.cpus_per_trial)))
-    inherited = os.environ.get("PYTHONPATH", "")
-    return {
-        "OMP_NUM_THREADS": threads,
-        "TF_NUM_INTRAOP_THREADS": threads,
-        "TF_NUM_INTEROP_THREADS": "1",
-        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # the numbers of nvidia-smi, and of Ray
-        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow"),
-        "TUNE_JOBS_GPUS_PER_TRIAL": f"{profile.gpus_per_trial:g}",
-        "PYTHONPATH": os.pathsep.join([*import_paths, *filter(None, [inherited])]),
-        **profile.env,
-    }
-
-
-def local_node() -> Node:
-    """This machine as a node."""
-    return Node("", "this machine", local_resources())
-
-
-def check_fits(profile: Profile) -> None:
-    """Refuse a profile of which no trial fits, before anything is started, as far as is known.
-
-    Raises:
-        JobError: where not one trial fits this machine, or the Ray that was joined already.
-    """
-    import ray
-
-    if ray.is_initialized():
-        find_concurrency(profile)
-    elif profile.address == "local":
-        profile.concurrency([local_node()])
-
-
-def find_concurrency(profile: Profile) -> int:
-    """How many trials are to run at once on the Ray that this process has joined.
-
-    Raises:
-        JobError: if not even one fits on a node that is there or may be started.
-    """
-    from tune_jobs.engine.autoscaler import find_autoscaler
-
-    autoscaler = Autoscaler() if profile.address == "local" else find_autoscaler()
-    return profile.concurrency(alive_nodes(), autoscaler)
-
-
-@contextmanager
-def ray_of(
-    profile: Profile, import_paths: Sequence[str], preload: str | None = None
-) -> Iterator[None]:
-    """Join the profile's Ray, or start a local one, which ends with the block.
-
-    A Ray that this process has joined already is used as it is, and left running.
-    """
-    import ray
-
-    if ray.is_initialized():
-        yield
-        return
-    connect(profile, import_paths, preload)
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def connect(profile: Profile, import_paths: Sequence[str], preload: str | None = None) -> None:
-    """Call ``ray.init`` with the profile's address: never the one it would find by itself.
-
-    ``preload`` names a function that every worker process calls when it starts: trials then find
-    Keras imported.
-    """
-    import ray
-
-    use_token(profile.token_file)
-    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
-    env = worker_env(profile, import_paths)
-    if profile.address != "local":
-        hook = {"worker_process_setup_hook": preload} if preload else {}
-        with _explained(profile.address):
-            ray.init(address=profile.address, runtime_env={"env_vars": env, **hook}, **quiet)
-        return
-    found = local_resources()
-    cpus, gpus = int(found["CPU"]), int(found["GPU"])
-    # What the workers need goes through the environment: a runtime_env of their own would keep Ray
-    # from giving trials the worker processes that it starts ahead.
-    hook = {WORKER_PROCESS_SETUP_HOOK_ENV_VAR: preload} if preload else {}
-    with environment(env | hook), _few_processes():
-        ray.init(address="local", include_dashboard=False, num_cpus=cpus, num_gpus=gpus, **quiet)
-
-
-@contextmanager
-def _explained(address: str) -> Iterator[None]:
-    """Say in one line why a cluster cannot be joined; Ray takes minutes where nothing answers.
-
-    Raises:
-        ClusterError: where nothing answers.
-        JobError: where the cluster runs other versions.
-    """
-    from_outside = "from outside of a cluster, use tune-jobs submit"
-    host, _, port = address.rpartition(":")
-    if host and port.isdigit():
-        try:
-            socket.create_connection((host, int(port)), timeout=10).close()
-        except OSError as error:
-            raise ClusterError(
-                f"no cluster answers at {address} ({error.strerror or error}); {from_outside}"
-            ) from None
-    with stderr_aside() as written:
-        try:
-            yield
-            return
-        except ConnectionError as error:
-            said = f"{error} {written()}"
-        except RuntimeError as error:
-            said = str(error)
-            if "ersion mismatch" not in said:
-                raise
-    if "ersion mismatch" in said:
-        raise JobError(f"the cluster at {address} runs other versions: {' '.join(said.split())}")
-    if "nauthenticated" in said:
-        raise JobError(
-            f"the cluster at {address} does not let this process join; token_file of the profile "
-            "must name the file with the token that the cluster was started with"
-        )
-    raise ClusterError(f"no Ray cluster answers at {address}; {from_outside}")
-
-
-@contextmanager
-def environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables for the block, and leave them as they were."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _few_processes() -> Iterator[None]:
-    """Start a Ray of one machine without autoscaler, log monitor and dashboard: half the time."""
-    from ray._private.node import Node
-
-    before = {name: getattr(Node, name) for name in UNNEEDED}
-    for name in UNNEEDED:
-        setattr(Node, name, lambda *_, **__: None)
-    try:
-        yield
-    finally:
-        for name, method in before.items():
-            setattr(Node, name, method)

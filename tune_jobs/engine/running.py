@@ -10,12 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from tune_jobs.engine.concurrency import check_fits
 from tune_jobs.engine.continuing import Continuation, check_name
 from tune_jobs.engine.errors import JobError, check_whole_number
 from tune_jobs.engine.experiment import Experiment
 from tune_jobs.engine.job import Job
+from tune_jobs.engine.joining import ray_of
 from tune_jobs.engine.lease import leased
-from tune_jobs.engine.profile import Profile, check_fits, environment, ray_of
+from tune_jobs.engine.machine import environment
+from tune_jobs.engine.profile import Profile
 from tune_jobs.engine.recorder import Listener
 from tune_jobs.engine.storage import Folder
 

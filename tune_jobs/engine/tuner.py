@@ -13,6 +13,7 @@ from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
+from tune_jobs.engine.concurrency import find_concurrency
 from tune_jobs.engine.continuing import Continuation
 from tune_jobs.engine.declaration import constants, description, provenance
 from tune_jobs.engine.ending import GIB, Ending
@@ -21,10 +22,11 @@ from tune_jobs.engine.experiment import DESCRIPTION, SUMMARY
 from tune_jobs.engine.failure import as_report
 from tune_jobs.engine.history import EPOCHS as EPOCHS_FILE
 from tune_jobs.engine.history import TRIALS as TRIALS_FILE
+from tune_jobs.engine.joining import connect
 from tune_jobs.engine.keeping import Keeper
 from tune_jobs.engine.membership import revive
 from tune_jobs.engine.names import check_experiment_name
-from tune_jobs.engine.profile import Profile, connect, find_concurrency
+from tune_jobs.engine.profile import Profile
 from tune_jobs.engine.recorder import Listener, Recorder
 from tune_jobs.engine.schedulers import check_replayable, replay
 from tune_jobs.engine.search import Search

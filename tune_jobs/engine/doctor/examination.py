@@ -14,9 +14,10 @@ from tune_jobs.engine.doctor.probe import describe
 from tune_jobs.engine.doctor.room import check_free, check_room
 from tune_jobs.engine.doctor.sharing import check_storage
 from tune_jobs.engine.doctor.versions import compare, missing
+from tune_jobs.engine.machine import local_resources
 from tune_jobs.engine.node_tasks import NoAnswer, ask
 from tune_jobs.engine.placement import Autoscaler, Node, alive_nodes, free_nodes
-from tune_jobs.engine.profile import Profile, local_resources
+from tune_jobs.engine.profile import Profile
 from tune_jobs.engine.storage import Folder, open_folder
 
 LIMIT = 60.0  # seconds for a node to answer, a worker process that starts included
