@@ -333,14 +333,15 @@ def drive(tmp_path) -> Iterator:
 def test_a_search_in_s3_whose_driver_is_killed_goes_on_and_repeats_nothing(
     store, bucket, drive
 ) -> None:
-    driver, finished = drive(f"{bucket}/results"), []
+    storage = with_query(store, f"{bucket}/results")
+    driver, finished = drive(storage), []
     for number in driver.ends():
         finished.append(number)
         if len(finished) == 5:
             break
     driver.end()
 
-    driver = drive(f"{bucket}/results", "--resume")
+    driver = drive(storage, "--resume")
     later = list(driver.ends())
 
     assert driver.process.wait(60) == 0

@@ -33,6 +33,7 @@ from tune_jobs.engine.queue import short_queue
 from tune_jobs.engine.recorder import Listener
 from tune_jobs.engine.refreshing import refreshed_report
 from tune_jobs.engine.segments import Record
+from tune_jobs.engine.snapshots import seldom_saved
 from tune_jobs.engine.stages import find_stage, job_of_stage, list_stages
 from tune_jobs.engine.storage import Folder, reason_of
 from tune_jobs.engine.tracking import make_trackers
@@ -222,6 +223,7 @@ class Course:
                 _ending_on_signal(ending),
                 replaced_when_grown(),
                 short_queue(),
+                seldom_saved(),
                 environment({"TUNE_MAX_PENDING_TRIALS_PG": str(prepared.concurrency)}),
             ):
                 prepared.tuner.fit()

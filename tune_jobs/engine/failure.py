@@ -18,6 +18,8 @@ Kind = Literal["configuration", "divergence", "infrastructure", "storage", "hang
 # Under this key a trial reports that it failed, and goes on to the next with a warm worker.
 FAILURE = "failure"
 STORAGE_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO, errno.EACCES}
+# What pyarrow says of an object store that cannot be reached or refuses; it has no number.
+STORE = re.compile(r"AWS Error|google::cloud::Status|Azure")
 OUT_OF_MEMORY = re.compile(
     r"MemoryError|OutOfMemory|ResourceExhausted|OOM|out of memory|low on memory"
 )
@@ -43,7 +45,9 @@ class Failure:
 
 def as_report(error: Exception) -> dict[str, Any]:
     """What a trial reports of an exception, in place of its metrics."""
-    is_storage = isinstance(error, OSError) and error.errno in STORAGE_ERRORS
+    is_storage = isinstance(error, OSError) and (
+        error.errno in STORAGE_ERRORS or bool(STORE.search(str(error)))
+    )
     kind: Kind = "storage" if is_storage else "configuration"
     text = "".join(traceback.format_exception(error))
     return {FAILURE: {"kind": kind, "error": text.strip()}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +242,8 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         number = self._numbers.pop(trial.trial_id)
         # A third of what Tune keeps of a trial: room for averages that nobody will take.
         trial.run_metadata.metric_n_steps.clear()
+        with suppress(OSError):  # it holds something
+            Path(trial.local_path).rmdir()  # else Tune uploads it whenever it saves its state
         if state != "unfinished":
             self._keeper.add(number, str(trial.path))
             self.ending.count(failure)

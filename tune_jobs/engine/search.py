@@ -299,7 +299,8 @@ def make_trial(
         epoch, path = checkpoint
         # Tune has this for `tune.run(restore=...)` only, and without the epoch.
         trial._restore_checkpoint_result = _TrainingResult(
-            checkpoint=Checkpoint(f"{folder.uri}/{path}"), metrics={TRAINING_ITERATION: epoch}
+            checkpoint=Checkpoint(folder.child(path).path, folder.filesystem),
+            metrics={TRAINING_ITERATION: epoch},
         )
     return trial
 

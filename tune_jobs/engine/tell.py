@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from tune_jobs.engine.outcome import FINAL
 from tune_jobs.engine.progress import brief, show
 from tune_jobs.engine.space import flatten
 from tune_jobs.engine.storage import plain
+from tune_jobs.engine.uris import join
 from tune_jobs.engine.usage import PURPOSES
 
 if TYPE_CHECKING:
@@ -231,16 +233,17 @@ def _next(experiment: Experiment, *, short: bool) -> list[str]:
     place = _short_path(experiment.folder.uri)
     said = [f"folder  {place}"]
     if experiment.folder.exists(MODEL):
-        said.append(f"model   {place}/{MODEL}")
+        said.append(f"model   {join(place, MODEL)}")
     elif "no_model" in experiment.summary:
         said.append(f"model   none: {experiment.summary['no_model']}")
     if experiment.folder.exists(REPORT):
-        said.append(f"report  {place}/{REPORT}")
+        said.append(f"report  {join(place, REPORT)}")
+    place = shlex.quote(place)
     steps = [f"show {place}"] if short else []
     if experiment.summary.get("outcome") not in FINAL and not find_holder(experiment.folder):
         if experiment.description.get("command", {}).get("job"):
-            storage = place.rpartition("/")[0]
-            where = "" if storage == "results" else f" --storage {storage}"
+            storage = _short_path(experiment.folder.parent.uri)
+            where = "" if storage == "results" else f" --storage {shlex.quote(storage)}"
             steps.append(f"run --name {experiment.name}{where} --resume")
         if experiment.trials["value"].notna().any():
             steps.append(f"export {place} {experiment.name}.keras")

@@ -270,7 +270,8 @@ def run_config(
     """Where Tune writes, who listens, and which checkpoints stay."""
     return tune.RunConfig(
         name=TRIALS,
-        storage_path=folder.uri,
+        storage_path=folder.path,
+        storage_filesystem=folder.filesystem,
         callbacks=[recorder, *trackers],
         stop=recorder.ending,
         failure_config=tune.FailureConfig(max_failures=profile.max_failures),

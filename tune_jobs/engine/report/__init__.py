@@ -39,4 +39,4 @@ def write_report(
     }
     for file, content in contents.items():
         place.write(file, content)
-    return [f"{place.uri}/{file}" for file in contents]
+    return [place.child(file).uri for file in contents]
