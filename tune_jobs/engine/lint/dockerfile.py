@@ -130,7 +130,7 @@ def _find_bases(instructions: list[Instruction]) -> Iterator[tuple[Instruction, 
 def _problems_of(text: str, wanted: str) -> Iterator[str]:
     image = parse_image(text)
     match = RAY_TAG.fullmatch(image.tag)
-    if image.name.removeprefix("docker.io/") == "rayproject/ray-ml":
+    if image.is_dead:
         yield f"{text} ends with Ray 2.30; take rayproject/ray:{wanted}-py311"
     elif "nightly" in image.tag:
         yield f"{text} is another one every night; take rayproject/ray:{wanted}-py311"

@@ -32,9 +32,20 @@ class Image:
     keys: Keys
 
     @property
+    def repository(self) -> str:
+        """The name without the host that it is pulled from."""
+        host, _, rest = self.name.partition("/")
+        return rest if "." in host or ":" in host else self.name
+
+    @property
     def is_ray(self) -> bool:
         """Whether it is Ray's own, which holds no TensorFlow; others hold what they like."""
-        return self.name.removeprefix("docker.io/") == "rayproject/ray"
+        return self.repository == "rayproject/ray"
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether it is the one that ended with Ray 2.30."""
+        return self.repository == "rayproject/ray-ml"
 
     @property
     def python(self) -> str | None:
@@ -68,7 +79,7 @@ def check_images(document: Document) -> Iterator[Finding]:
     for image in find_images(document):
         place = f"{dotted(image.keys)} is {image.name}:{image.tag}".removesuffix(":")
         match = RAY_TAG.fullmatch(image.tag)
-        if image.name.removeprefix("docker.io/") == "rayproject/ray-ml":
+        if image.is_dead:
             text = f"{place}, which ends with Ray 2.30; take rayproject/ray"
             yield document.finding(text, *image.keys)
         elif image.is_ray and match is None:
