@@ -163,7 +163,6 @@ def test_a_lost_node_does_not_print_among_the_results(lost) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="the doctor refuses a node that died seconds ago")
 def test_a_run_begins_while_the_cluster_does_not_know_that_a_node_is_gone(
     cluster, nodes, make_site
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from tune_jobs.engine.placement import Autoscaler, Node, alive_nodes, free_nodes
 from tune_jobs.engine.profile import Profile
 from tune_jobs.engine.storage import Folder, open_folder
 
+NOTICE = 15.0  # seconds until a cluster knows that a node is gone
 LIMIT = 60.0  # seconds for a node to answer, a worker process that starts included
 
 
@@ -41,6 +43,11 @@ def examine(
         return
     nodes = alive_nodes()
     answers = ask(nodes, describe, limit=limit)
+    gone = _find_gone([node for node in nodes if isinstance(answers[node.id], NoAnswer)])
+    if gone:
+        left = listed([node.label for node in gone])
+        yield Check("nodes", "warning", f"{left} left the cluster while it was examined")
+    nodes = [node for node in nodes if node not in gone]
     described = [(node, answers[node.id]) for node in nodes]
     answering = [(node, said) for node, said in described if not isinstance(said, NoAnswer)]
     yield from _miss(described)
@@ -62,6 +69,17 @@ def _examine_machine(profile: Profile, folder: Folder, here: Mapping[str, Any]) 
     yield from survey([(machine, here)])
     yield from check_storage(folder, [], LIMIT)
     yield from check_room(profile, [machine], Autoscaler())
+
+
+def _find_gone(silent: Sequence[Node]) -> list[Node]:
+    """Those of nodes that did not answer which have left, once the cluster has noticed it."""
+    end = time.monotonic() + NOTICE
+    while True:
+        there = {node.id for node in alive_nodes()} if silent else set()
+        gone = [node for node in silent if node.id not in there]
+        if len(gone) == len(silent) or time.monotonic() > end:
+            return gone
+        time.sleep(0.5)
 
 
 def _miss(described: Sequence[tuple[Node, Any]]) -> Iterator[Check]:
