@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -57,18 +57,8 @@ class Host:
 
 @pytest.fixture(scope="module")
 def hosts(short_path, token_env) -> Iterator[tuple[Host, Host]]:
-    """A head and a worker, joined by a cable."""
-    if not _can_make_hosts():
-        pytest.skip("needs root, iproute2 and unshare")
-    with ExitStack() as stack:
-        first, second = (
-            stack.enter_context(Host(short_path / name, token_env)) for name in ("a", "b")
-        )
-        _join(first, second)
-        head = ["--head", f"--port={PORT}", "--include-dashboard=false"]
-        first.start_ray(*head, f"--node-ip-address={ADDRESSES[0]}")
-        second.start_ray(f"--address={ADDRESSES[0]}:{PORT}", f"--node-ip-address={ADDRESSES[1]}")
-        yield first, second
+    with _two_hosts(short_path, token_env) as hosts:
+        yield hosts
 
 
 @pytest.fixture
@@ -83,6 +73,20 @@ def drive(site) -> Callable[..., subprocess.Popen]:
         return site.drive(f"{ADDRESSES[0]}:{PORT}", **profile)
 
     return drive
+
+
+@contextmanager
+def _two_hosts(folder: Path, env: dict[str, str]) -> Iterator[tuple[Host, Host]]:
+    """A head and a worker, joined by a cable."""
+    if not _can_make_hosts():
+        pytest.skip("needs root, iproute2 and unshare")
+    with ExitStack() as stack:
+        first, second = (stack.enter_context(Host(folder / name, env)) for name in ("a", "b"))
+        _join(first, second)
+        head = ["--head", f"--port={PORT}", "--include-dashboard=false"]
+        first.start_ray(*head, f"--node-ip-address={ADDRESSES[0]}")
+        second.start_ray(f"--address={ADDRESSES[0]}:{PORT}", f"--node-ip-address={ADDRESSES[1]}")
+        yield first, second
 
 
 def _join(first: Host, second: Host) -> None:
@@ -146,16 +150,19 @@ def test_a_link_that_is_down_for_a_minute_costs_no_trial(hosts, site, drive) -> 
 
 @pytest.mark.slow
 def test_a_host_that_cannot_be_reached_is_given_up_and_its_trial_goes_on(
-    hosts, site, drive
+    short_path, token_env, make_site
 ) -> None:
-    site.gate.touch()
-    driver = drive(max_concurrent_trials=2)
-    site.wait_for(lambda: site.waiting == 2, driver)
-    (away,) = {note["trial"] for note in site.notes if note["address"] == ADDRESSES[1]}
-    hosts[0].run("ip", "link", "set", "eth0", "down")
-    site.wait_for(lambda: any(note["start"] for note in site.notes), driver)
-    site.gate.unlink()
-    result = site.end(driver)
+    (short_path / "others").mkdir()
+    with _two_hosts(short_path / "others", token_env) as (first, _):
+        site = make_site(first.enter)
+        site.gate.touch()
+        driver = site.drive(f"{ADDRESSES[0]}:{PORT}", max_concurrent_trials=2)
+        site.wait_for(lambda: site.waiting == 2, driver)
+        (away,) = {note["trial"] for note in site.notes if note["address"] == ADDRESSES[1]}
+        first.run("ip", "link", "set", "eth0", "down")
+        site.wait_for(lambda: any(note["start"] for note in site.notes), driver)
+        site.gate.unlink()
+        result = site.end(driver)
 
     assert result["exit_code"] == 0, result["errors"]
     again = [note for note in site.notes if note["start"]]
