@@ -14,7 +14,7 @@ from ray.autoscaler._private.kuberay.autoscaling_config import (
 from ray.core.generated.autoscaler_pb2 import ClusterConfig, NodeGroupConfig
 from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_put
 
-from tune_jobs.engine.autoscaler import as_configured, find_autoscaler
+from tune_jobs.engine.autoscaler import as_configured, find_autoscaler, read_configuration
 from tune_jobs.engine.placement import Autoscaler, NodeType
 
 LAUNCHER = {
@@ -78,9 +78,11 @@ def test_the_launchers_file_is_read_on_the_head(local_ray, tmp_path) -> None:
     path.write_text(yaml.safe_dump(LAUNCHER, sort_keys=False))
     with monitored(path):
         found = find_autoscaler()
+        sent = read_configuration(ray.get_runtime_context().gcs_address)
 
     assert found == as_configured(LAUNCHER)
-    assert "hidden" not in repr(found)
+    assert "gpu" in repr(sent)
+    assert "hidden" not in repr(sent)
     assert found == Autoscaler(
         [
             NodeType("gpu", {"CPU": 8, "GPU": 1}, 1, 4),
