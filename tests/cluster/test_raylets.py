@@ -157,7 +157,6 @@ def test_a_search_that_lost_a_node_lost_no_trial(lost) -> None:
     assert found.epochs.groupby("trial")["epoch"].apply(list).tolist() == [[1, 2, 3, 4]] * 8
 
 
-@pytest.mark.xfail(strict=True, reason="Ray prints what befell a node, whatever log_to_driver is")
 def test_a_lost_node_does_not_print_among_the_results(lost) -> None:
     assert [line for line in lost.result["printed"] if not line.startswith("{")] == []
 

@@ -41,7 +41,7 @@ def train(config, data):
         with checkpoint.as_directory() as folder:
             start = int(pathlib.Path(folder, "epoch").read_text())
     for epoch in range(start + 1, config["max_epochs"] + 1):
-        time.sleep(0.2)
+        time.sleep(0.5)
         with pathlib.Path("LOG").open("a") as log:
             trial = int(tune.get_context().get_trial_id())
             log.write(f"{trial} {epoch} {os.uname().nodename}\\n")

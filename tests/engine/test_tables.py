@@ -107,7 +107,7 @@ def test_a_seed_repeats_the_split_and_another_draws_another():
 
 @settings(deadline=None, max_examples=50)
 @given(
-    st.lists(st.integers(5, 40), min_size=2, max_size=5),
+    st.lists(st.integers(8, 40), min_size=2, max_size=5),  # fewer leave a part without a class
     st.floats(0.15, 0.3),
     st.floats(0.15, 0.3),
     st.integers(0, 2**31 - 1),

@@ -25,7 +25,7 @@ def epochs_trained(folder: Path) -> Counter:
 
 
 @pytest.mark.parametrize(
-    ("kills", "samples"), [(3, 40), pytest.param(20, 200, marks=pytest.mark.slow)]
+    ("kills", "samples"), [(2, 24), pytest.param(20, 200, marks=pytest.mark.slow)]
 )
 def test_a_driver_that_is_killed_again_and_again_loses_and_repeats_nothing(
     folder, drive, kills, samples
@@ -91,6 +91,7 @@ def test_a_driver_that_is_told_to_stop_goes_on_later(folder, drive, number) -> N
     assert all(count == 1 for epoch, count in epochs.items() if int(epoch.split()[0]) <= 5)
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_the_driver_at_once_and_it_goes_on_later(folder, drive) -> None:
     driver = drive("--num-samples", "8")
     for event in driver.events():

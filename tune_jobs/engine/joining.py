@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 from tune_jobs.engine.errors import ClusterError, JobError
 from tune_jobs.engine.machine import environment, local_resources
+from tune_jobs.engine.node_tasks import WORKER_PROCESS_SETUP_HOOK_ENV_VAR
 from tune_jobs.engine.profile import Profile
 from tune_jobs.engine.screen import stderr_aside
 from tune_jobs.engine.tokens import use_token
 
-# Private to Ray, and tested: the variable behind ``worker_process_setup_hook``, and the methods
-# that start processes which one machine has no use for.
-WORKER_PROCESS_SETUP_HOOK_ENV_VAR = "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR"
+logger = logging.getLogger(__name__)
+
+# Private to Ray, and tested: the methods that start processes which one machine has no use for.
 UNNEEDED = ("start_monitor", "start_log_monitor", "start_api_server")
 
 
@@ -55,11 +58,12 @@ def ray_of(
     if ray.is_initialized():
         yield
         return
-    connect(profile, import_paths, preload)
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    with _lost_nodes_logged() if profile.address != "local" else nullcontext():
+        connect(profile, import_paths, preload)
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
 def connect(profile: Profile, import_paths: Sequence[str], preload: str | None = None) -> None:
@@ -122,6 +126,23 @@ def _explained(address: str) -> Iterator[None]:
             "must name the file with the token that the cluster was started with"
         )
     raise ClusterError(f"no Ray cluster answers at {address}; {from_outside}")
+
+
+@contextmanager
+def _lost_nodes_logged() -> Iterator[None]:
+    """Say in one line of the log what befell a node; Ray prints 45 among the results."""
+    from ray._private import worker  # private, and tested
+
+    def log(data: Mapping[str, Any], *_: Any, **__: Any) -> None:
+        lines = [line for text in data.get("lines") or () for line in str(text).splitlines()]
+        if lines:
+            logger.warning(lines[0])
+
+    before, worker.print_to_stdstream = worker.print_to_stdstream, log
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = before
 
 
 @contextmanager

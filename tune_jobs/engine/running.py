@@ -20,7 +20,6 @@ from tune_jobs.engine.lease import leased
 from tune_jobs.engine.machine import environment
 from tune_jobs.engine.profile import Profile
 from tune_jobs.engine.recorder import Listener
-from tune_jobs.engine.storage import Folder
 
 if TYPE_CHECKING:
     from ray import tune
@@ -115,7 +114,7 @@ def run(
         check_name(folder, how)  # another run may have come and gone meanwhile
         reading = pool.submit(load_data, job) if isinstance(job, Job) else None
         stack.enter_context(ray_of(profile, import_paths, _find_preload(job)))
-        _examine(profile, folder)
+        _examine(profile)
         dataset = reading.result() if reading else None
         _warn(job, dataset)
         course = Course(
@@ -124,7 +123,7 @@ def run(
         return course.run(how)
 
 
-def _examine(profile: Profile, folder: Folder) -> None:
+def _examine(profile: Profile) -> None:
     """Look at a cluster's nodes and storage before a trial does.
 
     Raises:
@@ -134,7 +133,7 @@ def _examine(profile: Profile, folder: Folder) -> None:
         return
     from tune_jobs.engine.doctor import examine, refuse
 
-    for check in refuse(examine(profile, folder)):
+    for check in refuse(examine(profile)):
         if check.state == "warning":
             logger.warning(check.text)
 
