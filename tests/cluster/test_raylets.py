@@ -100,6 +100,7 @@ def is_alive(process: int) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_a_trial_that_fits_no_single_node_is_refused(cluster, nodes, make_site) -> None:
     site = make_site()
     for _ in range(2):

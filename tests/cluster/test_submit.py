@@ -257,6 +257,8 @@ def on_a_terminal(cluster: Cluster, words: list[str], answer: bytes) -> tuple[in
         stderr=secondary,
         cwd=cluster.folder,
         start_new_session=True,
+        # A shell lets what it starts in the background ignore SIGINT, these tests included.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     os.close(secondary)
     said = b""
