@@ -303,35 +303,35 @@ def _api(profile: str) -> JobsApi:
 def _last_attempt(api: JobsApi, experiment: str) -> JobDetails:
     from tune_jobs.engine.errors import JobError
     from tune_jobs.engine.names import nearest
-    from tune_jobs.engine.submission.submission import attempts_of
+    from tune_jobs.engine.submission.submission import attempts_of, experiment_of
 
     jobs = api.list()
     attempts = attempts_of(experiment, jobs)
     if not attempts:
-        known = {(job.metadata or {}).get("tune_jobs_experiment") for job in jobs} - {None}
+        known = {name for job in jobs if (name := experiment_of(job)) is not None}
         raise JobError(
             f"no experiment {experiment!r} was submitted to {api.address}"
-            f"{nearest(experiment, [str(name) for name in known])}"
+            f"{nearest(experiment, known)}"
         )
     return attempts[-1]
 
 
 def _all(api: JobsApi) -> list[JobDetails]:
     """The last attempt at each experiment that was submitted to a cluster, the latest first."""
-    from tune_jobs.engine.submission.submission import attempt_of
+    from tune_jobs.engine.submission.submission import attempt_of, experiment_of
 
     last: dict[str, JobDetails] = {}
     for job in sorted(api.list(), key=attempt_of):
-        if experiment := (job.metadata or {}).get("tune_jobs_experiment"):
+        if experiment := experiment_of(job):
             last[experiment] = job
     return sorted(last.values(), key=lambda job: -(job.start_time or 0))
 
 
 def _as_dict(job: JobDetails) -> dict[str, Any]:
-    from tune_jobs.engine.submission.submission import attempt_of, exit_code_of
+    from tune_jobs.engine.submission.submission import attempt_of, exit_code_of, experiment_of
 
     return {
-        "experiment": (job.metadata or {}).get("tune_jobs_experiment"),
+        "experiment": experiment_of(job),
         "attempt": attempt_of(job),
         "submission_id": job.submission_id,
         "status": job.status.value,
@@ -343,7 +343,7 @@ def _as_dict(job: JobDetails) -> dict[str, Any]:
 
 def _line(job: JobDetails) -> str:
     from tune_jobs.engine.outcome import EXIT_CODES
-    from tune_jobs.engine.submission.submission import attempt_of, exit_code_of
+    from tune_jobs.engine.submission.submission import attempt_of, exit_code_of, experiment_of
 
     code = exit_code_of(job)
     outcomes = {number: outcome for outcome, number in EXIT_CODES.items()}
@@ -351,5 +351,4 @@ def _line(job: JobDetails) -> str:
     began = time.strftime("%Y-%m-%d %H:%M", time.localtime((job.start_time or 0) / 1000))
     took = f", {((job.end_time or 0) - (job.start_time or 0)) / 1000:.0f} s" if job.end_time else ""
     why = "" if code is not None or not job.message or state == "running" else f": {job.message}"
-    name = (job.metadata or {}).get("tune_jobs_experiment")
-    return f"{name}  attempt {attempt_of(job)}, {state}{why}, since {began}{took}"
+    return f"{experiment_of(job)}  attempt {attempt_of(job)}, {state}{why}, since {began}{took}"

@@ -7,13 +7,14 @@ import math
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from tune_jobs.engine.errors import ClusterError, JobError
 from tune_jobs.engine.machine import environment, local_resources
 from tune_jobs.engine.node_tasks import WORKER_PROCESS_SETUP_HOOK_ENV_VAR
 from tune_jobs.engine.profile import Profile
+from tune_jobs.engine.replacing import replaced
 from tune_jobs.engine.screen import stderr_aside
 from tune_jobs.engine.tokens import use_token
 
@@ -128,8 +129,7 @@ def _explained(address: str) -> Iterator[None]:
     raise ClusterError(f"no Ray cluster answers at {address}; {from_outside}")
 
 
-@contextmanager
-def _lost_nodes_logged() -> Iterator[None]:
+def _lost_nodes_logged() -> AbstractContextManager[None]:
     """Say in one line of the log what befell a node; Ray prints 45 among the results."""
     from ray._private import worker  # private, and tested
 
@@ -138,23 +138,11 @@ def _lost_nodes_logged() -> Iterator[None]:
         if lines:
             logger.warning(lines[0])
 
-    before, worker.print_to_stdstream = worker.print_to_stdstream, log
-    try:
-        yield
-    finally:
-        worker.print_to_stdstream = before
+    return replaced(worker, print_to_stdstream=log)
 
 
-@contextmanager
-def _few_processes() -> Iterator[None]:
+def _few_processes() -> AbstractContextManager[None]:
     """Start a Ray of one machine without autoscaler, log monitor and dashboard: half the time."""
     from ray._private.node import Node
 
-    before = {name: getattr(Node, name) for name in UNNEEDED}
-    for name in UNNEEDED:
-        setattr(Node, name, lambda *_, **__: None)
-    try:
-        yield
-    finally:
-        for name, method in before.items():
-            setattr(Node, name, method)
+    return replaced(Node, **dict.fromkeys(UNNEEDED, lambda *_, **__: None))

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
+from tune_jobs.engine.replacing import replaced
 
-@contextmanager
-def short_queue() -> Iterator[None]:
+
+def short_queue() -> AbstractContextManager[None]:
     """Spare Tune its search for a trial to start among all there ever were, at each of its steps.
 
     Every scheduler that takes trials in their order shares the method, and chooses as before.
     """
-    original = FIFOScheduler.choose_trial_to_run
-    FIFOScheduler.choose_trial_to_run = _choose
-    try:
-        yield
-    finally:
-        FIFOScheduler.choose_trial_to_run = original
+    return replaced(FIFOScheduler, choose_trial_to_run=_choose)
 
 
 def _choose(_: FIFOScheduler, controller: Any) -> Trial | None:

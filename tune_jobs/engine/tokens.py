@@ -38,18 +38,23 @@ def read_token(token_file: str) -> str:
     """
     path = Path(token_file).expanduser()
     try:
-        mode, token = path.stat().st_mode & 0o777, path.read_text(encoding="utf-8").strip()
+        exposure, token = find_exposure(token_file), path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise JobError(f"token_file {token_file!r} cannot be read: {reason}") from None
-    if mode & 0o077:
-        raise JobError(
-            f"token_file {token_file!r} has mode {mode:04o}, so others of this machine may read "
-            f"it; chmod 600 {token_file}"
-        )
+    if exposure:
+        raise JobError(f"token_file {token_file!r} {exposure}")
     if not token or len(token.split()) != 1:
         raise JobError(f"token_file {token_file!r} must hold one token and nothing else")
     return token
+
+
+def find_exposure(token_file: str) -> str | None:
+    """What there is to say of a file that others may read; None where they may not."""
+    mode = Path(token_file).expanduser().stat().st_mode & 0o777
+    if not mode & 0o077:
+        return None
+    return f"has mode {mode:04o}, so others of this machine may read it; chmod 600 {token_file}"
 
 
 def use_token(token_file: str | None) -> None:

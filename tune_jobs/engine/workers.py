@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 
 from tune_jobs.engine.messages import work_of
+from tune_jobs.engine.replacing import replaced
 
 # How much a worker may grow after its first trial before it is replaced, in MiB.
 MOST_GROWTH = 2048
 
 
-@contextmanager
-def replaced_when_grown(most_growth: float = MOST_GROWTH) -> Iterator[None]:
+def replaced_when_grown(most_growth: float = MOST_GROWTH) -> AbstractContextManager[None]:
     """Let Tune give up a worker that leaks memory, so that the next trial gets a fresh one.
 
     Tune decides in a private method whether the next trial uses a worker again; a trial that does
@@ -33,8 +32,4 @@ def replaced_when_grown(most_growth: float = MOST_GROWTH) -> Iterator[None]:
         kept: Any = original(controller, trial)
         return bool(kept)
 
-    TuneController._maybe_cache_trial_actor = decide
-    try:
-        yield
-    finally:
-        TuneController._maybe_cache_trial_actor = original
+    return replaced(TuneController, _maybe_cache_trial_actor=decide)

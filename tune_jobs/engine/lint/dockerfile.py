@@ -10,11 +10,10 @@ from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 
-from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.lint.dockerfile_pip import check_installs, check_requirements
 from tune_jobs.engine.lint.findings import Finding
 from tune_jobs.engine.lint.images import RAY_TAG, parse_image
-from tune_jobs.engine.lint.script_lines import Line, disagreeing_pins, is_secret
+from tune_jobs.engine.lint.script_lines import Line, disagreeing_pins, is_secret, read_lines
 from tune_jobs.engine.lint.versions import LOCK, read_versions
 from tune_jobs.engine.names import nearest
 
@@ -46,10 +45,7 @@ def lint_dockerfile(path: str | Path) -> list[Finding]:
     Raises:
         JobError: where it cannot be read.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise JobError(f"{path} cannot be read: {error}") from None
+    lines = read_lines(path)
     instructions = [*_parse(lines)]
     found = [
         *_check_words(instructions),

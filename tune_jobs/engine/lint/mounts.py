@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from tune_jobs.engine.lint.commands import token_paths
 from tune_jobs.engine.lint.findings import Finding
 from tune_jobs.engine.lint.located import Document
+from tune_jobs.engine.tokens import find_exposure
 
 MOUNTS = "file_mounts"
 
@@ -39,11 +40,5 @@ def _holds_token(target: str, tokens: set[str]) -> bool:
 
 
 def _check_token(document: Document, target: str, source: str) -> Iterator[Finding]:
-    path = Path(source).expanduser()
-    if path.is_file() and path.stat().st_mode & 0o077:
-        mode = path.stat().st_mode & 0o777
-        yield document.finding(
-            f"{MOUNTS}: the token {source} has mode {mode:04o}, so others of this machine may read "
-            f"it; chmod 600 {source}",
-            *(MOUNTS, target),
-        )
+    if Path(source).expanduser().is_file() and (exposure := find_exposure(source)):
+        yield document.finding(f"{MOUNTS}: the token {source} {exposure}", *(MOUNTS, target))

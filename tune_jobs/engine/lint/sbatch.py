@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.lint.findings import Finding
 from tune_jobs.engine.lint.sbatch_commands import check_commands
 from tune_jobs.engine.lint.sbatch_options import TAKES, Directive, parse_directives
@@ -18,6 +17,7 @@ from tune_jobs.engine.lint.script_lines import (
     disagreeing_pins,
     is_secret,
     join_continued,
+    read_lines,
 )
 from tune_jobs.engine.lint.versions import read_versions
 from tune_jobs.engine.names import nearest
@@ -54,10 +54,7 @@ def lint_sbatch(path: str | Path) -> list[Finding]:
     Raises:
         JobError: where it cannot be read.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise JobError(f"{path} cannot be read: {error}") from None
+    lines = read_lines(path)
     findings: list[Finding] = []
     script = _parse(str(path), lines, findings)
     found = [

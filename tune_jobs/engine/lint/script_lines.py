@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
+from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.lint.versions import LOCK
 
 PIN = re.compile(r"(?<![\w.-])(?P<name>[A-Za-z][\w.-]*)(\[[\w,-]*\])?(?P<is>===?[\w.*+!-]+)")
@@ -31,6 +33,18 @@ class Line:
     def at(self, place: int) -> int:
         """The line in the file of a place in the text."""
         return self.number + self.text.count("\n", 0, place)
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """The lines of a file.
+
+    Raises:
+        JobError: where it cannot be read.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise JobError(f"{path} cannot be read: {error}") from None
 
 
 def join_continued(lines: list[str]) -> Iterator[Line]:

@@ -12,8 +12,6 @@ from tune_jobs.engine.errors import ClusterError
 from tune_jobs.engine.submission.submission import exit_code_of, is_live
 
 if TYPE_CHECKING:
-    from ray.dashboard.modules.job.pydantic_models import JobDetails
-
     from tune_jobs.engine.submission.jobs_api import JobsApi
 
 # How often a job is asked for, in seconds, and how often a lost connection is tried again.
@@ -53,7 +51,7 @@ def follow(api: JobsApi, submission_id: str) -> int | None:
     log, lost = Log(), 0
     while True:
         try:
-            job = _wait_for_start(api, submission_id)
+            _wait_for_start(api, submission_id)
             log.begin()
             api.follow_log(submission_id, log.tell)
             job = api.find(submission_id)
@@ -74,15 +72,14 @@ def follow(api: JobsApi, submission_id: str) -> int | None:
             click.echo("asked it to stop; it writes its checkpoints first", err=True)
 
 
-def _wait_for_start(api: JobsApi, submission_id: str) -> JobDetails:
+def _wait_for_start(api: JobsApi, submission_id: str) -> None:
     """Wait until a job runs or has ended: the log of one that waits cannot be followed."""
     told = False
-    while (job := api.find(submission_id)).status.value == "PENDING":
+    while api.find(submission_id).status.value == "PENDING":
         if not told:
             click.echo("waiting for the cluster to start the job", err=True)
             told = True
         time.sleep(POLL)
-    return job
 
 
 def ask() -> Answer:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import ray
 
@@ -18,8 +18,6 @@ from tune_jobs.engine.tokens import find_token
 if TYPE_CHECKING:
     from ray.dashboard.modules.job.pydantic_models import JobDetails
     from ray.job_submission import JobSubmissionClient
-
-Result = TypeVar("Result")
 
 # Loggers that tell of each upload and each connection.
 CHATTY = (
@@ -70,8 +68,7 @@ class JobsApi:
             return JobSubmissionClient(self.address, headers=headers)
 
     def _check_version(self) -> None:
-        with self._explained():
-            there = self.version()
+        there = self.version()
         if there.split(".")[:2] != ray.__version__.split(".")[:2]:
             raise JobError(
                 f"the cluster at {self.address} runs Ray {there}, but Ray {ray.__version__} is "

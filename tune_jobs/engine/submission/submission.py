@@ -136,8 +136,12 @@ def check_submitted_name(experiment: str) -> None:
 
 def attempts_of(experiment: str, jobs: Sequence[JobDetails]) -> list[JobDetails]:
     """The attempts at an experiment that a cluster knows, the first first."""
-    own = [job for job in jobs if (job.metadata or {}).get("tune_jobs_experiment") == experiment]
-    return sorted(own, key=lambda job: attempt_of(job))
+    return sorted((job for job in jobs if experiment_of(job) == experiment), key=attempt_of)
+
+
+def experiment_of(job: JobDetails) -> str | None:
+    """Which experiment a job is an attempt at; None for one that tune-jobs did not submit."""
+    return (job.metadata or {}).get("tune_jobs_experiment")
 
 
 def attempt_of(job: JobDetails) -> int:
