@@ -16,6 +16,7 @@ from ray.tune.search.variant_generator import generate_variants
 from scipy import stats
 
 from tune_jobs.engine import TPE, JobError, as_grid, compose, near_one
+from tune_jobs.engine.dotted import flatten
 from tune_jobs.engine.encoding import decode, encode
 from tune_jobs.engine.grid import count_points, extremes
 from tune_jobs.engine.membership import identity, revive
@@ -25,7 +26,6 @@ from tune_jobs.engine.space import (
     check_space,
     describe,
     distinct,
-    flatten,
     has_domain,
     sampler_and_step,
 )

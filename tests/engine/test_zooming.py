@@ -12,10 +12,11 @@ from ray.tune.search.sample import Domain
 from ray.tune.search.variant_generator import generate_variants
 
 from tune_jobs.engine import JobError, near_one
+from tune_jobs.engine.dotted import flatten
 from tune_jobs.engine.encoding import dimensions, flat_domains
 from tune_jobs.engine.grid import extremes
 from tune_jobs.engine.membership import NotInSpaceError, identity, revive
-from tune_jobs.engine.space import check_space, describe, distinct, flatten, has_domain, walk
+from tune_jobs.engine.space import check_space, describe, distinct, has_domain, walk
 from tune_jobs.engine.zooming import narrow
 
 

@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 from ray.tune.search.sample import Categorical, Domain
 
+from tune_jobs.engine.dotted import Config, children
 from tune_jobs.engine.membership import place_of
 from tune_jobs.engine.scales import Scale, scale_of
-from tune_jobs.engine.space import Config, Space, children, is_branching, is_grid, written
+from tune_jobs.engine.space import Space, is_branching, is_grid, written
 
 NEAR = 0.05
 LEVEL = 0.05

@@ -18,13 +18,12 @@ from urllib.parse import quote
 from ray import tune
 from ray.tune.search.sample import Categorical, Domain, Float, Function, Integer, Uniform
 
+from tune_jobs.engine.dotted import Config, children
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.membership import place_of
 from tune_jobs.engine.space import (
-    Config,
     NearOne,
     Space,
-    children,
     describe,
     is_branching,
     is_grid,

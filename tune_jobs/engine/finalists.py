@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from tune_jobs.engine.comparison import LEVEL
 from tune_jobs.engine.dataset import Replica, TrainingData
 from tune_jobs.engine.declaration import constants
+from tune_jobs.engine.dotted import Config
 from tune_jobs.engine.errors import JobError, check_whole_number
 from tune_jobs.engine.evaluation import fresh_replicas, held_out_share
 from tune_jobs.engine.membership import NO_DEFAULTS, NotInSpaceError, identity, revive
 from tune_jobs.engine.seeds import derive
-from tune_jobs.engine.space import Config
 
 if TYPE_CHECKING:
     from tune_jobs.engine.dataset import Dataset

@@ -10,12 +10,11 @@ from typing import Any
 from ray import tune
 from ray.tune.search.sample import Categorical, Domain, Float, Integer
 
+from tune_jobs.engine.dotted import Config, children
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.space import (
-    Config,
     Space,
     check_space,
-    children,
     has_domain,
     is_grid,
     sampler_and_step,

@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tune_jobs.engine.dotted import flatten
 from tune_jobs.engine.segments import Record, merge_all, read_segments
-from tune_jobs.engine.space import flatten
 from tune_jobs.engine.storage import Folder
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def _column(values: list[Any]) -> Any:
 
 
 def _read_parquet(folder: Folder, name: str) -> pd.DataFrame:
-    return pq.read_table(pa.BufferReader(folder.read(name))).to_pandas()
+    return pq.ParquetFile(pa.BufferReader(folder.read(name))).read().to_pandas()
 
 
 def _write_parquet(folder: Folder, name: str, frame: pd.DataFrame) -> None:

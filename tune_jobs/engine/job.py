@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
+from tune_jobs.engine.dotted import Config
 from tune_jobs.engine.encoding import dimensions
 from tune_jobs.engine.errors import JobError, check_whole_number
 from tune_jobs.engine.finalists import Finalists
@@ -18,7 +19,7 @@ from tune_jobs.engine.grid import count_points
 from tune_jobs.engine.membership import NotInSpaceError, revive
 from tune_jobs.engine.profile import Profile
 from tune_jobs.engine.searchers import RandomDraws, RandomSearch
-from tune_jobs.engine.space import Config, Space, check_space, has_domain, is_grid
+from tune_jobs.engine.space import Space, check_space, has_domain, is_grid
 from tune_jobs.engine.stages import Stage, check_stages
 
 if TYPE_CHECKING:

@@ -10,16 +10,9 @@ from typing import Any
 
 from ray.tune.search.sample import Categorical, Domain, Float, Integer
 
+from tune_jobs.engine.dotted import Config, children
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.space import (
-    Config,
-    Space,
-    children,
-    is_branching,
-    is_grid,
-    sampler_and_step,
-    written,
-)
+from tune_jobs.engine.space import Space, is_branching, is_grid, sampler_and_step, written
 from tune_jobs.engine.storage import plain
 
 NO_DEFAULTS: Mapping[str, Any] = {}

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from tune_jobs.engine.dotted import Config
 from tune_jobs.engine.experiment import Experiment
 from tune_jobs.engine.history import average_replicas
 from tune_jobs.engine.membership import NO_DEFAULTS, NotInSpaceError, revive
 from tune_jobs.engine.segments import Record
-from tune_jobs.engine.space import Config, Space
+from tune_jobs.engine.space import Space
 from tune_jobs.engine.storage import Folder
 
 if TYPE_CHECKING:

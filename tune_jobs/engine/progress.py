@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tune_jobs.engine.failure import cause
-from tune_jobs.engine.recorder import Listener
 from tune_jobs.engine.segments import Record
 
 if TYPE_CHECKING:
     from rich.console import Group
+
+    from tune_jobs.engine.recorder import Listener
 
 
 # The stage that the records of finals are marked with.

@@ -17,6 +17,7 @@ from ray.tune.result import TRAINING_ITERATION
 from ray.tune.search import SearchAlgorithm
 from ray.tune.search import Searcher as RaySearcher
 
+from tune_jobs.engine.dotted import Config
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.failure import failure_in, of_lost_worker
 from tune_jobs.engine.grid import MOST_GRID_POINTS, count_points, iterate
@@ -25,7 +26,7 @@ from tune_jobs.engine.messages import finite_values
 from tune_jobs.engine.past import NOT_ITS_FAULT, Past, PastTrial
 from tune_jobs.engine.recorder import Recorder, error_of
 from tune_jobs.engine.searchers import RandomDraws, SpaceSearcher
-from tune_jobs.engine.space import Config, Space
+from tune_jobs.engine.space import Space
 from tune_jobs.engine.storage import Folder
 
 # So many suggestions in a row may be known already before a config is drawn at random instead,

@@ -17,10 +17,11 @@ from ray.tune.search import Searcher
 from ray.tune.search.sample import Categorical, Domain
 from ray.tune.search.variant_generator import generate_variants
 
+from tune_jobs.engine.dotted import Config, children
 from tune_jobs.engine.encoding import Dimension, decode, dimensions, encode, flat_domains
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.seeds import derive
-from tune_jobs.engine.space import Config, Space, children, distinct, is_grid, is_log
+from tune_jobs.engine.space import Space, distinct, is_grid, is_log
 
 
 @dataclass(frozen=True)

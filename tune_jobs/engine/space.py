@@ -18,10 +18,10 @@ from ray.tune.search.sample import (
     Sampler,
 )
 
+from tune_jobs.engine.dotted import children
 from tune_jobs.engine.errors import JobError
 
 Space = dict[str, Any]
-Config = dict[str, Any]
 
 
 def compose(*spaces: Space) -> Space:
@@ -76,15 +76,6 @@ def has_domain(part: Any) -> bool:
     if isinstance(part, Domain) or is_grid(part):
         return True
     return any(has_domain(child) for _, child in children(part))
-
-
-def children(part: Any) -> list[tuple[str | int, Any]]:
-    """The named parts of a dict, or the numbered ones of a list."""
-    if isinstance(part, dict):
-        return list(part.items())
-    if isinstance(part, list | tuple):
-        return list(enumerate(part))
-    return []
 
 
 def is_branching(domain: Any) -> bool:
@@ -222,15 +213,3 @@ def _check_range(label: str, domain: Any) -> None:
 
 def _is_multiple(value: float, step: float) -> bool:
     return math.isclose(value / step, round(value / step), abs_tol=1e-9)
-
-
-def flatten(config: Any, label: str = "") -> dict[str, Any]:
-    """A nested config with dotted names: ``{"layers.0.units": 64}``."""
-    named = children(config)
-    if not named:
-        return {label: config}
-    return {
-        key: value
-        for name, child in named
-        for key, value in flatten(child, f"{label}.{name}" if label else str(name)).items()
-    }

@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tune_jobs.engine.dotted import flatten
 from tune_jobs.engine.experiment import MODEL, REPORT, Experiment
 from tune_jobs.engine.failure import cause
 from tune_jobs.engine.lease import find_holder
 from tune_jobs.engine.outcome import FINAL
 from tune_jobs.engine.progress import brief, show
-from tune_jobs.engine.space import flatten
 from tune_jobs.engine.storage import plain
 from tune_jobs.engine.uris import join
 from tune_jobs.engine.usage import PURPOSES

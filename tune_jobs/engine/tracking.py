@@ -18,10 +18,10 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from tune_jobs.engine.dotted import flatten
 from tune_jobs.engine.failure import failure_in, is_report
 from tune_jobs.engine.messages import reported_metrics, work_of
 from tune_jobs.engine.schedulers import EPOCH
-from tune_jobs.engine.space import flatten
 from tune_jobs.engine.storage import Folder, plain, reason_of
 from tune_jobs.engine.trackers import (
     Destination,

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tune_jobs.engine.dotted import Config, unflatten
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiment import open_experiment
 from tune_jobs.engine.membership import NotInSpaceError, revive
 from tune_jobs.engine.past import Told
-from tune_jobs.engine.space import Config
 from tune_jobs.engine.storage import open_folder
 
 if TYPE_CHECKING:
@@ -136,30 +136,6 @@ def _read_optuna(source: str, job: Job) -> Iterator[Result]:
     for trial in study.get_trials(states=[optuna.trial.TrialState.COMPLETE]):
         if trial.value is not None:
             yield unflatten(trial.params), trial.value
-
-
-def unflatten(flat: Mapping[str, Any]) -> Config:
-    """A config from dotted names: ``{"layers.0.units": 64}`` has a list of one layer."""
-    tree: dict[str, Any] = {}
-    for name, value in flat.items():
-        *path, last = name.split(".")
-        inner = tree
-        for part in path:
-            inner = inner.setdefault(part, {})
-            if not isinstance(inner, dict):
-                raise JobError(f"{name!r} lies inside {part!r}, which has a value of its own")
-        inner[last] = value
-    config: Config = {name: _lists(part) for name, part in tree.items()}
-    return config
-
-
-def _lists(part: Any) -> Any:
-    if not isinstance(part, dict):
-        return part
-    inner = {name: _lists(child) for name, child in part.items()}
-    if inner and set(inner) == {str(index) for index in range(len(inner))}:
-        return [inner[str(index)] for index in range(len(inner))]
-    return inner
 
 
 def _whole(value: Any) -> Any:

@@ -11,11 +11,12 @@ from typing import Any
 from ray import tune
 from ray.tune.search.sample import Categorical, Domain, Float, Integer
 
+from tune_jobs.engine.dotted import Config, children
 from tune_jobs.engine.encoding import is_repetition
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.membership import place_of
 from tune_jobs.engine.scales import Scale, scale_of
-from tune_jobs.engine.space import Config, Space, children, has_domain, is_branching, is_grid
+from tune_jobs.engine.space import Space, has_domain, is_branching, is_grid
 
 FEWEST_BEST, FEWEST_RANKED = 5, 10
 LEVEL = 0.05

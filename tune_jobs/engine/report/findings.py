@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from tune_jobs.engine.dotted import flatten
 from tune_jobs.engine.experiment import Experiment
 from tune_jobs.engine.history import average_replicas
 from tune_jobs.engine.report.domains import Hyperparameter, find_hyperparameters
-from tune_jobs.engine.space import flatten
 
 if TYPE_CHECKING:
     import pandas as pd

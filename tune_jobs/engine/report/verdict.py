@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tune_jobs.engine.dotted import flatten
 from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.progress_charts import best_so_far
 from tune_jobs.engine.report.tables import Table
 from tune_jobs.engine.report.words import count, duration, is_number, number, setting, visible
-from tune_jobs.engine.space import flatten
 from tune_jobs.engine.tell import headline
 
 Row = Sequence[str]
