@@ -13,7 +13,7 @@ from tune_jobs.engine.failure import cause
 from tune_jobs.engine.finalists import (
     Candidate,
     Rounds,
-    choose_candidates,
+    choose_finalists,
     make_rounds,
     without_patience,
 )
@@ -89,7 +89,7 @@ def decide(
     """
     if job.finalists is None:
         raise ValueError("the job wants no finalists")
-    candidates = choose_candidates(experiment, job, job.finalists.count, defaults)
+    candidates = choose_finalists(experiment, job, job.finalists, defaults)
     rounds = make_rounds(job, dataset, job.finalists)
     prepared, race = prepare_finals(
         job,
@@ -97,6 +97,7 @@ def decide(
         profile,
         candidates,
         rounds,
+        finalists=job.finalists,
         concurrency=concurrency,
         listeners=[_marked(listen) for listen in listeners],
         max_hours=max_hours,

@@ -34,6 +34,9 @@ class Finalists:
             made of the winner and the runner-up for the intervals.
         level: of the confidence intervals.
         ensemble: whether the finalists that are not out are exported together too.
+        incumbent: a config that is in use: it is a finalist besides, never out, and wins unless the
+            best of the others is clearly better.
+        least_gain: by how much that one has to be better, in units of the metric.
 
     Raises:
         JobError: for a number that is too small or too large.
@@ -43,12 +46,16 @@ class Finalists:
     scores: int = 8
     level: float = LEVEL
     ensemble: bool = False
+    incumbent: Config | None = None
+    least_gain: float = 0.0
 
     def __post_init__(self) -> None:
         check_whole_number("Finalists: count", self.count, 1)
         check_whole_number("Finalists: scores", self.scores, 2)
         if not 0.5 <= self.level < 1:
             raise JobError(f"Finalists: level is {self.level!r}, but must be from 0.5 up, below 1")
+        if not 0 <= self.least_gain < math.inf:
+            raise JobError(f"Finalists: least_gain is {self.least_gain!r}, but must be >= 0")
 
 
 @dataclass(frozen=True)
@@ -56,9 +63,9 @@ class Candidate:
     """A trial of the search that is a finalist.
 
     Attributes:
-        trial: its number.
+        trial: its number; 0 for an incumbent that the search did not try.
         config: its config.
-        value: its best value in the search.
+        value: its best value in the search; NaN where it has none.
     """
 
     trial: int
@@ -111,6 +118,26 @@ def choose_candidates(
         if len(found) == count:
             break
     return list(found.values())
+
+
+def choose_finalists(
+    experiment: Experiment,
+    job: Job,
+    finalists: Finalists,
+    defaults: Mapping[str, Any] = NO_DEFAULTS,
+) -> list[Candidate]:
+    """The best trials of a search; where there is an incumbent, it comes first in any case."""
+    config = finalists.incumbent
+    if config is None:
+        return choose_candidates(experiment, job, finalists.count, defaults)
+    own = identity(config)
+    others = choose_candidates(experiment, job, finalists.count + 1, defaults)
+    others = [each for each in others if identity(each.config) != own][: finalists.count]
+    trials = experiment.trials
+    rows = trials[[identity(json.loads(text)) == own for text in trials["config"]]]
+    if rows.empty:
+        return [Candidate(0, config, math.nan), *others]
+    return [Candidate(int(rows["trial"].iloc[0]), config, float(rows["value"].iloc[0])), *others]
 
 
 def make_rounds(job: Job, dataset: Dataset | None, finalists: Finalists) -> Rounds:

@@ -19,7 +19,7 @@ from ray.tune.search import SearchAlgorithm
 from tune_jobs.engine.changes import DECISIVE
 from tune_jobs.engine.experiment import Experiment
 from tune_jobs.engine.failure import cause
-from tune_jobs.engine.finalists import Candidate, Rounds, select, without_patience
+from tune_jobs.engine.finalists import Candidate, Finalists, Rounds, select, without_patience
 from tune_jobs.engine.membership import identity
 from tune_jobs.engine.past import NOT_ITS_FAULT
 from tune_jobs.engine.race import Race, Task
@@ -111,7 +111,10 @@ class Finals(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
             if place in self.race.dropped:
                 self._tell("out", place, scores=len(self.race.choice_scores(place)))
         if self.race.ranking and not before[1]:
-            self._tell("chosen", self.race.ranking[0])
+            kind = "chosen" if self.race.incumbent is None else "challenger"
+            chosen = self.race.ranking[0] if kind == "chosen" else self.race.challenger
+            if chosen is not None:
+                self._tell(kind, chosen)
 
     def _tell(self, kind: str, place: int, **facts: Any) -> None:
         if self.recorder is not None:
@@ -124,7 +127,8 @@ class Finals(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         elif state == "failed" and self.recorder is None and record["failure"] in NOT_ITS_FAULT:
             del self._numbers[task]  # an earlier run lost it; it is begun anew
         elif state == "failed":
-            self.race.fail(task, cause(record["error"]))
+            is_lost = record["failure"] in NOT_ITS_FAULT
+            self.race.fail(task, cause(record["error"]), is_lost=is_lost)
 
     def set_search_properties(self, *_: Any, **__: Any) -> bool:
         """Nothing is to be learnt."""
@@ -191,6 +195,7 @@ def prepare_finals(
     candidates: Sequence[Candidate],
     rounds: Rounds,
     *,
+    finalists: Finalists,
     concurrency: int,
     listeners: Sequence[Listener],
     max_hours: float | None,
@@ -213,6 +218,8 @@ def prepare_finals(
         sign=1 if job.mode == "min" else -1,
         overlap=rounds.overlap,
         level=rounds.level,
+        incumbent=0 if finalists.incumbent is not None else None,
+        least_gain=finalists.least_gain,
     )
     finals = Finals(race, candidates, folder, concurrency, job.metric)
     finals.replay(before.segments.records() if before.exists else ())

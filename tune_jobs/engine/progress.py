@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # The stage that the records of finals are marked with.
 FINALISTS = "finalists"
 
+# Records of what was decided in the finals.
+RACE = ("out", "chosen", "challenger")
+
 
 @dataclass
 class Board:
@@ -134,7 +137,7 @@ class LineView:
             told = record.get("told")
             known = f", {told} results of other searches known" if told else ""
             self._print(f"{record['name']}: {headline(self._board)}{known}, starting the workers")
-        elif record["kind"] in ("out", "chosen"):
+        elif record["kind"] in RACE:
             self._print(race_line(record))
         elif record["kind"] == "end" and not self._board.in_finals:
             self._print(end_line(self._board, record))
@@ -167,7 +170,7 @@ class LiveView:
             self._board.update(record)
             if record["kind"] == "end" and record["state"] == "failed":
                 self._live.console.print(end_line(self._board, record), markup=False)
-            elif record["kind"] in ("out", "chosen"):
+            elif record["kind"] in RACE:
                 self._live.console.print(race_line(record), markup=False)
         if time.monotonic() - self._drawn > 0.25:
             self._drawn = time.monotonic()
@@ -239,6 +242,8 @@ def race_line(record: Record) -> str:
     """What was decided in the finals, in a line."""
     if record["kind"] == "out":
         return f"trial {record['of']} is out: clearly behind after {record['scores']} fresh scores"
+    if record["kind"] == "challenger":
+        return f"trial {record['of']} challenges the incumbent on more fresh seeds and folds"
     return f"trial {record['of']} is chosen; more fresh scores are to say how good it is"
 
 

@@ -5,6 +5,10 @@ all finalists, so that comparisons are paired. The first batches choose: after e
 are clearly behind are out (the best two stay), and after the last of them the best mean wins. The
 other batches are trained for the winner and the runner-up alone, and what is said of them rests on
 those: scores that had a part in the choice would be optimistic once more.
+
+Where there is an incumbent it is never out, and the pair is the incumbent and the best of the
+others, its challenger. That one wins only if it is clearly better on the batches that had no part
+in the choice.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tune_jobs.engine.comparison import are_behind
+from tune_jobs.engine.comparison import Answer, Estimate, are_behind, estimate, judge
 
 Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
@@ -43,9 +47,12 @@ class Race:
         confirming: how many batches more the winner and the runner-up get.
         sign: 1 for a metric to be minimised, -1 for one to be maximised.
         overlap: held-out rows / training rows, 0 where replicas share no rows.
-        level: of all decisions that a finalist is out, together.
+        level: of all decisions that a finalist is out, together; and of the judgement.
+        incumbent: who has to be beaten, None where nobody has.
+        least_gain: by how much it has to be beaten.
         dropped: after how many batches a finalist was out for being clearly behind.
         failures: why a finalist could not be trained.
+        lost: finalists that failed with their machine, by no fault of their own.
     """
 
     finalists: int
@@ -54,8 +61,11 @@ class Race:
     sign: int
     overlap: float
     level: float
+    incumbent: int | None = None
+    least_gain: float = 0.0
     dropped: dict[int, int] = field(default_factory=dict)
     failures: dict[int, str] = field(default_factory=dict)
+    lost: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._curves: dict[Task, Sequence[Curve]] = {}
@@ -75,8 +85,53 @@ class Race:
 
     @property
     def ranking(self) -> list[int]:
-        """The finalists still alive by their mean over the choosing batches; empty before."""
+        """The finalists still alive, the winner first; empty before one is chosen.
+
+        After the pair they follow by their mean over the choosing batches.
+        """
+        pair = self.pair
+        if self.answer == "replace":
+            pair = pair[::-1]
+        return pair + [place for place in self._standing if place not in pair]
+
+    @property
+    def pair(self) -> list[int]:
+        """Who is trained on the batches that confirm: the best two, or incumbent and challenger."""
+        return self._pair_of(self._standing)
+
+    @property
+    def challenger(self) -> int | None:
+        """The best of those that are not the incumbent; None before it is chosen."""
+        return next((place for place in self.pair if place != self.incumbent), None)
+
+    @property
+    def answer(self) -> Answer | None:
+        """Whether the incumbent is to be replaced; None without one, and before it is known."""
+        if self.incumbent is None or not self._ranked or self._next_confirming(set()) is not None:
+            return None
+        if self.incumbent in self.failures:
+            return "inconclusive" if self.incumbent in self.lost or not self.pair else "replace"
+        gain = self.gain
+        return judge(gain, self.least_gain) if gain else "keep"
+
+    @property
+    def gain(self) -> Estimate | None:
+        """By how much the challenger's loss is below the incumbent's, on the same fresh batches."""
+        if self.incumbent is None or len(self.pair) < 2:
+            return None
+        first, second = (self.fresh_scores(place) for place in self.pair)
+        count = min(len(first), len(second))
+        return estimate(first[:count] - second[:count], self.overlap, self.level) if count else None
+
+    @property
+    def _standing(self) -> list[int]:
         return [place for place in self._ranked if place not in self.failures]
+
+    def _pair_of(self, ordered: Sequence[int]) -> list[int]:
+        if self.incumbent is None:
+            return list(ordered[:2])
+        challengers = [place for place in ordered if place != self.incumbent]
+        return [place for place in ordered if place == self.incumbent] + challengers[:1]
 
     @property
     def most_tasks(self) -> int:
@@ -86,7 +141,7 @@ class Race:
     @property
     def is_done(self) -> bool:
         """Whether nothing is left to train."""
-        return not self.alive or (bool(self.ranking) and self._next_confirming(set()) is None)
+        return not self.alive or (bool(self._ranked) and self._next_confirming(set()) is None)
 
     def next_task(self) -> Task | None:
         """What to train next; None while it depends on what is running, or when all is done.
@@ -97,7 +152,7 @@ class Race:
             for place in self.alive:
                 if Task(place, batch) not in self._started:
                     return Task(place, batch)
-        return self._next_confirming(self._started) if self.ranking else None
+        return self._next_confirming(self._started) if self._ranked else None
 
     def start(self, task: Task) -> None:
         """Note that a task is being trained."""
@@ -113,9 +168,11 @@ class Race:
         self._curves[task] = curves
         self._decide()
 
-    def fail(self, task: Task, reason: str) -> None:
-        """Take in that a finalist cannot be trained."""
+    def fail(self, task: Task, reason: str, *, is_lost: bool = False) -> None:
+        """Take in that a finalist cannot be trained, or was lost with its machine."""
         self.failures.setdefault(task.finalist, reason)
+        if is_lost:
+            self.lost.add(task.finalist)
         self._decide()
 
     def epochs(self, place: int) -> int:
@@ -177,17 +234,17 @@ class Race:
             self._ranked = self._by_mean()
 
     def _drop(self, scores: Array) -> None:
-        """Put out who is clearly behind; the runner-up stays, so that the gap can be told."""
+        """Put out who is clearly behind; a pair stays, so that its gap can be told."""
         a_look = 1 - (1 - self.level) / self.choosing  # there is one after each batch
         behind = are_behind(scores, self.overlap, a_look)
-        best = self._by_mean()[:2]
+        best = self._pair_of(self._by_mean())
         for place in [p for p, is_behind in zip(self.alive, behind, strict=True) if is_behind]:
             if place not in best:
                 self.dropped[place] = self._decided
 
     def _next_confirming(self, started: set[Task]) -> Task | None:
         """The next batch of the winner or the runner-up that is neither done nor started."""
-        pair = self.ranking[:2]
+        pair = self.pair
         for batch in range(self.choosing, self.choosing + self.confirming):
             for place in pair:
                 if not {Task(place, batch)} & (started | self._curves.keys()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,18 +35,19 @@ def give_verdict(
     winner = candidates[first]
     fresh = _estimate(race, race.sign * race.fresh_scores(first))
     runner_up = _compare(race, candidates, race.ranking[1]) if race.ranking[1:] else None
+    has_value = math.isfinite(winner.value)
     verdict = {
         "trial": winner.trial,
         "config": winner.config,
         "metric": metric,
         "mode": mode,
         "epochs": race.epochs(first),
-        "search_value": winner.value,
+        "search_value": winner.value if has_value else None,
         "mean": fresh.mean,
         "interval": [fresh.lower, fresh.upper],
         "level": race.level,
         "scores": fresh.scores,
-        "luck": race.sign * (fresh.mean - winner.value),
+        "luck": race.sign * (fresh.mean - winner.value) if has_value else 0.0,
         "is_distinguished": bool(runner_up and runner_up.pop("is_distinguished")),
         "runner_up": runner_up,
         "one_standard_error": _choose_cheapest(race, candidates, costs),
@@ -54,7 +56,52 @@ def give_verdict(
             for place in range(len(candidates))
         ],
     }
-    return verdict | {"sentence": _say(verdict)}
+    challenge = {} if race.incumbent is None else {"challenge": _judge(race, candidates, metric)}
+    return verdict | challenge | {"sentence": _say(verdict)}
+
+
+def _judge(race: Race, candidates: Sequence[Candidate], metric: str) -> dict[str, Any]:
+    """Whether the incumbent is to be replaced, with the numbers and the reason in a sentence."""
+    gain, other = race.gain, race.challenger
+    return {
+        "answer": race.answer,
+        "incumbent": candidates[race.incumbent or 0].trial,
+        "challenger": None if other is None else candidates[other].trial,
+        "gain": gain and gain.mean,
+        "interval": gain and [gain.lower, gain.upper],
+        "p_value": gain and gain.p_value,
+        "scores": gain.scores if gain else 0,
+        "level": race.level,
+        "least_gain": race.least_gain,
+        "reason": _say_challenge(race, candidates, metric),
+    }
+
+
+def _say_challenge(race: Race, candidates: Sequence[Candidate], metric: str) -> str:
+    """Why the incumbent is to be kept or replaced, or why that cannot be said."""
+    gain, other, place = race.gain, race.challenger, race.incumbent or 0
+    if place in race.lost:
+        return f"the incumbent was lost with its machine: {race.failures[place]}"
+    if place in race.failures and other is not None:
+        return (
+            f"the incumbent cannot be trained on these data ({race.failures[place]}), but trial "
+            f"{candidates[other].trial} can"
+        )
+    if gain is None or other is None:
+        return "no challenger could be trained"
+    challenger = f"trial {candidates[other].trial}"
+    numbers = (
+        f"by {abs(gain.mean):.3g} {metric} on the same {gain.scores} fresh seeds and folds "
+        f"({race.level:.0%} interval of the gain {gain.lower:.3g} to {gain.upper:.3g}"
+        + (f", at least {race.least_gain:.3g} is wanted)" if race.least_gain else ")")
+    )
+    way = "better" if gain.mean > 0 else "worse"
+    return {
+        "replace": f"{challenger} is better than the incumbent {numbers}",
+        "keep": f"the best challenger, {challenger}, is not shown to be better than the incumbent: "
+        f"it did {way} {numbers}",
+        "inconclusive": f"{challenger} did {way} than the incumbent {numbers}, which may be chance",
+    }[race.answer or "inconclusive"]
 
 
 def _compare(race: Race, candidates: Sequence[Candidate], second: int) -> dict[str, Any]:
@@ -76,8 +123,11 @@ def _choose_cheapest(
 ) -> dict[str, Any] | None:
     """The cheapest finalist within one standard error of the best, None where the winner is it.
 
-    It rests on the scores that chose, which all that are not out have.
+    None, too, where the question is another one: whether an incumbent is beaten. It rests on the
+    scores that chose, which all that are not out have.
     """
+    if race.incumbent is not None:
+        return None
     places = race.ranking
     best = _estimate(race, race.choice_scores(places[0]))
     known = all(costs[place]["parameters"] is not None for place in places)
@@ -107,7 +157,7 @@ def _describe(race: Race, place: int, candidate: Candidate, cost: Cost) -> dict[
     return {
         "trial": candidate.trial,
         "config": candidate.config,
-        "search_value": candidate.value,
+        "search_value": candidate.value if math.isfinite(candidate.value) else None,
         "mean": found.mean if found else None,
         "interval": [found.lower, found.upper] if found else None,
         "scores": scores.tolist(),
