@@ -5,7 +5,6 @@ Results go to standard output, everything else to standard error.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -16,7 +15,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tune_jobs._cluster_commands import cluster, doctor, logs, status, stop, submit
-from tune_jobs._options import FACTS, check_grid_size, job_options, load, run_options
+from tune_jobs._experiment_commands import retest
+from tune_jobs._options import (
+    FACTS,
+    check_grid_size,
+    job_options,
+    load,
+    log_options,
+    run_options,
+    slot_options,
+)
+from tune_jobs._output import prepare_log, print_result, say, watched
 
 if TYPE_CHECKING:
     from tune_jobs.engine.experiment import Experiment
@@ -32,10 +41,10 @@ class Group(click.Group):
         try:
             return super().invoke(ctx)
         except JobError as error:
-            print(f"error: {error}", file=sys.stderr)
+            say(ctx, error.word, str(error))
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
+            say(ctx, "interrupted")
             ctx.exit(7)
 
 
@@ -82,15 +91,25 @@ def check(job: str, **options: Any) -> None:
 @click.argument("job", required=False)
 @job_options
 @run_options
+@slot_options
+@log_options
 @click.option("--name", help="Name of the experiment; default: the job's and the time.")
 @click.option("--resume", is_flag=True, help="Go on with the experiment if it exists, else begin.")
 @click.option("--extend", type=click.IntRange(1), help="Run so many trials more.")
-@click.option("--json", "as_json", is_flag=True, help="Events and result as JSON lines.")
 def run(job: str | None, **options: Any) -> None:
     """Search: run a job, export its best model and score that on the test part.
 
     Without JOB an experiment that exists goes on, with the job and the options that began it.
     """
+    prepare_log(as_json=options["log_format"] == "json")
+    with watched(str(job), options) as tell_change:
+        experiment = _search(job, options)
+        tell_change(experiment)
+    print_result(experiment, as_json=options["as_json"], short=True)
+    sys.exit(experiment.exit_code)
+
+
+def _search(job: str | None, options: dict[str, Any]) -> Experiment:
     from dataclasses import replace
 
     from tune_jobs.engine.continuing import command_of
@@ -108,12 +127,16 @@ def run(job: str | None, **options: Any) -> None:
     if isinstance(found.job, Job):
         check_grid_size(found.job, options["yes"])
         facts = found.job.num_trials, found.job.max_epochs, found.job.metric, found.job.mode
-        listeners = [choose_view(*facts, as_json=options["as_json"])]
-    _show_warnings()
-    experiment = run_job(
+        as_json = options["as_json"] or options["log_format"] == "json"
+        listeners = [choose_view(*facts, as_json=as_json)]
+    name = options["name"] or (None if options["slot"] else default_name(found.name))
+    return run_job(
         found.job,
         profile=profile,
-        name=options["name"] or default_name(found.name),
+        name=name,
+        slot=options["slot"],
+        time_zone=options["time_zone"],
+        on_overlap=options["on_overlap"],
         max_hours=options["max_hours"],
         resume=options["resume"],
         extend=options["extend"] or 0,
@@ -126,8 +149,6 @@ def run(job: str | None, **options: Any) -> None:
         listeners=listeners,
         import_paths=found.import_paths,
     )
-    _print(experiment, as_json=options["as_json"], short=True)
-    sys.exit(experiment.exit_code)
 
 
 @main.command()
@@ -137,7 +158,7 @@ def show(experiment: str, as_json: bool) -> None:
     """Show an experiment: its best, its trials, its failures; while it runs, too."""
     from tune_jobs.engine.experiment import open_experiment
 
-    _print(open_experiment(experiment), as_json=as_json, short=False)
+    print_result(open_experiment(experiment), as_json=as_json, short=False)
 
 
 @main.command()
@@ -195,26 +216,8 @@ def export(experiment: str, target: str) -> None:
     click.echo(target)
 
 
-for command in (submit, status, logs, stop, doctor, cluster):
+for command in (retest, submit, status, logs, stop, doctor, cluster):
     main.add_command(command)
-
-
-def _show_warnings() -> None:
-    import logging
-
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    logger = logging.getLogger("tune_jobs")
-    logger.addHandler(handler)
-
-
-def _print(experiment: Experiment, *, as_json: bool, short: bool) -> None:
-    from tune_jobs.engine.tell import as_dict, tell
-
-    if as_json:
-        click.echo(json.dumps(as_dict(experiment)))
-    else:
-        tell(experiment, short=short)
 
 
 @contextmanager

@@ -91,6 +91,57 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def slot_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of a run that a schedule starts, here or on a cluster."""
+    for option in reversed(
+        [
+            click.option(
+                "--slot",
+                metavar="SCHEDULE",
+                help="hourly, daily, weekly or monthly (daily@02:00), or a slot's name: the same "
+                "line again in one slot goes on or reports. Needs {slot} in --name.",
+            ),
+            click.option(
+                "--time-zone", default="UTC", metavar="ZONE", help="Of the slot; default: UTC."
+            ),
+            click.option(
+                "--on-overlap",
+                type=click.Choice(["fail", "skip", "wait"]),
+                default="fail",
+                help="What to do where another run of the experiment, or of the series, is at "
+                "work; default: fail.",
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def log_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say who hears of a run that is started here, and how."""
+    for option in reversed(
+        [
+            click.option(
+                "--notify",
+                multiple=True,
+                envvar="TUNE_JOBS_NOTIFY",
+                metavar="URL",
+                help="Tell a webhook, or anything that apprise knows, when the state changes; "
+                "default: those in the environment's TUNE_JOBS_NOTIFY.",
+            ),
+            click.option(
+                "--log-format",
+                type=click.Choice(["text", "json"]),
+                default="text",
+                help="What standard error gets: text, or a JSON object a line.",
+            ),
+            click.option("--json", "as_json", is_flag=True, help="Events and result as JSON."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
 def load(name: str, options: Mapping[str, Any]) -> tuple[Found, Any]:
     """Find a job and its profile, and apply what the command line says otherwise."""
     from dataclasses import replace

@@ -161,7 +161,9 @@ def test_a_history_in_s3_is_written_under_a_lease_shown_and_merged(store, bucket
 
     with leased(folder):
         write_history(folder, MERGED + 6)
-        assert "process" in (find_holder(folder) or "")
+        holder = find_holder(folder)
+        assert holder is not None
+        assert holder.life == "running"
         shown = command("show", with_query(store, folder.uri), "--json", AWS_ENDPOINT_URL="")
     trials = json.loads(shown.stdout)["all_trials"]
 

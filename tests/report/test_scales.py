@@ -15,7 +15,7 @@ from tune_jobs.engine.report.scales import (
     fit_linear,
     fit_values,
 )
-from tune_jobs.engine.report.words import duration, listed, number, setting, shortened, visible
+from tune_jobs.engine.words import duration, listed, number, setting, shortened, visible
 
 numbers = st.floats(-1e300, 1e300)
 

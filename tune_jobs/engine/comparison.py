@@ -65,6 +65,36 @@ def estimate(scores: Sequence[float] | Scores, overlap: float, level: float = LE
     return Estimate(mean, mean - half, mean + half, error, p_value, count)
 
 
+def estimate_of_interval(
+    mean: float, interval: Sequence[float], count: int, level: float
+) -> Estimate:
+    """The estimate of so many scores that an interval was made from."""
+    from scipy.stats import t
+
+    error = (interval[1] - interval[0]) / 2 / float(t.ppf((1 + level) / 2, count - 1))
+    p_value = 2 * float(t.sf(abs(mean) / error, count - 1)) if error else float(mean == 0)
+    return Estimate(mean, interval[0], interval[1], error, p_value, count)
+
+
+def compare_means(one: Estimate, other: Estimate, level: float = LEVEL) -> Estimate:
+    """The difference of two means of scores that are not paired (Welch 1947).
+
+    ``scores`` of the result are its degrees of freedom, by Satterthwaite's formula, and 1.
+    """
+    from scipy.stats import t
+
+    variances = one.standard_error**2, other.standard_error**2
+    error, mean = sum(variances) ** 0.5, one.mean - other.mean
+    if not error:
+        return Estimate(mean, mean, mean, 0.0, float(mean == 0), one.scores + other.scores - 1)
+    freedom = error**4 / (
+        variances[0] ** 2 / (one.scores - 1) + variances[1] ** 2 / (other.scores - 1)
+    )
+    half = float(t.ppf((1 + level) / 2, freedom)) * error
+    p_value = 2 * float(t.sf(abs(mean) / error, freedom))
+    return Estimate(mean, mean - half, mean + half, error, p_value, round(freedom) + 1)
+
+
 def standard_error(scores: Scores, overlap: float) -> float:
     """The standard error of a mean over repeats and folds that share training rows."""
     return float(np.sqrt((1 / len(scores) + overlap) * np.var(scores, ddof=1)))

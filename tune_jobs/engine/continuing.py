@@ -85,6 +85,11 @@ def command_of(job: str | None, options: dict[str, Any]) -> tuple[str, dict[str,
         )
     storage = options["storage"] or load_profile(options["profile"] or "laptop").storage
     command = dict(open_experiment(options["name"], storage).description.get("command") or {})
+    if command.get("retest_of"):
+        raise JobError(
+            f"{options['name']} is a retest; go on with: tune-jobs retest {command['retest_of']} "
+            f"--name {options['name']} --resume"
+        )
     if not command.get("job"):
         raise JobError(f"experiment {options['name']!r} does not say its job; name it")
     begun_by: str = command.pop("job")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -15,7 +13,6 @@ import pandas as pd
 from tune_jobs.engine.continuing import Continuation, look_back
 from tune_jobs.engine.deciding import Decision, decide, make_model
 from tune_jobs.engine.edges import find_edges
-from tune_jobs.engine.ending import Ending
 from tune_jobs.engine.errors import JobError, StorageError
 from tune_jobs.engine.experiment import SUMMARY, VERDICT, Experiment
 from tune_jobs.engine.failure import STORAGE_ERRORS
@@ -23,23 +20,32 @@ from tune_jobs.engine.finalists import check_rounds, choose_candidates
 from tune_jobs.engine.finals import FOLDER as FINALS
 from tune_jobs.engine.history import compact
 from tune_jobs.engine.importance import measure_importance
+from tune_jobs.engine.interruption import Interruption
 from tune_jobs.engine.job import Job
 from tune_jobs.engine.lease import Lease
 from tune_jobs.engine.machine import environment
 from tune_jobs.engine.membership import revive_members
-from tune_jobs.engine.outcome import FINAL, Outcome, outcome_of
+from tune_jobs.engine.outcome import FINAL, Outcome, outcome_of, outcome_of_code
 from tune_jobs.engine.profile import Profile
 from tune_jobs.engine.queue import short_queue
 from tune_jobs.engine.recorder import Listener
 from tune_jobs.engine.refreshing import refreshed_report
 from tune_jobs.engine.segments import Record
+from tune_jobs.engine.series import Slot
 from tune_jobs.engine.snapshots import seldom_saved
 from tune_jobs.engine.stages import find_stage, job_of_stage, list_stages
 from tune_jobs.engine.storage import Folder, reason_of
 from tune_jobs.engine.tracking import make_trackers
 from tune_jobs.engine.tuner import MakeTuner, Prepared, adopt, prepare
 from tune_jobs.engine.usage import measure_usage
-from tune_jobs.engine.winner import Recipe, companions, recipe_of, save_config, save_model
+from tune_jobs.engine.winner import (
+    LateError,
+    Recipe,
+    companions,
+    recipe_of,
+    save_config,
+    save_model,
+)
 from tune_jobs.engine.workers import replaced_when_grown
 
 if TYPE_CHECKING:
@@ -47,6 +53,9 @@ if TYPE_CHECKING:
 
 # Of the hours that a run may take, so much is the search's; the rest is kept for the finalists.
 SEARCH_SHARE = 0.75
+
+# The winner's model is worth so many seconds, however few of the hours are left.
+EXPORT_SECONDS = 120.0
 
 # Among how many of the best trials those near a bound of the space are counted.
 BEST_AT_EDGES = 10
@@ -87,6 +96,8 @@ class Course:
         max_hours: how long the run may take, None for no limit.
         began: when it did, in seconds since 1970.
         command: what was asked for.
+        interruption: what a signal does.
+        slot: the slot of a schedule that it is for, None for none.
     """
 
     job: Job | MakeTuner
@@ -99,6 +110,8 @@ class Course:
     max_hours: float | None
     began: float
     command: Mapping[str, Any]
+    interruption: Interruption
+    slot: Slot | None = None
 
     def run(self, how: Continuation) -> Experiment:
         """Search, choose the winner, export its model, summarise and report.
@@ -107,7 +120,7 @@ class Course:
             JobError: for a mistake that shows when the search is made, or at the first epoch.
             StorageError: where the end cannot be written.
         """
-        with refreshed_report(self.folder):
+        with refreshed_report(self.folder), self._noting_how_it_ends():
             if not isinstance(self.job, Job):
                 self._announce(how)
                 tuner = adopt(self.job, self.profile, self.folder, self.listeners, self.max_hours)
@@ -158,7 +171,7 @@ class Course:
                 self.listeners,
                 self._hours_left(share),
                 now,
-                self.command,
+                {"command": dict(self.command), "slot": self.slot and asdict(self.slot)},
                 entering if job.stages else None,
                 make_trackers(self.track, folder=self.folder, metric=job.metric, mode=job.mode),
             )
@@ -220,7 +233,7 @@ class Course:
         prepared.recorder.lease = self.lease
         try:
             with (
-                _ending_on_signal(ending),
+                self.interruption.asking(ending),
                 replaced_when_grown(),
                 short_queue(),
                 seldom_saved(),
@@ -297,6 +310,8 @@ class Course:
             return found | {"no_model": str(reason)}
         try:
             return found | self._make_model(experiment, recipe, decision)
+        except LateError as reason:
+            return found | {"outcome": "budget used", "no_model": str(reason)}
         except JobError as reason:
             return found | {"outcome": "unexpected error", "no_model": str(reason)}
 
@@ -307,16 +322,19 @@ class Course:
 
         Raises:
             JobError: where a model could not be made that should have been.
+        LateError: where there was no time for it.
         """
+        hours = self._hours_left(1.0)
+        seconds = None if hours is None else max(3600 * hours, EXPORT_SECONDS)
         if isinstance(self.job, Job) and decision:
-            made = make_model(self.job, experiment, recipe, decision, self.profile)
+            made = make_model(self.job, experiment, recipe, decision, self.profile, seconds)
             if made:
                 return made
         try:
             recipe = recipe_of(experiment)
         except JobError as reason:
             return {"no_model": str(reason)}
-        return {"test": save_model(experiment, recipe, self.dataset, self.profile)}
+        return {"test": save_model(experiment, recipe, self.dataset, self.profile, seconds)}
 
     def _measure_usage(
         self, experiment: Experiment, workers: int, decided: float
@@ -331,9 +349,38 @@ class Course:
         return measure_usage(trials, workers, self.began, decided, time.time())
 
     def _summarise(self, experiment: Experiment, **found: Any) -> None:
-        states = dict(experiment.trials["state"].value_counts())
-        about = {"trials": states, "seconds": time.time() - self.began}
-        experiment.folder.write_json(SUMMARY, found | about)
+        about, verdict = experiment.description, experiment.verdict
+        ended = time.time()
+        known = {
+            "metric": about["metric"],
+            "mode": about["mode"],
+            "trials": dict(experiment.trials["state"].value_counts()),
+            "began": self.began,
+            "ended": ended,
+            "seconds": ended - self.began,
+        }
+        if verdict:
+            known["winner"] = {name: verdict[name] for name in ("trial", "mean", "interval")}
+        experiment.folder.write_json(SUMMARY, found | known)
+
+    @contextmanager
+    def _noting_how_it_ends(self) -> Iterator[None]:
+        """Write a summary of a run that an exception or a signal breaks off, once it has begun."""
+        try:
+            yield
+        except BaseException as error:
+            if not self.folder.exists(SUMMARY) and Experiment(self.folder).exists:
+                with suppress(Exception):  # what is under way says more
+                    found = {"outcome": outcome_of_error(error), "error": reason_of(error)}
+                    self._summarise(Experiment(self.folder), **found)
+            raise
+
+
+def outcome_of_error(error: BaseException) -> Outcome:
+    """How a run ends that an exception breaks off."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return outcome_of_code(error.exit_code) if isinstance(error, JobError) else "unexpected error"
 
 
 def _count_failed(trials: pd.DataFrame) -> int:
@@ -356,25 +403,3 @@ def _storage_errors(prepared: Prepared) -> Iterator[None]:
             f"storage failed, what was written before is kept: {reason}; "
             f"when there is room again, go on with --name {prepared.folder.name} --resume"
         ) from None
-
-
-@contextmanager
-def _ending_on_signal(ending: Ending) -> Iterator[None]:
-    """End the run in good order at the first SIGINT or SIGTERM, at once at the second."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def request(_number: int, _frame: Any) -> None:
-        ending.requested = True
-        restore()
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        restore()

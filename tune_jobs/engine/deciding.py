@@ -123,7 +123,12 @@ def decide(
 
 
 def make_model(
-    job: Job, experiment: Experiment, recipe: Recipe, decision: Decision, profile: Profile
+    job: Job,
+    experiment: Experiment,
+    recipe: Recipe,
+    decision: Decision,
+    profile: Profile,
+    seconds: float | None,
 ) -> dict[str, Any]:
     """Train the winner on all rows but the test part, export and score it, beside baselines.
 
@@ -133,6 +138,7 @@ def make_model(
 
     Raises:
         JobError: where the model cannot be made.
+        LateError: where that takes longer than so many seconds.
     """
     whole, verdict = decision.rounds.dataset, decision.verdict
     if whole is None or verdict is None:
@@ -140,7 +146,11 @@ def make_model(
     members = [_member(job, decision, place) for place in decision.race.ranking]
     ensemble = bool(job.finalists and job.finalists.ensemble)
     used = members if ensemble else members[:1]
-    scores = refit(experiment, recipe, job.trainable, used, whole, profile, ensemble=ensemble)
+    scores = refit(
+        *(experiment, recipe, job.trainable, used, whole, profile),
+        ensemble=ensemble,
+        seconds=seconds,
+    )
     if not scores:
         return {}
     later = decision.rounds.batches[decision.rounds.choosing :]
@@ -197,6 +207,7 @@ def _start_record(
         "folder": experiment.folder.uri,
         "target": race.most_tasks,
         "trials": [each.trial for each in candidates],
+        "has_incumbent": race.incumbent is not None,
         "fits_at_once": size,
     }
 

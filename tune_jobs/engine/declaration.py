@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+import json
 import os
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -34,8 +37,8 @@ def constants(job: Job, dataset: Dataset | None) -> dict[str, Any]:
     }
 
 
-def description(job: Job, profile: Profile, dataset: Dataset | None) -> dict[str, Any]:
-    """What a reader must know of a run, as JSON: job, data, versions, machine."""
+def declared(job: Job) -> dict[str, Any]:
+    """What a job says, as JSON, before its data are read."""
     return {
         "trainable": f"{job.trainable.__module__}.{job.trainable.__qualname__}",
         "code": fingerprint_of(job.trainable),
@@ -50,6 +53,19 @@ def description(job: Job, profile: Profile, dataset: Dataset | None) -> dict[str
         "data": repr(job.data),
         "evaluation": repr(job.evaluation),
         "finalists": repr(job.finalists),
+    }
+
+
+def content_of(job: Job) -> str:
+    """A hash of all that a job says: it is the same in every process."""
+    text = json.dumps(declared(job), sort_keys=True, default=repr)
+    return hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", text).encode()).hexdigest()[:12]
+
+
+def description(job: Job, profile: Profile, dataset: Dataset | None) -> dict[str, Any]:
+    """What a reader must know of a run, as JSON: job, data, versions, machine."""
+    return {
+        **declared(job),
         "commit": find_commit(job.trainable),
         "constants": constants(job, dataset),
         "fingerprint": dataset.fingerprint if dataset else None,

@@ -9,6 +9,7 @@ class JobError(ValueError):
     """
 
     exit_code = 2
+    word = "error"  # what its line begins with
 
 
 class StorageError(JobError):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 DESCRIPTION, SUMMARY, VERDICT = "experiment.json", "summary.json", "verdict.json"
 MODEL, CONFIG = "best.keras", "best_config.json"
 ENSEMBLE, REBUILD, REPORT = "ensemble.keras", "rebuild_best.py", "report.html"
+RETEST = "retest.json"
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,11 @@ class Experiment:
     def verdict(self) -> dict[str, Any]:
         """What the finals said of the winner; empty where there is none."""
         return self._read(VERDICT)
+
+    @cached_property
+    def retest(self) -> dict[str, Any]:
+        """The answer of a retest; empty where there is none."""
+        return self._read(RETEST)
 
     @property
     def problems(self) -> list[str]:

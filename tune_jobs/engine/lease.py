@@ -5,27 +5,43 @@ experiment is respected; of several that ask at once the first by name goes on, 
 have seen it and withdrawn. Nothing but writing and listing files is needed, so it works in a
 folder, on NFS and in S3. A holder writes its claim anew every few seconds; one that does not change
 any more belongs to a run that died, and is removed. No two clocks are ever compared for that.
+
+A claim says, too, how far its run is and when that last moved, for people who look on: those
+compare clocks, and see what may be some seconds old.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
+import random
 import threading
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.outcome import HELD
 from tune_jobs.engine.storage import ATTEMPTS, Folder
+
+logger = logging.getLogger(__name__)
 
 FOLDER = "lease"
 BEAT = 5.0  # seconds between two writings of a claim
 SILENT = 4 * BEAT  # a claim that has not changed for so long is dead
+
+# For those who look on: how far the clocks of two machines may be apart, and what a run that moves
+# may take for one step, the training of the winner being the longest.
+CLOCKS_APART, LONGEST_STEP = 60.0, 2 * 3600.0
+
+Life = Literal["running", "hung", "dead"]
+LIVES: tuple[Life, ...] = get_args(Life)
 
 Claim = dict[str, Any]
 
@@ -36,12 +52,41 @@ _OWN: set[str] = set()
 class TakenError(JobError):
     """Another run holds the experiment."""
 
+    exit_code = HELD
+
+
+class SkippedError(TakenError):
+    """Another run holds the experiment, and there is nothing to do then, as was asked for."""
+
+    exit_code = 0
+    word = "skipped"
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who has an experiment, as far as can be seen at once.
+
+    Attributes:
+        who: process and machine.
+        life: whether it runs: a process that is there but whose claim or whose search does not move
+            any more is ``hung``.
+        quiet: seconds since it last moved.
+        facts: how far it is.
+    """
+
+    who: str
+    life: Life
+    quiet: float
+    facts: dict[str, Any]
+
 
 class Lease:
     """One run's claim on an experiment.
 
     Attributes:
         is_lost: whether another run has taken the experiment over.
+        facts: how far the run is, for those who look on.
+        moved: when it last moved, in seconds since 1970.
     """
 
     def __init__(self, folder: Folder, beat: float = BEAT) -> None:
@@ -59,6 +104,8 @@ class Lease:
         self._released = threading.Event()
         self._thread: threading.Thread | None = None
         self.is_lost = False
+        self.facts: dict[str, Any] = {}
+        self.moved = time.time()
 
     def acquire(self) -> None:
         """Hold the experiment.
@@ -106,6 +153,7 @@ class Lease:
 
     def _write(self) -> None:
         self._claim["beats"] += 1
+        self._claim |= {"time": time.time(), "moved": self.moved, "facts": self.facts}
         content = json.dumps(self._claim).encode()
         for _ in range(ATTEMPTS):
             with suppress(FileNotFoundError):
@@ -162,33 +210,77 @@ class Lease:
         return _is_here(claim) and _process_start(claim.get("pid", -1)) == claim.get("started")
 
     def _explain(self, claim: Claim) -> str:
-        who = f"process {claim.get('pid')} on {claim.get('host')}"
-        place = self._experiment.uri
-        return f"{place} is being written by {who}; wait for it, or choose another --name"
+        what = claim.get("facts", {}).get("writes") or self._experiment.uri
+        return f"{what} is being written by {_who(claim)}; wait for it, or choose another --name"
 
 
-def find_holder(folder: Folder) -> str | None:
-    """Who is writing an experiment, as far as can be seen at once; None where nobody is."""
+def find_holder(folder: Folder) -> Holder | None:
+    """Who has an experiment, alive or not, as far as can be seen at once; None where nobody has.
+
+    A claim of another machine that is not written anew is dead after the time in which its run
+    would lose the experiment to one that asks for it, and what clocks may be apart.
+    """
     lease = Lease(folder)
-    for name, claim in lease._read().items():
-        if claim.get("holds") and (not _is_here(claim) or lease._is_surely_alive(name, claim)):
-            return f"process {claim.get('pid')} on {claim.get('host')}"
-    return None
+    holders = [
+        _holder(claim, is_there=lease._is_surely_alive(name, claim))
+        for name, claim in lease._read().items()
+        if claim.get("holds")
+    ]
+    return min(holders, key=lambda holder: LIVES.index(holder.life), default=None)
 
 
 @contextmanager
-def leased(folder: Folder, beat: float = BEAT) -> Iterator[Lease]:
+def leased(
+    folder: Folder, beat: float = BEAT, *, waits: bool = False, until: float | None = None
+) -> Iterator[Lease]:
     """Hold an experiment for the time of a block.
 
+    Args:
+        folder: the experiment.
+        beat: seconds between two writings of the claim.
+        waits: whether to wait where another run holds it.
+        until: how long to wait, in seconds since 1970; None for as long as it takes.
+
     Raises:
-        TakenError: where another run does.
+        TakenError: where another run holds it, or held it until then.
     """
-    lease = Lease(folder, beat)
-    lease.acquire()
+    lease = _acquire(folder, beat, waits=waits, until=until)
     try:
         yield lease
     finally:
         lease.release()
+
+
+def _acquire(folder: Folder, beat: float, *, waits: bool, until: float | None) -> Lease:
+    is_told = False
+    while True:
+        lease = Lease(folder, beat)
+        try:
+            lease.acquire()
+            return lease
+        except TakenError as taken:
+            if not waits or (until is not None and time.time() >= until):
+                raise
+            if not is_told:
+                logger.warning(f"waiting: {str(taken).split('; ')[0]}")
+            is_told = True
+        time.sleep(beat * random.uniform(0.5, 1.5))  # several that wait ask one after the other
+
+
+def _holder(claim: Claim, *, is_there: bool) -> Holder:
+    now = time.time()
+    quiet = now - float(claim.get("moved", now))
+    late = now - float(claim.get("time", now)) > SILENT + (0 if is_there else CLOCKS_APART)
+    life: Life = "running"
+    if is_there:
+        life = "hung" if late or quiet > LONGEST_STEP else "running"
+    elif late or _is_here(claim):
+        life = "dead"
+    return Holder(_who(claim), life, quiet, dict(claim.get("facts") or {}))
+
+
+def _who(claim: Claim) -> str:
+    return f"process {claim.get('pid')} on {claim.get('host')}"
 
 
 def _is_here(claim: Claim) -> bool:

@@ -19,6 +19,11 @@ Outcome = Literal[
     "cluster unreachable",
 ]
 
+# What a retest ends with, and what a dead-man's line does where no run came in time.
+Verdict = Literal["keep", "replace", "inconclusive", "alarm"]
+VERDICT_CODES: dict[Verdict, int] = {"keep": 0, "replace": 11, "inconclusive": 12, "alarm": 13}
+HELD, OVERDUE = 10, 14
+
 EXIT_CODES: dict[Outcome, int] = {
     "complete": 0,
     "unexpected error": 1,
@@ -34,6 +39,11 @@ EXIT_CODES: dict[Outcome, int] = {
 
 # Those of a run that did all that was to be done.
 FINAL: tuple[Outcome, ...] = ("complete", "some trials failed", "nothing usable")
+
+
+def outcome_of_code(code: int) -> Outcome:
+    """The outcome that an exit code stands for."""
+    return next(outcome for outcome, number in EXIT_CODES.items() if number == code)
 
 
 def outcome_of(failed: int, usable: int, reached: Reason | None) -> Outcome:

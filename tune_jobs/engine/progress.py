@@ -234,6 +234,9 @@ def finals_line(record: Record) -> str:
     """What the finals are about to do, in a line."""
     trials = [str(number) for number in record["trials"]]
     who = f"the best {len(trials)} trials ({', '.join(trials)}) are" if trials[1:] else "it is"
+    if record.get("has_incumbent"):
+        others = f" and the best {len(trials) - 1} others ({', '.join(trials[1:])}) are"
+        who = f"the incumbent (trial {trials[0]}){others if trials[1:] else ' is'}"
     fits = record["target"] * record["fits_at_once"]
     return f"finalists: {who} trained again on fresh seeds and folds, {fits} fits at most"
 

@@ -156,6 +156,8 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         """Record failures, and make what happened durable, at most once a second."""
         self._record_lost()
         self.flush(after=1.0)
+        if self.lease is not None:
+            self.lease.moved = time.time()
         if self.lease is not None and self.lease.is_lost:
             self.ending.fail_storage("another run has taken the experiment over")
         if time.monotonic() - self._looked > 1.0:

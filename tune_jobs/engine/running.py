@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tune_jobs.engine.concurrency import check_fits
 from tune_jobs.engine.continuing import Continuation, check_name
+from tune_jobs.engine.declaration import content_of
 from tune_jobs.engine.errors import JobError, check_whole_number
 from tune_jobs.engine.experiment import Experiment
+from tune_jobs.engine.interruption import interruptible
 from tune_jobs.engine.job import Job
 from tune_jobs.engine.joining import ray_of
-from tune_jobs.engine.lease import leased
+from tune_jobs.engine.lease import Lease, SkippedError, TakenError, leased
 from tune_jobs.engine.machine import environment
+from tune_jobs.engine.outcome import FINAL
 from tune_jobs.engine.profile import Profile
+from tune_jobs.engine.progress import Board, choose_view
+from tune_jobs.engine.pulse import Pulse
 from tune_jobs.engine.recorder import Listener
+from tune_jobs.engine.series import Slot, fill_name, folder_of
+from tune_jobs.engine.slots import name_of_slot
+from tune_jobs.engine.storage import Folder
 
 if TYPE_CHECKING:
     from ray import tune
@@ -29,6 +38,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MakeTuner = Callable[[Profile, str], "tune.Tuner"]
+
+# What a run does that finds another one at work.
+Overlap = Literal["fail", "skip", "wait"]
+OVERLAPS: tuple[Overlap, ...] = get_args(Overlap)
 
 # Ray's screen output, loggers and signal handling give way to the history and its listeners.
 TUNE_SETTINGS = {
@@ -46,6 +59,9 @@ def run(
     *,
     profile: Profile | None = None,
     name: str | None = None,
+    slot: str | None = None,
+    time_zone: str = "UTC",
+    on_overlap: Overlap = "fail",
     max_hours: float | None = None,
     resume: bool = False,
     extend: int = 0,
@@ -63,8 +79,14 @@ def run(
     Args:
         job: what to search; or a function of profile and name that returns a ``ray.tune.Tuner``.
         profile: where; the default is this machine and the folder ``results``.
-        name: the experiment's folder; the default is the trainable's name and the time.
-        max_hours: after so long the search ends, and what it has found is kept.
+        name: the experiment's folder; the default is the trainable's name and the time. With a slot
+            it has the place ``{slot}``, and may have ``{job}`` and ``{hash}``.
+        slot: the schedule that the run is one of (:mod:`~tune_jobs.engine.slots`): it goes on with
+            what was begun in the same slot, or reports that, and no two of a series run at once.
+        time_zone: of the slot.
+        on_overlap: whether to fail, to do nothing or to wait where another run is at work.
+        max_hours: after so long the run ends, and what it has found is kept; its search ends after
+            three quarters of that where finals follow.
         resume: go on with the experiment if it exists, else begin it.
         extend: run so many trials more than the experiment has.
         warm_start: results that the searcher learns from first: experiments, tables, KerasTuner
@@ -81,6 +103,7 @@ def run(
     Raises:
         JobError: for a mistake in job, profile or name, before anything is started; for one in the
             data, before a trial is; and at the first epoch for a metric that is not reported.
+        TakenError: where another run is at work; with ``on_overlap="skip"`` a SkippedError.
         StorageError: where the end cannot be written.
     """
     from tune_jobs.engine.course import Course
@@ -89,38 +112,115 @@ def run(
 
     profile, began = profile or Profile(), time.time()
     check_whole_number("extend", extend, 0)
-    how = Continuation(resume, extend, warm_start, defaults or {}, allow_changed, repeats)
+    is_resumed = resume or slot is not None
+    how = Continuation(is_resumed, extend, warm_start, defaults or {}, allow_changed, repeats)
     if max_hours is not None and not max_hours > 0:
         raise JobError(f"max_hours is {max_hours}, but must be above 0")
     if how.is_wanted and not isinstance(job, Job):
         raise JobError("a job that builds its own tuner cannot go on; use ray.tune.Tuner.restore")
+    if on_overlap not in OVERLAPS:
+        raise JobError(f"on_overlap is {on_overlap!r}, but must be one of {', '.join(OVERLAPS)}")
     if track and not isinstance(job, Job):
         raise JobError("a job that builds its own tuner has callbacks of its own; track there")
     if listeners is None:
         listeners = _default_listeners(job)
     check_fits(profile)
     module = job.trainable.__module__ if isinstance(job, Job) else job.__module__
-    folder = locate(profile, name or default_name(module))
+    scheduled = schedule(job, slot, time_zone, str((command or {}).get("job") or module))
+    template = name or ("{job}-{slot}" if scheduled else default_name(module))
+    folder = locate(profile, fill_name(template, scheduled))
+    if ended := _find_ended(folder, scheduled):
+        return ended
     check_name(folder, how)
     if track and isinstance(job, Job):
         make_trackers(track, folder=folder, metric=job.metric, mode=job.mode)  # mistakes show here
+    series = folder_of(template, scheduled.job, profile.storage) if scheduled else None
+    until = None if max_hours is None else began + 3600 * max_hours
     # The data are read while Ray and its workers start.
-    with (
-        leased(folder) as lease,
-        _quiet_tune(),
-        ThreadPoolExecutor(1) as pool,
-        ExitStack() as stack,
-    ):
+    with interruptible() as interruption, _quiet_tune(), ExitStack() as stack:
+        lease = _hold(stack, folder, series, on_overlap, until)
+        if ended := _find_ended(folder, scheduled):  # by the run that was waited for
+            return ended
         check_name(folder, how)  # another run may have come and gone meanwhile
-        reading = pool.submit(load_data, job) if isinstance(job, Job) else None
+        reading = _in_background(load_data, job) if isinstance(job, Job) else None
         stack.enter_context(ray_of(profile, import_paths, _find_preload(job)))
+        interruption.listen()
         _examine(profile)
         dataset = reading.result() if reading else None
         _warn(job, dataset)
+        if isinstance(job, Job):
+            board = Board(job.num_trials, job.max_epochs, job.metric, job.mode)
+            listeners = [*listeners, Pulse(lease, board)]
         course = Course(
-            job, profile, folder, dataset, lease, listeners, track, max_hours, began, command or {}
+            *(job, profile, folder, dataset, lease, listeners, track, max_hours, began),
+            *(command or {}, interruption, scheduled),
         )
         return course.run(how)
+
+
+def schedule(job: Job | MakeTuner, slot: str | None, zone: str, asked: str) -> Slot | None:
+    """What a scheduled run is; None for one that is not.
+
+    Raises:
+        JobError: for a slot that is none, or a job that could not go on.
+    """
+    if slot is None:
+        return None
+    if not isinstance(job, Job):
+        raise JobError("a job that builds its own tuner cannot go on, and so has no --slot")
+    return Slot(short_name(asked), name_of_slot(slot, zone), content_of(job))
+
+
+def short_name(job: str) -> str:
+    """What a job is called that is a module, or a file."""
+    return job.removesuffix(".py").replace("\\", "/").rsplit("/", 1)[-1].rsplit(".", 1)[-1]
+
+
+def _find_ended(folder: Folder, scheduled: Slot | None) -> Experiment | None:
+    """The run of the same slot and content, if it has come to its end: there is nothing to do."""
+    experiment = Experiment(folder)
+    if scheduled is None or experiment.summary.get("outcome") not in FINAL:
+        return None
+    before = experiment.description.get("slot") or {}
+    return experiment if before.get("content") == scheduled.content else None
+
+
+def _hold(
+    stack: ExitStack,
+    folder: Folder,
+    series: Folder | None,
+    on_overlap: Overlap,
+    until: float | None,
+) -> Lease:
+    """Hold the series, so that no other slot's run is at work, and the experiment.
+
+    Raises:
+        TakenError: where another run does, and goes on doing so.
+    """
+    waits = on_overlap == "wait"
+    try:
+        if series is not None:
+            held = stack.enter_context(leased(series, waits=waits, until=until))
+            held.facts = {"writes": folder.uri}
+        return stack.enter_context(leased(folder, waits=waits, until=until))
+    except TakenError as taken:
+        if on_overlap == "skip":
+            raise SkippedError(str(taken).split("; ")[0]) from None
+        raise
+
+
+def _in_background(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    """Call a function in a thread that nobody has to wait for."""
+    future: Future[Any] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(function(*arguments))
+        except BaseException as error:  # noqa: BLE001  # whoever asks for the result gets it
+            future.set_exception(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    return future
 
 
 def _examine(profile: Profile) -> None:
@@ -147,8 +247,6 @@ def _find_preload(job: Job | MakeTuner) -> str | None:
 
 
 def _default_listeners(job: Job | MakeTuner) -> list[Listener]:
-    from tune_jobs.engine.progress import choose_view
-
     if isinstance(job, Job):
         return [choose_view(job.num_trials, job.max_epochs, job.metric, job.mode)]
     return []

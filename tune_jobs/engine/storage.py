@@ -242,7 +242,7 @@ def _is_object_store(filesystem: fs.FileSystem) -> bool:
     return filesystem.type_name in OBJECT_STORES
 
 
-def reason_of(error: Exception) -> str:
+def reason_of(error: BaseException) -> str:
     """What an exception says, in one line that can be read."""
     said = " ".join(str(error).split())
     return said if len(said) <= LONGEST else f"{said[:LONGEST]} ..."

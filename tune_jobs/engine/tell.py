@@ -18,11 +18,13 @@ from tune_jobs.engine.progress import brief, show
 from tune_jobs.engine.storage import plain
 from tune_jobs.engine.uris import join
 from tune_jobs.engine.usage import PURPOSES
+from tune_jobs.engine.words import duration
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MOST_ROWS = 20
+MOST_CHANGES = MOST_ANSWERS = 5
 
 
 def as_dict(experiment: Experiment) -> dict[str, Any]:
@@ -54,6 +56,7 @@ def lines(experiment: Experiment, *, short: bool) -> list[str]:
     trials = experiment.trials
     usable = trials[trials["value"].notna() & (trials["state"] != "failed")]
     said = [headline(experiment), *_failures(trials), *_why_ended(experiment)]
+    said += _answer(experiment)
     said += [f"damaged: {problem}" for problem in experiment.problems]
     if not usable.empty:
         said += ["", *_best(experiment)]
@@ -89,6 +92,19 @@ def _space(experiment: Experiment) -> list[str]:
     return ["", *said] if said else []
 
 
+def _answer(experiment: Experiment) -> list[str]:
+    """What a retest has answered, and what earlier ones did."""
+    answer = experiment.retest
+    if not answer:
+        return []
+    said = ["", f"verdict     {answer['answer']}: {answer['reason']}"]
+    if answer["challenge"] and not answer["fall"]["is_worse"]:
+        said.append(f"incumbent   {answer['fall']['sentence']}")
+    said += [f"changed     {change}" for change in answer["changes"][:MOST_CHANGES]]
+    before = [f"{each['name']} {each['answer']}" for each in answer["earlier"][-MOST_ANSWERS:]]
+    return [*said, *([f"earlier     {', '.join(reversed(before))}"] if before else [])]
+
+
 def _usage(experiment: Experiment, *, short: bool) -> list[str]:
     """How much of the time was useful work, and where the rest went."""
     usage = experiment.summary.get("usage")
@@ -111,15 +127,24 @@ def headline(experiment: Experiment) -> str:
     counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none yet"
     summary = experiment.summary
     if not summary:
-        holder = find_holder(experiment.folder)
-        what = f"{holder} is writing it" if holder else "it was killed"
-        return f"{experiment.name}: no end was recorded, {what}; trials: {counts}"
+        return f"{experiment.name}: {_without_end(experiment)}; trials: {counts}"
     epochs = len(experiment.epochs)
     attempts = f" of run {summary['attempt']}" if summary.get("attempt", 1) > 1 else ""
     return (
         f"{experiment.name}: {summary['outcome']} after {summary['seconds']:.0f} s{attempts}; "
         f"{len(experiment.trials)} trials ({counts}), {epochs:,} epochs"
     )
+
+
+def _without_end(experiment: Experiment) -> str:
+    """What is known of a run that has recorded no end."""
+    holder = find_holder(experiment.folder)
+    if holder is None or holder.life == "dead":
+        who = f", {holder.who} was the last that wrote it" if holder else ""
+        return f"no end was recorded{who}: it was killed"
+    if holder.life == "hung":
+        return f"{holder.who} is there, but has not moved for {duration(holder.quiet)}: it hangs"
+    return f"running, {holder.who} is writing it"
 
 
 def _best(experiment: Experiment) -> list[str]:
@@ -240,17 +265,25 @@ def _next(experiment: Experiment, *, short: bool) -> list[str]:
         said.append(f"report  {join(place, REPORT)}")
     place = shlex.quote(place)
     steps = [f"show {place}"] if short else []
-    if experiment.summary.get("outcome") not in FINAL and not find_holder(experiment.folder):
+    if experiment.summary.get("outcome") not in FINAL and not _is_held(experiment):
         if experiment.description.get("command", {}).get("job"):
             storage = _short_path(experiment.folder.parent.uri)
             where = "" if storage == "results" else f" --storage {shlex.quote(storage)}"
-            steps.append(f"run --name {experiment.name}{where} --resume")
+            command = experiment.description["command"]
+            retested = f"retest {shlex.quote(_short_path(command.get('retest_of', '')))}"
+            what = retested if command.get("retest_of") else "run"
+            steps.append(f"{what} --name {experiment.name}{where} --resume")
         if experiment.trials["value"].notna().any():
             steps.append(f"export {place} {experiment.name}.keras")
     if experiment.folder.exists(MODEL):
         steps.append(f"predict {place} NEW.parquet predictions.parquet")
     labels = ["next", *[""] * len(steps)]
     return said + [f"{n:6}  {_program()} {step}" for n, step in zip(labels, steps, strict=False)]
+
+
+def _is_held(experiment: Experiment) -> bool:
+    holder = find_holder(experiment.folder)
+    return holder is not None and holder.life != "dead"
 
 
 def _short_path(path: str) -> str:

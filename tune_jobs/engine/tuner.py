@@ -63,11 +63,11 @@ def prepare(
     listeners: Sequence[Listener] = (),
     max_hours: float | None = None,
     how: Continuation | None = None,
-    command: Mapping[str, Any] | None = None,
+    more: Mapping[str, Any] | None = None,
     entering: Record | None = None,
     trackers: Sequence[tune.Callback] = (),
 ) -> Prepared:
-    """Describe the run in the experiment's folder, and build the tuner.
+    """Describe the run in the experiment's folder, with ``more`` beside it, and build the tuner.
 
     Raises:
         JobError: where not one trial fits, or the scheduler cannot go on.
@@ -83,7 +83,7 @@ def prepare(
     if how.past.trials or how.told or job.points_to_evaluate:
         searcher.check_learns()
     target = how.target or job.num_trials
-    about = description(job, profile, dataset) | {"command": dict(command or {})}
+    about = description(job, profile, dataset) | dict(more or {})
     recorder = begin(
         profile,
         folder,

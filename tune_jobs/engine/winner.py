@@ -88,6 +88,10 @@ class TestPart:
     scorers: Mapping[str, Scorer]
 
 
+class LateError(JobError):
+    """The time that a run may take is over before the winner's model was made."""
+
+
 def recipe_of(experiment: Experiment) -> Recipe:
     """What the best trial of an experiment is exported with, from its own checkpoint.
 
@@ -137,18 +141,25 @@ def save_config(experiment: Experiment) -> None:
 
 
 def save_model(
-    experiment: Experiment, recipe: Recipe, dataset: Dataset | None, profile: Profile
+    experiment: Experiment,
+    recipe: Recipe,
+    dataset: Dataset | None,
+    profile: Profile,
+    seconds: float | None,
 ) -> dict[str, float] | None:
     """Export the best trial's checkpoint and score it in a worker, since the driver has no Keras.
+
+    It may take so many ``seconds``, or as long as it takes.
 
     Returns:
         The scores on the test part, or None where the job has no data.
 
     Raises:
         JobError: where the model cannot be made; the message says why.
+        LateError: where it takes longer.
     """
     test = take_test_part(dataset) if dataset else None
-    content, scores = _in_worker(_export_and_score, profile)(recipe, test)
+    content, scores = _in_worker(_export_and_score, profile, seconds)(recipe, test)
     experiment.folder.write(MODEL, content)
     return scores  # type: ignore[no-any-return]
 
@@ -162,6 +173,7 @@ def refit(
     profile: Profile,
     *,
     ensemble: bool,
+    seconds: float | None,
 ) -> dict[str, dict[str, float]]:
     """Train the winner, the first member, on all rows but the test part; export and score it.
 
@@ -173,12 +185,14 @@ def refit(
         whole: the dataset with training and validation rows together.
         profile: what a worker may use.
         ensemble: whether the mean of all members is exported and scored too.
+        seconds: how long it may take; None for as long as it takes.
 
     Returns:
         Scores on the test part by file; nothing where the trainable does not return its model.
 
     Raises:
         JobError: where a model cannot be made, or its file predicts otherwise than it did.
+        LateError: where it takes longer.
     """
     few = slice(0, FEW_ROWS)
     training = replace(
@@ -188,7 +202,7 @@ def refit(
         replicas=(),
         scorers={},
     )
-    files = _in_worker(_refit_and_score, profile)(
+    files = _in_worker(_refit_and_score, profile, seconds)(
         recipe, train, members, training, take_test_part(whole), ensemble
     )
     for name, (content, _) in files.items():
@@ -209,15 +223,21 @@ def take_test_part(dataset: Dataset) -> TestPart:
     )
 
 
-def _in_worker(function: Callable[..., Any], profile: Profile) -> Callable[..., Any]:
-    """Call a function in a worker, with the resources of a trial."""
+def _in_worker(
+    function: Callable[..., Any], profile: Profile, seconds: float | None
+) -> Callable[..., Any]:
+    """Call a function in a worker, with the resources of a trial, for so many seconds at most."""
     import ray
 
     task = ray.remote(num_cpus=profile.cpus_per_trial, num_gpus=profile.gpus_per_trial)(function)
 
     def call(*arguments: Any) -> Any:
+        reference = task.remote(*arguments)
         try:
-            return ray.get(task.remote(*arguments))
+            return ray.get(reference, timeout=seconds)
+        except ray.exceptions.GetTimeoutError:
+            ray.cancel(reference, force=True)
+            raise LateError("the time was over before the model was made") from None
         except ray.exceptions.RayTaskError as error:
             raise JobError(f"the best model could not be exported: {error.cause!r}") from error
 

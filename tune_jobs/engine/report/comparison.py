@@ -10,7 +10,7 @@ from tune_jobs.engine.report.marks import Chart, Mark, Shape
 from tune_jobs.engine.report.progress_charts import best_so_far
 from tune_jobs.engine.report.scales import Linear, fit_values
 from tune_jobs.engine.report.tables import Table
-from tune_jobs.engine.report.words import NONE, count, duration, number, setting, shortened, visible
+from tune_jobs.engine.words import NONE, count, duration, number, setting, shortened, visible
 
 # Colours there are for experiments.
 MOST = 6

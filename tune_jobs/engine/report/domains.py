@@ -22,7 +22,7 @@ from tune_jobs.engine.report.scales import (
     Scale,
     fit_linear,
 )
-from tune_jobs.engine.report.words import number, setting
+from tune_jobs.engine.words import number, setting
 
 Spacing = Literal["linear", "log", "near one"]
 

@@ -15,7 +15,7 @@ from typing import Literal
 from markupsafe import Markup, escape
 
 from tune_jobs.engine.report.scales import Tick
-from tune_jobs.engine.report.words import columns_of, visible
+from tune_jobs.engine.words import columns_of, visible
 
 Kind = Literal["points", "lines", "areas"]
 # Places on a chart: from the left and from the bottom, 0 to 1.

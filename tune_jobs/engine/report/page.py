@@ -22,13 +22,13 @@ from tune_jobs.engine.report.marks import swatch
 from tune_jobs.engine.report.progress_charts import chart_curves, chart_history
 from tune_jobs.engine.report.space_charts import SLICES, chart_importance, chart_parallel, slices
 from tune_jobs.engine.report.verdict import reach_verdict, status
-from tune_jobs.engine.report.words import count, number, visible
 from tune_jobs.engine.report.work_charts import (
     chart_finalists,
     chart_timeline,
     chart_usage,
     usage_rows,
 )
+from tune_jobs.engine.words import count, number, visible
 
 HERE = Path(__file__).parent
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tune_jobs.engine.report.words import number, setting, shortened
+from tune_jobs.engine.words import number, setting, shortened
 
 Tick = tuple[float, str]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from tune_jobs.engine.failure import cause
 from tune_jobs.engine.report.findings import Findings, Trial
-from tune_jobs.engine.report.words import (
+from tune_jobs.engine.words import (
     NONE,
     count,
     duration,

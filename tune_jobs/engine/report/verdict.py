@@ -10,8 +10,8 @@ from tune_jobs.engine.dotted import flatten
 from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.progress_charts import best_so_far
 from tune_jobs.engine.report.tables import Table
-from tune_jobs.engine.report.words import count, duration, is_number, number, setting, visible
 from tune_jobs.engine.tell import headline
+from tune_jobs.engine.words import count, duration, is_number, number, setting, visible
 
 Row = Sequence[str]
 
@@ -57,6 +57,7 @@ def _of_winner(findings: Findings, winner: dict[str, Any]) -> Verdict:
     if is_number(low) and is_number(high):
         spread = f", {winner.get('level', 0.95):.0%} interval {number(low)} to {number(high)}"
     sentences = _said(
+        _challenge(winner),
         _sentence(winner),
         _luck(winner),
         _runner_up(winner),
@@ -110,6 +111,15 @@ def _provisional(findings: Findings) -> Verdict:
         config=[(visible(name), setting(value)) for name, value in best.config.items()],
         warnings=_warnings(findings),
     )
+
+
+def _challenge(winner: dict[str, Any]) -> str:
+    """What a retest says of the incumbent."""
+    challenge = winner.get("challenge")
+    if not challenge:
+        return ""
+    reason = visible(challenge.get("reason"))
+    return f"{visible(challenge.get('answer')).capitalize()}: {reason}."
 
 
 def _no_winner(findings: Findings) -> str:

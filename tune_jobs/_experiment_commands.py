@@ -1,0 +1,111 @@
+"""The commands about experiments that are there: retest, compare, ls, clean."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from tune_jobs._options import FACTS, job_options, load, log_options, slot_options
+from tune_jobs._output import prepare_log, print_result, watched
+
+STORAGE = click.option("--storage", help="Folder or URI of the experiments; default: results.")
+
+
+@click.command()
+@click.argument("experiment")
+@job_options
+@slot_options
+@log_options
+@click.option("--job", help="The job, where it is no longer the one that the experiment names.")
+@click.option("--name", help="Name of the retest; default: the experiment's and the time.")
+@click.option("--resume", is_flag=True, help="Go on with a retest that was cut off.")
+@click.option("--max-hours", type=float, help="End the retest after so long, and go on later.")
+@click.option("--allow-changed", is_flag=True, help="Go on although data or code have changed.")
+@click.option("--scores", type=int, help="Fresh scores that choose; as many judge. Default: 8.")
+@click.option("--level", type=float, help="Of the interval of the gain; default: 0.95.")
+@click.option("--min-gain", type=float, default=0.0, help="What a change has to bring at least.")
+@click.option("--only-incumbent", is_flag=True, help="Only look whether it is as good as it was.")
+@click.option("--promote", is_flag=True, help="After 'replace', retest the challenger next time.")
+@click.option(
+    "--exit-verdict", is_flag=True, help="Exit with 11 for replace, 12 for inconclusive, 13: alarm."
+)
+def retest(experiment: str, **options: Any) -> None:
+    """Is the configuration that EXPERIMENT chose still the one to use, on today's data?
+
+    Its neighbours and a small search challenge it, on the same seeds and folds. The answer is keep,
+    replace or inconclusive.
+    """
+    from tune_jobs.engine.outcome import VERDICT_CODES
+
+    prepare_log(as_json=options["log_format"] == "json")
+    named = {
+        **options,
+        "name": options["name"] or f"{{job}}-retest{'-{slot}' * bool(options['slot'])}",
+    }
+    with watched(experiment, named) as tell_change:
+        found = _retest(experiment, options)
+        tell_change(found)
+    print_result(found, as_json=options["as_json"], short=True)
+    if options["exit_verdict"] and found.retest:
+        sys.exit(VERDICT_CODES[found.retest["answer"]])
+    sys.exit(found.exit_code)
+
+
+def _retest(name: str, options: dict[str, Any]) -> Any:
+    from tune_jobs.engine.errors import JobError
+    from tune_jobs.engine.experiment import open_experiment
+    from tune_jobs.engine.job import Job
+    from tune_jobs.engine.profile import load_profile
+    from tune_jobs.engine.progress import choose_view
+    from tune_jobs.engine.retesting import Challenge
+    from tune_jobs.engine.retesting import retest as run_retest
+
+    storage = options["storage"] or load_profile(options["profile"] or "laptop").storage
+    earlier = open_experiment(name, storage)
+    begun = dict(earlier.description.get("command") or {})
+    asked_job = options["job"] or begun.pop("job", None)
+    if asked_job is None:
+        raise JobError(f"{earlier.name} does not say its job; name it with --job")
+    given = {key: value for key, value in options.items() if value not in (None, (), [])}
+    facts = {key: begun.get(key) for key in FACTS if key not in ("num_samples", "finalists")}
+    asked = {**options, **facts, **given, "num_samples": None, "finalists": None, "ensemble": False}
+    found, profile = load(asked_job, asked)
+    if not isinstance(found.job, Job):
+        raise JobError(
+            f"{found.name} builds its own tuner, so that nothing is known of its configs"
+        )
+    chosen = {
+        "samples": options["num_samples"],
+        "finalists": options["finalists"],
+        "scores": options["scores"],
+        "level": options["level"],
+    }
+    challenge = Challenge(
+        **{key: value for key, value in chosen.items() if value is not None},
+        least_gain=options["min_gain"],
+        only_incumbent=options["only_incumbent"],
+    )
+    as_json = options["as_json"] or options["log_format"] == "json"
+    view = choose_view(
+        *(challenge.trials, found.job.max_epochs, found.job.metric, found.job.mode),
+        as_json=as_json,
+    )
+    return run_retest(
+        earlier,
+        found.job,
+        challenge,
+        profile=profile,
+        name=options["name"],
+        promote=options["promote"],
+        command={"job": asked_job, **{key: asked[key] for key in FACTS}},
+        slot=options["slot"],
+        time_zone=options["time_zone"],
+        on_overlap=options["on_overlap"],
+        max_hours=options["max_hours"],
+        resume=options["resume"],
+        allow_changed=options["allow_changed"],
+        listeners=[view],
+        import_paths=found.import_paths,
+    )
