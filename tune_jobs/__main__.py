@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tune_jobs._cluster_commands import cluster, doctor, logs, status, stop, submit
-from tune_jobs._experiment_commands import retest
+from tune_jobs._experiment_commands import clean, compare, list_experiments, retest
 from tune_jobs._options import (
     FACTS,
     check_grid_size,
@@ -216,7 +216,18 @@ def export(experiment: str, target: str) -> None:
     click.echo(target)
 
 
-for command in (retest, submit, status, logs, stop, doctor, cluster):
+for command in (
+    retest,
+    compare,
+    list_experiments,
+    clean,
+    submit,
+    status,
+    logs,
+    stop,
+    doctor,
+    cluster,
+):
     main.add_command(command)
 
 

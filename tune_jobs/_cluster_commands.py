@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tune_jobs._options import check_grid_size, job_options, load, run_options
+from tune_jobs._options import check_grid_size, job_options, load, run_options, slot_options
 
 if TYPE_CHECKING:
     from ray.dashboard.modules.job.pydantic_models import JobDetails
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 PROFILE = click.option("--profile", required=True, help="The cluster: a profile with a jobs_api.")
 
 # Options of submit that are not those of the run that it starts.
-OWN = ("name", "wait", "dry_run")
+OWN = ("name", "slot", "time_zone", "wait", "dry_run")
 
 
 @click.command()
 @click.argument("job")
 @job_options
 @run_options
+@slot_options
 @click.option("--name", help="Name of the experiment; default: the job's.")
 @click.option("--wait", is_flag=True, help="Follow the log, and exit as the run does.")
 @click.option("--dry-run", is_flag=True, help="Print the ray job submit line instead.")
@@ -205,6 +206,8 @@ def _plan(
     from tune_jobs.engine.errors import JobError
     from tune_jobs.engine.job import Job
     from tune_jobs.engine.profile import find_profile
+    from tune_jobs.engine.running import schedule
+    from tune_jobs.engine.series import fill_name
     from tune_jobs.engine.submission.submission import Submission
     from tune_jobs.engine.submission.upload import imported_from
 
@@ -227,9 +230,11 @@ def _plan(
     if job.endswith(".py"):
         needed.append(Path(job))
         job = _inside(job, folder)
-    name = name or found.name
-    arguments = [job, *_given(context), "--name", name, "--resume"]
-    return profile, Submission(name, arguments, folder), needed
+    scheduled = schedule(found.job, options["slot"], options["time_zone"], job)
+    template = name or (f"{found.name}-{{slot}}" if scheduled else found.name)
+    arguments = [job, *_given(context), *(["--slot", scheduled.slot] if scheduled else [])]
+    arguments += ["--name", template, "--resume"]
+    return profile, Submission(fill_name(template, scheduled), arguments, folder), needed
 
 
 def _inside(path: str, folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any
 
@@ -109,3 +110,88 @@ def _retest(name: str, options: dict[str, Any]) -> Any:
         listeners=[view],
         import_paths=found.import_paths,
     )
+
+
+@click.command()
+@click.argument("one", metavar="A")
+@click.argument("other", metavar="B")
+@STORAGE
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+def compare(one: str, other: str, storage: str | None, as_json: bool) -> None:
+    """Show two experiments side by side: results, intervals, cost, and what differs."""
+    from tune_jobs.engine.experiment import open_experiment
+    from tune_jobs.engine.side_by_side import as_dict, lines
+
+    both = [open_experiment(each, storage or "results") for each in (one, other)]
+    click.echo(json.dumps(as_dict(*both)) if as_json else "\n".join(lines(*both)))
+
+
+@click.command("ls")
+@click.argument("pattern", default="*")
+@STORAGE
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--expect", metavar="NAME", help="Exit with 14 unless a run of NAME has come ...")
+@click.option("--within", metavar="DURATION", help="... to a good end in this time, such as 26h.")
+def list_experiments(
+    pattern: str, storage: str | None, as_json: bool, expect: str | None, within: str | None
+) -> None:
+    """List the experiments, the latest first: state, age, trials, best, verdict, cost.
+
+    A series' name (nightly of nightly-2026-11-28) or a pattern may be expected within a time.
+    """
+    from dataclasses import asdict
+
+    from tune_jobs.engine.errors import JobError
+    from tune_jobs.engine.listing import find_in_time, lines
+    from tune_jobs.engine.listing import list_experiments as find_entries
+    from tune_jobs.engine.outcome import OVERDUE
+    from tune_jobs.engine.storage import open_folder
+    from tune_jobs.engine.words import parse_duration
+
+    if bool(expect) != bool(within):
+        raise JobError("--expect and --within belong together: --expect nightly --within 26h")
+    entries = find_entries(open_folder(storage or "results"), pattern)
+    if expect and within:
+        came, said = find_in_time(expect, entries, parse_duration(within))
+        click.echo(said)
+        sys.exit(0 if came else OVERDUE)
+    if as_json:
+        for entry in entries:
+            click.echo(json.dumps(asdict(entry)))
+    elif entries:
+        click.echo("\n".join(lines(entries)))
+    else:
+        click.echo(f"no experiment {pattern!r} in {storage or 'results'}", err=True)
+
+
+@click.command()
+@STORAGE
+@click.option(
+    "--keep-last",
+    type=click.IntRange(0),
+    default=10,
+    show_default=True,
+    help="So many of the latest of each series stay as they are.",
+)
+@click.option("--older-than", metavar="DURATION", help="Only what is older, such as 30d.")
+@click.option("--yes", is_flag=True, help="Delete; without it nothing is.")
+def clean(storage: str | None, keep_last: int, older_than: str | None, yes: bool) -> None:
+    """Free space: checkpoints of old experiments, and those that found nothing.
+
+    Never what is being written, what a verdict refers to, or a best model.
+    """
+    from tune_jobs.engine.cleaning import find_waste, remove
+    from tune_jobs.engine.storage import open_folder
+    from tune_jobs.engine.words import parse_duration, size
+
+    place = open_folder(storage or "results")
+    seconds = parse_duration(older_than) if older_than else None
+    waste = find_waste(place, keep_last=keep_last, older_than=seconds)
+    freed = 0
+    for each in waste:
+        was_held = yes and not remove(place, each)
+        freed += 0 if was_held else each.size
+        note = ", left alone: a run has begun" if was_held else ""
+        click.echo(f"{each.name}  {size(each.size)}: {each.what}{note}")
+    how = "freed" if yes else "to free; nothing was deleted, add --yes"
+    click.echo(f"{size(freed)} {how}" if waste else "nothing to free", err=True)

@@ -33,7 +33,7 @@ def find_incumbent(earlier: Experiment, answers: Folder) -> Config:
     Raises:
         JobError: where the experiment has none.
     """
-    found = _read(answers, INCUMBENT)
+    found = answers.read_object(INCUMBENT)
     config: Config = (
         found["config"] if found.get("of") == earlier.folder.uri else earlier.best_config
     )
@@ -43,7 +43,7 @@ def find_incumbent(earlier: Experiment, answers: Folder) -> Config:
 def read_answers(earlier: Experiment, answers: Folder) -> list[Answer]:
     """The answers of earlier retests of an experiment, the first first."""
     names = [name for name in answers.names() if name.endswith(".json") and name != INCUMBENT]
-    found = [_read(answers, name) for name in names]
+    found = [answers.read_object(name) for name in names]
     found = [each for each in found if each.get("of") == earlier.folder.uri]
     return sorted(found, key=lambda each: float(each["time"]))
 
@@ -169,11 +169,3 @@ def _estimate(finalist: Answer, level: float) -> Estimate | None:
     if finalist.get("mean") is None or count < 2:
         return None
     return estimate_of_interval(finalist["mean"], finalist["interval"], count, level)
-
-
-def _read(folder: Folder, name: str) -> Answer:
-    try:
-        found = folder.read_json(name)
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -98,6 +98,7 @@ class Course:
         command: what was asked for.
         interruption: what a signal does.
         slot: the slot of a schedule that it is for, None for none.
+        spent: seconds of workers that earlier runs of the experiment took.
     """
 
     job: Job | MakeTuner
@@ -112,6 +113,7 @@ class Course:
     command: Mapping[str, Any]
     interruption: Interruption
     slot: Slot | None = None
+    spent: float = 0.0
 
     def run(self, how: Continuation) -> Experiment:
         """Search, choose the winner, export its model, summarise and report.
@@ -259,6 +261,7 @@ class Course:
             found: dict[str, Any] = {
                 "outcome": search.outcome,
                 "attempt": prepared.recorder.attempt,
+                "workers": prepared.concurrency,
             }
             if ending.detail:
                 found["error"] = ending.detail
@@ -358,6 +361,7 @@ class Course:
             "began": self.began,
             "ended": ended,
             "seconds": ended - self.began,
+            "worker_seconds": self.spent + found.get("workers", 0) * (ended - self.began),
         }
         if verdict:
             known["winner"] = {name: verdict[name] for name in ("trial", "mean", "interval")}

@@ -59,7 +59,7 @@ class Experiment:
         Raises:
             JobError: where neither the file nor the history has it.
         """
-        found = self._read(DESCRIPTION)
+        found = self.folder.read_object(DESCRIPTION)
         if "metric" in found and "mode" in found:
             return found
         for record in reversed(list(self.segments.records())):
@@ -70,18 +70,18 @@ class Experiment:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """How the latest run ended; empty while it runs, or where it died."""
-        found = self._read(SUMMARY)
+        found = self.folder.read_object(SUMMARY)
         return found if found.get("outcome") in EXIT_CODES else {}
 
     @cached_property
     def verdict(self) -> dict[str, Any]:
         """What the finals said of the winner; empty where there is none."""
-        return self._read(VERDICT)
+        return self.folder.read_object(VERDICT)
 
     @cached_property
     def retest(self) -> dict[str, Any]:
         """The answer of a retest; empty where there is none."""
-        return self._read(RETEST)
+        return self.folder.read_object(RETEST)
 
     @property
     def problems(self) -> list[str]:
@@ -98,16 +98,8 @@ class Experiment:
         return [
             f"{name} cannot be read; what it said comes from the history"
             for name in (DESCRIPTION, SUMMARY, VERDICT)
-            if self.folder.exists(name) and not self._read(name)
+            if self.folder.exists(name) and not self.folder.read_object(name)
         ]
-
-    def _read(self, name: str) -> dict[str, Any]:
-        """A JSON file's content; empty where it is missing or damaged."""
-        try:
-            found = self.folder.read_json(name)
-        except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
 
     @property
     def exit_code(self) -> int | None:
@@ -250,5 +242,5 @@ def open_experiment(place: str | os.PathLike[str], storage: str = "results") -> 
     around = open_folder(storage)
     if Experiment(around.child(text)).exists:
         return Experiment(around.child(text))
-    known = [name for name in around.names() if name != "README.md"]
+    known = around.folders()
     raise JobError(f"no experiment at {text!r}{nearest(found.name, known)}")

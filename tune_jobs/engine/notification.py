@@ -93,7 +93,7 @@ def _tell_change(
         series: Folder | None = find_series()
     except Exception:  # noqa: BLE001  # what is wrong with it is what people are told
         series = None
-    before = _read(series)
+    before = series.read_object(STATE).get("state") if series else None
     if state == before or (before is None and state == "ok"):
         _remember(series, state)
         return
@@ -150,14 +150,6 @@ def _post(url: str, message: Mapping[str, Any]) -> None:
     )
     with urllib.request.urlopen(request, timeout=PATIENCE):
         pass
-
-
-def _read(series: Folder | None) -> str | None:
-    """What people were told last; None where that is not known."""
-    try:
-        return None if series is None else str(series.read_json(STATE)["state"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _remember(series: Folder | None, state: str) -> None:

@@ -154,6 +154,7 @@ def run(
         course = Course(
             *(job, profile, folder, dataset, lease, listeners, track, max_hours, began),
             *(command or {}, interruption, scheduled),
+            spent=float(Experiment(folder).summary.get("worker_seconds", 0.0)),
         )
         return course.run(how)
 

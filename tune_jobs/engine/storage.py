@@ -86,7 +86,8 @@ class Folder:
                 self.filesystem.delete_file(f"{self.path}/{probe}")
                 return
             except OSError as error:
-                if attempt < ATTEMPTS - 1 and isinstance(error, FileNotFoundError):
+                is_passing = isinstance(error, FileNotFoundError | FileExistsError)
+                if attempt < ATTEMPTS - 1 and is_passing:
                     continue
                 raise JobError(f"{self.uri} cannot be written to: {reason_of(error)}") from None
 
@@ -99,6 +100,13 @@ class Folder:
         """The names of what the folder holds, sorted; none where it does not exist."""
         selector = fs.FileSelector(self.path, allow_not_found=True)
         return sorted(info.base_name for info in self.filesystem.get_file_info(selector))
+
+    def folders(self) -> list[str]:
+        """The names of the folders in it that are not hidden, sorted."""
+        selector = fs.FileSelector(self.path, allow_not_found=True)
+        found = self.filesystem.get_file_info(selector)
+        inner = [info.base_name for info in found if info.type == fs.FileType.Directory]
+        return sorted(name for name in inner if not name.startswith("."))
 
     def read(self, name: str) -> bytes:
         """The content of a file."""
@@ -159,6 +167,14 @@ class Folder:
     def read_json(self, name: str) -> Any:
         """The content of a JSON file."""
         return json.loads(self.read(name))
+
+    def read_object(self, name: str) -> dict[str, Any]:
+        """The content of a JSON file that holds an object; empty where it is gone or damaged."""
+        try:
+            found = self.read_json(name)
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def write_json(self, name: str, content: Any) -> None:
         """Write a JSON file whole."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Collection
 from typing import Any, TypeGuard
 
+from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.progress import show
 
 # What stands where there is nothing to say.
@@ -72,7 +74,47 @@ def duration(seconds: float | None) -> str:
     minutes, hours = round(seconds / 60), int(seconds // 3600)
     if minutes < 100:
         return f"{minutes} min"
-    return f"{hours} h {round(seconds % 3600 / 60)} min" if hours < 48 else f"{hours / 24:.1f} days"
+    if hours >= 48:
+        return f"{hours / 24:.3g} days"
+    rest = round(seconds % 3600 / 60)
+    return f"{hours} h {rest} min" if rest else f"{hours} h"
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of ``45s``, ``90m``, ``26h`` or ``30d``.
+
+    Raises:
+        JobError: for anything else.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text.strip())
+    if not found:
+        raise JobError(f"{text!r} is no duration; write 45s, 90m, 26h or 30d")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
+
+
+def size(bytes_: float) -> str:
+    """Bytes as people say them: ``812 B``, ``3.4 MiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if bytes_ < 1024:
+            return f"{bytes_:.3g} {unit}"
+        bytes_ /= 1024
+    return f"{bytes_:.3g} TiB"
+
+
+def columns(rows: list[list[str]], right: Collection[int] = ()) -> list[str]:
+    """Rows of cells as lines in which columns stand below each other.
+
+    Args:
+        rows: the cells; the first row is the head.
+        right: the columns that end, rather than begin, below each other.
+    """
+    widths = [max(columns_of(row[place]) for row in rows) for place in range(len(rows[0]))]
+
+    def fit(cell: str, place: int) -> str:
+        gap = " " * (widths[place] - columns_of(cell))
+        return gap + cell if place in right else cell + gap
+
+    return ["  ".join(fit(c, place) for place, c in enumerate(row)).rstrip() for row in rows]
 
 
 def count(amount: int, thing: str) -> str:
