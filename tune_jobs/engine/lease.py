@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.outcome import HELD
+from tune_jobs.engine.outcome import EXIT_CODES
 from tune_jobs.engine.storage import ATTEMPTS, Folder
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ _OWN: set[str] = set()
 class TakenError(JobError):
     """Another run holds the experiment."""
 
-    exit_code = HELD
+    exit_code = EXIT_CODES["lease held"]
 
 
 class SkippedError(TakenError):

@@ -17,12 +17,13 @@ Outcome = Literal[
     "interrupted",
     "storage failed",
     "cluster unreachable",
+    "lease held",
 ]
 
 # What a retest ends with, and what a dead-man's line does where no run came in time.
 Verdict = Literal["keep", "replace", "inconclusive", "alarm"]
 VERDICT_CODES: dict[Verdict, int] = {"keep": 0, "replace": 11, "inconclusive": 12, "alarm": 13}
-HELD, OVERDUE = 10, 14
+OVERDUE = 14
 
 EXIT_CODES: dict[Outcome, int] = {
     "complete": 0,
@@ -35,6 +36,7 @@ EXIT_CODES: dict[Outcome, int] = {
     "interrupted": 7,
     "storage failed": 8,
     "cluster unreachable": 9,
+    "lease held": 10,
 }
 
 # Those of a run that did all that was to be done.
