@@ -57,7 +57,13 @@ def test_a_job_never_imports_another_job(path) -> None:
     assert not touches(imports(path), *jobs)
 
 
-@pytest.mark.parametrize("name", ["__main__", "_options", "_cluster_commands"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("__main__", "_options", "_output"),
+        *("_cluster_commands", "_experiment_commands", "_schedule_command"),
+    ],
+)
 def test_the_command_line_imports_the_engine_inside_its_commands_only(name) -> None:
     path = ROOT / f"tune_jobs/{name}.py"
     assert not touches(imports(path, at_top=True), "tune_jobs.engine", *HEAVY)

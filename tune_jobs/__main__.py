@@ -26,6 +26,7 @@ from tune_jobs._options import (
     slot_options,
 )
 from tune_jobs._output import prepare_log, print_result, say, watched
+from tune_jobs._schedule_command import schedule
 
 if TYPE_CHECKING:
     from tune_jobs.engine.experiment import Experiment
@@ -217,16 +218,8 @@ def export(experiment: str, target: str) -> None:
 
 
 for command in (
-    retest,
-    compare,
-    list_experiments,
-    clean,
-    submit,
-    status,
-    logs,
-    stop,
-    doctor,
-    cluster,
+    *(retest, compare, list_experiments, clean, schedule),
+    *(submit, status, logs, stop, doctor, cluster),
 ):
     main.add_command(command)
 

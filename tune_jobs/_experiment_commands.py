@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
 
-from tune_jobs._options import FACTS, job_options, load, log_options, slot_options
+from tune_jobs._options import FACTS, job_options, load, log_options, slot_options, storage_of
 from tune_jobs._output import prepare_log, print_result, watched
 
-STORAGE = click.option("--storage", help="Folder or URI of the experiments; default: results.")
+
+def storage_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say where experiments lie, the same for all that look at several."""
+    for option in (
+        click.option("--storage", help="Folder or URI of the experiments; default: results."),
+        click.option("--profile", help="The profile whose storage it is."),
+    ):
+        command = option(command)
+    return command
 
 
 @click.command()
@@ -58,13 +67,11 @@ def _retest(name: str, options: dict[str, Any]) -> Any:
     from tune_jobs.engine.errors import JobError
     from tune_jobs.engine.experiment import open_experiment
     from tune_jobs.engine.job import Job
-    from tune_jobs.engine.profile import load_profile
     from tune_jobs.engine.progress import choose_view
     from tune_jobs.engine.retesting import Challenge
     from tune_jobs.engine.retesting import retest as run_retest
 
-    storage = options["storage"] or load_profile(options["profile"] or "laptop").storage
-    earlier = open_experiment(name, storage)
+    earlier = open_experiment(name, storage_of(options))
     begun = dict(earlier.description.get("command") or {})
     asked_job = options["job"] or begun.pop("job", None)
     if asked_job is None:
@@ -115,25 +122,25 @@ def _retest(name: str, options: dict[str, Any]) -> Any:
 @click.command()
 @click.argument("one", metavar="A")
 @click.argument("other", metavar="B")
-@STORAGE
+@storage_options
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
-def compare(one: str, other: str, storage: str | None, as_json: bool) -> None:
+def compare(one: str, other: str, as_json: bool, **place: Any) -> None:
     """Show two experiments side by side: results, intervals, cost, and what differs."""
     from tune_jobs.engine.experiment import open_experiment
     from tune_jobs.engine.side_by_side import as_dict, lines
 
-    both = [open_experiment(each, storage or "results") for each in (one, other)]
+    both = [open_experiment(each, storage_of(place)) for each in (one, other)]
     click.echo(json.dumps(as_dict(*both)) if as_json else "\n".join(lines(*both)))
 
 
 @click.command("ls")
 @click.argument("pattern", default="*")
-@STORAGE
+@storage_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--expect", metavar="NAME", help="Exit with 14 unless a run of NAME has come ...")
 @click.option("--within", metavar="DURATION", help="... to a good end in this time, such as 26h.")
 def list_experiments(
-    pattern: str, storage: str | None, as_json: bool, expect: str | None, within: str | None
+    pattern: str, as_json: bool, expect: str | None, within: str | None, **place: Any
 ) -> None:
     """List the experiments, the latest first: state, age, trials, best, verdict, cost.
 
@@ -150,7 +157,7 @@ def list_experiments(
 
     if bool(expect) != bool(within):
         raise JobError("--expect and --within belong together: --expect nightly --within 26h")
-    entries = find_entries(open_folder(storage or "results"), pattern)
+    entries = find_entries(open_folder(storage_of(place)), pattern)
     if expect and within:
         came, said = find_in_time(expect, entries, parse_duration(within))
         click.echo(said)
@@ -161,11 +168,11 @@ def list_experiments(
     elif entries:
         click.echo("\n".join(lines(entries)))
     else:
-        click.echo(f"no experiment {pattern!r} in {storage or 'results'}", err=True)
+        click.echo(f"no experiment {pattern!r} in {storage_of(place)}", err=True)
 
 
 @click.command()
-@STORAGE
+@storage_options
 @click.option(
     "--keep-last",
     type=click.IntRange(0),
@@ -175,7 +182,7 @@ def list_experiments(
 )
 @click.option("--older-than", metavar="DURATION", help="Only what is older, such as 30d.")
 @click.option("--yes", is_flag=True, help="Delete; without it nothing is.")
-def clean(storage: str | None, keep_last: int, older_than: str | None, yes: bool) -> None:
+def clean(keep_last: int, older_than: str | None, yes: bool, **place: Any) -> None:
     """Free space: checkpoints of old experiments, and those that found nothing.
 
     Never what is being written, what a verdict refers to, or a best model.
@@ -184,12 +191,12 @@ def clean(storage: str | None, keep_last: int, older_than: str | None, yes: bool
     from tune_jobs.engine.storage import open_folder
     from tune_jobs.engine.words import parse_duration, size
 
-    place = open_folder(storage or "results")
+    storage = open_folder(storage_of(place))
     seconds = parse_duration(older_than) if older_than else None
-    waste = find_waste(place, keep_last=keep_last, older_than=seconds)
+    waste = find_waste(storage, keep_last=keep_last, older_than=seconds)
     freed = 0
     for each in waste:
-        was_held = yes and not remove(place, each)
+        was_held = yes and not remove(storage, each)
         freed += 0 if was_held else each.size
         note = ", left alone: a run has begun" if was_held else ""
         click.echo(f"{each.name}  {size(each.size)}: {each.what}{note}")

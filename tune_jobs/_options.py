@@ -176,6 +176,13 @@ def load(name: str, options: Mapping[str, Any]) -> tuple[Found, Any]:
     return replace(found, job=job), profile
 
 
+def storage_of(options: Mapping[str, Any]) -> str:
+    """Where the experiments lie that a command is about."""
+    from tune_jobs.engine.profile import load_profile
+
+    return options["storage"] or load_profile(options["profile"] or "laptop").storage
+
+
 def _with_finalists(job: Any, count: int | None, ensemble: bool) -> Any:
     from dataclasses import replace
 

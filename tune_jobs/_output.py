@@ -67,13 +67,12 @@ def watched(job: str, options: Mapping[str, Any]) -> Iterator[Callable[[Experime
     from tune_jobs.engine.tell import headline
 
     def find_series() -> Folder:
-        from tune_jobs.engine.profile import load_profile
+        from tune_jobs._options import storage_of
         from tune_jobs.engine.running import short_name
         from tune_jobs.engine.series import folder_of
 
-        storage = options["storage"] or load_profile(options["profile"] or "laptop").storage
         name = options["name"] or ("{job}-{slot}" if options["slot"] else "{job}")
-        return folder_of(name, short_name(job), storage)
+        return folder_of(name, short_name(job), storage_of(options))
 
     with telling(find_series, options["notify"]) as tell:
 

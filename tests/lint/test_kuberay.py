@@ -128,6 +128,7 @@ GROUPS = [
     (f"{POD} affinity", SPOT, "- key: karpenter", "the head may run on a spot node"),
 ]
 RUN = "python -m tune_jobs run job --profile p.yaml"
+SLOT = "--name 'n-{slot}' --slot daily@02:00"
 JOBS = [
     ("RayJob spec shutdownAfterJobFinishes", False, "ttlSecondsAfterFinished", "needs shutdown"),
     ("RayJob spec activeDeadlineSeconds", GONE, "spec:", "activeDeadlineSeconds is missing"),
@@ -138,6 +139,9 @@ JOBS = [
     ("RayJob spec entrypoint", "python search.py", "backoffLimit", "each attempt builds a new"),
     ("RayJob spec entrypoint", f"{RUN} --resume --name n$(date)", "backoffLimit", "a fixed name"),
     ("RayJob spec entrypoint", f"{RUN} --name n", "entrypoint", "the entrypoint needs --resume"),
+    ("RayJob spec entrypoint", f"{RUN} {SLOT.replace('-{slot}', '')}", "entrypoint", "all slots"),
+    ("RayJob spec entrypoint", f"{RUN} {SLOT} --on-overlp skip", "entrypoint", "'--on-overlap'?"),
+    ("RayJob spec entrypoint", f"{RUN} {SLOT} --max-hours 7", "entrypoint", "ends the run before"),
     ("RayJob spec entrypointNumGpus", 1, "entrypointNumGpus", "the driver needs none"),
     ("RayJob spec entrypointNumCpus", 1, "entrypointNumCpus", "the driver needs none"),
     ("RayJob spec submissionMode", "InteractiveMode", "backoffLimit", "refused with"),
@@ -157,6 +161,10 @@ JOBS = [
     + ("args:", "ends when it has created the job"),
     ("RayCronJob spec schedule", "TZ=UTC 0 1 * * *", "schedule", "belongs into the field timeZone"),
     ("RayCronJob spec jobTemplate entrypoint", "python a.py", "entrypoint", "overlap: only the"),
+    ("CronJob spec schedule", "0 2 * * 7", "schedule", "the day of the week is '7'"),
+    ("RayCronJob spec schedule", "0 3 * * *", "entrypoint", "but it is started at 03:00"),
+    ("RayCronJob spec timeZone", "Europe/Berlin", "entrypoint", "by the clock of Europe/Berlin"),
+    ("RayCronJob spec jobTemplate entrypoint", f"{RUN} {SLOT}", "entrypoint", "--on-overlap is ab"),
     ("RayCronJob spec concurrencyPolicy", "Forbid", "concurrencyPolicy", "has no field"),
 ]
 
@@ -180,6 +188,18 @@ def test_a_mistake_is_found_at_its_line(tmp_path, place, value, at, says):
         [str(each) for each in found],
         line_of(at, lines),
     )
+
+
+def test_a_template_whose_slots_begin_at_another_time_than_the_cron_job_is_found(tmp_path):
+    text = (ROOT / "cluster" / "kuberay" / "rayjob_nightly.yaml").read_text()
+    path = tmp_path / "nightly.yaml"
+    (tmp_path / "requirements.lock").write_bytes((ROOT / "requirements.lock").read_bytes())
+    path.write_text(text.replace('schedule: "0 2 * * *"', 'schedule: "0 3 * * *"'))
+
+    found = only(lint_kuberay(path))
+
+    assert "--slot is daily@02:00, but it is started at 03:00" in found.text
+    assert path.read_text().splitlines()[found.line - 1] == "  entrypoint: >-"
 
 
 def test_without_the_autoscaler_a_group_needs_both_bounds_and_nothing_between(tmp_path):
@@ -324,7 +344,7 @@ def test_the_nightly_job_creates_a_run_of_the_template_and_waits_for_its_end(tmp
 
     created = json.loads((tmp_path / "tune-nightly-29384700").read_text())
     assert created["spec"]["suspend"] is False
-    assert " --name tune-nightly-29384700 --resume" in created["spec"]["entrypoint"]
+    assert " --name 'nightly-{slot}' --slot daily@02:00 " in created["spec"]["entrypoint"]
     assert created["metadata"]["ownerReferences"][0]["uid"] == "1f0c"
     assert (tmp_path / "log").read_text().count("create") == 1
     assert lint_kuberay(written(tmp_path, created)) == []

@@ -46,6 +46,14 @@ def test_all_files_of_the_cluster_are_linted_where_none_is_named(tmp_path, monke
         ("Dockerfile.gpu", "", "Dockerfile"),
         ("node", "# syntax=docker/dockerfile:1\nFROM scratch\n", "Dockerfile"),
         ("notes", "FROM: me", None),
+        ("a.yaml", "on:\n  push:\njobs: {}", "workflow"),
+        ("mine", "# why\n30 2 * * 1-5 true\n", "crontab"),
+        ("mine", "@daily true\n", "crontab"),
+        ("mine", "#SCRON --time=10\n0 2 * * * true\n", "crontab"),
+        ("a.crontab", "", "crontab"),
+        ("a.service", "[Service]\nExecStart=true\n", "systemd"),
+        ("a_dag.py", "from airflow.sdk import DAG\n", "Airflow"),
+        ("a.py", "import sys\n", None),
     ],
 )
 def test_the_kind_of_a_file_is_told_by_its_content(tmp_path, name, text, kind) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -88,8 +87,3 @@ def _move(domain: Domain, value: Any, draw: np.random.Generator) -> Any:
 
 def _sample(domain: Domain, draw: np.random.Generator) -> Any:
     return domain.sample(random_state=int(draw.integers(2**31)))
-
-
-def distinct_configs(configs: Sequence[Config]) -> list[Config]:
-    """Each config once, in their order."""
-    return list({identity(config): config for config in configs}.values())

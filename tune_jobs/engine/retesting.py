@@ -1,8 +1,8 @@
 """Retests: is a configuration that is in use still the one to use, on today's data?
 
-A retest is an ordinary run of the job on today's data, with a small search whose first configs are
-the incumbent, its neighbours and the best of earlier: their scores of today are what the searcher
-learns from, since earlier scores are of other data. In the finals the best of what was found
+A retest is an ordinary run of the job on today's data, with a small search. Its first configs are
+the incumbent, its neighbours, the best of earlier and some at random: the searcher learns from
+their scores of today, since earlier scores are of other data. In the finals the best of them
 challenge the incumbent on fresh seeds and folds, the same for all
 (:mod:`~tune_jobs.engine.answers` has what is said then).
 """
@@ -27,14 +27,19 @@ from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiment import RETEST, Experiment
 from tune_jobs.engine.finalists import Finalists, choose_candidates
 from tune_jobs.engine.job import Job
-from tune_jobs.engine.membership import NotInSpaceError, revive, revive_members
-from tune_jobs.engine.neighbours import as_choices, distinct_configs, neighbours
+from tune_jobs.engine.membership import NotInSpaceError, identity, revive, revive_members
+from tune_jobs.engine.neighbours import as_choices, neighbours
 from tune_jobs.engine.outcome import EXIT_CODES
 from tune_jobs.engine.profile import Profile
 from tune_jobs.engine.running import run
+from tune_jobs.engine.searchers import RandomDraws
 from tune_jobs.engine.seeds import derive
 
-SAMPLES, NEIGHBOURS, EARLIER = 20, 4, 5
+SAMPLES = 20
+
+# What part of them are the incumbent's neighbours, the best of earlier, and drawn at random, for
+# the case that the best are elsewhere now; the rest is the searcher's.
+NEIGHBOURS, EARLIER, RANDOM = 0.2, 0.2, 0.25
 
 # Exit codes of runs that came to an answer.
 ANSWERED = (EXIT_CODES["complete"], EXIT_CODES["some trials failed"])
@@ -146,28 +151,34 @@ def retest(
 def retest_job(job: Job, earlier: Experiment, incumbent: Config, challenge: Challenge) -> Job:
     """The job of a retest: a small search that begins at what is known to be good."""
     space = as_choices(job.space)
-    part = replace(
-        job,
-        space=space,
-        num_samples=challenge.trials,
-        stages=(),
-        points_to_evaluate=(),
-        finalists=challenge.as_finalists(incumbent),
-    )
+    part = replace(job, space=space, num_samples=challenge.trials, stages=())
+    part = replace(part, points_to_evaluate=(), finalists=challenge.as_finalists(incumbent))
     try:
         own = revive(space, incumbent)
     except NotInSpaceError as reason:
         if challenge.only_incumbent:
             raise JobError(f"the incumbent is not of the job's space: {reason}") from None
-        points = []
-    else:
-        points = [own, *neighbours(space, own, NEIGHBOURS, derive(job.seed, "neighbours"))]
-        part = replace(part, finalists=challenge.as_finalists(own))
-    if challenge.only_incumbent:
-        return replace(part, points_to_evaluate=points[:1])
-    best = [each.config for each in choose_candidates(earlier, part, EARLIER + 1)]
-    points = distinct_configs([*points, *revive_members(space, best)])
-    return replace(part, points_to_evaluate=points[: challenge.samples])
+        return replace(part, points_to_evaluate=_points(part, earlier, None))
+    part = replace(part, finalists=challenge.as_finalists(own))
+    points = [own] if challenge.only_incumbent else _points(part, earlier, own)
+    return replace(part, points_to_evaluate=points)
+
+
+def _points(job: Job, earlier: Experiment, incumbent: Config | None) -> list[Config]:
+    """What is tried first, each config once."""
+    count, seed = job.num_samples, derive(job.seed, "retest")
+    own = [] if incumbent is None else [incumbent]
+    near = [
+        neighbour
+        for config in own
+        for neighbour in neighbours(job.space, config, round(NEIGHBOURS * count), seed)
+    ]
+    best = [each.config for each in choose_candidates(earlier, job, round(EARLIER * count) + 1)]
+    draws = RandomDraws(seed)
+    draws.set_search_properties(job.metric, job.mode, job.space)
+    drawn = [draws.suggest("") for _ in range(round(RANDOM * count))]
+    found = [*own, *near, *revive_members(job.space, best), *drawn]
+    return list({identity(config): config for config in found}.values())[:count]
 
 
 def _now() -> str:

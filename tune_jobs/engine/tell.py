@@ -40,6 +40,7 @@ def as_dict(experiment: Experiment) -> dict[str, Any]:
         "exit_code": experiment.exit_code,
         **experiment.summary,
         "winner": experiment.verdict or None,
+        "answer": experiment.retest or None,
         "all_trials": rows.to_dict("records"),
     }
     return {key: plain(value) for key, value in found.items()}

@@ -7,7 +7,7 @@ already, and what a search needs besides.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from tune_jobs.engine.lint.findings import Finding
 from tune_jobs.engine.lint.kuberay_cluster import cluster_findings
 from tune_jobs.engine.lint.kuberay_fields import API_VERSION, KINDS, RELEASE, TYPES
 from tune_jobs.engine.lint.kuberay_images import image_findings
-from tune_jobs.engine.lint.kuberay_job import cron_findings, job_findings, name_findings
+from tune_jobs.engine.lint.kuberay_job import job_findings, name_findings
+from tune_jobs.engine.lint.kuberay_schedule import cron_findings, slot_findings
 from tune_jobs.engine.lint.kubernetes import RELEASE as KUBERNETES
 from tune_jobs.engine.lint.kubernetes import (
     read_definitions,
@@ -40,10 +41,22 @@ def lint_kuberay(path: str | Path) -> list[Finding]:
     """
     text, versions = None, read_versions(path)
     found: set[Finding] = set()
-    for document in read_documents(path):
+    documents = read_documents(path)
+    for document in documents:
         text = text or Path(path).read_text(encoding="utf-8")
         found.update(_document(document, text, versions))
-    return sorted(found)
+    return sorted(found | {*_templates(documents)})
+
+
+def _templates(documents: Sequence[Document]) -> Iterator[Finding]:
+    """Where a CronJob starts the RayJob that is its template at another time than its slots say."""
+    wholes = [Part(document) for document in documents]
+    crons = [whole.part("spec") for whole in wholes if whole.get("kind") == "CronJob"]
+    jobs = [whole.part("spec") for whole in wholes if whole.get("kind") == "RayJob"]
+    if len(crons) == 1:
+        for job in jobs:
+            if job.get("suspend") is True:
+                yield from slot_findings(crons[0], job)
 
 
 def _document(document: Document, text: str, versions: Mapping[str, str]) -> Iterator[Finding]:

@@ -1,16 +1,15 @@
-"""Rules of a search on Kubernetes: RayJob and RayCronJob."""
+"""Rules of a search on Kubernetes: RayJob, also within a RayCronJob."""
 
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
-from itertools import pairwise
 
 import yaml
 
 from tune_jobs.engine.lint.environments import is_secret
 from tune_jobs.engine.lint.findings import Finding
+from tune_jobs.engine.lint.kuberay_schedule import after, continues, run_findings, words_of
 from tune_jobs.engine.lint.parts import Part
 from tune_jobs.engine.names import nearest
 
@@ -51,36 +50,6 @@ def job_findings(spec: Part) -> Iterator[Finding]:
     yield from _submission(spec)
     yield from _entrypoint(spec)
     yield from _runtime_env(spec)
-
-
-def cron_findings(resource: Part, text: str) -> Iterator[Finding]:
-    """What is wrong with a RayCronJob in a file with some text, apart from its fields and job."""
-    if "RayCronJob=true" not in text:
-        yield resource.finding(
-            "RayCronJob is alpha, and off unless the operator has --feature-gates=RayCronJob=true: "
-            "use a CronJob, or say in a comment that it has",
-            "kind",
-        )
-    job = resource.part("spec", "jobTemplate")
-    if not _continues(_words(job.text("entrypoint"))):
-        yield job.finding(
-            "runs of a RayCronJob overlap: only the lease of one experiment keeps them apart, so "
-            "the entrypoint needs --name with a fixed name, and --resume",
-            "entrypoint",
-        )
-    yield from schedule_findings(resource.part("spec"))
-
-
-def schedule_findings(spec: Part) -> Iterator[Finding]:
-    """What is wrong with the schedule of a CronJob or RayCronJob."""
-    schedule = spec.text("schedule")
-    if "TZ=" in schedule:
-        yield spec.finding("the time zone belongs into the field timeZone", "schedule")
-    elif schedule and not schedule.startswith("@") and len(schedule.split()) != 5:
-        yield spec.finding(
-            f"schedule {schedule!r} has {len(schedule.split())} fields, but cron wants 5",
-            "schedule",
-        )
 
 
 def _cluster(spec: Part) -> Iterator[Finding]:
@@ -131,7 +100,7 @@ def _attempts(spec: Part) -> Iterator[Finding]:
         yield spec.finding(
             "backoffLimit is refused with clusterSelector and InteractiveMode", "backoffLimit"
         )
-    if not _continues(_words(spec.text("entrypoint"))):
+    if not continues(words_of(spec.text("entrypoint"))):
         yield spec.finding(
             f"backoffLimit is {retries}: each attempt builds a new cluster and continues only what "
             "is in storage, so the entrypoint needs --resume, and --name with a fixed name",
@@ -159,17 +128,20 @@ def _submission(spec: Part) -> Iterator[Finding]:
 
 
 def _entrypoint(spec: Part) -> Iterator[Finding]:
-    words = _words(spec.text("entrypoint"))
+    words = words_of(spec.text("entrypoint"))
+    yield from run_findings(spec)
     if not words:
         if spec.get("submissionMode") != "InteractiveMode":
             yield spec.finding("a RayJob needs an entrypoint", "entrypoint")
         return
     if "tune_jobs" not in words and "tune-jobs" not in words:
         return
+    if "--slot" in words and "--profile" in words:
+        return
     missing = [each for each in ("--profile", "--name", "--resume") if each not in words]
     if missing:
         yield spec.finding(f"the entrypoint needs {', '.join(missing)}", "entrypoint")
-    hours, deadline = _after(words, "--max-hours"), spec.number("activeDeadlineSeconds")
+    hours, deadline = after(words, "--max-hours"), spec.number("activeDeadlineSeconds")
     if hours.replace(".", "", 1).isdigit() and deadline and float(hours) * 3600 >= deadline:
         yield spec.finding(
             f"activeDeadlineSeconds {deadline} ends the job before --max-hours {hours} ends the "
@@ -204,25 +176,3 @@ def _runtime_env(spec: Part) -> Iterator[Finding]:
             "end its trials in good order",
             "runtimeEnvYAML",
         )
-
-
-def _continues(words: list[str]) -> bool:
-    name = _after(words, "--name")
-    return "--resume" in words and bool(name) and not re.search(r"\$|`", name)
-
-
-def _after(words: list[str], option: str) -> str:
-    """The value of an option, given as the next word or after ``=``."""
-    return next((value for word, value in pairwise([*words, ""]) if word == option), "")
-
-
-def _words(entrypoint: str) -> list[str]:
-    try:
-        words = shlex.split(entrypoint, comments=True)
-    except ValueError:
-        words = entrypoint.split()
-    return [
-        piece
-        for word in words
-        for piece in (word.split("=", 1) if word.startswith("--") else [word])
-    ]

@@ -8,7 +8,7 @@ import yaml
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.lint.findings import Finding
-from tune_jobs.engine.lint.kuberay_job import schedule_findings
+from tune_jobs.engine.lint.kuberay_schedule import schedule_findings
 from tune_jobs.engine.lint.parts import Part, as_quantity
 from tune_jobs.engine.profile import Profile
 

@@ -25,11 +25,19 @@ LINTERS = {
     "Slurm": ("sbatch", "lint_sbatch"),
     "Dockerfile": ("dockerfile", "lint_dockerfile"),
     "profile": ("profiles", "lint_profile"),
+    "crontab": ("crontab", "lint_crontab"),
+    "systemd": ("systemd", "lint_systemd"),
+    "workflow": ("workflow", "lint_workflow"),
+    "Airflow": ("airflow", "lint_airflow"),
 }
 KINDS = (
     "a `ray up` file has cluster_name and provider, a KubeRay manifest apiVersion, a Slurm script "
-    "#SBATCH lines, a Dockerfile FROM, and a profile keys such as address and storage"
+    "#SBATCH lines, a Dockerfile FROM, a profile keys such as address and storage, a crontab lines "
+    "that begin with five fields, a systemd unit [Unit], a GitHub workflow on and jobs, and a DAG "
+    "of Airflow imports from it"
 )
+CRONTABS = (".crontab", ".scrontab", ".cron")
+ENTRY = re.compile(r"^(#SCRON\b|@[a-z]+\s+\S|([\d*][\d*,/-]*\s+){4}[\d*]\S*\s)", re.MULTILINE)
 
 
 def find_files(paths: Sequence[str | Path] = ()) -> list[Path]:
@@ -63,8 +71,14 @@ def kind_of(path: Path) -> str | None:
         raise JobError(f"{path} cannot be read: {error.strerror}") from None
     if path.suffix in YAML:
         return _kind_of_yaml(path, text)
+    if path.suffix == ".py":
+        return "Airflow" if re.search(r"^(from|import) airflow\b", text, re.MULTILINE) else None
     if re.search(r"^#SBATCH\b", text, re.MULTILINE):
         return "Slurm"
+    if re.search(r"^\[(Unit|Service|Timer)\]", text, re.MULTILINE):
+        return "systemd"
+    if path.suffix in CRONTABS or path.name == "crontab" or ENTRY.search(text):
+        return "crontab"
     if "dockerfile" in path.name.lower() or re.search(r"^FROM\s+\S", text, re.MULTILINE):
         return "Dockerfile"
     return None
@@ -74,6 +88,8 @@ def _kind_of_yaml(path: Path, text: str) -> str | None:
     keys = set(re.findall(r"^([A-Za-z_]+)\s*:", text, re.MULTILINE))
     if "apiVersion" in keys:
         return "KubeRay"
+    if {"on", "jobs"} <= keys:
+        return "workflow"
     if keys & {"cluster_name", "provider"}:
         return "ray up"
     if (

@@ -15,9 +15,9 @@ from tune_jobs.engine.lint.sbatch_options import TAKES, Directive, parse_directi
 from tune_jobs.engine.lint.script_lines import (
     Line,
     disagreeing_pins,
-    is_secret,
     join_continued,
     read_lines,
+    secret_problem,
 )
 from tune_jobs.engine.lint.versions import read_versions
 from tune_jobs.engine.names import nearest
@@ -184,16 +184,10 @@ def _check_lines(script: Script) -> Iterator[Problem]:
     for line in script.commands:
         yield from disagreeing_pins(line, versions)
         for match in ASSIGNMENT.finditer(line.text):
-            yield from _check_secret(line.at(match.start("name")), match["name"], match["value"])
+            if problem := secret_problem(match["name"], match["value"]):
+                yield line.at(match.start("name")), problem
     for each in script.directives:
         if each.name == "export":
             for match in ASSIGNMENT.finditer(each.value):
-                yield from _check_secret(each.line, match["name"], match["value"])
-
-
-def _check_secret(line: int, name: str, value: str) -> Iterator[Problem]:
-    value = value.strip("\"'")
-    if is_secret(name) and value and not value.startswith(("$", "/", "~")):
-        yield line, f"{name} is written out: whoever reads the file has it; read it from a file"
-    elif name == "RAY_AUTH_TOKEN":
-        yield line, "RAY_AUTH_TOKEN shows in process lists; name a file in RAY_AUTH_TOKEN_PATH"
+                if problem := secret_problem(match["name"], match["value"]):
+                    yield each.line, problem

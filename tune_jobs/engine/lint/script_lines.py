@@ -80,6 +80,16 @@ def is_secret(name: str) -> bool:
     return bool(SECRET.search(name)) and not PLACE.search(name)
 
 
+def secret_problem(name: str, value: str) -> str | None:
+    """What is wrong with a variable that holds a secret, if anything."""
+    value = value.strip("\"'")
+    if is_secret(name) and value and not value.startswith(("$", "/", "~")):
+        return f"{name} is written out: whoever reads the file has it; read it from a file"
+    if name == "RAY_AUTH_TOKEN":
+        return "RAY_AUTH_TOKEN shows in process lists; name a file in RAY_AUTH_TOKEN_PATH"
+    return None
+
+
 def _agrees(specifier: str, wanted: str, *, exactly: bool) -> bool:
     if exactly and "*" in specifier:
         return False

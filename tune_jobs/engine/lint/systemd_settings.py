@@ -1,0 +1,93 @@
+"""The settings of systemd's units, by their sections, as of systemd 252 and a few newer ones."""
+
+from __future__ import annotations
+
+UNIT = """
+After AllowIsolate AssertACPower AssertArchitecture AssertCPUFeature AssertCPUPressure
+AssertCPUs AssertCapability AssertControlGroupController AssertCredential
+AssertDirectoryNotEmpty AssertEnvironment AssertFileIsExecutable AssertFileNotEmpty
+AssertFirstBoot AssertGroup AssertHost AssertIOPressure AssertKernelCommandLine
+AssertKernelVersion AssertMemory AssertMemoryPressure AssertNeedsUpdate AssertOSRelease
+AssertPathExists AssertPathExistsGlob AssertPathIsDirectory AssertPathIsEncrypted
+AssertPathIsMountPoint AssertPathIsReadWrite AssertPathIsSymbolicLink AssertSecurity AssertUser
+AssertVirtualization Before BindsTo CollectMode ConditionACPower ConditionArchitecture
+ConditionCPUFeature ConditionCPUPressure ConditionCPUs ConditionCapability
+ConditionControlGroupController ConditionCredential ConditionDirectoryNotEmpty
+ConditionEnvironment ConditionFileIsExecutable ConditionFileNotEmpty ConditionFirmware
+ConditionFirstBoot ConditionGroup ConditionHost ConditionIOPressure ConditionKernelCommandLine
+ConditionKernelVersion ConditionMemory ConditionMemoryPressure ConditionNeedsUpdate
+ConditionOSRelease ConditionPathExists ConditionPathExistsGlob ConditionPathIsDirectory
+ConditionPathIsEncrypted ConditionPathIsMountPoint ConditionPathIsReadWrite
+ConditionPathIsSymbolicLink ConditionSecurity ConditionUser ConditionVirtualization Conflicts
+DefaultDependencies Description Documentation FailureAction FailureActionExitStatus
+IgnoreOnIsolate JobRunningTimeoutSec JobTimeoutAction JobTimeoutRebootArgument JobTimeoutSec
+JoinsNamespaceOf OnFailure OnFailureJobMode OnSuccess OnSuccessJobMode PartOf
+PropagatesReloadTo PropagatesStopTo RebootArgument RefuseManualStart RefuseManualStop
+ReloadPropagatedFrom Requires RequiresMountsFor Requisite SourcePath StartLimitAction
+StartLimitBurst StartLimitIntervalSec StopPropagatedFrom StopWhenUnneeded SuccessAction
+SuccessActionExitStatus Upholds Wants
+AssertPathIsSocket ConditionPathIsSocket RequiresMountsFor StartLimitInterval SurviveFinalKillSignal
+WantsMountsFor
+"""
+INSTALL = "Alias Also DefaultInstance RequiredBy UpheldBy WantedBy"
+TIMER = """
+AccuracySec FixedRandomDelay OnActiveSec OnBootSec OnCalendar OnClockChange OnStartupSec
+OnTimezoneChange OnUnitActiveSec OnUnitInactiveSec Persistent RandomizedDelaySec
+RemainAfterElapse Unit WakeSystem
+DeferReactivation
+"""
+SERVICE = """
+BusName ExecCondition ExecReload ExecStart ExecStartPost ExecStartPre ExecStop ExecStopPost
+ExitType FileDescriptorStoreMax GuessMainPID NonBlocking NotifyAccess OOMPolicy PIDFile
+RemainAfterExit Restart RestartForceExitStatus RestartPreventExitStatus RestartSec
+RootDirectoryStartOnly RuntimeMaxSec RuntimeRandomizedExtraSec Sockets SuccessExitStatus
+TimeoutAbortSec TimeoutSec TimeoutStartFailureMode TimeoutStartSec TimeoutStopFailureMode
+TimeoutStopSec Type USBFunctionDescriptors USBFunctionStrings WatchdogSec
+RestartMaxDelaySec RestartMode RestartSteps ReloadSignal OpenFile FileDescriptorStorePreserve
+"""
+# Of systemd.exec(5), systemd.kill(5) and systemd.resource-control(5): those of what a service runs.
+PROCESS = """
+AmbientCapabilities AppArmorProfile BindPaths BindReadOnlyPaths CPUAffinity CPUSchedulingPolicy
+CPUSchedulingPriority CPUSchedulingResetOnFork CacheDirectory CacheDirectoryMode
+CapabilityBoundingSet ConfigurationDirectory ConfigurationDirectoryMode CoredumpFilter
+DynamicUser Environment EnvironmentFile ExecPaths ExecSearchPath ExtensionDirectories
+ExtensionImages Group IOSchedulingClass IOSchedulingPriority IPCNamespacePath IgnoreSIGPIPE
+InaccessiblePaths KeyringMode LimitAS LimitCORE LimitCPU LimitDATA LimitFSIZE LimitLOCKS
+LimitMEMLOCK LimitMSGQUEUE LimitNICE LimitNOFILE LimitNPROC LimitRSS LimitRTPRIO LimitRTTIME
+LimitSIGPENDING LimitSTACK LoadCredential LoadCredentialEncrypted LockPersonality
+LogExtraFields LogLevelMax LogNamespace LogRateLimitBurst LogRateLimitIntervalSec LogsDirectory
+LogsDirectoryMode MemoryDenyWriteExecute MountAPIVFS MountFlags MountImages NUMAMask NUMAPolicy
+NetworkNamespacePath Nice NoExecPaths NoNewPrivileges OOMScoreAdjust PAMName PassEnvironment
+Personality PrivateDevices PrivateIPC PrivateMounts PrivateNetwork PrivateTmp PrivateUsers
+ProcSubset ProtectClock ProtectControlGroups ProtectHome ProtectHostname ProtectKernelLogs
+ProtectKernelModules ProtectKernelTunables ProtectProc ProtectSystem ReadOnlyPaths
+ReadWritePaths RemoveIPC RestrictAddressFamilies RestrictFileSystems RestrictNamespaces
+RestrictRealtime RestrictSUIDSGID RootDirectory RootHash RootHashSignature RootImage
+RootImageOptions RootVerity RuntimeDirectory RuntimeDirectoryMode RuntimeDirectoryPreserve
+SELinuxContext SecureBits SetCredential SetCredentialEncrypted SmackProcessLabel StandardError
+StandardInput StandardInputData StandardInputText StandardOutput StateDirectory
+StateDirectoryMode SupplementaryGroups SyslogFacility SyslogIdentifier SyslogLevel
+SyslogLevelPrefix SystemCallArchitectures SystemCallErrorNumber SystemCallFilter SystemCallLog
+TTYColumns TTYPath TTYReset TTYRows TTYVHangup TTYVTDisallocate TemporaryFileSystem
+TimeoutCleanSec TimerSlackNSec UMask UnsetEnvironment User UtmpIdentifier UtmpMode
+WorkingDirectory FinalKillSignal KillMode KillSignal RestartKillSignal SendSIGHUP SendSIGKILL
+WatchdogSignal AllowedCPUs AllowedMemoryNodes BPFProgram CPUAccounting CPUQuota
+CPUQuotaPeriodSec CPUWeight Delegate DeviceAllow DevicePolicy DisableControllers IOAccounting
+IODeviceLatencyTargetSec IODeviceWeight IOReadBandwidthMax IOReadIOPSMax IOWeight
+IOWriteBandwidthMax IOWriteIOPSMax IPAccounting IPAddressAllow IPAddressDeny IPEgressFilterPath
+IPIngressFilterPath ManagedOOMMemoryPressure ManagedOOMMemoryPressureLimit ManagedOOMPreference
+ManagedOOMSwap MemoryAccounting MemoryHigh MemoryLow MemoryMax MemoryMin MemorySwapMax
+RestrictNetworkInterfaces Slice SocketBindAllow SocketBindDeny StartupAllowedCPUs
+StartupAllowedMemoryNodes StartupCPUWeight StartupIOWeight TasksAccounting TasksMax
+DefaultMemoryLow DefaultMemoryMin DefaultStartupMemoryLow ImportCredential MemoryKSM
+MemoryPressureWatch
+MemoryPressureThresholdSec MemoryZSwapMax PrivatePIDs RootEphemeral SetLoginEnvironment
+StartupMemoryHigh StartupMemoryLow StartupMemoryMax StartupMemorySwapMax
+"""
+
+SETTINGS: dict[str, frozenset[str]] = {
+    "Unit": frozenset(UNIT.split()),
+    "Service": frozenset(SERVICE.split()) | frozenset(PROCESS.split()),
+    "Timer": frozenset(TIMER.split()),
+    "Install": frozenset(INSTALL.split()),
+}

@@ -1,0 +1,1 @@
+"""Files for schedulers, each made from a template."""
