@@ -15,7 +15,7 @@ from tune_jobs.engine.deciding import Decision, decide, make_model
 from tune_jobs.engine.edges import find_edges
 from tune_jobs.engine.errors import JobError, StorageError
 from tune_jobs.engine.experiment import SUMMARY, VERDICT, Experiment
-from tune_jobs.engine.failure import STORAGE_ERRORS
+from tune_jobs.engine.failure import STORAGE_ERRORS, cause
 from tune_jobs.engine.finalists import check_rounds, choose_candidates
 from tune_jobs.engine.finals import FOLDER as FINALS
 from tune_jobs.engine.history import compact
@@ -375,7 +375,10 @@ class Course:
         except BaseException as error:
             if not self.folder.exists(SUMMARY) and Experiment(self.folder).exists:
                 with suppress(Exception):  # what is under way says more
-                    found = {"outcome": outcome_of_error(error), "error": reason_of(error)}
+                    found = {
+                        "outcome": outcome_of_error(error),
+                        "error": cause(str(error) or type(error).__name__),
+                    }
                     self._summarise(Experiment(self.folder), **found)
             raise
 
