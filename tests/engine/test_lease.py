@@ -3,12 +3,13 @@
 import json
 import multiprocessing
 import os
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from tune_jobs.engine.lease import Lease, TakenError, leased
+from tune_jobs.engine.lease import Lease, TakenError, find_holder, leased
 from tune_jobs.engine.storage import open_folder
 
 BEAT = 0.2
@@ -144,3 +145,99 @@ def test_a_holder_notices_that_it_was_taken_over(tmp_path) -> None:
         while not lease.is_lost and time.monotonic() < end:
             time.sleep(0.05)
         assert lease.is_lost
+
+
+def test_one_that_waits_gets_it_when_the_other_has_ended(tmp_path, caplog) -> None:
+    folder = open_folder(tmp_path / "e")
+    first = Lease(folder, BEAT)
+    first.acquire()
+    threading.Timer(5 * BEAT, first.release).start()
+
+    with leased(folder, BEAT, waits=True) as second:
+        assert not second.is_lost
+    assert "waiting: " in caplog.text
+    assert caplog.text.count("waiting") == 1
+
+
+def test_one_that_waits_gives_up_in_time(tmp_path) -> None:
+    folder = open_folder(tmp_path / "e")
+    with (
+        leased(folder, BEAT),
+        pytest.raises(TakenError),
+        leased(folder, BEAT, waits=True, until=time.time() + 2 * BEAT),
+    ):
+        pass
+
+
+def test_many_that_wait_hold_it_one_after_the_other(tmp_path) -> None:
+    folder = open_folder(tmp_path / "e")
+    inside, most = [0], [0]
+
+    def hold() -> None:
+        with leased(folder, BEAT, waits=True):
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+            time.sleep(BEAT / 2)
+            inside[0] -= 1
+
+    threads = [threading.Thread(target=hold) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert most == [1]
+    assert not (tmp_path / "e").exists()
+
+
+def test_a_holder_is_seen_with_what_it_says_of_itself(tmp_path) -> None:
+    folder = open_folder(tmp_path)
+    assert find_holder(folder) is None
+    with leased(folder, BEAT) as lease:
+        lease.facts = {"target": 40}
+        time.sleep(3 * BEAT)
+        holder = find_holder(folder)
+
+    assert holder is not None
+    assert (holder.life, holder.facts) == ("running", {"target": 40})
+    assert holder.who.startswith(f"process {os.getpid()} on ")
+    assert find_holder(folder) is None
+
+
+def test_a_holder_that_was_killed_is_seen_as_dead(tmp_path) -> None:
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    run = context.Process(target=_hold, args=(str(tmp_path), 0, results))
+    run.start()
+    assert results.get(timeout=60) == "held"
+    living = find_holder(open_folder(tmp_path))
+    run.kill()
+    run.join()
+    dead = find_holder(open_folder(tmp_path))
+
+    assert living is not None
+    assert dead is not None
+    assert (living.life, dead.life, dead.who) == ("running", "dead", living.who)
+
+
+def test_a_holder_that_is_there_but_stands_still_hangs(tmp_path) -> None:
+    """Its process was stopped, so that it writes no claim; or its claim is written, but no more."""
+    folder = open_folder(tmp_path)
+    with leased(folder, BEAT) as lease:
+        lease.moved = time.time() - 3 * 3600
+        lease._write()
+        holder = find_holder(folder)
+        assert holder is not None
+        assert holder.life == "hung"
+        assert holder.quiet == pytest.approx(3 * 3600, abs=60)
+
+
+@pytest.mark.parametrize(("age", "life"), [(5, "running"), (3600, "dead")])
+def test_a_holder_on_another_machine_lives_as_long_as_its_claim_is_written(
+    tmp_path, age, life
+) -> None:
+    foreign(tmp_path, time=time.time() - age, moved=time.time() - age)
+
+    holder = find_holder(open_folder(tmp_path))
+    assert holder is not None
+    assert (holder.life, holder.who) == (life, "process 1 on elsewhere")
