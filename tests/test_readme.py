@@ -20,6 +20,8 @@ COMMANDS = [
 ]
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 SMALL = ["--num-samples", "2", "--max-epochs", "2", "--profile", "one_worker.yaml"]
+SMALL_RETEST = ["--num-samples", "3", "--finalists", "1", "--scores", "2", "--max-epochs", "2"]
+SMALL_RETEST += ["--profile", "one_worker.yaml"]
 SMALL += ["--set", "finalists.scores=2"]
 
 
@@ -52,13 +54,14 @@ def test_the_readme_shows_the_commands_of_a_whole_session() -> None:
         "run",
         "run",
         "run",
+        *("run", "retest", "schedule", "ls", "ls", "compare", "clean"),
     ]
 
 
 def test_every_command_of_the_readme_works_in_turn(here) -> None:
     for command in COMMANDS:
         words = shlex.split(command.replace("--extend 50", "--extend 1"))[1:]
-        words += SMALL if words[0] == "run" else []
+        words += {"run": SMALL, "retest": SMALL_RETEST}.get(words[0], [])
         ran = subprocess.run(
             [sys.executable, "-m", "tune_jobs", *words], capture_output=True, text=True, cwd=here
         )
@@ -105,7 +108,7 @@ def test_the_job_of_the_readme_with_the_trainable_of_the_readme(here) -> None:
 
 
 def test_the_exit_codes_of_the_readme_are_those_of_the_engine() -> None:
-    from tune_jobs.engine.outcome import EXIT_CODES
+    from tune_jobs.engine.outcome import EXIT_CODES, OVERDUE, VERDICT_CODES
 
-    told = {int(code) for code in re.findall(r"^\| (\d) \|", README, re.MULTILINE)}
-    assert told == set(EXIT_CODES.values())
+    told = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
+    assert told == {*EXIT_CODES.values(), *VERDICT_CODES.values(), OVERDUE}

@@ -201,4 +201,4 @@ def clean(keep_last: int, older_than: str | None, yes: bool, **place: Any) -> No
         note = ", left alone: a run has begun" if was_held else ""
         click.echo(f"{each.name}  {size(each.size)}: {each.what}{note}")
     how = "freed" if yes else "to free; nothing was deleted, add --yes"
-    click.echo(f"{size(freed)} {how}" if waste else "nothing to free", err=True)
+    click.echo(f"{size(freed)} {how}" if waste else "nothing to free")

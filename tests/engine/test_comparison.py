@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import t, ttest_rel
+from scipy.stats import t, ttest_ind, ttest_rel
 from sklearn.datasets import load_digits, make_moons
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
@@ -12,7 +12,15 @@ from sklearn.model_selection import GridSearchCV, RepeatedStratifiedKFold, Shuff
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
-from tune_jobs.engine.comparison import are_behind, cheapest_within, estimate
+from tune_jobs.engine.comparison import (
+    HINT,
+    are_behind,
+    cheapest_within,
+    compare_means,
+    estimate,
+    estimate_of_interval,
+    judge,
+)
 
 numbers = st.floats(-100, 100, width=32)
 
@@ -134,3 +142,113 @@ def test_the_choice_is_within_the_margin_and_none_within_it_is_cheaper(pairs, ma
     assert losses[chosen] <= losses.min() + margin
     tied = [place for place in range(len(means)) if losses[place] <= losses.min() + margin]
     assert costs[chosen] == min(costs[place] for place in tied)
+
+
+def test_a_gain_is_proven_if_its_whole_interval_lies_above_what_is_wanted() -> None:
+    gain = estimate([0.9, 1.1, 1.0, 1.2, 0.8], overlap=0)
+    just_below = np.nextafter(gain.lower, -np.inf)
+
+    assert judge(gain) == "replace"
+    assert judge(gain, just_below) == "replace"
+    assert judge(gain, gain.lower) == "inconclusive"  # touching is not enough
+    assert judge(gain, gain.mean) == "keep"
+
+
+def test_a_gain_that_chance_brings_in_a_fifth_of_the_cases_is_no_hint() -> None:
+    scores = np.array([-1.0, 0.0, 1.0, 2.0])
+    error = estimate(scores, overlap=0).standard_error
+    at_the_hint = t.isf(HINT, len(scores) - 1) * error
+
+    assert judge(estimate(scores - scores.mean() + 1.001 * at_the_hint, overlap=0)) == (
+        "inconclusive"
+    )
+    assert judge(estimate(scores - scores.mean() + 0.999 * at_the_hint, overlap=0)) == "keep"
+
+
+@pytest.mark.parametrize(
+    ("scores", "least", "answer"),
+    [
+        ([0.0, 0.0, 0.0], 0.0, "keep"),
+        ([0.1, 0.1, 0.1], 0.0, "replace"),
+        ([0.5, 0.5, 0.5], 0.5, "keep"),
+        ([-0.1, -0.1], 0.0, "keep"),
+    ],
+)
+def test_a_gain_without_variance_is_what_it_is(scores, least, answer) -> None:
+    assert judge(estimate(scores, overlap=0), least) == answer
+
+
+@pytest.mark.parametrize(
+    ("scores", "answer"),
+    [([1.0, 1.01], "replace"), ([1.0, 2.0], "inconclusive"), ([-1.0, 2.0], "keep")],
+)
+def test_two_scores_are_enough_to_judge(scores, answer) -> None:
+    assert judge(estimate(scores, overlap=0)) == answer
+
+
+@pytest.mark.parametrize("score", [-1.0, 0.0, 1.0])
+def test_on_one_score_nothing_is_replaced(score) -> None:
+    assert judge(estimate([score], overlap=0)) == "keep"
+
+
+@given(
+    st.lists(numbers, min_size=2, max_size=12),
+    st.floats(0, 10),
+    st.sampled_from([0.0, 1 / 3]),
+    st.sampled_from([0.9, 0.95, 0.99]),
+)
+def test_the_answer_follows_from_interval_and_one_sided_test(scores, least, overlap, level) -> None:
+    gain = estimate(scores, overlap, level)
+    answer = judge(gain, least)
+
+    assert (answer == "replace") == (gain.lower > least)
+    if answer == "inconclusive":
+        one_sided = estimate(np.subtract(scores, least), overlap)
+        assert gain.mean > least
+        assert one_sided.p_value / 2 < HINT + 1e-9
+
+
+def test_where_nothing_is_gained_seldom_is_replace_said() -> None:
+    rng = np.random.default_rng(0)
+    answers = [judge(estimate(rng.normal(0, 1, 8), overlap=0)) for _ in range(2000)]
+    assert answers.count("replace") / 2000 == pytest.approx(0.025, abs=0.0105)  # 3 standard errors
+    assert answers.count("inconclusive") / 2000 == pytest.approx(HINT - 0.025, abs=0.026)
+
+
+samples = st.lists(numbers, min_size=2, max_size=12).filter(lambda values: np.ptp(values) > 1e-2)
+
+
+@given(samples, samples, st.sampled_from([0.8, 0.95, 0.99]))
+def test_means_that_are_not_paired_are_compared_as_welch_does(first, second, level) -> None:
+    expected = ttest_ind(first, second, equal_var=False)
+    found = compare_means(estimate(first, 0), estimate(second, 0), level)
+
+    assert found.mean == pytest.approx(np.mean(first) - np.mean(second), abs=1e-9)
+    assert found.p_value == pytest.approx(expected.pvalue, rel=1e-6, abs=1e-12)
+    assert found.scores == round(expected.df) + 1
+    interval = expected.confidence_interval(level)
+    assert (found.lower, found.upper) == pytest.approx(tuple(interval), rel=1e-6, abs=1e-9)
+
+
+def test_means_without_variance_differ_surely_or_not_at_all() -> None:
+    one, other = estimate([0.5, 0.5], 0), estimate([0.25, 0.25, 0.25], 0)
+    same, apart = compare_means(one, one), compare_means(one, other)
+    assert (same.mean, same.p_value) == (0.0, 1.0)
+    assert (apart.mean, apart.lower, apart.upper, apart.p_value) == (0.25, 0.25, 0.25, 0.0)
+
+
+@given(
+    st.lists(numbers, min_size=2, max_size=12),
+    st.sampled_from([0.0, 1 / 3]),
+    st.sampled_from([0.8, 0.95, 0.99]),
+)
+def test_an_estimate_comes_back_from_its_interval(scores, overlap, level) -> None:
+    known = estimate(scores, overlap, level)
+    found = estimate_of_interval(known.mean, [known.lower, known.upper], known.scores, level)
+
+    assert (found.mean, found.lower, found.upper) == (known.mean, known.lower, known.upper)
+    assert found.scores == known.scores
+    # An interval that is short beside its mean has lost digits.
+    assert found.standard_error == pytest.approx(known.standard_error, rel=1e-6, abs=1e-12)
+    if known.standard_error > 1e-6:
+        assert found.p_value == pytest.approx(known.p_value, rel=1e-4, abs=1e-12)

@@ -90,17 +90,17 @@ def _say_challenge(race: Race, candidates: Sequence[Candidate], metric: str) -> 
     if gain is None or other is None:
         return "no challenger could be trained"
     challenger = f"trial {candidates[other].trial}"
-    numbers = (
-        f"by {abs(gain.mean):.3g} {metric} on the same {gain.scores} fresh seeds and folds "
-        f"({race.level:.0%} interval of the gain {gain.lower:.3g} to {gain.upper:.3g}"
-        + (f", at least {race.least_gain:.3g} is wanted)" if race.least_gain else ")")
-    )
+    wanted = f", at least {race.least_gain:.3g} is wanted" if race.least_gain else ""
     way = "better" if gain.mean > 0 else "worse"
+    numbers = (
+        f"{abs(gain.mean):.3g} {metric} {way} than the incumbent "
+        f"on the same {gain.scores} fresh seeds and folds ({race.level:.0%} interval of the gain "
+        f"{gain.lower:.3g} to {gain.upper:.3g}{wanted})"
+    )
     return {
-        "replace": f"{challenger} is better than the incumbent {numbers}",
-        "keep": f"the best challenger, {challenger}, is not shown to be better than the incumbent: "
-        f"it did {way} {numbers}",
-        "inconclusive": f"{challenger} did {way} than the incumbent {numbers}, which may be chance",
+        "replace": f"{challenger} is {numbers}",
+        "keep": f"no challenger is shown to be better; the best, {challenger}, did {numbers}",
+        "inconclusive": f"{challenger} did {numbers}, which may be chance",
     }[race.answer or "inconclusive"]
 
 

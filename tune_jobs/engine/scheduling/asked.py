@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from datetime import time
 from pathlib import Path
 
@@ -71,6 +73,12 @@ def name_of_job(job: str) -> str:
 
 
 def program_in(folder: str) -> str:
-    """How tune-jobs is started in a folder: by its own environment, where that is not lacking."""
+    """How tune-jobs is started in a folder: by its own environment, or by the one that runs this.
+
+    A scheduler looks for programs in few places, so that the latter is called by its path.
+    """
     there = Path(folder).expanduser()
-    return PROGRAM if (there / PROGRAM).exists() or not there.exists() else "tune-jobs"
+    if (there / PROGRAM).exists() or not there.exists():
+        return PROGRAM
+    own = Path(sys.argv[0]).absolute()
+    return str(own) if own.name == Path(PROGRAM).name else shutil.which("tune-jobs") or "tune-jobs"
