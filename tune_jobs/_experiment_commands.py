@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tune_jobs._options import FACTS, job_options, load, log_options, slot_options, storage_of
+from tune_jobs._options import FACTS, fact_options, load, log_options, slot_options, storage_of
 from tune_jobs._output import prepare_log, print_result, watched
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.experiment import Experiment
+    from tune_jobs.engine.retesting import Challenge
 
 
 def storage_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -25,7 +29,7 @@ def storage_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @click.argument("experiment")
-@job_options
+@fact_options
 @slot_options
 @log_options
 @click.option("--job", help="The job, where it is no longer the one that the experiment names.")
@@ -33,9 +37,11 @@ def storage_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--resume", is_flag=True, help="Go on with a retest that was cut off.")
 @click.option("--max-hours", type=float, help="End the retest after so long, and go on later.")
 @click.option("--allow-changed", is_flag=True, help="Go on although data or code have changed.")
+@click.option("--num-samples", "samples", type=int, help="Configs to try; default: 20.")
+@click.option("--finalists", type=int, help="How many challenge the incumbent; default: 4.")
 @click.option("--scores", type=int, help="Fresh scores that choose; as many judge. Default: 8.")
 @click.option("--level", type=float, help="Of the interval of the gain; default: 0.95.")
-@click.option("--min-gain", type=float, default=0.0, help="What a change has to bring at least.")
+@click.option("--min-gain", "least_gain", type=float, help="What a change has to bring at least.")
 @click.option("--only-incumbent", is_flag=True, help="Only look whether it is as good as it was.")
 @click.option("--promote", is_flag=True, help="After 'replace', retest the challenger next time.")
 @click.option(
@@ -63,60 +69,56 @@ def retest(experiment: str, **options: Any) -> None:
     sys.exit(found.exit_code)
 
 
-def _retest(name: str, options: dict[str, Any]) -> Any:
+def _retest(name: str, options: dict[str, Any]) -> Experiment:
     from tune_jobs.engine.errors import JobError
     from tune_jobs.engine.experiment import open_experiment
     from tune_jobs.engine.job import Job
     from tune_jobs.engine.progress import choose_view
-    from tune_jobs.engine.retesting import Challenge
     from tune_jobs.engine.retesting import retest as run_retest
 
-    earlier = open_experiment(name, storage_of(options))
-    begun = dict(earlier.description.get("command") or {})
-    asked_job = options["job"] or begun.pop("job", None)
-    if asked_job is None:
-        raise JobError(f"{earlier.name} does not say its job; name it with --job")
-    given = {key: value for key, value in options.items() if value not in (None, (), [])}
-    facts = {key: begun.get(key) for key in FACTS if key not in ("num_samples", "finalists")}
-    asked = {**options, **facts, **given, "num_samples": None, "finalists": None, "ensemble": False}
-    found, profile = load(asked_job, asked)
+    earlier, challenge = open_experiment(name, storage_of(options)), _challenge_of(options)
+    asked = _asked_of(earlier, options)
+    found, profile = load(asked["job"], asked)
     if not isinstance(found.job, Job):
-        raise JobError(
-            f"{found.name} builds its own tuner, so that nothing is known of its configs"
-        )
-    chosen = {
-        "samples": options["num_samples"],
-        "finalists": options["finalists"],
-        "scores": options["scores"],
-        "level": options["level"],
-    }
-    challenge = Challenge(
-        **{key: value for key, value in chosen.items() if value is not None},
-        least_gain=options["min_gain"],
-        only_incumbent=options["only_incumbent"],
-    )
-    as_json = options["as_json"] or options["log_format"] == "json"
+        raise JobError(f"{found.name} builds its own tuner: nothing is known of its configs")
     view = choose_view(
         *(challenge.trials, found.job.max_epochs, found.job.metric, found.job.mode),
-        as_json=as_json,
+        as_json=options["as_json"] or options["log_format"] == "json",
     )
+    passed = ("name", "promote", "slot", "time_zone", "on_overlap", "max_hours", "resume")
     return run_retest(
         earlier,
         found.job,
         challenge,
         profile=profile,
-        name=options["name"],
-        promote=options["promote"],
-        command={"job": asked_job, **{key: asked[key] for key in FACTS}},
-        slot=options["slot"],
-        time_zone=options["time_zone"],
-        on_overlap=options["on_overlap"],
-        max_hours=options["max_hours"],
-        resume=options["resume"],
+        command={key: asked[key] for key in ("job", *FACTS)},
         allow_changed=options["allow_changed"],
         listeners=[view],
         import_paths=found.import_paths,
+        **{key: options[key] for key in passed},
     )
+
+
+def _challenge_of(options: dict[str, Any]) -> Challenge:
+    from dataclasses import fields
+
+    from tune_jobs.engine.retesting import Challenge
+
+    given = {entry.name: options[entry.name] for entry in fields(Challenge)}
+    return Challenge(**{key: value for key, value in given.items() if value is not None})
+
+
+def _asked_of(earlier: Experiment, options: dict[str, Any]) -> dict[str, Any]:
+    """The options of the experiment's own command, where others are not given."""
+    from tune_jobs.engine.errors import JobError
+
+    begun = dict(earlier.description.get("command") or {})
+    given = {key: value for key, value in options.items() if value not in (None, (), [])}
+    asked = {**options, **{key: begun.get(key) for key in FACTS}, **given}
+    asked |= {"job": options["job"] or begun.get("job")}
+    if asked["job"] is None:
+        raise JobError(f"{earlier.name} does not say its job; name it with --job")
+    return asked | {"num_samples": None, "finalists": None, "ensemble": False}
 
 
 @click.command()

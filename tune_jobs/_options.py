@@ -25,16 +25,26 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         [
             click.option("--num-samples", type=int, help="Trials to run (per point of a grid)."),
-            click.option("--max-epochs", type=int, help="Ceiling of epochs for each trial."),
-            click.option("--seed", type=int, help="The seed that all others derive from."),
-            click.option("--data", help="Table (.parquet, .csv, folder) or images (.npz)."),
-            click.option("--target", help="Column to predict."),
             click.option(
                 "--finalists",
                 type=click.IntRange(0),
                 help="How many of the best trials are trained again to choose the winner; 0: none.",
             ),
             click.option("--ensemble", is_flag=True, help="Export the finalists together too."),
+        ]
+    ):
+        command = option(command)
+    return fact_options(command)
+
+
+def fact_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Those of them that are not about how much is searched: a retest has its own for that."""
+    for option in reversed(
+        [
+            click.option("--max-epochs", type=int, help="Ceiling of epochs for each trial."),
+            click.option("--seed", type=int, help="The seed that all others derive from."),
+            click.option("--data", help="Table (.parquet, .csv, folder) or images (.npz)."),
+            click.option("--target", help="Column to predict."),
             click.option("--set", "sets", multiple=True, metavar="A.B=VALUE", help="Any fact."),
             click.option("--profile", help="Where to run; default: laptop."),
             click.option("--storage", help="Folder or URI of the experiments."),

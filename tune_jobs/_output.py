@@ -77,9 +77,14 @@ def watched(job: str, options: Mapping[str, Any]) -> Iterator[Callable[[Experime
     with telling(find_series, options["notify"]) as tell:
 
         def tell_change(experiment: Experiment) -> None:
-            facts = {"name": experiment.name, "folder": experiment.folder.uri}
+            facts = {
+                "name": experiment.name,
+                "folder": experiment.folder.uri,
+                "verdict": experiment.retest.get("answer"),
+                "reason": experiment.retest.get("reason"),
+            }
             summary = {k: experiment.summary.get(k) for k in ("outcome", "best", "winner")}
-            text = headline(experiment).removeprefix(f"{experiment.name}: ")
+            text = facts["reason"] or headline(experiment).removeprefix(f"{experiment.name}: ")
             tell(experiment.exit_code or 0, text, facts | summary)
 
         yield tell_change

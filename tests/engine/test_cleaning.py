@@ -112,8 +112,9 @@ def test_a_dry_run_deletes_nothing(tmp_path) -> None:
 
     assert content(tmp_path) == before
     assert ran.exit_code == 0
-    assert [line.split(":")[1] for line in ran.stdout.splitlines()] == [" its checkpoints"] * 2
-    assert "nothing was deleted, add --yes" in ran.stderr
+    *each, last = ran.stdout.splitlines()
+    assert [line.split(":")[1] for line in each] == [" its checkpoints"] * 2
+    assert last == "3.91 KiB to free; nothing was deleted, add --yes"
 
 
 def test_checkpoints_go_beyond_the_last_of_each_series(tmp_path) -> None:
@@ -145,9 +146,8 @@ def test_what_is_freed_is_said_and_there_is_nothing_to_free_then(tmp_path) -> No
 
     first, second = (clean(tmp_path, "--keep-last", "0", "--yes") for _ in range(2))
 
-    assert first.stdout == "a  1.95 KiB: its checkpoints\n"
-    assert first.stderr == "1.95 KiB freed\n"
-    assert (second.stdout, second.stderr) == ("", "nothing to free\n")
+    assert first.stdout == "a  1.95 KiB: its checkpoints\n1.95 KiB freed\n"
+    assert second.stdout == "nothing to free\n"
 
 
 def test_ten_of_each_series_are_kept_unless_otherwise_said(tmp_path) -> None:
@@ -257,7 +257,6 @@ def test_one_of_which_nothing_can_be_read_stays(tmp_path) -> None:
     assert freed(tmp_path, "--keep-last", "0") == []
 
 
-@pytest.mark.xfail(strict=True, reason="a history that cannot be read looks like one of nothing")
 def test_one_whose_history_is_damaged_has_not_found_nothing(tmp_path) -> None:
     folder = make(tmp_path, "a", has_model=False)
     for file in (folder / "history").rglob("*.jsonl"):
@@ -265,7 +264,6 @@ def test_one_whose_history_is_damaged_has_not_found_nothing(tmp_path) -> None:
     assert freed(tmp_path, "--keep-last", "0") == []
 
 
-@pytest.mark.xfail(strict=True, reason="a hidden folder is deleted as if it were a file")
 def test_a_hidden_folder_inside_goes_with_the_rest(tmp_path) -> None:
     folder = make(tmp_path, "a", outcome="nothing usable", has_model=False, values=())
     (folder / ".ipynb_checkpoints").mkdir()
@@ -300,7 +298,7 @@ def test_what_goes_is_listed_from_the_oldest_on(tmp_path) -> None:
 def test_a_storage_without_experiments_has_nothing_to_free(tmp_path) -> None:
     (tmp_path / "README.md").write_text("x")
     ran = clean(tmp_path, "--yes")
-    assert (ran.exit_code, ran.stdout, ran.stderr) == (0, "", "nothing to free\n")
+    assert (ran.exit_code, ran.stdout) == (0, "nothing to free\n")
     assert (tmp_path / "README.md").exists()
 
 

@@ -347,7 +347,9 @@ def test_where_all_challengers_fail_the_incumbent_is_kept(batch, how) -> None:
         lambda task: task.finalist != 2 and task.batch == batch and how,
     )
 
-    assert (race.answer, race.gain) == ("keep", None)
+    # Not where they were lost, or one that was out might have beaten it.
+    is_told = how == "failed" and not race.dropped
+    assert (race.answer, race.gain) == ("keep" if is_told else "inconclusive", None)
     assert (race.ranking, race.challenger) == ([2], None)
 
 

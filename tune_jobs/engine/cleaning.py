@@ -16,7 +16,7 @@ from tune_jobs.engine.answers import FOLDER as ANSWERS
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiment import MODEL, Experiment
 from tune_jobs.engine.lease import FOLDER as LEASE
-from tune_jobs.engine.lease import TakenError, leased
+from tune_jobs.engine.lease import TakenError, find_holder, leased
 from tune_jobs.engine.listing import Entry, list_experiments
 from tune_jobs.engine.outcome import FINAL
 from tune_jobs.engine.storage import Folder
@@ -88,18 +88,10 @@ def remove(storage: Folder, waste: Waste) -> bool:
     try:
         with leased(folder):
             for part in waste.parts or set(folder.names()) - {LEASE}:
-                _delete(folder, part)
+                folder.delete_whatever(part)
     except TakenError:
         return False
     return True
-
-
-def _delete(folder: Folder, part: str) -> None:
-    inside = folder.child(part)
-    if part in folder.folders() or "/" in part:
-        inside.delete_folder()
-    else:
-        folder.delete(part)
 
 
 def _old(entries: Sequence[Entry], keep_last: int, older_than: float | None) -> Iterator[Entry]:
@@ -114,12 +106,16 @@ def _old(entries: Sequence[Entry], keep_last: int, older_than: float | None) -> 
 
 
 def _waste_of(folder: Folder) -> Waste | None:
+    holder = find_holder(folder)
+    if holder is not None and holder.life != "dead":
+        return None
     if folder.exists(MODEL):
         parts = tuple(part for part in CHECKPOINTS if folder.exists(part))
         size = sum(folder.child(part).size() for part in parts)
         return Waste(folder.name, parts, size) if size else None
     try:
-        found_nothing = Experiment(folder).usable.empty
+        experiment = Experiment(folder)
+        found_nothing = experiment.usable.empty and not experiment.problems
     except JobError:  # nothing of it can be read
         found_nothing = False
     return Waste(folder.name, (), folder.size()) if found_nothing else None

@@ -269,8 +269,10 @@ def _acquire(folder: Folder, beat: float, *, waits: bool, until: float | None) -
 
 def _holder(claim: Claim, *, is_there: bool) -> Holder:
     now = time.time()
-    quiet = now - float(claim.get("moved", now))
-    late = now - float(claim.get("time", now)) > SILENT + (0 if is_there else CLOCKS_APART)
+    moved, written = (claim.get(name) for name in ("moved", "time"))
+    quiet = now - moved if isinstance(moved, float) else 0.0
+    unwritten = now - written if isinstance(written, float) else 0.0
+    late = unwritten > SILENT + (0 if is_there else CLOCKS_APART)
     life: Life = "running"
     if is_there:
         life = "hung" if late or quiet > LONGEST_STEP else "running"

@@ -84,7 +84,7 @@ def look_at(folder: Folder) -> Entry | None:
         return _ended(folder.name, experiment.summary, answer)
     holder = find_holder(folder) if LEASE in names else None
     if holder is None:
-        begun = experiment.description.get("started") if DESCRIPTION in names else None
+        begun = folder.read_object(DESCRIPTION).get("started")
         return Entry(folder.name, "killed", since=begun)
     states = holder.facts.get("states") or {}
     return Entry(

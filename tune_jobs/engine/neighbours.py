@@ -17,7 +17,7 @@ from tune_jobs.engine.space import Space, has_domain, is_grid
 
 # How far a number moves, as a part of its range on its own scale.
 NEAREST, FARTHEST = 0.03, 0.15
-MOST_DRAWS = 20  # for each neighbour; a step of a coarse domain may come to nothing
+MOST_DRAWS = 20  # for each neighbour: of few hyperparameters the same ones come again
 
 
 def neighbours(space: Space, config: Config, count: int, seed: int) -> list[Config]:
@@ -43,13 +43,47 @@ def neighbours(space: Space, config: Config, count: int, seed: int) -> list[Conf
         if len(found) == count:
             break
         labels = labels or list(draw.permutation(sorted(own)))
-        label = labels.pop()
-        base = {name: _sample(domain, draw) for name, domain in domains.items()}
-        moved = {label: _move(domains[label], own[label], draw)}
-        neighbour = decode(space, base | own | moved)
-        if identity(neighbour) != identity(config):
+        base = {name: _sample(domain, draw) for name, domain in domains.items()} | own
+        moved = _next_to(space, base, labels.pop(), domains, draw)
+        if moved is not None:
+            neighbour = _graft(config, decode(space, base), moved)
             found.setdefault(identity(neighbour), neighbour)
     return list(found.values())
+
+
+def _next_to(
+    space: Space,
+    base: dict[str, Any],
+    label: str,
+    domains: dict[str, Domain],
+    draw: np.random.Generator,
+) -> Config | None:
+    """A neighbour of what a flat suggestion stands for; None where one hyperparameter has none.
+
+    Where a domain is so coarse that a step comes to nothing, it is doubled.
+    """
+    here = identity(decode(space, base))
+    for times in (1, 2, 4, 8, 16):
+        moved = {label: _move(domains[label], base[label], times, draw)}
+        neighbour = decode(space, base | moved)
+        if identity(neighbour) != here:
+            return neighbour
+    return None
+
+
+def _graft(config: Any, decoded: Any, moved: Any) -> Any:
+    """What has moved in a config, the rest of it to the last bit: decoding may round."""
+    if identity(decoded) == identity(moved):
+        return config
+    if isinstance(moved, dict) and isinstance(decoded, dict):
+        return {
+            name: _graft(config[name], decoded[name], child) if name in decoded else child
+            for name, child in moved.items()
+        }
+    if isinstance(moved, list) and isinstance(decoded, list):
+        both = zip(config, decoded, moved, strict=False)
+        return [_graft(*each) for each in both] + moved[len(decoded) :]
+    return moved
 
 
 def as_choices(space: Space) -> Space:
@@ -70,19 +104,19 @@ def _has_grid(part: Any) -> bool:
     return is_grid(part) or any(_has_grid(child) for _, child in children(part))
 
 
-def _move(domain: Domain, value: Any, draw: np.random.Generator) -> Any:
-    """Another value of a domain as searchers see it, near the one that there is."""
+def _move(domain: Domain, value: Any, times: int, draw: np.random.Generator) -> Any:
+    """Another value of a domain as searchers see it, some steps from the one that there is."""
     if isinstance(domain, Categorical):
         others = [option for option in domain.categories if option != value]
         return others[draw.integers(len(others))] if others else value
     scale = scale_of(domain)
     if scale is None:
         return value
-    step = draw.uniform(NEAREST, FARTHEST) * scale.span * draw.choice([-1, 1])
+    step = times * draw.uniform(NEAREST, FARTHEST) * scale.span * draw.choice([-1, 1])
     place, low, high = scale.position(value), *map(scale.position, (scale.first, scale.last))
     if not low <= place + step <= high:
         step = -step
-    return scale.value_at(min(max(place + step, low), high))
+    return min(max(scale.value_at(place + step), scale.first), scale.last)
 
 
 def _sample(domain: Domain, draw: np.random.Generator) -> Any:

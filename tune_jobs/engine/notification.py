@@ -74,7 +74,8 @@ def telling(
         yield tell
     except Exception as error:
         code = error.exit_code if isinstance(error, JobError) else 1
-        tell(code, f"{type(error).__name__}: {reason_of(error)}", {})
+        if code:  # a run that was skipped says nothing of its series
+            tell(code, f"{type(error).__name__}: {reason_of(error)}", {})
         raise
 
 
@@ -113,14 +114,23 @@ def _send(targets: Sequence[str], title: str, message: Mapping[str, Any]) -> boo
             _sender(target, number)(title, message)
             taken += 1
         except Exception as error:  # noqa: BLE001  # whatever it is, the run goes on
-            said = reason_of(error).replace(target, "...")
-            logger.warning(f"notification {number} was not sent: {type(error).__name__}: {said}")
+            logger.warning(f"notification {number} was not sent: {_said_by(error)}")
     return taken > 0
+
+
+def _said_by(error: Exception) -> str:
+    """What went wrong, without the target, which may be part of a message and holds a secret."""
+    detail = getattr(error, "code", None) or getattr(error, "reason", None)
+    detail = getattr(detail, "strerror", detail)
+    return f"{type(error).__name__}{f': {detail}' if detail else ''}"
 
 
 def _sender(target: str, number: int) -> Send:
     """What sends to a target: ours for a plain webhook, apprise for whatever else it knows."""
-    scheme = urlsplit(target).scheme
+    try:
+        scheme = urlsplit(target).scheme
+    except ValueError as error:
+        raise JobError(f"--notify {number} is no URL: {error}") from None
     if scheme in ("http", "https"):
         return lambda _, message: _post(target, message)
     try:
@@ -130,6 +140,7 @@ def _sender(target: str, number: int) -> Send:
             f"--notify {number} is no http or https URL ({scheme or 'no scheme'}); anything else "
             "needs apprise: pip install 'tune-jobs[notify]'"
         ) from None
+    logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it would log the URL
     receiver = apprise.Apprise()
     if not receiver.add(target):
         raise JobError(f"--notify {number} ({scheme or 'no scheme'}) is no URL that apprise knows")

@@ -112,7 +112,9 @@ class Race:
         if self.incumbent in self.failures:
             return "inconclusive" if self.incumbent in self.lost or not self.pair else "replace"
         gain = self.gain
-        return judge(gain, self.least_gain) if gain else "keep"
+        if gain is None:  # those that could have challenged it were out before the others failed
+            return "inconclusive" if self.dropped or self.lost else "keep"
+        return judge(gain, self.least_gain)
 
     @property
     def gain(self) -> Estimate | None:

@@ -9,7 +9,7 @@ from tune_jobs.engine.experiment import Experiment
 from tune_jobs.engine.report.comparison import compare, comparison_table, config_differences
 from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.tables import Table
-from tune_jobs.engine.storage import plain
+from tune_jobs.engine.storage import finite, plain
 from tune_jobs.engine.words import NONE, columns, number
 
 # What a description says of a search, and how it is called.
@@ -26,6 +26,8 @@ FACTS = {
     "seed": "seed",
     "machine": "machine",
 }
+DECLARED = (*FACTS, "metric", "mode", "space", "versions")
+SUMMARISED = ("outcome", "best", "test", "worker_seconds")
 LONGEST = 48  # characters of a cell
 
 
@@ -42,16 +44,19 @@ def lines(one: Experiment, other: Experiment) -> list[str]:
 
 def as_dict(one: Experiment, other: Experiment) -> dict[str, Any]:
     """The same for machines."""
-    both = {}
-    for experiment in (one, other):
-        about, summary = experiment.description, experiment.summary
-        both[experiment.name] = {
+    both = [
+        {
+            "name": experiment.name,
             "folder": experiment.folder.uri,
-            **{name: about.get(name) for name in (*FACTS, "metric", "mode", "space", "versions")},
-            **{name: summary.get(name) for name in ("outcome", "best", "test", "worker_seconds")},
+            **{name: experiment.description.get(name) for name in DECLARED},
+            **{name: experiment.summary.get(name) for name in SUMMARISED},
             "winner": experiment.verdict or None,
         }
-    found: dict[str, Any] = plain({"experiments": both, "difference": difference(one, other)})
+        for experiment in (one, other)
+    ]
+    found: dict[str, Any] = finite(
+        plain({"experiments": both, "difference": difference(one, other)})
+    )
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterable
@@ -155,6 +156,14 @@ class Folder:
         if self.exists():
             self.filesystem.delete_dir(self.path)
 
+    def delete_whatever(self, name: str) -> None:
+        """Delete a file, or a folder and what it holds, if it is there."""
+        info = self.filesystem.get_file_info(f"{self.path}/{name}")
+        if info.type == fs.FileType.Directory:
+            self.child(name).delete_folder()
+        elif info.type != fs.FileType.NotFound:
+            self.delete(name)
+
     def inside(self, path: str) -> str:
         """A path of the file system, seen from the folder."""
         return path.removeprefix(self.path).strip("/")
@@ -252,6 +261,15 @@ def plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return plain(value.tolist())
     return repr(value)
+
+
+def finite(value: Any) -> Any:
+    """A value of JSON in which numbers that are not finite are null, as its standard wants it."""
+    if isinstance(value, dict):
+        return {key: finite(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [finite(child) for child in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _is_object_store(filesystem: fs.FileSystem) -> bool:

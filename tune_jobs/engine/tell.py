@@ -15,7 +15,7 @@ from tune_jobs.engine.failure import cause
 from tune_jobs.engine.lease import find_holder
 from tune_jobs.engine.outcome import FINAL
 from tune_jobs.engine.progress import brief, show
-from tune_jobs.engine.storage import plain
+from tune_jobs.engine.storage import finite, plain
 from tune_jobs.engine.uris import join
 from tune_jobs.engine.usage import PURPOSES
 from tune_jobs.engine.words import duration
@@ -43,7 +43,7 @@ def as_dict(experiment: Experiment) -> dict[str, Any]:
         "answer": experiment.retest or None,
         "all_trials": rows.to_dict("records"),
     }
-    return {key: plain(value) for key, value in found.items()}
+    return {key: finite(plain(value)) for key, value in found.items()}
 
 
 def tell(experiment: Experiment, *, short: bool) -> None:

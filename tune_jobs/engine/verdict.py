@@ -88,7 +88,8 @@ def _say_challenge(race: Race, candidates: Sequence[Candidate], metric: str) -> 
             f"{candidates[other].trial} can"
         )
     if gain is None or other is None:
-        return "no challenger could be trained"
+        out = ", or were out before the others failed" if race.dropped else ""
+        return f"the challengers could not be trained{out}"
     challenger = f"trial {candidates[other].trial}"
     wanted = f", at least {race.least_gain:.3g} is wanted" if race.least_gain else ""
     way = "better" if gain.mean > 0 else "worse"
