@@ -23,7 +23,8 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 from tune_jobs.engine import JobError, open_experiment
-from tune_jobs.engine.lease import find_holder, leased
+from tune_jobs.engine.holders import find_holder
+from tune_jobs.engine.lease import leased
 from tune_jobs.engine.segments import MERGED, SegmentWriter, merge_all, read_segments
 from tune_jobs.engine.storage import Folder, open_folder
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tune_jobs.engine.lease import Lease, TakenError, find_holder, leased
+from tune_jobs.engine.holders import find_holder
+from tune_jobs.engine.lease import Lease, TakenError, leased
 from tune_jobs.engine.storage import open_folder
 
 BEAT = 0.2

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from tune_jobs.engine.answers import FOLDER as ANSWERS
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiment import MODEL, Experiment
+from tune_jobs.engine.holders import find_holder
 from tune_jobs.engine.lease import FOLDER as LEASE
-from tune_jobs.engine.lease import TakenError, find_holder, leased
+from tune_jobs.engine.lease import TakenError, leased
 from tune_jobs.engine.listing import Entry, list_experiments
 from tune_jobs.engine.outcome import FINAL
 from tune_jobs.engine.storage import Folder

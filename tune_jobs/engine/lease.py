@@ -6,8 +6,8 @@ have seen it and withdrawn. Nothing but writing and listing files is needed, so 
 folder, on NFS and in S3. A holder writes its claim anew every few seconds; one that does not change
 any more belongs to a run that died, and is removed. No two clocks are ever compared for that.
 
-A claim says, too, how far its run is and when that last moved, for people who look on: those
-compare clocks, and see what may be some seconds old.
+A claim says, too, how far its run is and when that last moved, for people who look on
+(:mod:`~tune_jobs.engine.holders`).
 """
 
 from __future__ import annotations
@@ -15,17 +15,15 @@ from __future__ import annotations
 import json
 import logging
 import os
-import platform
 import random
 import threading
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
+from tune_jobs.engine.claimants import Claim, describe_self, is_here, is_running, name_of
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.outcome import EXIT_CODES
 from tune_jobs.engine.storage import ATTEMPTS, Folder
@@ -35,15 +33,6 @@ logger = logging.getLogger(__name__)
 FOLDER = "lease"
 BEAT = 5.0  # seconds between two writings of a claim
 SILENT = 4 * BEAT  # a claim that has not changed for so long is dead
-
-# For those who look on: how far the clocks of two machines may be apart, and what a run that moves
-# may take for one step, the training of the winner being the longest.
-CLOCKS_APART, LONGEST_STEP = 60.0, 2 * 3600.0
-
-Life = Literal["running", "hung", "dead"]
-LIVES: tuple[Life, ...] = get_args(Life)
-
-Claim = dict[str, Any]
 
 # The claims of this process, by place: a copy of one, or what one has left behind, is no claim.
 _OWN: set[str] = set()
@@ -62,24 +51,6 @@ class SkippedError(TakenError):
     word = "skipped"
 
 
-@dataclass(frozen=True)
-class Holder:
-    """Who has an experiment, as far as can be seen at once.
-
-    Attributes:
-        who: process and machine.
-        life: whether it runs: a process that is there but whose claim or whose search does not move
-            any more is ``hung``.
-        quiet: seconds since it last moved.
-        facts: how far it is.
-    """
-
-    who: str
-    life: Life
-    quiet: float
-    facts: dict[str, Any]
-
-
 class Lease:
     """One run's claim on an experiment.
 
@@ -93,14 +64,7 @@ class Lease:
         self._experiment, self._folder = folder, folder.child(FOLDER)
         self._beat = beat
         self._name = f"{uuid.uuid4().hex}.json"
-        self._claim: Claim = {
-            "host": platform.node(),
-            "boot": _boot(),
-            "pid": os.getpid(),
-            "started": _process_start(os.getpid()),
-            "holds": False,
-            "beats": 0,
-        }
+        self._claim: Claim = {**describe_self(), "holds": False, "beats": 0}
         self._released = threading.Event()
         self._thread: threading.Thread | None = None
         self.is_lost = False
@@ -168,7 +132,7 @@ class Lease:
         doubtful = {
             name for name, claim in before.items() if not self._is_surely_alive(name, claim)
         }
-        for name in [name for name in doubtful if _is_here(before[name])]:
+        for name in [name for name in doubtful if is_here(before[name])]:
             self._folder.delete(name)
             doubtful.discard(name)
             before.pop(name)
@@ -194,39 +158,32 @@ class Lease:
         return result
 
     def _read(self) -> dict[str, Claim]:
-        found = {}
-        for name in self._folder.names():
-            if name.endswith(".json") and name != self._name:
-                try:
-                    found[name] = dict(self._folder.read_json(name))
-                except (OSError, ValueError, TypeError):
-                    found[name] = {"damaged": True}
-        return found
+        """The claims of others."""
+        claims = read_claims(self._experiment)
+        return {name: claim for name, claim in claims.items() if name != self._name}
 
     def _is_surely_alive(self, name: str, claim: Claim) -> bool:
         """Whether the claim's process is one of this machine that is running."""
         if claim.get("pid") == os.getpid() and f"{self._folder.uri}/{name}" not in _OWN:
             return False
-        return _is_here(claim) and _process_start(claim.get("pid", -1)) == claim.get("started")
+        return is_running(claim)
 
     def _explain(self, claim: Claim) -> str:
         what = claim.get("facts", {}).get("writes") or self._experiment.uri
-        return f"{what} is being written by {_who(claim)}; wait for it, or choose another --name"
+        return f"{what} is being written by {name_of(claim)}; wait for it, or choose another --name"
 
 
-def find_holder(folder: Folder) -> Holder | None:
-    """Who has an experiment, alive or not, as far as can be seen at once; None where nobody has.
-
-    A claim of another machine that is not written anew is dead after the time in which its run
-    would lose the experiment to one that asks for it, and what clocks may be apart.
-    """
-    lease = Lease(folder)
-    holders = [
-        _holder(claim, is_there=lease._is_surely_alive(name, claim))
-        for name, claim in lease._read().items()
-        if claim.get("holds")
-    ]
-    return min(holders, key=lambda holder: LIVES.index(holder.life), default=None)
+def read_claims(experiment: Folder) -> dict[str, Claim]:
+    """All claims on an experiment, by their files."""
+    folder = experiment.child(FOLDER)
+    found: dict[str, Claim] = {}
+    for name in folder.names():
+        if name.endswith(".json"):
+            try:
+                found[name] = dict(folder.read_json(name))
+            except (OSError, ValueError, TypeError):
+                found[name] = {"damaged": True}
+    return found
 
 
 @contextmanager
@@ -265,48 +222,3 @@ def _acquire(folder: Folder, beat: float, *, waits: bool, until: float | None) -
                 logger.warning(f"waiting: {str(taken).split('; ')[0]}")
             is_told = True
         time.sleep(beat * random.uniform(0.5, 1.5))  # several that wait ask one after the other
-
-
-def _holder(claim: Claim, *, is_there: bool) -> Holder:
-    now = time.time()
-    moved, written = (claim.get(name) for name in ("moved", "time"))
-    quiet = now - moved if isinstance(moved, float) else 0.0
-    unwritten = now - written if isinstance(written, float) else 0.0
-    late = unwritten > SILENT + (0 if is_there else CLOCKS_APART)
-    life: Life = "running"
-    if is_there:
-        life = "hung" if late or quiet > LONGEST_STEP else "running"
-    elif late or _is_here(claim):
-        life = "dead"
-    return Holder(_who(claim), life, quiet, dict(claim.get("facts") or {}))
-
-
-def _who(claim: Claim) -> str:
-    return f"process {claim.get('pid')} on {claim.get('host')}"
-
-
-def _is_here(claim: Claim) -> bool:
-    """Whether the claim's process is or was one of this machine, so that one can look."""
-    return bool(claim.get("boot")) and (claim.get("host"), claim["boot"]) == (
-        platform.node(),
-        _boot(),
-    )
-
-
-def _boot() -> str:
-    """What is the same for all processes that can see each other: boot and process namespace."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return ""
-
-
-def _process_start(pid: int) -> str | None:
-    """When a process was started, as Linux counts; None where there is none."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        state, *rest = text.rpartition(")")[2].split()
-        return None if state in "ZX" else rest[18]  # a zombie has ended
-    except (OSError, IndexError, ValueError):
-        return None

@@ -14,8 +14,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from tune_jobs.engine.experiment import DESCRIPTION, RETEST, SUMMARY, Experiment
+from tune_jobs.engine.holders import find_holder
 from tune_jobs.engine.lease import FOLDER as LEASE
-from tune_jobs.engine.lease import find_holder
 from tune_jobs.engine.outcome import Outcome
 from tune_jobs.engine.segments import FOLDER as HISTORY
 from tune_jobs.engine.storage import AT_ONCE, Folder

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tune_jobs.engine.dotted import flatten
 from tune_jobs.engine.experiment import MODEL, REPORT, Experiment
 from tune_jobs.engine.failure import cause
-from tune_jobs.engine.lease import find_holder
+from tune_jobs.engine.holders import find_holder
 from tune_jobs.engine.outcome import FINAL
 from tune_jobs.engine.progress import brief, show
 from tune_jobs.engine.storage import finite, plain
