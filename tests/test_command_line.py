@@ -168,6 +168,17 @@ def test_the_machine_readable_help_of_click_knows_every_command() -> None:
     assert set(main.commands) == here | around | there
 
 
+def test_a_slot_is_submitted_by_its_name(here) -> None:
+    profile = "address: auto\njobs_api: http://127.0.0.1:8265\nstorage: s3://bucket/results\n"
+    Path("there.yaml").write_text(profile)
+    words = ["submit", "breast_cancer_tpe", "--profile", "there.yaml", "--dry-run"]
+    said = invoke(*words, "--slot", "2026-11-28", "--name", "nightly-{slot}").stdout
+
+    assert "--submission-id nightly-2026-11-28-1 " in said
+    assert "run breast_cancer_tpe --profile there.yaml --slot 2026-11-28" in said
+    assert said.endswith("--name 'nightly-{slot}' --resume\n")
+
+
 def test_the_default_profile_is_the_shipped_laptop() -> None:
     from tune_jobs.engine import load_profile
 

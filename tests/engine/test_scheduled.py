@@ -165,6 +165,25 @@ def test_who_has_waited_for_its_own_slot_reports_it(job, profile) -> None:
     assert trained(job) == 4
 
 
+def test_a_run_ends_whose_series_was_taken_over(job, profile) -> None:
+    series = pathlib.Path(profile.storage) / ".series" / "nightly-SLOT" / "lease"
+
+    def take_over(record: dict | None) -> None:
+        if record and record["kind"] == "trial" and record["trial"] == 1:
+            for claim in series.iterdir():
+                claim.unlink()
+
+    def slow(config: dict, data: object) -> None:
+        for _ in range(600):
+            time.sleep(0.1)
+            tune.report({"loss": 0.0})
+
+    found = night(replace(job, trainable=slow, max_epochs=600), profile, listeners=[take_over])
+
+    assert found.summary["outcome"] == "storage failed"
+    assert "another run has taken the experiment over" in found.summary["error"]
+
+
 def test_a_run_without_a_slot_guards_its_experiment_only(job, profile, other_night) -> None:
     assert run(job, profile=profile, name="by-hand", listeners=[]).exit_code == 0
 
@@ -172,6 +191,8 @@ def test_a_run_without_a_slot_guards_its_experiment_only(job, profile, other_nig
 def test_what_no_run_may_be_asked_is_refused(job, profile) -> None:
     with pytest.raises(JobError, match="on_overlap is 'queue', but must be one of fail, skip"):
         night(job, profile, on_overlap="queue")
+    with pytest.raises(JobError, match="each start in a slot would extend it again"):
+        night(job, profile, extend=1)
     with pytest.raises(JobError, match="builds its own tuner"):
         night(lambda *_: None, profile)
 

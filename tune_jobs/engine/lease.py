@@ -55,7 +55,7 @@ class Lease:
     """One run's claim on an experiment.
 
     Attributes:
-        is_lost: whether another run has taken the experiment over.
+        within: the lease of the series that the experiment is one of, None where it is of none.
         facts: how far the run is, for those who look on.
         moved: when it last moved, in seconds since 1970.
     """
@@ -67,9 +67,15 @@ class Lease:
         self._claim: Claim = {**describe_self(), "holds": False, "beats": 0}
         self._released = threading.Event()
         self._thread: threading.Thread | None = None
-        self.is_lost = False
+        self._is_lost = False
+        self.within: Lease | None = None
         self.facts: dict[str, Any] = {}
         self.moved = time.time()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether another run has taken the experiment over, or its series."""
+        return self._is_lost or (self.within is not None and self.within.is_lost)
 
     def acquire(self) -> None:
         """Hold the experiment.
@@ -109,7 +115,7 @@ class Lease:
         while not self._released.wait(self._beat):
             try:
                 if not self._folder.exists(self._name):
-                    self.is_lost = True
+                    self._is_lost = True
                     return
                 self._write()
             except OSError:  # away for a moment; the run itself notices a longer time

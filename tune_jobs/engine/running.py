@@ -118,6 +118,8 @@ def run(
         raise JobError(f"max_hours is {max_hours}, but must be above 0")
     if how.is_wanted and not isinstance(job, Job):
         raise JobError("a job that builds its own tuner cannot go on; use ray.tune.Tuner.restore")
+    if slot is not None and extend:
+        raise JobError("each start in a slot would extend it again; say num_samples instead")
     if on_overlap not in OVERLAPS:
         raise JobError(f"on_overlap is {on_overlap!r}, but must be one of {', '.join(OVERLAPS)}")
     if track and not isinstance(job, Job):
@@ -198,12 +200,14 @@ def _hold(
     Raises:
         TakenError: where another run does, and goes on doing so.
     """
-    waits = on_overlap == "wait"
+    waits, held = on_overlap == "wait", None
     try:
         if series is not None:
             held = stack.enter_context(leased(series, waits=waits, until=until))
             held.facts = {"writes": folder.uri}
-        return stack.enter_context(leased(folder, waits=waits, until=until))
+        lease = stack.enter_context(leased(folder, waits=waits, until=until))
+        lease.within = held
+        return lease
     except TakenError as taken:
         if on_overlap == "skip":
             raise SkippedError(str(taken).split("; ")[0]) from None
