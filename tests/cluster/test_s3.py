@@ -26,6 +26,7 @@ from tune_jobs.engine import JobError, open_experiment
 from tune_jobs.engine.holders import find_holder
 from tune_jobs.engine.lease import leased
 from tune_jobs.engine.segments import MERGED, SegmentWriter, merge_all, read_segments
+from tune_jobs.engine.series import folder_of
 from tune_jobs.engine.storage import Folder, open_folder
 
 ROOT = Path(__file__).parents[2]
@@ -174,6 +175,34 @@ def test_a_history_in_s3_is_written_under_a_lease_shown_and_merged(store, bucket
     assert merge_all(folder).problems == []
     assert len(list(read_segments(folder).records())) == 1 + 3 * (MERGED + 6)
     assert folder.child("history").names()[0].endswith(".jsonl.gz")
+
+
+def test_a_series_in_s3_is_listed_expected_and_cleaned(store, bucket) -> None:
+    storage, where = open_folder(bucket), with_query(store, bucket)
+    for day in (27, 28):
+        folder = storage.child(f"nightly-2026-11-{day}")
+        write_history(folder, 2)
+        ended = time.time() - 86400 * (28 - day)
+        folder.write_json("summary.json", {"outcome": "complete", "ended": ended, "trials": {}})
+        folder.write("best.keras", b"a model")
+        folder.child("trials/00001").write("weights", bytes(1000))
+    series = folder_of("nightly-{slot}", "job", bucket)
+    with leased(series), leased(storage.child("nightly-2026-11-29")):
+        listed = command("ls", "--storage", where, "--json").stdout.splitlines()
+        came = command("ls", "--storage", where, "--expect", "nightly", "--within", "1h").stdout
+        cleaned = command("clean", "--storage", where, "--keep-last", "1", "--yes").stdout
+
+    states = {entry["name"]: entry["state"] for entry in map(json.loads, listed)}
+    assert states == {
+        "nightly-2026-11-29": "running",
+        "nightly-2026-11-28": "complete",
+        "nightly-2026-11-27": "complete",
+    }
+    assert came.startswith("nightly-2026-11-28 came to its end")
+    assert cleaned.startswith("nightly-2026-11-27  1000 B: its checkpoints")
+    kept = [storage.child(f"nightly-2026-11-{day}").exists("trials") for day in (27, 28)]
+    assert kept == [False, True]
+    assert storage.child("nightly-2026-11-27").exists("best.keras")
 
 
 def test_a_bucket_that_is_not_there_is_named(store, bucket) -> None:

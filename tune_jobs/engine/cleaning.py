@@ -59,7 +59,7 @@ def find_waste(storage: Folder, *, keep_last: int, older_than: float | None) -> 
     chosen = [
         entry
         for entry in _old(list_experiments(storage), keep_last, older_than)
-        if entry.name not in sacred and entry.state not in ("running", "hung")
+        if entry.name not in sacred
     ]
     found = [_waste_of(storage.child(entry.name)) for entry in reversed(chosen)]
     return [waste for waste in found if waste is not None]
@@ -96,9 +96,11 @@ def remove(storage: Folder, waste: Waste) -> bool:
 
 
 def _old(entries: Sequence[Entry], keep_last: int, older_than: float | None) -> Iterator[Entry]:
-    """The entries, the latest first, without the latest of each series and the younger ones."""
+    """The entries that have ended, without the latest of each series and the younger ones."""
     seen: dict[str, int] = defaultdict(int)
     for entry in entries:
+        if entry.state in ("running", "hung"):
+            continue  # it stays, and is none of those that are kept instead of older ones
         seen[entry.series] += 1
         is_young = older_than is not None and time.time() - (entry.since or 0) < older_than
         is_open = older_than is None and entry.state not in FINAL

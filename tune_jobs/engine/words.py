@@ -96,9 +96,9 @@ def size(bytes_: float) -> str:
     """Bytes as people say them: ``812 B``, ``3.4 MiB``."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if bytes_ < 1024:
-            return f"{bytes_:.3g} {unit}"
+            return f"{bytes_:.{0 if unit == 'B' else 1}f} {unit}"
         bytes_ /= 1024
-    return f"{bytes_:.3g} TiB"
+    return f"{bytes_:.1f} TiB"
 
 
 def columns(rows: list[list[str]], right: Collection[int] = ()) -> list[str]:

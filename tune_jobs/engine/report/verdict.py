@@ -57,8 +57,7 @@ def _of_winner(findings: Findings, winner: dict[str, Any]) -> Verdict:
     if is_number(low) and is_number(high):
         spread = f", {winner.get('level', 0.95):.0%} interval {number(low)} to {number(high)}"
     sentences = _said(
-        _challenge(winner),
-        _sentence(winner),
+        _challenge(winner) or _sentence(winner),
         _luck(winner),
         _runner_up(winner),
         _simplest(findings, winner),
