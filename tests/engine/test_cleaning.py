@@ -114,7 +114,7 @@ def test_a_dry_run_deletes_nothing(tmp_path) -> None:
     assert ran.exit_code == 0
     *each, last = ran.stdout.splitlines()
     assert [line.split(":")[1] for line in each] == [" its checkpoints"] * 2
-    assert last == "3.91 KiB to free; nothing was deleted, add --yes"
+    assert last == "3.9 KiB to free; nothing was deleted, add --yes"
 
 
 def test_checkpoints_go_beyond_the_last_of_each_series(tmp_path) -> None:
@@ -146,7 +146,7 @@ def test_what_is_freed_is_said_and_there_is_nothing_to_free_then(tmp_path) -> No
 
     first, second = (clean(tmp_path, "--keep-last", "0", "--yes") for _ in range(2))
 
-    assert first.stdout == "a  1.95 KiB: its checkpoints\n1.95 KiB freed\n"
+    assert first.stdout == "a  2.0 KiB: its checkpoints\n2.0 KiB freed\n"
     assert second.stdout == "nothing to free\n"
 
 
@@ -332,17 +332,16 @@ def build(storage: Path, number: int, kind: dict[str, Any]) -> str:
     return name
 
 
-def age_of(kind: dict[str, Any]) -> int:
-    """Days since it was last heard of; one that runs has just been."""
-    return -1 if kind["is_held"] and kind["outcome"] is None else kind["days"]
+def is_running(kind: dict[str, Any]) -> bool:
+    return kind["is_held"] and kind["outcome"] is None
 
 
 def must_stay(
     kind: dict[str, Any], others: list[dict[str, Any]], keep_last: int, older_than: str | None
 ) -> bool:
     """Whether nothing of an experiment may go."""
-    rivals = [other for other in others if other["series"] == kind["series"]]
-    is_last = sum(age_of(other) < age_of(kind) for other in rivals) < keep_last
+    rivals = [o for o in others if o["series"] == kind["series"] and not is_running(o)]
+    is_last = sum(other["days"] < kind["days"] for other in rivals) < keep_last
     is_spared = kind["days"] < 30 if older_than else kind["outcome"] in ("interrupted", None)
     is_last_copy = kind["has_trials"] and not kind["has_model"]
     is_needed = kind["is_held"] or kind["refers"] != "nothing"
