@@ -56,11 +56,9 @@ def retest(experiment: str, **options: Any) -> None:
     from tune_jobs.engine.outcome import VERDICT_CODES
 
     prepare_log(as_json=options["log_format"] == "json")
-    named = {
-        **options,
-        "name": options["name"] or f"{{job}}-retest{'-{slot}' * bool(options['slot'])}",
-    }
-    with watched(experiment, named) as tell_change:
+    called = experiment.partition("?")[0].rstrip("/").rpartition("/")[2]
+    series = f"{called}-retest{'-{slot}' if options['slot'] else ''}"
+    with watched("", {**options, "name": options["name"] or series}) as tell_change:
         found = _retest(experiment, options)
         tell_change(found)
     print_result(found, as_json=options["as_json"], short=True)

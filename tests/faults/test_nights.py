@@ -126,6 +126,10 @@ def test_three_nights(season, drive) -> None:
     same = retest(season, "spring.parquet", "2026-11-29", "--exit-verdict")
     assert (same[0], same[1]["answer"]) == (0, "keep")
     assert [each["answer"] for each in same[1]["earlier"]] == ["replace"]
+    unsure = retest(
+        *(season, "autumn.parquet", "2026-11-28T01", "--exit-verdict"), "--level", "0.99999999"
+    )
+    assert (unsure[0], unsure[1]["answer"]) == (12, "inconclusive")
     alike = retest(season, "summer.parquet", "2026-11-30", "--only-incumbent", "--exit-verdict")
     assert (alike[0], alike[1]["answer"]) == (0, "keep")
     fallen = retest(season, "autumn.parquet", "2026-12-01", "--only-incumbent", "--exit-verdict")

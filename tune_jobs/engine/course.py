@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,8 @@ from tune_jobs.engine.continuing import Continuation, look_back
 from tune_jobs.engine.deciding import Decision, decide, make_model
 from tune_jobs.engine.edges import find_edges
 from tune_jobs.engine.errors import JobError, StorageError
-from tune_jobs.engine.experiment import SUMMARY, VERDICT, Experiment
-from tune_jobs.engine.failure import STORAGE_ERRORS, cause
+from tune_jobs.engine.experiment import VERDICT, Experiment
+from tune_jobs.engine.failure import STORAGE_ERRORS
 from tune_jobs.engine.finalists import check_rounds, choose_candidates
 from tune_jobs.engine.finals import FOLDER as FINALS
 from tune_jobs.engine.history import compact
@@ -25,7 +25,7 @@ from tune_jobs.engine.job import Job
 from tune_jobs.engine.lease import Lease
 from tune_jobs.engine.machine import environment
 from tune_jobs.engine.membership import revive_members
-from tune_jobs.engine.outcome import FINAL, Outcome, outcome_of, outcome_of_code
+from tune_jobs.engine.outcome import FINAL, Outcome, outcome_of
 from tune_jobs.engine.profile import Profile
 from tune_jobs.engine.queue import short_queue
 from tune_jobs.engine.recorder import Listener
@@ -35,6 +35,7 @@ from tune_jobs.engine.series import Slot
 from tune_jobs.engine.snapshots import seldom_saved
 from tune_jobs.engine.stages import find_stage, job_of_stage, list_stages
 from tune_jobs.engine.storage import Folder, reason_of
+from tune_jobs.engine.summary import noting_how_it_ends, write_summary
 from tune_jobs.engine.tracking import make_trackers
 from tune_jobs.engine.tuner import MakeTuner, Prepared, adopt, prepare
 from tune_jobs.engine.usage import measure_usage
@@ -122,7 +123,10 @@ class Course:
             JobError: for a mistake that shows when the search is made, or at the first epoch.
             StorageError: where the end cannot be written.
         """
-        with refreshed_report(self.folder), self._noting_how_it_ends():
+        with (
+            refreshed_report(self.folder),
+            noting_how_it_ends(self.folder, began=self.began, spent=self.spent),
+        ):
             if not isinstance(self.job, Job):
                 self._announce(how)
                 tuner = adopt(self.job, self.profile, self.folder, self.listeners, self.max_hours)
@@ -325,7 +329,7 @@ class Course:
 
         Raises:
             JobError: where a model could not be made that should have been.
-        LateError: where there was no time for it.
+            LateError: where there was no time for it.
         """
         hours = self._hours_left(1.0)
         seconds = None if hours is None else max(3600 * hours, EXPORT_SECONDS)
@@ -352,42 +356,7 @@ class Course:
         return measure_usage(trials, workers, self.began, decided, time.time())
 
     def _summarise(self, experiment: Experiment, **found: Any) -> None:
-        about, verdict = experiment.description, experiment.verdict
-        ended = time.time()
-        known = {
-            "metric": about["metric"],
-            "mode": about["mode"],
-            "trials": dict(experiment.trials["state"].value_counts()),
-            "began": self.began,
-            "ended": ended,
-            "seconds": ended - self.began,
-            "worker_seconds": self.spent + found.get("workers", 0) * (ended - self.began),
-        }
-        if verdict:
-            known["winner"] = {name: verdict[name] for name in ("trial", "mean", "interval")}
-        experiment.folder.write_json(SUMMARY, found | known)
-
-    @contextmanager
-    def _noting_how_it_ends(self) -> Iterator[None]:
-        """Write a summary of a run that an exception or a signal breaks off, once it has begun."""
-        try:
-            yield
-        except BaseException as error:
-            if not self.folder.exists(SUMMARY) and Experiment(self.folder).exists:
-                with suppress(Exception):  # what is under way says more
-                    found = {
-                        "outcome": outcome_of_error(error),
-                        "error": cause(str(error) or type(error).__name__),
-                    }
-                    self._summarise(Experiment(self.folder), **found)
-            raise
-
-
-def outcome_of_error(error: BaseException) -> Outcome:
-    """How a run ends that an exception breaks off."""
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
-    return outcome_of_code(error.exit_code) if isinstance(error, JobError) else "unexpected error"
+        write_summary(experiment, began=self.began, spent=self.spent, **found)
 
 
 def _count_failed(trials: pd.DataFrame) -> int:
