@@ -145,26 +145,6 @@ def test_a_run_waits_no_longer_than_it_may_take(job, profile, other_night) -> No
         night(job, profile, on_overlap="wait", max_hours=1 / 3600)
 
 
-def test_who_has_waited_for_its_own_slot_reports_it(job, profile) -> None:
-    results = []
-    start = threading.Barrier(2)
-
-    def go() -> None:
-        start.wait()
-        results.append(night(job, profile, on_overlap="wait"))
-
-    night(job, profile, "2026-11-27")  # Ray is there
-    starts = [threading.Thread(target=go) for _ in range(2)]
-    for thread in starts:
-        thread.start()
-    for thread in starts:
-        thread.join()
-
-    assert [result.exit_code for result in results] == [0, 0]
-    assert results[0].summary == results[1].summary
-    assert trained(job) == 4
-
-
 def test_a_run_ends_whose_series_was_taken_over(job, profile) -> None:
     series = pathlib.Path(profile.storage) / ".series" / "nightly-SLOT" / "lease"
 

@@ -105,6 +105,17 @@ def test_a_second_signal_ends_the_driver_at_once_and_it_goes_on_later(folder, dr
     assert len(drive("--num-samples", "8", "--resume").end()["all_trials"]) == 8
 
 
+def test_of_two_runs_of_one_slot_that_wait_one_searches_and_both_report(folder, drive) -> None:
+    words = ["--num-samples", "6", "--slot", "2026-11-28", "--on-overlap", "wait"]
+    drivers = [drive(*words, name="nightly-{slot}") for _ in range(2)]
+    results = [driver.end() for driver in drivers]
+
+    assert [driver.process.returncode for driver in drivers] == [0, 0]
+    assert results[0] == results[1]
+    assert len(results[0]["all_trials"]) == 6
+    assert set(trained(folder).values()) == {1}
+
+
 def test_of_two_runs_of_one_name_one_searches(folder, drive) -> None:
     drivers = [drive("--num-samples", "20", "--resume") for _ in range(2)]
     results = [driver.end() for driver in drivers]

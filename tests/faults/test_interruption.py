@@ -64,7 +64,9 @@ def end_with(driver, number: signal.Signals) -> int:
     return driver.process.returncode
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_run_in_the_middle_of_a_long_epoch(folder, drive, number) -> None:
     (folder / "job.py").write_text(LONG)
     driver = drive("--slot", "2026-11-28", name="nightly-{slot}")
@@ -102,6 +104,7 @@ def test_a_run_that_waits_for_another(folder, drive) -> None:
     assert not (folder / "log").exists()
 
 
+@pytest.mark.slow
 def test_a_deadline_in_the_middle_of_a_long_epoch(folder, drive) -> None:
     (folder / "job.py").write_text(LONG)
     ended = drive("--max-hours", str(8 / 3600)).end()

@@ -34,7 +34,7 @@ def give_verdict(
     first = race.ranking[0]
     winner = candidates[first]
     fresh = _estimate(race, race.sign * race.fresh_scores(first))
-    runner_up = _compare(race, candidates, race.ranking[1]) if race.ranking[1:] else None
+    runner_up = _compare(race, candidates, race.ranking[1]) if race.pair[1:] else None
     has_value = math.isfinite(winner.value)
     verdict = {
         "trial": winner.trial,

@@ -75,7 +75,7 @@ def duration(seconds: float | None) -> str:
     if minutes < 100:
         return f"{minutes} min"
     if hours >= 48:
-        return f"{hours / 24:.3g} days"
+        return f"{hours / 24:.1f} days".replace(".0 ", " ")
     rest = round(seconds % 3600 / 60)
     return f"{hours} h {rest} min" if rest else f"{hours} h"
 
