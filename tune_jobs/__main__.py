@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,15 +25,38 @@ from tune_jobs._options import (
     run_options,
     slot_options,
 )
-from tune_jobs._output import prepare_log, print_result, say, watched
+from tune_jobs._output import (
+    JSON_LOG,
+    broken_off_by_sigterm,
+    prepare_log,
+    print_result,
+    say,
+    watched,
+)
 from tune_jobs._schedule_command import schedule
 
 if TYPE_CHECKING:
     from tune_jobs.engine.experiment import Experiment
 
+INTERRUPTED = 7  # that of engine.outcome, which is imported where it is needed
+
 
 class Group(click.Group):
     """A group in which what was foreseen is one line on standard error and an exit code."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
+        """Be the program: one that was interrupted ends at once.
+
+        Threads that are in the middle of something would let Python's own end crash now and then.
+        """
+        try:
+            return super().main(args, *rest, **options)
+        except SystemExit as ended:
+            if args is None and ended.code == INTERRUPTED:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(INTERRUPTED)
+            raise
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
@@ -45,8 +68,9 @@ class Group(click.Group):
             say(ctx, error.word, str(error))
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
-            say(ctx, "interrupted")
-            ctx.exit(7)
+            goes_on = JSON_LOG in ctx.meta  # it is a run
+            say(ctx, "interrupted", "the same line goes on, or begins" if goes_on else "")
+            ctx.exit(INTERRUPTED)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -103,7 +127,7 @@ def run(job: str | None, **options: Any) -> None:
     Without JOB an experiment that exists goes on, with the job and the options that began it.
     """
     prepare_log(as_json=options["log_format"] == "json")
-    with watched(str(job), options) as tell_change:
+    with broken_off_by_sigterm(), watched(str(job), options) as tell_change:
         experiment = _search(job, options)
         tell_change(experiment)
     print_result(experiment, as_json=options["as_json"], short=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tune_jobs._options import FACTS, fact_options, load, log_options, slot_options, storage_of
-from tune_jobs._output import prepare_log, print_result, watched
+from tune_jobs._output import broken_off_by_sigterm, prepare_log, print_result, watched
 
 if TYPE_CHECKING:
     from tune_jobs.engine.experiment import Experiment
@@ -58,7 +58,8 @@ def retest(experiment: str, **options: Any) -> None:
     prepare_log(as_json=options["log_format"] == "json")
     called = experiment.partition("?")[0].rstrip("/").rpartition("/")[2]
     series = f"{called}-retest{'-{slot}' if options['slot'] else ''}"
-    with watched("", {**options, "name": options["name"] or series}) as tell_change:
+    named = {**options, "name": options["name"] or series}
+    with broken_off_by_sigterm(), watched("", named) as tell_change:
         found = _retest(experiment, options)
         tell_change(found)
     print_result(found, as_json=options["as_json"], short=True)

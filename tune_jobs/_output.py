@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -37,6 +39,19 @@ def prepare_log(*, as_json: bool) -> None:
     click.get_current_context().meta[JSON_LOG] = as_json
 
 
+@contextmanager
+def broken_off_by_sigterm() -> Iterator[None]:
+    """Take SIGTERM as Ctrl-C from the first moment of a block on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def say(context: click.Context, word: str, message: str = "") -> None:
     """Say how a call ended, in a line of standard error."""
     if context.meta.get(JSON_LOG):
@@ -47,8 +62,12 @@ def say(context: click.Context, word: str, message: str = "") -> None:
 
 def print_result(experiment: Experiment, *, as_json: bool, short: bool) -> None:
     """Print what there is to say of an experiment, on standard output."""
-    from tune_jobs.engine.tell import as_dict, tell
+    from tune_jobs.engine.tell import as_dict, headline, tell
 
+    if click.get_current_context().meta.get(JSON_LOG):
+        facts = {"exit_code": experiment.exit_code, "answer": experiment.retest.get("answer")}
+        facts |= {"outcome": experiment.summary.get("outcome"), "folder": experiment.folder.uri}
+        print(_line("ended", headline(experiment), **facts), file=sys.stderr)
     if as_json:
         click.echo(json.dumps(as_dict(experiment)))
     else:
@@ -66,21 +85,29 @@ def watched(job: str, options: Mapping[str, Any]) -> Iterator[Callable[[Experime
     from tune_jobs.engine.notification import telling
     from tune_jobs.engine.tell import headline
 
+    name = options["name"] or ("{job}-{slot}" if options["slot"] else "{job}")
+
     def find_series() -> Folder:
         from tune_jobs._options import storage_of
         from tune_jobs.engine.running import short_name
         from tune_jobs.engine.series import folder_of
 
-        name = options["name"] or ("{job}-{slot}" if options["slot"] else "{job}")
         return folder_of(name, short_name(job), storage_of(options))
 
-    with telling(find_series, options["notify"]) as tell:
+    def find_name() -> str:
+        from tune_jobs.engine.running import short_name
+        from tune_jobs.engine.slots import name_of_slot
+
+        slot = name_of_slot(options["slot"], options["time_zone"]) if options["slot"] else ""
+        return name.replace("{job}", short_name(job)).replace("{slot}", slot)
+
+    with telling(find_series, options["notify"], find_name) as tell:
 
         def tell_change(experiment: Experiment) -> None:
             facts = {
                 "name": experiment.name,
                 "folder": experiment.folder.uri,
-                "verdict": experiment.retest.get("answer"),
+                "verdict": _verdict_of(experiment),
                 "reason": experiment.retest.get("reason"),
             }
             summary = {k: experiment.summary.get(k) for k in ("outcome", "best", "winner")}
@@ -88,6 +115,14 @@ def watched(job: str, options: Mapping[str, Any]) -> Iterator[Callable[[Experime
             tell(experiment.exit_code or 0, text, facts | summary)
 
         yield tell_change
+
+
+def _verdict_of(experiment: Experiment) -> str | None:
+    """What a retest has to tell: that nothing is better than what has become worse is news too."""
+    answer = experiment.retest
+    if answer.get("answer") == "keep" and answer["fall"]["is_worse"]:
+        return "alarm"
+    return answer.get("answer")
 
 
 def _line(kind: str, message: str, **more: Any) -> str:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tune_jobs.engine.scheduling.scheduled import ScheduledRun
 
 SCHEDULERS = ("cron", "systemd", "kubernetes", "raycronjob", "slurm", "github", "airflow")
+HERE = ("cron", "systemd", "slurm")  # those that start it in the clone's folder
 # Options that the run is given as they stand.
 PASSED_ON = ("profile", "storage", "data", "target", "num_samples")
 
@@ -70,6 +71,8 @@ def _scheduled(job: str | None, scheduler: str, options: dict[str, Any]) -> Sche
     slots = slots_of(options["every"], options["day"], options["clock"], zone)
     name = options["name"] or default_name
     folder = options["folder"] or str(Path.cwd())
+    if scheduler in HERE:
+        _warn_of_data(options["data"], Path(folder).expanduser())
     return ScheduledRun(
         job=job or options["retest"],
         command="run" if job else "retest",
@@ -91,6 +94,12 @@ def _default_name(job: str | None, retest: str | None) -> str:
     if bool(job) == bool(retest):
         raise JobError("one thing is to be run: name a JOB, or --retest EXPERIMENT")
     return name_of_job(job) if job else f"{str(retest).rstrip('/').rpartition('/')[2]}-retest"
+
+
+def _warn_of_data(data: str | None, folder: Path) -> None:
+    """Say where a relative path leads to that is not there yet: runs begin in the folder."""
+    if data and "://" not in data and folder.is_dir() and not (folder / data).exists():
+        click.echo(f"warning: runs begin in {folder}, which has no {data!r} now", err=True)
 
 
 def _passed_on(options: dict[str, Any]) -> tuple[tuple[str, str], ...]:

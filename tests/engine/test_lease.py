@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tune_jobs.engine.holders import find_holder
@@ -242,3 +243,13 @@ def test_a_holder_on_another_machine_lives_as_long_as_its_claim_is_written(
     holder = find_holder(open_folder(tmp_path))
     assert holder is not None
     assert (holder.life, holder.who) == (life, "process 1 on elsewhere")
+
+
+def test_a_claim_is_written_on_whatever_it_has_to_say(tmp_path) -> None:
+    """A count of pandas' is no number of JSON's, and a lease that is not kept is lost."""
+    folder = open_folder(tmp_path)
+    with leased(folder, BEAT) as lease:
+        lease.facts = {"states": {"complete": np.int64(3)}, "best": np.float32(0.5)}
+        time.sleep(3 * BEAT)
+        (claim,) = (tmp_path / "lease").glob("*.json")
+        assert json.loads(claim.read_text())["facts"] == {"states": {"complete": 3}, "best": 0.5}

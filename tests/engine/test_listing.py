@@ -336,7 +336,7 @@ def test_a_run_that_is_too_old_is_overdue(tmp_path) -> None:
 
     assert code == OVERDUE
     assert said.startswith("overdue: no run of nightly has come to a good end within 26 h; ")
-    assert said.endswith("the last one, nightly-2026-11-26: complete, 2.08 days ago")
+    assert said.endswith("the last one, nightly-2026-11-26: complete, 2.1 days ago")
 
 
 @pytest.mark.parametrize("outcome", sorted(EXIT_CODES.keys() - {"complete", "some trials failed"}))

@@ -125,7 +125,9 @@ def test_slots_are_shown_as_they_are_written(text) -> None:
         ("weekly@02:00", "UTC", "--slot is 'weekly@02:00', but must be"),
         ("weekly@caturday-02:00", "UTC", "the day of a week is 'caturday'"),
         ("monthly@31-02:00", "UTC", "the day of a month is '31', but must be 1 to 28"),
-        ("2026/11/28", "UTC", "experiment name '2026/11/28' must be"),
+        ("2026/11/28", "UTC", "--slot is '2026/11/28'; it must be hourly, daily"),
+        ("2026-13-45", "UTC", "--slot is '2026-13-45', but no calendar has it: month must be"),
+        ("2026-02-29", "UTC", "--slot is '2026-02-29', but no calendar has it: day is out"),
         ("daily", "Europe/Berln", "time zone 'Europe/Berln' is not known; did you mean 'Europe/B"),
     ],
 )

@@ -103,8 +103,10 @@ def test_three_nights(season, drive) -> None:
     trials = open_experiment(str(results / "nightly-2026-11-27")).trials
     finished = set(trials[trials["state"] == "complete"]["trial"])
     assert finished
-    second = night("2026-11-27").end()
+    resumed = night("2026-11-27")
+    second = resumed.end()
     assert second["outcome"] == "complete"
+    assert "Traceback" not in "".join(resumed.errors)  # of the thread that keeps the lease, say
     assert second["attempt"] == 2
     trained = Counter((season / "log").read_text().splitlines())
     searched = [line for line in trained if "/finalists/" not in line]

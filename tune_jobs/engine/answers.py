@@ -78,6 +78,8 @@ def make_answer(
     elif fall["is_worse"]:
         reason = f"{reason}; {fall['sentence']}"
     decisive, notes = find_changes(earlier.description, about)
+    if (same := about.get("fingerprint")) and same == earlier.description.get("fingerprint"):
+        notes.append("nothing in the data: with the same seeds, scores are those of then")
     record: Answer = plain(
         {
             "answer": answer,
@@ -144,7 +146,7 @@ def compare_with_before(
     than chance (Welch's test): on other rows scores are not paired.
     """
     if today is None or before is None:
-        return {"is_worse": False, "before": None, "sentence": "it has no earlier interval"}
+        return {"is_worse": False, "before": None, "sentence": "nobody has measured it before"}
     metric, level = verdict["metric"], verdict["level"]
     sign = 1 if verdict["mode"] == "min" else -1
     change = compare_means(today, before, level)
@@ -157,8 +159,8 @@ def compare_with_before(
         "change": change.mean,
         "interval": [change.lower, change.upper],
         "sentence": (
-            f"the incumbent {said}: {metric} {today.mean:.4g}, then {before.mean:.4g} "
-            f"({level:.0%} interval {before.lower:.4g} to {before.upper:.4g})"
+            f"the incumbent {said}: {metric} {before.mean:.4g} then ({level:.0%} interval "
+            f"{before.lower:.4g} to {before.upper:.4g}), {today.mean:.4g} now"
         ),
     }
 

@@ -26,7 +26,7 @@ HASHES = ("code", "fingerprint")
 def find_changes(before: dict[str, Any], now: dict[str, Any]) -> tuple[list[str], list[str]]:
     """Compare two descriptions: what forbids a comparison of results, and what is worth saying."""
     decisive = [
-        f"{text} changed" + ("" if name in HASHES else _shown(before.get(name), now.get(name)))
+        f"{text} changed" + _how(name, before.get(name), now.get(name))
         for name, text in DECISIVE.items()
         if _plain(before.get(name)) != _plain(now.get(name))
     ]
@@ -43,6 +43,21 @@ def find_changes(before: dict[str, Any], now: dict[str, Any]) -> tuple[list[str]
     if _plain(before.get("space")) != _plain(now.get("space")):
         notes.append("the space was edited")
     return decisive, notes
+
+
+def _how(name: str, before: Any, now: Any) -> str:
+    """In what two values differ, where that can be said in few words."""
+    if name in HASHES:
+        return ""
+    if name == "preprocessing" and before and now:
+        old, new = (
+            [column["name"] for column in each.get("columns", ())] for each in (before, now)
+        )
+        gone, come = [c for c in old if c not in new], [c for c in new if c not in old]
+        parts = [("without", gone), ("with", come)]
+        said = [f"{word} {', '.join(map(repr, names))}" for word, names in parts if names]
+        return f" ({' and '.join(said)})" if said else " (what was learnt of the same columns)"
+    return _shown(before, now)
 
 
 def fingerprint_of(function: Callable[..., Any]) -> str | None:

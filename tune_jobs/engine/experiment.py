@@ -243,4 +243,6 @@ def open_experiment(place: str | os.PathLike[str], storage: str = "results") -> 
     if Experiment(around.child(text)).exists:
         return Experiment(around.child(text))
     known = around.folders()
-    raise JobError(f"no experiment at {text!r}{nearest(found.name, known)}")
+    series = [name for name in known if name.startswith(f"{found.name}-")]
+    hint = f"; the latest of that series is {max(series)!r}" if series else None
+    raise JobError(f"no experiment at {text!r}{hint or nearest(found.name, known)}")

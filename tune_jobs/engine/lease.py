@@ -26,7 +26,7 @@ from typing import Any
 from tune_jobs.engine.claimants import Claim, describe_self, is_here, is_running, name_of
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.outcome import EXIT_CODES
-from tune_jobs.engine.storage import ATTEMPTS, Folder
+from tune_jobs.engine.storage import ATTEMPTS, Folder, plain
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +100,11 @@ class Lease:
         self._thread = threading.Thread(target=self._keep, daemon=True)
         self._thread.start()
 
+    def say(self, **facts: Any) -> None:
+        """Say at once how far the run is, rather than at the next beat."""
+        self.facts = facts
+        self._write()
+
     def release(self) -> None:
         """Give the experiment back, and leave no folder behind that holds nothing."""
         self._released.set()
@@ -118,13 +123,13 @@ class Lease:
                     self._is_lost = True
                     return
                 self._write()
-            except OSError:  # away for a moment; the run itself notices a longer time
+            except (OSError, JobError):  # away for a moment; the run notices a longer time
                 continue
 
     def _write(self) -> None:
         self._claim["beats"] += 1
         self._claim |= {"time": time.time(), "moved": self.moved, "facts": self.facts}
-        content = json.dumps(self._claim).encode()
+        content = json.dumps(plain(self._claim)).encode()
         for _ in range(ATTEMPTS):
             with suppress(FileNotFoundError):
                 self._folder.write(self._name, content)
@@ -176,7 +181,7 @@ class Lease:
 
     def _explain(self, claim: Claim) -> str:
         what = claim.get("facts", {}).get("writes") or self._experiment.uri
-        return f"{what} is being written by {name_of(claim)}; wait for it, or choose another --name"
+        return f"{what} is being written by {name_of(claim)}; --on-overlap says what to do then"
 
 
 def read_claims(experiment: Folder) -> dict[str, Claim]:
@@ -222,8 +227,11 @@ def _acquire(folder: Folder, beat: float, *, waits: bool, until: float | None) -
             lease.acquire()
             return lease
         except TakenError as taken:
-            if not waits or (until is not None and time.time() >= until):
+            if not waits:
                 raise
+            if until is not None and time.time() >= until:
+                said = str(taken).split("; ")[0]
+                raise TakenError(f"{said}; it was waited for as long as may be") from None
             if not is_told:
                 logger.warning(f"waiting: {str(taken).split('; ')[0]}")
             is_told = True

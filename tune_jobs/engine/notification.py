@@ -52,13 +52,16 @@ def state_of(exit_code: int, verdict: str | None = None) -> str | None:
 
 @contextmanager
 def telling(
-    find_series: Callable[[], Folder], targets: Sequence[str]
+    find_series: Callable[[], Folder],
+    targets: Sequence[str],
+    find_name: Callable[[], str] | None = None,
 ) -> Iterator[Callable[[int, str, Mapping[str, Any]], None]]:
     """Tell the targets of what becomes of a run, where it is news.
 
     Args:
         find_series: finds the folder of the series; where it cannot, everything is news.
         targets: URLs of webhooks, or whatever else apprise knows.
+        find_name: finds what a run is called that has come to no experiment.
 
     Yields:
         What is to be called with the exit code, a line and more facts. Where it is not, since an
@@ -75,8 +78,16 @@ def telling(
     except Exception as error:
         code = error.exit_code if isinstance(error, JobError) else 1
         if code:  # a run that was skipped says nothing of its series
-            tell(code, f"{type(error).__name__}: {reason_of(error)}", {})
+            kind = "" if isinstance(error, JobError) else f"{type(error).__name__}: "
+            tell(code, f"{kind}{reason_of(error)}", _named(find_name))
         raise
+
+
+def _named(find_name: Callable[[], str] | None) -> dict[str, str]:
+    try:
+        return {"name": find_name()} if find_name else {}
+    except JobError:  # what is wrong with it is what people are told
+        return {}
 
 
 def _tell_change(

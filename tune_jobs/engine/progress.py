@@ -24,6 +24,9 @@ FINALISTS = "finalists"
 # Records of what was decided in the finals.
 RACE = ("out", "chosen", "challenger")
 
+# What machines are told; the history has more.
+EVENTS = ("start", "trial", "epoch", "checkpoint", "end", "finish", *RACE)
+
 
 @dataclass
 class Board:
@@ -103,17 +106,19 @@ def choose_view(
 
 
 class JsonView:
-    """One JSON object a record."""
+    """One JSON object an event."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def __call__(self, record: Record | None) -> None:
         """Print a record."""
-        if record is not None:
+        if record is not None and record["kind"] in EVENTS:
             from tune_jobs.engine.storage import plain
 
-            print(json.dumps(plain(record)), file=self._stream, flush=True)
+            now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            line = json.dumps(plain({**record, "time": now}))
+            print(line, file=self._stream, flush=True)
 
     def __getstate__(self) -> dict[str, Any]:
         """Streams stay where they are when Ray pickles its callbacks."""

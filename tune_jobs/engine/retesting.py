@@ -126,6 +126,8 @@ def retest(
                 f"{earlier.name} was searched by {fact} {before!r}, but the job says "
                 f"{getattr(job, fact)!r}: nothing can be compared"
             )
+    if promote and challenge.only_incumbent:
+        raise JobError("--promote with --only-incumbent: there is no challenger to promote")
     answers = folder_of(earlier, profile.storage)
     incumbent = find_incumbent(earlier, answers)
     template = name or f"{earlier.name}-retest-{'{slot}' if how.get('slot') else _now()}"

@@ -29,6 +29,7 @@ from tune_jobs.engine.recorder import Listener
 from tune_jobs.engine.series import Slot, fill_name, folder_of
 from tune_jobs.engine.slots import name_of_slot
 from tune_jobs.engine.storage import Folder
+from tune_jobs.engine.words import duration
 
 if TYPE_CHECKING:
     from ray import tune
@@ -185,7 +186,11 @@ def _find_ended(folder: Folder, scheduled: Slot | None) -> Experiment | None:
     if scheduled is None or experiment.summary.get("outcome") not in FINAL:
         return None
     before = experiment.description.get("slot") or {}
-    return experiment if before.get("content") == scheduled.content else None
+    if before.get("content") != scheduled.content:
+        return None
+    ago = duration(time.time() - experiment.summary["ended"])
+    logger.warning(f"nothing to do: {experiment.name} came to its end {ago} ago")
+    return experiment
 
 
 def _hold(
@@ -204,7 +209,7 @@ def _hold(
     try:
         if series is not None:
             held = stack.enter_context(leased(series, waits=waits, until=until))
-            held.facts = {"writes": folder.uri}
+            held.say(writes=folder.uri)
         lease = stack.enter_context(leased(folder, waits=waits, until=until))
         lease.within = held
         return lease

@@ -104,7 +104,8 @@ def _costs(*experiments: Experiment) -> list[list[str]]:
 
 def _say_difference(one: Experiment, other: Experiment) -> list[str]:
     apart = difference(one, other)
-    if apart is None:
+    is_same = len({each.description.get("fingerprint") for each in (one, other)}) == 1
+    if apart is None or not is_same:  # of other data a difference says nothing of the configs
         return []
     low, high = apart["interval"]
     told = "may be chance" if low <= 0 <= high else "is more than chance"

@@ -18,13 +18,14 @@ from typing import Literal, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.names import check_experiment_name, nearest
+from tune_jobs.engine.names import nearest
 
 Every = Literal["hourly", "daily", "weekly", "monthly"]
 EVERY: tuple[Every, ...] = get_args(Every)
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 LAST_DAY = 28  # the last that each month has
 
+NAME = re.compile(r"\d{4}-\d\d-\d\d(T\d\db?)?")
 TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 RULE = (
     "hourly, daily, weekly or monthly, with the time at which a slot begins where that is not "
@@ -91,8 +92,8 @@ def parse_slots(text: str, zone: str = "UTC") -> Slots | str:
         JobError: for what is neither, and for a time zone that is not known.
     """
     _find_zone(zone)
-    if text[:1].isdigit():
-        check_experiment_name(text)
+    if NAME.fullmatch(text):
+        _check_date(text)
         return text
     every, mark, when = text.partition("@")
     if every not in EVERY:
@@ -131,6 +132,13 @@ def name_of_slot(slot: str, zone: str = "UTC", now: datetime | None = None) -> s
     """
     slots = parse_slots(slot, zone)
     return slots if isinstance(slots, str) else slots.name(now or datetime.now(UTC))
+
+
+def _check_date(name: str) -> None:
+    try:
+        datetime.fromisoformat(name.removesuffix("b"))
+    except ValueError as error:
+        raise JobError(f"--slot is {name!r}, but no calendar has it: {error}") from None
 
 
 def _find_zone(name: str) -> ZoneInfo:

@@ -18,13 +18,18 @@ from tune_jobs.engine.progress import brief, show
 from tune_jobs.engine.storage import finite, plain
 from tune_jobs.engine.uris import join
 from tune_jobs.engine.usage import PURPOSES
-from tune_jobs.engine.words import duration
+from tune_jobs.engine.words import count, duration
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MOST_ROWS = 20
 MOST_CHANGES = MOST_ANSWERS = 5
+ADVICE = {
+    "replace": "take the model below: the challenger, trained on these data",
+    "inconclusive": "wait for the next retest, or ask again with --scores 16",
+    "alarm": "retest it without --only-incumbent: is anything better on these data?",
+}
 
 
 def as_dict(experiment: Experiment) -> dict[str, Any]:
@@ -103,6 +108,8 @@ def _answer(experiment: Experiment) -> list[str]:
         said.append(f"incumbent   {answer['fall']['sentence']}")
     said += [f"changed     {change}" for change in answer["changes"][:MOST_CHANGES]]
     before = [f"{each['name']} {each['answer']}" for each in answer["earlier"][-MOST_ANSWERS:]]
+    if advice := ADVICE.get(answer["answer"]):
+        said.append(f"advice      {advice}")
     return [*said, *([f"earlier     {', '.join(reversed(before))}"] if before else [])]
 
 
@@ -144,7 +151,8 @@ def _without_end(experiment: Experiment) -> str:
         who = f", {holder.who} was the last that wrote it" if holder else ""
         return f"no end was recorded{who}: it was killed"
     if holder.life == "hung":
-        return f"{holder.who} is there, but has not moved for {duration(holder.quiet)}: it hangs"
+        quiet = duration(holder.quiet)
+        return f"{holder.who} has not moved for {quiet}: it hangs; end it, and start it again"
     return f"running, {holder.who} is writing it"
 
 
@@ -180,7 +188,7 @@ def _won(experiment: Experiment) -> list[str]:
     second, cheap = verdict["runner_up"], verdict["one_standard_error"]
     won = f"{level} interval {low:.4g} to {high:.4g}, {verdict['scores']} fresh scores"
     said = [
-        f"winner      trial {verdict['trial']}, {verdict['epochs']} epochs",
+        f"winner      trial {verdict['trial']}, {count(verdict['epochs'], 'epoch')}",
         f"{metric:11} {verdict['mean']:.4g}  ({won})",
     ]
     if verdict["luck"] > 0:

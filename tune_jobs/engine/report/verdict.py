@@ -65,9 +65,12 @@ def _of_winner(findings: Findings, winner: dict[str, Any]) -> Verdict:
         *_stages(findings),
     )
     fresh = count(int(winner.get("scores") or 0), "fresh score")
+    mean = number(winner.get("mean"))
+    told = f"{findings.metric} of trial {winner['trial']}, mean of {fresh}{spread}"
+    answer = (winner.get("challenge") or {}).get("answer")
     return Verdict(
-        value=number(winner.get("mean")),
-        value_of=f"{findings.metric} of trial {winner['trial']}, mean of {fresh}{spread}",
+        value=visible(answer).capitalize() if answer else mean,
+        value_of=f"{mean} {told}" if answer else told,
         sentences=sentences,
         scores=_baselines(findings, winner),
         tests=_test_scores(findings),
