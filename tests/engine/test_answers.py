@@ -14,10 +14,10 @@ SCORES = np.array([0.08, 0.09, 0.1, 0.1, 0.1, 0.1, 0.11, 0.12])
     [
         ("min", 0.0, False),
         ("min", 0.1, True),
-        ("min", -0.1, False),
+        ("min", -0.05, False),
         ("max", 0.0, False),
         ("max", 0.1, False),
-        ("max", -0.1, True),
+        ("max", -0.05, True),
     ],
 )
 def test_an_incumbent_is_worse_if_its_metric_went_the_wrong_way(mode, change, is_worse) -> None:
