@@ -103,6 +103,7 @@ def test_export_writes_the_same_model_again(breast_cancer, tmp_path) -> None:
     np.testing.assert_array_equal(again, outputs(breast_cancer.best_model(), rows))
 
 
+@pytest.mark.slow
 def test_a_run_with_one_worker_repeats_exactly(breast_cancer, profile, local_ray) -> None:
     again = run(
         replace(find_job("breast_cancer_tpe").job, num_samples=3, max_epochs=4, finalists=None),
@@ -180,6 +181,7 @@ def test_finals_choose_a_winner_that_is_exported_alone_and_with_the_others(
     assert b"<h2>Verdict</h2>" in result.folder.read("report.html")
 
 
+@pytest.mark.slow
 def test_random_search_with_median_stopping(local_ray, profile) -> None:
     result = search("breast_cancer_random", profile, num_samples=2, max_epochs=3)
     assert result.exit_code == 0

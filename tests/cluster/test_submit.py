@@ -202,6 +202,7 @@ def test_a_job_that_fails_exits_as_it_would_here_and_is_tried_again(cluster) -> 
     assert "attempt 2, nothing usable" in status.stdout
 
 
+@pytest.mark.slow
 def test_a_stopped_search_keeps_its_trials_and_goes_on_when_submitted_again(cluster) -> None:
     words = ["submit", "search.py", "--profile", "slow.yaml", "--name", "stopped"]
     words += ["--num-samples", "8"]

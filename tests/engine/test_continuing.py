@@ -86,7 +86,7 @@ def trained(job: Job) -> list[str]:
     ("searcher", "scheduler"),
     [
         (TPE(n_initial_points=3), ASHA()),
-        (RandomSearch(), MedianStopping(min_samples=2)),
+        pytest.param(RandomSearch(), MedianStopping(min_samples=2), marks=pytest.mark.slow),
         (RandomSearch(), None),
     ],
     ids=["tpe-asha", "random-median", "random"],

@@ -178,6 +178,7 @@ def test_the_cheap_mode_looks_at_the_incumbent_alone(here, truth, code, answer) 
     assert len(found["all_trials"]) == 1
 
 
+@pytest.mark.slow
 def test_answers_are_kept_and_a_promoted_challenger_is_the_next_incumbent(here) -> None:
     _, first = retest(here, "0.9 1.0 -1", "--name", "first", "--promote")
     _, second = retest(here, "0.9 1.0 -1", "--name", "second")

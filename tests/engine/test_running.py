@@ -114,7 +114,7 @@ def quiet_run(job, profile, **options):
         (RandomSearch(), None),
         (RandomSearch(), MedianStopping(grace_period=2)),
         (TPE(n_initial_points=3), ASHA(grace_period=1)),
-        (TPE(n_initial_points=3), Hyperband()),
+        pytest.param(TPE(n_initial_points=3), Hyperband(), marks=pytest.mark.slow),
         (lambda seed: OptunaSearch(seed=seed), lambda _: FIFOScheduler()),
     ],
     ids=["random", "random-median", "tpe-asha", "tpe-hyperband", "optuna-rays-own"],

@@ -67,7 +67,11 @@ def test_the_summary_says_which_trials_a_stage_had(whole) -> None:
     assert [stage["max_epochs"] for stage in stages] == [2, 4]
 
 
-@pytest.mark.parametrize("after", [5, 15], ids=["in the first stage", "in the second"])
+@pytest.mark.parametrize(
+    "after",
+    [pytest.param(5, marks=pytest.mark.slow), 15],
+    ids=["in the first stage", "in the second"],
+)
 def test_a_search_that_was_cut_off_goes_on_in_its_stage(whole, profile, after) -> None:
     def cut_off(record: dict | None) -> None:
         if record and record["kind"] == "end" and record["trial"] == after:

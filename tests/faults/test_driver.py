@@ -66,9 +66,8 @@ def test_a_driver_that_is_killed_again_and_again_loses_and_repeats_nothing(
     assert result.problems == []
 
 
-@pytest.mark.parametrize(
-    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_driver_that_is_told_to_stop_goes_on_later(folder, drive, number) -> None:
     driver = drive("--num-samples", "12")
     for event in driver.events():
