@@ -226,6 +226,7 @@ def test_mnists_layout_is_searched_from_a_file(local_ray, profile, tmp_path) -> 
     assert len(predict(result, tmp_path / "m.npz", tmp_path / "out.parquet")) == 297
 
 
+@pytest.mark.slow
 def test_ones_own_table_with_numbers_texts_and_gaps(local_ray, profile, tmp_path) -> None:
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(

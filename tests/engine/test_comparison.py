@@ -67,6 +67,7 @@ def test_all_pairs_of_the_example_are_judged_as_published(moons) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_cheapest_choice_is_that_of_scikit_learns_example() -> None:
     x, y = load_digits(return_X_y=True)
     options = [6, 8, 10, 15, 20, 25, 35, 45, 55]
