@@ -145,6 +145,17 @@ def test_a_retest_is_not_gone_on_with_as_a_run(moved, monkeypatch) -> None:
 
 
 @pytest.mark.slow
+def test_a_retest_that_goes_on_answers_anew(here) -> None:
+    options = ("--slot", DAY, "--num-samples")
+    _, first = retest(here, "0.9 1.0 -1", *options, "4")
+    _, second = retest(here, "0.9 1.0 -1", *options, "20")
+
+    assert len(second["all_trials"]) == 20
+    assert second["answer"]["challenge"] == second["winner"]["challenge"]
+    assert second["answer"]["time"] > first["answer"]["time"]
+
+
+@pytest.mark.slow
 def test_what_is_less_than_is_wanted_is_no_gain(here) -> None:
     code, found = retest(here, "0.9 1.0 -1", "--min-gain", "5")
 

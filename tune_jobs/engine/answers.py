@@ -48,6 +48,15 @@ def read_answers(earlier: Experiment, answers: Folder) -> list[Answer]:
     return sorted(found, key=lambda each: float(each["time"]))
 
 
+def is_answered(found: Experiment) -> bool:
+    """Whether the answer that a retest has is that of its finals: it may have gone on since."""
+    finalists = {each["trial"]: each for each in found.verdict["finalists"]}
+    challenge, answer = found.verdict["challenge"], found.retest
+    return all(
+        answer.get(who, {}) == finalists.get(challenge[who]) for who in ("incumbent", "challenger")
+    )
+
+
 def make_answer(
     found: Experiment,
     earlier: Experiment,

@@ -18,6 +18,7 @@ from tune_jobs.engine.answers import (
     file_answer,
     find_incumbent,
     folder_of,
+    is_answered,
     make_answer,
     read_answers,
 )
@@ -138,7 +139,7 @@ def retest(
         command={**(command or {}), "retest_of": earlier.folder.uri},
         **how,
     )
-    if found.exit_code in ANSWERED and not found.retest and "challenge" in found.verdict:
+    if found.exit_code in ANSWERED and "challenge" in found.verdict and not is_answered(found):
         history = [each for each in read_answers(earlier, answers) if each["name"] != found.name]
         answer = make_answer(
             found, earlier, incumbent, history, only_incumbent=challenge.only_incumbent
