@@ -31,6 +31,7 @@ from tune_jobs._output import (
     prepare_log,
     print_result,
     say,
+    wants_json_events,
     watched,
 )
 from tune_jobs._schedule_command import schedule
@@ -152,8 +153,7 @@ def _search(job: str | None, options: dict[str, Any]) -> Experiment:
     if isinstance(found.job, Job):
         check_grid_size(found.job, options["yes"])
         facts = found.job.num_trials, found.job.max_epochs, found.job.metric, found.job.mode
-        as_json = options["as_json"] or options["log_format"] == "json"
-        listeners = [choose_view(*facts, as_json=as_json)]
+        listeners = [choose_view(*facts, as_json=wants_json_events(options))]
     name = options["name"] or (None if options["slot"] else default_name(found.name))
     return run_job(
         found.job,

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tune_jobs._options import FACTS, fact_options, load, log_options, slot_options, storage_of
-from tune_jobs._output import broken_off_by_sigterm, prepare_log, print_result, watched
+from tune_jobs._output import (
+    broken_off_by_sigterm,
+    prepare_log,
+    print_result,
+    wants_json_events,
+    watched,
+)
 
 if TYPE_CHECKING:
     from tune_jobs.engine.experiment import Experiment
@@ -82,7 +88,7 @@ def _retest(name: str, options: dict[str, Any]) -> Experiment:
         raise JobError(f"{found.name} builds its own tuner: nothing is known of its configs")
     view = choose_view(
         *(challenge.trials, found.job.max_epochs, found.job.metric, found.job.mode),
-        as_json=options["as_json"] or options["log_format"] == "json",
+        as_json=wants_json_events(options),
     )
     passed = ("name", "promote", "slot", "time_zone", "on_overlap", "max_hours", "resume")
     return run_retest(
@@ -109,11 +115,11 @@ def _challenge_of(options: dict[str, Any]) -> Challenge:
 
 def _asked_of(earlier: Experiment, options: dict[str, Any]) -> dict[str, Any]:
     """The options of the experiment's own command, where others are not given."""
+    from tune_jobs.engine.continuing import fill_in
     from tune_jobs.engine.errors import JobError
 
     begun = dict(earlier.description.get("command") or {})
-    given = {key: value for key, value in options.items() if value not in (None, (), [])}
-    asked = {**options, **{key: begun.get(key) for key in FACTS}, **given}
+    asked = fill_in(options, {key: begun.get(key) for key in FACTS})
     asked |= {"job": options["job"] or begun.get("job")}
     if asked["job"] is None:
         raise JobError(f"{earlier.name} does not say its job; name it with --job")

@@ -7,7 +7,6 @@ import logging
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -37,6 +36,11 @@ def prepare_log(*, as_json: bool) -> None:
     )
     logging.getLogger("tune_jobs").addHandler(handler)
     click.get_current_context().meta[JSON_LOG] = as_json
+
+
+def wants_json_events(options: Mapping[str, Any]) -> bool:
+    """Whether events are to be JSON: for a result in JSON, and for a log in it."""
+    return bool(options["as_json"] or options["log_format"] == "json")
 
 
 @contextmanager
@@ -126,5 +130,6 @@ def _verdict_of(experiment: Experiment) -> str | None:
 
 
 def _line(kind: str, message: str, **more: Any) -> str:
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    return json.dumps({"kind": kind, "time": now, "message": message, **more})
+    from tune_jobs.engine.progress import stamped
+
+    return json.dumps(stamped({"kind": kind, "message": message, **more}))

@@ -93,8 +93,13 @@ def command_of(job: str | None, options: dict[str, Any]) -> tuple[str, dict[str,
     if not command.get("job"):
         raise JobError(f"experiment {options['name']!r} does not say its job; name it")
     begun_by: str = command.pop("job")
+    return begun_by, fill_in(options, command)
+
+
+def fill_in(options: Mapping[str, Any], begun: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a command line, those that are not given from the one that began it."""
     given = {name: value for name, value in options.items() if value not in (None, (), [])}
-    return begun_by, {**options, **command, **given}
+    return {**options, **begun, **given}
 
 
 def check_name(folder: Folder, how: Continuation) -> None:

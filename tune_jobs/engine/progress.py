@@ -116,13 +116,16 @@ class JsonView:
         if record is not None and record["kind"] in EVENTS:
             from tune_jobs.engine.storage import plain
 
-            now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            line = json.dumps(plain({**record, "time": now}))
-            print(line, file=self._stream, flush=True)
+            print(json.dumps(plain(stamped(record))), file=self._stream, flush=True)
 
     def __getstate__(self) -> dict[str, Any]:
         """Streams stay where they are when Ray pickles its callbacks."""
         return {}
+
+
+def stamped(record: Record) -> Record:
+    """An event with the time in UTC, as logs have it."""
+    return {**record, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
 
 
 class LineView:

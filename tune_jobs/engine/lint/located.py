@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,21 @@ def dotted(keys: tuple[str | int, ...]) -> str:
     """The way to a value, as one writes it: ``provider.region``, ``setup_commands[2]``."""
     text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
     return text.removeprefix(".")
+
+
+def check_one_document(
+    path: str | Path, check: Callable[[Document], Iterable[Finding]], what: str
+) -> list[Finding]:
+    """All mistakes in a file that holds one document, or is empty.
+
+    Raises:
+        NotYamlError: where it is no YAML.
+        JobError: where it cannot be read.
+    """
+    documents = read_documents(path)
+    if len(documents) > 1:
+        return [documents[1].finding(f"a second YAML document, but {what} is one")]
+    return sorted({finding for document in documents for finding in check(document)})
 
 
 def read_documents(path: str | Path) -> list[Document]:

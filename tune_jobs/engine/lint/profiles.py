@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.lint.findings import Finding
-from tune_jobs.engine.lint.located import Document, Keys, read_documents
+from tune_jobs.engine.lint.located import Document, Keys, check_one_document
 from tune_jobs.engine.names import nearest
 from tune_jobs.engine.profile import Profile
 from tune_jobs.engine.tokens import read_token
@@ -26,10 +26,7 @@ def lint_profile(path: str | Path) -> list[Finding]:
         NotYamlError: where it is no YAML.
         JobError: where it cannot be read.
     """
-    documents = read_documents(path)
-    if len(documents) > 1:
-        return [documents[1].finding("a second YAML document, but a profile is one")]
-    return sorted({finding for document in documents for finding in _check(document)})
+    return check_one_document(path, _check, "a profile")
 
 
 def _check(document: Document) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from zoneinfo import available_timezones
 
 from tune_jobs.engine.lint.cron import Times, parse_cron
 from tune_jobs.engine.lint.findings import Finding
-from tune_jobs.engine.lint.located import Document, dotted, read_documents
+from tune_jobs.engine.lint.located import Document, check_one_document, dotted
 from tune_jobs.engine.lint.parts import Part
 from tune_jobs.engine.lint.runs import Firing, find_runs, run_problems
 from tune_jobs.engine.lint.script_lines import secret_problem
@@ -39,10 +39,7 @@ def lint_workflow(path: str | Path) -> list[Finding]:
         NotYamlError: where it is no YAML.
         JobError: where it cannot be read.
     """
-    documents = read_documents(path)
-    if len(documents) > 1:
-        return [documents[1].finding("a second YAML document, but a workflow is one")]
-    return sorted({finding for document in documents for finding in _check(document)})
+    return check_one_document(path, _check, "a workflow")
 
 
 def _check(document: Document) -> Iterator[Finding]:
