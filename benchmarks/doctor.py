@@ -55,7 +55,7 @@ def measure(count: int) -> dict[str, float]:
 def examine(address: str, storage: str) -> float:
     """Seconds until everything is checked, and nothing failed."""
     from tune_jobs.engine import Profile
-    from tune_jobs.engine.doctor import examine, refuse
+    from tune_jobs.engine.cluster.doctor import examine, refuse
 
     began = time.perf_counter()
     refuse(examine(Profile(address=address, storage=storage, max_concurrent_trials=2)))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks import report
 from benchmarks.importance import NOISE, Sweep, measure_ours, search, space
-from tune_jobs.engine.edges import find_edges
+from tune_jobs.engine.analysis.bounds import find_edges
 
 BEST = 10
 

@@ -101,7 +101,7 @@ def build_anew(config: Config) -> Any:
 
 def train(config: Config, data: Any) -> Any:
     """The trainable of tune-jobs."""
-    from trainables.fitting import fit  # here, since it imports Ray, which no peer has to pay for
+    from trainables.fitting import fit
 
     return fit(build, config, data)
 

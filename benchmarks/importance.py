@@ -24,8 +24,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import report
-from tune_jobs.engine.history import with_hyperparameters
-from tune_jobs.engine.importance import measure_importance
+from tune_jobs.engine.analysis.importance import measure_importance
+from tune_jobs.engine.experiments.frames import with_hyperparameters
 
 RUNGS = (1, 3, 9, 27)
 TRIALS = 60

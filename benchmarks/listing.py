@@ -153,8 +153,8 @@ def summarise(number: int, ended: float) -> dict[str, Any]:
 
 def write_history(folder: Path) -> None:
     """Trials for the one experiment that is shown."""
-    from tune_jobs.engine.segments import SegmentWriter
-    from tune_jobs.engine.storage import open_folder
+    from tune_jobs.engine.experiments.segments import SegmentWriter
+    from tune_jobs.engine.storage.folder import open_folder
 
     history = SegmentWriter(open_folder(folder))
     states = [state for state, count in STATES.items() for _ in range(count)]
@@ -178,8 +178,8 @@ def write_history(folder: Path) -> None:
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
     """A run of this process that holds an experiment."""
-    from tune_jobs.engine.lease import leased
-    from tune_jobs.engine.storage import open_folder
+    from tune_jobs.engine.experiments.lease import leased
+    from tune_jobs.engine.storage.folder import open_folder
 
     with leased(open_folder(folder)) as lease:
         lease.facts = {"states": STATES, "best": 0.1}

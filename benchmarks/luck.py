@@ -72,7 +72,7 @@ def search(seed: int) -> Row:
     from ray import tune
 
     from tune_jobs.engine import TPE, Job, Profile, run
-    from tune_jobs.engine.experiment import Experiment
+    from tune_jobs.engine.experiments.experiment import Experiment
 
     space = {"x": tune.uniform(0, 1), "y": tune.uniform(0, 1), "spread": SPREADS[seed % 4]}
     job = Job(
@@ -113,7 +113,7 @@ def describe(
     verdict: dict[str, Any], truth_of: Callable[[int, int], float], overlap: float = 0.0
 ) -> Row:
     """What a verdict says, beside the truth."""
-    from tune_jobs.engine.comparison import estimate
+    from tune_jobs.engine.analysis.estimates import estimate
 
     by_trial = {each["trial"]: each for each in verdict["finalists"]}
     won, second = by_trial[verdict["trial"]], by_trial[verdict["runner_up"]["trial"]]
@@ -184,11 +184,11 @@ def true_errors(models: Sequence[Any]) -> list[float]:
 
 def search_rows(models: Sequence[Any], truths: Sequence[float], seed: int) -> Row:
     """A search on one validation part and its finals on fresh folds, as the engine has them."""
-    from tune_jobs.engine.comparison import estimate
-    from tune_jobs.engine.evaluation import cut_folds
-    from tune_jobs.engine.finalists import Candidate
-    from tune_jobs.engine.race import Race
-    from tune_jobs.engine.verdict import give_verdict
+    from tune_jobs.engine.analysis.estimates import estimate
+    from tune_jobs.engine.data.splitting import cut_folds
+    from tune_jobs.engine.finals.candidates import Candidate
+    from tune_jobs.engine.finals.race import Race
+    from tune_jobs.engine.finals.verdict import give_verdict
 
     x, y = make_rows(ROWS, [0, seed])
     cuts = [cut for n in range(5) for cut in cut_folds(ROWS, FOLDS, 100 * seed + n, None)]
@@ -229,9 +229,9 @@ def search_rows(models: Sequence[Any], truths: Sequence[float], seed: int) -> Ro
 
 def race_pair(gap: float, seed: int) -> Row:
     """Two finalists whose true losses differ by so much, in a race of their own."""
-    from tune_jobs.engine.finalists import Candidate
-    from tune_jobs.engine.race import Race
-    from tune_jobs.engine.verdict import give_verdict
+    from tune_jobs.engine.finals.candidates import Candidate
+    from tune_jobs.engine.finals.race import Race
+    from tune_jobs.engine.finals.verdict import give_verdict
 
     draw = np.random.default_rng(seed)
     race = Race(2, SCORES, SCORES, sign=1, overlap=0.0, level=0.95)
@@ -450,7 +450,7 @@ def main() -> None:
     seeds = range(options.first, options.first + options.count)
     if options.stage == "search":
         from tune_jobs.engine import Profile
-        from tune_jobs.engine.joining import ray_of
+        from tune_jobs.engine.cluster.connection import ray_of
 
         with ray_of(Profile(), ()):
             run_all(options.runs / "luck.jsonl", search, seeds)

@@ -55,9 +55,9 @@ def measure(path: str) -> dict[str, float]:
     import pandas  # noqa: F401
     import sklearn.model_selection  # noqa: F401
 
-    from tune_jobs.engine.columns import fingerprint
-    from tune_jobs.engine.reading import read_table
-    from tune_jobs.engine.tables import Table
+    from tune_jobs.engine.data.columns import fingerprint
+    from tune_jobs.engine.data.sources import read_table
+    from tune_jobs.engine.data.table import Table
 
     before, started = peak_bytes(), time.perf_counter()
     dataset = Table(path, "target")(0)

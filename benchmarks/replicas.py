@@ -51,10 +51,11 @@ def measure(
 ) -> dict[str, Any]:
     import keras
 
-    from trainables import compiled
-    from trainables.fitting import fit, make_task
-    from trainables.plain import fit_plainly
-    from trainables.session import Session
+    from trainables.fitting import fit
+    from trainables.fitting.compiled import fit as compiled
+    from trainables.fitting.plain import fit_plainly
+    from trainables.fitting.session import Session
+    from trainables.fitting.task import make_task
 
     def build(config: Any) -> Any:
         last = keras.layers.Dense(1, activation="sigmoid")
@@ -92,7 +93,7 @@ def measure(
 
 
 def make_data(shape: tuple[int, ...], replicas: int) -> Any:
-    from trainables.fitting import Replica
+    from trainables.fitting.task import Replica
 
     random = np.random.default_rng(0)
     x = random.normal(size=(ROWS, *shape)).astype("float32")
@@ -105,7 +106,7 @@ def make_data(shape: tuple[int, ...], replicas: int) -> Any:
 
 def spend(run: Callable[[], Any]) -> dict[str, float]:
     """What a fit spent on each purpose."""
-    from trainables.session import Session
+    from trainables.fitting.session import Session
 
     sessions: list[Session] = []
     original = Session.__init__

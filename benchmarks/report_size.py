@@ -23,10 +23,10 @@ from typing import Any
 import pandas as pd
 
 from benchmarks import report
-from tune_jobs.engine.experiment import Experiment
+from tune_jobs.engine.experiments.experiment import Experiment
+from tune_jobs.engine.experiments.segments import SegmentWriter
 from tune_jobs.engine.report import write_report
-from tune_jobs.engine.segments import SegmentWriter
-from tune_jobs.engine.storage import open_folder
+from tune_jobs.engine.storage.folder import open_folder
 
 EPOCHS = 10
 # As many hyperparameters as an ordinary multilayer perceptron has.

@@ -56,8 +56,8 @@ def make_job(searcher: str, trials: int) -> Any:
 def write_history(folder: Any, job: Any, trials: int) -> float:
     """Write a history as a run does; the seconds that took."""
     from tune_jobs.engine import Profile
-    from tune_jobs.engine.declaration import description
-    from tune_jobs.engine.segments import SegmentWriter
+    from tune_jobs.engine.experiments.segments import SegmentWriter
+    from tune_jobs.engine.job.description import description
 
     folder.create()
     about = description(job, Profile(), None)
@@ -80,7 +80,7 @@ def write_history(folder: Any, job: Any, trials: int) -> float:
 def resume(trials: int, searcher: str) -> dict[str, float]:
     """Write a history, go on from it in this process, and say what that cost."""
     from tune_jobs.engine import Profile, run
-    from tune_jobs.engine.storage import open_folder
+    from tune_jobs.engine.storage.folder import open_folder
 
     job, first = make_job(searcher, trials + 1), []
 

@@ -31,7 +31,7 @@ Score = Callable[[int, int], float]  # of a config and the number of a fit, 0 be
 
 def retest(score: Score, overlap: float, scores: int = SCORES) -> dict[str, Any]:
     """A retest of config 0, which is the incumbent."""
-    from tune_jobs.engine.race import Race
+    from tune_jobs.engine.finals.race import Race
 
     seen = [score(place, 0) for place in range(1, CONFIGS)]
     finalists = [0, *(np.argsort(seen)[:FINALISTS] + 1).tolist()]
@@ -67,7 +67,7 @@ def by_seeds(gap: float, seed: int) -> tuple[Score, float]:
 
 def by_rows(gap: float, seed: int) -> tuple[Score, float]:
     """Squared errors of linear models on folds of the same rows; the incumbent's are inflated."""
-    from tune_jobs.engine.evaluation import cut_folds
+    from tune_jobs.engine.data.splitting import cut_folds
 
     draw = np.random.default_rng([seed, 1])
     x = draw.normal(size=(ROWS, USEFUL + USELESS))
@@ -121,8 +121,8 @@ def simulate(count: int) -> pd.DataFrame:
 
 def look_again(kind: str, fall: float, seed: int) -> dict[str, Any]:
     """The cheap mode: an incumbent that is worse than it was, on other rows."""
-    from tune_jobs.engine.answers import compare_with_before
-    from tune_jobs.engine.comparison import estimate
+    from tune_jobs.engine.analysis.estimates import estimate
+    from tune_jobs.engine.runs.answers import compare_with_before
 
     (before, overlap), (after, _) = KINDS[kind](0.0, seed), KINDS[kind](0.0, seed + 100_000)
     spread = _spread_of_scores() if kind == "rows" else 1.0

@@ -107,7 +107,7 @@ def sleep(config: Row, data: object = None) -> None:
 def search_with_tune_jobs(search: Search, meter: Meter, folder: str) -> list[Row]:
     """Run a job as users do, its report and its lines on standard error included."""
     from tune_jobs.engine import TPE, Job, Profile, RandomSearch, run
-    from tune_jobs.engine.progress import choose_view
+    from tune_jobs.engine.views.live import choose_view
 
     job = Job(
         trainable=sleep if search.seconds else train,

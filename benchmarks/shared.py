@@ -70,7 +70,7 @@ def search(rows: int, workers: int) -> None:
 def make_dataset(rows: int) -> Any:
     import numpy as np
 
-    from tune_jobs.engine.dataset import Dataset, TrainingData
+    from tune_jobs.engine.data.dataset import Dataset, TrainingData
 
     x = np.empty((rows, COLUMNS), "float32")
     draw = np.random.default_rng(0)

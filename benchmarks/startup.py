@@ -63,7 +63,7 @@ def run_apart() -> dict[str, float]:
 def search(started: float) -> dict[str, float]:
     """Run the search in this process and say when what was reached."""
     from tune_jobs.engine import Profile, run
-    from tune_jobs.engine.jobs import find_job
+    from tune_jobs.engine.job.modules import find_job
 
     job = replace(find_job("breast_cancer_tpe").job, num_samples=2, max_epochs=2)
     moments: dict[str, float] = {}

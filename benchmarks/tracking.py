@@ -26,13 +26,13 @@ from ray import cloudpickle, tune
 from ray.tune import Callback
 
 from benchmarks import report
-from trainables.session import Session
-from tune_jobs.engine.joining import ray_of
-from tune_jobs.engine.machine import environment
-from tune_jobs.engine.profile import Profile
-from tune_jobs.engine.running import TUNE_SETTINGS
-from tune_jobs.engine.storage import open_folder
-from tune_jobs.engine.tracking import make_trackers
+from trainables.fitting.session import Session
+from tune_jobs.engine.cluster.connection import ray_of
+from tune_jobs.engine.environment import environment
+from tune_jobs.engine.job.profile import Profile
+from tune_jobs.engine.runs.run import TUNE_SETTINGS
+from tune_jobs.engine.storage.folder import open_folder
+from tune_jobs.engine.views.tracking import make_trackers
 
 RUNGS = (9, 18, 27)
 METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")

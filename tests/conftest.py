@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 import ray
 
-from tune_jobs.engine.joining import connect
-from tune_jobs.engine.profile import Profile
+from tune_jobs.engine.cluster.connection import connect
+from tune_jobs.engine.job.profile import Profile
 
 
 @pytest.fixture(scope="session")

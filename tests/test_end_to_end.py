@@ -16,10 +16,9 @@ from click.testing import CliRunner
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.metrics import log_loss
 
-from tune_jobs.__main__ import main
+from tune_jobs.cli.main import main
 from tune_jobs.engine import Evaluation, Experiment, Finalists, Profile, open_experiment, run
-from tune_jobs.engine.jobs import find_job
-from tune_jobs.engine.tuner import load_data
+from tune_jobs.engine.job.modules import find_job
 
 ROOT = Path(__file__).parent.parent
 
@@ -67,7 +66,7 @@ def test_trials_run_in_compiled_epochs_in_one_warm_worker(breast_cancer) -> None
 
 def test_the_exported_model_is_the_best_epochs_model_on_raw_columns(breast_cancer) -> None:
     """Its loss on the raw validation rows is the value that the search recorded."""
-    data = load_data(find_job("breast_cancer_tpe").job).training
+    data = find_job("breast_cancer_tpe").job.load_data().training
     columns = breast_cancer.description["preprocessing"]["columns"]
     raw = {
         column["name"]: data.x_validation[:, [place]].astype(float) * column["scale"]

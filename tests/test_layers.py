@@ -36,7 +36,7 @@ def touches(found: set[str], *packages: str) -> set[str]:
     return {name for name in found if any((name + ".").startswith(p + ".") for p in packages)}
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("trainables/*.py")), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", sorted(ROOT.glob("trainables/**/*.py")), ids=lambda p: p.name)
 def test_trainables_know_keras_and_never_the_engine(path) -> None:
     assert not touches(imports(path), "tune_jobs")
     assert not touches(imports(path, at_top=True), "keras", "tensorflow")
@@ -57,15 +57,8 @@ def test_a_job_never_imports_another_job(path) -> None:
     assert not touches(imports(path), *jobs)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("__main__", "_options", "_output"),
-        *("_cluster_commands", "_experiment_commands", "_schedule_command"),
-    ],
-)
-def test_the_command_line_imports_the_engine_inside_its_commands_only(name) -> None:
-    path = ROOT / f"tune_jobs/{name}.py"
+@pytest.mark.parametrize("path", sorted(ROOT.glob("tune_jobs/cli/*.py")), ids=lambda p: p.name)
+def test_the_command_line_imports_the_engine_inside_its_commands_only(path) -> None:
     assert not touches(imports(path, at_top=True), "tune_jobs.engine", *HEAVY)
     assert not touches(imports(path), "keras", "tensorflow", "trainables")
 
@@ -76,7 +69,7 @@ def test_the_command_line_imports_the_engine_inside_its_commands_only(name) -> N
 def test_help_and_list_import_nothing_heavy(arguments) -> None:
     code = (
         "import sys, click\n"
-        "from tune_jobs.__main__ import main\n"
+        "from tune_jobs.cli.main import main\n"
         f"main({arguments!r}, standalone_mode=False)\n"
         f"print('loaded:', sorted({HEAVY!r} & set(sys.modules)))"
     )
@@ -87,7 +80,7 @@ def test_help_and_list_import_nothing_heavy(arguments) -> None:
 def test_loading_a_job_imports_no_tensorflow() -> None:
     code = (
         "import sys\n"
-        "from tune_jobs.engine.jobs import find_job, list_jobs\n"
+        "from tune_jobs.engine.job.modules import find_job, list_jobs\n"
         "for name in list_jobs(): find_job(name)\n"
         "print('loaded:', sorted({'keras', 'tensorflow'} & set(sys.modules)))"
     )

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainables.checkpoints import load_weights
-from trainables.devices import prepare_gpus
-from trainables.session import Config
+from trainables.fitting.checkpoints import load_weights
+from trainables.fitting.devices import prepare_gpus
+from trainables.fitting.session import Config
 
 if TYPE_CHECKING:
     import keras

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from ray import tune
 
 from trainables.export import export, load, predict
-from trainables.fitting import Data, fit
+from trainables.fitting import fit
+from trainables.fitting.session import Config
+from trainables.fitting.task import Data
 from trainables.layers import compile_model, features, make_inputs
 from trainables.preload import preload
-from trainables.session import Config
 
 if TYPE_CHECKING:
     import keras

@@ -11,7 +11,7 @@ from trainables.optimizers import make_optimizer
 if TYPE_CHECKING:
     import keras
 
-    from trainables.session import Config
+    from trainables.fitting.session import Config
 
 # A categorical column with more codes than this is embedded, with fewer it is one-hot.
 MOST_ONE_HOT_CODES = 32

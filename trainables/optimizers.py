@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import keras
 
-    from trainables.session import Config
+    from trainables.fitting.session import Config
 
 # What each decay must have, and what it may have besides.
 DECAYS: dict[str, tuple[set[str], set[str]]] = {

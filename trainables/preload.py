@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 
-from trainables.devices import has_no_gpu, hide_gpus
+from trainables.fitting.devices import has_no_gpu, hide_gpus
 
 
 def preload() -> None:

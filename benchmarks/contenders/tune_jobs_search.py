@@ -14,7 +14,7 @@ from benchmarks import family
 from benchmarks.contenders.journal import Journal
 from benchmarks.task import Task
 from tune_jobs.engine import ASHA, TPE, Job, Profile, RandomSearch, run
-from tune_jobs.engine.dataset import Dataset, TrainingData, digest
+from tune_jobs.engine.data.dataset import Dataset, TrainingData, digest
 
 
 def search(task: Task) -> dict[str, Any]:

@@ -23,11 +23,11 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 from tune_jobs.engine import JobError, open_experiment
-from tune_jobs.engine.holders import find_holder
-from tune_jobs.engine.lease import leased
-from tune_jobs.engine.segments import MERGED, SegmentWriter, merge_all, read_segments
-from tune_jobs.engine.series import folder_of
-from tune_jobs.engine.storage import Folder, open_folder
+from tune_jobs.engine.experiments.holder import find_holder
+from tune_jobs.engine.experiments.lease import leased
+from tune_jobs.engine.experiments.segments import MERGED, SegmentWriter, merge_all, read_segments
+from tune_jobs.engine.recurring.series import folder_of
+from tune_jobs.engine.storage.folder import Folder, open_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -277,8 +277,8 @@ def test_an_experiment_that_is_not_in_the_bucket_is_named(store, bucket) -> None
 
 WANTING = """
 import sys, time
-from tune_jobs.engine.lease import TakenError, leased
-from tune_jobs.engine.storage import open_folder
+from tune_jobs.engine.experiments.lease import TakenError, leased
+from tune_jobs.engine.storage.folder import open_folder
 folder = open_folder(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()

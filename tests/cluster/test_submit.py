@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from tune_jobs.engine import JobError, Profile, load_profile
-from tune_jobs.engine.submission.jobs_api import JobsApi
+from tune_jobs.engine.cluster.submit.jobs_api import JobsApi
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from tune_jobs.engine import open_experiment
-from tune_jobs.engine.lease import leased
-from tune_jobs.engine.storage import open_folder
+from tune_jobs.engine.experiments.lease import leased
+from tune_jobs.engine.storage.folder import open_folder
 
 # Longer than any test waits: what a signal has to cut short.
 LONG = """

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tune_jobs.engine.lint.airflow import lint_airflow
-from tune_jobs.engine.scheduling.rendering import render
-from tune_jobs.engine.scheduling.scheduled import ScheduledRun
-from tune_jobs.engine.slots import parse_slots
+from tune_jobs.engine.recurring.files.rendering import render
+from tune_jobs.engine.recurring.files.scheduled import ScheduledRun
+from tune_jobs.engine.recurring.slots import parse_slots
+from tune_jobs.lint.airflow import lint_airflow
 
 SLOTS = parse_slots("daily@02:00", "Europe/Berlin")
 RUN = ScheduledRun("breast_cancer_tpe", SLOTS, "nightly-{slot}")

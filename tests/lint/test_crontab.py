@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tune_jobs.engine.lint.cron import parse_cron
-from tune_jobs.engine.lint.crontab import lint_crontab, seconds_of
-from tune_jobs.engine.slots import Slots
+from tune_jobs.engine.recurring.slots import Slots
+from tune_jobs.lint.cron import parse_cron
+from tune_jobs.lint.crontab import lint_crontab, seconds_of
 
 ROOT = Path(__file__).parent.parent.parent
 CRON = ROOT / "cluster" / "cron" / "nightly.crontab"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.lint.dockerfile import lint_dockerfile
-from tune_jobs.engine.lint.versions import read_versions
+from tune_jobs.lint.dockerfile import lint_dockerfile
+from tune_jobs.lint.versions import read_versions
 
 ROOT = Path(__file__).parent.parent.parent
 SHIPPED = ROOT / "cluster" / "Dockerfile"

@@ -10,9 +10,9 @@ import yaml
 from ray.runtime_env import RuntimeEnv
 
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.lint import kubernetes
-from tune_jobs.engine.lint.kuberay import lint_kuberay
-from tune_jobs.engine.lint.kuberay_job import RUNTIME_ENV
+from tune_jobs.lint import kubernetes
+from tune_jobs.lint.kuberay import lint_kuberay
+from tune_jobs.lint.kuberay_job import RUNTIME_ENV
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((ROOT / "cluster" / "kuberay").glob("*.yaml"))

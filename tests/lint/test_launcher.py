@@ -12,13 +12,13 @@ import pytest
 import ray.autoscaler
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-import tune_jobs.engine.lint
-from tune_jobs.engine.lint.launcher import lint_launcher
-from tune_jobs.engine.lint.located import NotYamlError, read_documents
+import tune_jobs.lint
+from tune_jobs.lint.launcher import lint_launcher
+from tune_jobs.lint.located import NotYamlError, read_documents
 
 ROOT = Path(__file__).parent.parent.parent
 SHIPPED = sorted((ROOT / "cluster/ray").glob("*.yaml"))
-PROVIDERS = Path(tune_jobs.engine.lint.__path__[0], "providers.json")
+PROVIDERS = Path(tune_jobs.lint.__path__[0], "providers.json")
 
 
 @dataclass

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tune_jobs.engine import load_profile
-from tune_jobs.engine.lint.profiles import lint_profile
+from tune_jobs.lint.profiles import lint_profile
 
 SHIPPED = sorted(Path(__file__).parent.parent.parent.glob("cluster/profiles/*.yaml"))
 CLUSTER = "address: auto\nstorage: s3://bucket/results\nmax_concurrent_trials: 4\n"

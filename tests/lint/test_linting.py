@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.lint.linting import kind_of, lint
+from tune_jobs.lint.linting import kind_of, lint
 
 ROOT = Path(__file__).parent.parent.parent
 SHIPPED = sorted(path for path in (ROOT / "cluster").rglob("*") if path.is_file())

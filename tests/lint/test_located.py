@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tune_jobs.engine.lint.located import Document, NotYamlError, dotted, read_documents
+from tune_jobs.lint.located import Document, NotYamlError, dotted, read_documents
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=8)
 TREES = st.recursive(

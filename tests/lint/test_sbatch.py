@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.lint.sbatch import lint_sbatch
-from tune_jobs.engine.lint.sbatch_options import LETTERS, TAKES
+from tune_jobs.lint.sbatch import lint_sbatch
+from tune_jobs.lint.sbatch_options import LETTERS, TAKES
 
 ROOT = Path(__file__).parent.parent.parent
 SHIPPED = ROOT / "cluster" / "slurm" / "ray.sbatch"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tune_jobs.engine.lint.systemd import lint_systemd
-from tune_jobs.engine.lint.systemd_time import parse_calendar, parse_span
+from tune_jobs.lint.systemd import lint_systemd
+from tune_jobs.lint.systemd_time import parse_calendar, parse_span
 
 ROOT = Path(__file__).parent.parent.parent
 SHIPPED = sorted((ROOT / "cluster" / "systemd").iterdir())

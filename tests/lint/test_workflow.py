@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tune_jobs.engine.lint.workflow import lint_workflow
+from tune_jobs.lint.workflow import lint_workflow
 
 ROOT = Path(__file__).parent.parent.parent
 SHIPPED = ROOT / "cluster" / "github" / "nightly.yaml"

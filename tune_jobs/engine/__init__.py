@@ -9,36 +9,36 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tune_jobs.engine.data.evaluation import Evaluation
+    from tune_jobs.engine.data.images import images
+    from tune_jobs.engine.data.table import table
     from tune_jobs.engine.errors import JobError
-    from tune_jobs.engine.evaluation import Evaluation
-    from tune_jobs.engine.experiment import Experiment, open_experiment
-    from tune_jobs.engine.finalists import Finalists
-    from tune_jobs.engine.grid import as_grid
-    from tune_jobs.engine.image_arrays import images
-    from tune_jobs.engine.job import Job
-    from tune_jobs.engine.profile import Profile, load_profile
-    from tune_jobs.engine.running import run
-    from tune_jobs.engine.schedulers import ASHA, Hyperband, MedianStopping
-    from tune_jobs.engine.searchers import TPE, RandomSearch
-    from tune_jobs.engine.space import compose, near_one
-    from tune_jobs.engine.stages import Stage
-    from tune_jobs.engine.tables import table
+    from tune_jobs.engine.experiments.experiment import Experiment, open_experiment
+    from tune_jobs.engine.job.finalists import Finalists
+    from tune_jobs.engine.job.job import Job
+    from tune_jobs.engine.job.profile import Profile, load_profile
+    from tune_jobs.engine.job.stage import Stage
+    from tune_jobs.engine.runs.run import run
+    from tune_jobs.engine.search.schedulers import ASHA, Hyperband, MedianStopping
+    from tune_jobs.engine.search.searchers import TPE, RandomSearch
+    from tune_jobs.engine.space.domains import compose, near_one
+    from tune_jobs.engine.space.grid import as_grid
 
 _HOMES = {
+    "data.evaluation": ("Evaluation",),
+    "data.images": ("images",),
+    "data.table": ("table",),
     "errors": ("JobError",),
-    "evaluation": ("Evaluation",),
-    "experiment": ("Experiment", "open_experiment"),
-    "finalists": ("Finalists",),
-    "grid": ("as_grid",),
-    "image_arrays": ("images",),
-    "job": ("Job",),
-    "profile": ("Profile", "load_profile"),
-    "running": ("run",),
-    "schedulers": ("ASHA", "Hyperband", "MedianStopping"),
-    "searchers": ("TPE", "RandomSearch"),
-    "space": ("compose", "near_one"),
-    "stages": ("Stage",),
-    "tables": ("table",),
+    "experiments.experiment": ("Experiment", "open_experiment"),
+    "job.finalists": ("Finalists",),
+    "job.job": ("Job",),
+    "job.profile": ("Profile", "load_profile"),
+    "job.stage": ("Stage",),
+    "runs.run": ("run",),
+    "search.schedulers": ("ASHA", "Hyperband", "MedianStopping"),
+    "search.searchers": ("TPE", "RandomSearch"),
+    "space.domains": ("compose", "near_one"),
+    "space.grid": ("as_grid",),
 }
 
 __all__ = [

@@ -1,5 +1,7 @@
 """The errors that are the user's to mend."""
 
+from __future__ import annotations
+
 
 class JobError(ValueError):
     """A mistake in a job, a profile, the data or the command line.
@@ -32,3 +34,13 @@ def check_whole_number(name: str, value: object, least: int) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise JobError(f"{name} is {value!r}, but must be a whole number >= {least}")
+
+
+# Of what a file system says in an error, so many characters are shown.
+LONGEST = 500
+
+
+def reason_of(error: BaseException) -> str:
+    """What an exception says, in one line that can be read."""
+    said = " ".join(str(error).split())
+    return said if len(said) <= LONGEST else f"{said[:LONGEST]} ..."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import time
 from collections.abc import Iterable
 
 from tune_jobs.engine.errors import JobError
@@ -31,3 +32,13 @@ def check_experiment_name(name: str) -> None:
             f"experiment name {name!r} must be letters, digits, '.', '_' or '-', not a path, "
             "start with a letter or digit, and have at most 100 characters"
         )
+
+
+def default_name(module: str) -> str:
+    """A name for an experiment that was given none: what is run, and when."""
+    return f"{module.split('.')[-1].strip('_') or 'search'}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def trial_id(number: int) -> str:
+    """What Tune calls a trial, and its folder."""
+    return f"{number:05d}"

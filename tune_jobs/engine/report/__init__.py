@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tune_jobs.engine.experiment import Experiment
+from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.page import render_page
 from tune_jobs.engine.report.picture import render_picture
-from tune_jobs.engine.storage import Folder
+from tune_jobs.engine.storage.folder import Folder
 
 NAME = "report"
 

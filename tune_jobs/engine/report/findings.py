@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from tune_jobs.engine.dotted import flatten
-from tune_jobs.engine.experiment import Experiment
-from tune_jobs.engine.history import average_replicas
-from tune_jobs.engine.report.domains import Hyperparameter, find_hyperparameters
+from tune_jobs.engine.experiments.experiment import Experiment
+from tune_jobs.engine.experiments.frames import average_replicas
+from tune_jobs.engine.report.hyperparameters import Hyperparameter, find_hyperparameters
+from tune_jobs.engine.space.configs import flatten
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tune_jobs.engine.importance import Importance
+    from tune_jobs.engine.analysis.importance import Importance
 
 # More trials than this are thinned out: nobody tells that many points apart; and more values of
 # hyperparameters would make the page heavy.
@@ -236,7 +236,7 @@ class Findings:
         """What mattered; None where too little is known."""
         if not self.curves:
             return None
-        from tune_jobs.engine.importance import measure_importance
+        from tune_jobs.engine.analysis.importance import measure_importance
 
         return measure_importance(
             self.experiment.trials,

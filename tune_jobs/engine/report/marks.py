@@ -14,8 +14,8 @@ from typing import Literal
 
 from markupsafe import Markup, escape
 
-from tune_jobs.engine.report.scales import Tick
-from tune_jobs.engine.words import columns_of, visible
+from tune_jobs.engine.formatting import columns_of, visible
+from tune_jobs.engine.report.axes import Tick
 
 Kind = Literal["points", "lines", "areas"]
 # Places on a chart: from the left and from the bottom, 0 to 1.

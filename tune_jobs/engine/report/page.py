@@ -16,19 +16,20 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from tune_jobs.engine.report import comparison, tables
+from tune_jobs.engine.formatting import count, number, visible
+from tune_jobs.engine.report import side_by_side as comparison
+from tune_jobs.engine.report import tables
 from tune_jobs.engine.report.findings import Findings
+from tune_jobs.engine.report.headline import reach_verdict, status
 from tune_jobs.engine.report.marks import swatch
 from tune_jobs.engine.report.progress_charts import chart_curves, chart_history
 from tune_jobs.engine.report.space_charts import SLICES, chart_importance, chart_parallel, slices
-from tune_jobs.engine.report.verdict import reach_verdict, status
 from tune_jobs.engine.report.work_charts import (
     chart_finalists,
     chart_timeline,
     chart_usage,
     usage_rows,
 )
-from tune_jobs.engine.words import count, number, visible
 
 HERE = Path(__file__).parent
 

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from tune_jobs.engine.report.comparison import chart_race, compare
+from tune_jobs.engine.formatting import columns_of, shortened, visible
 from tune_jobs.engine.report.findings import Findings
+from tune_jobs.engine.report.headline import reach_verdict, status
 from tune_jobs.engine.report.marks import Chart, swatch
 from tune_jobs.engine.report.page import HERE
 from tune_jobs.engine.report.progress_charts import chart_curves, chart_history
+from tune_jobs.engine.report.side_by_side import chart_race, compare
 from tune_jobs.engine.report.space_charts import chart_importance
-from tune_jobs.engine.report.verdict import reach_verdict, status
 from tune_jobs.engine.report.work_charts import chart_timeline
-from tune_jobs.engine.words import columns_of, shortened, visible
 
 WIDTH, EDGE, GAP, DEEP = 1200, 40, 48, 300
 SCALE = 1.5

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tune_jobs.engine.formatting import count, number
+from tune_jobs.engine.report.axes import Linear, Log, Scale, fit_values
 from tune_jobs.engine.report.findings import Findings, Point, Trial
 from tune_jobs.engine.report.marks import Chart, Mark, Shape, crosswise
-from tune_jobs.engine.report.scales import Linear, Log, Scale, fit_values
-from tune_jobs.engine.words import count, number
 
 # Learning curves that can be told apart, and the points of them all; of longer ones every n-th.
 MOST_CURVES, MOST_POINTS = 300, 20_000

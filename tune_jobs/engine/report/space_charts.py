@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from tune_jobs.engine.report.domains import Hyperparameter, as_number
+from tune_jobs.engine.formatting import count, listed, number, setting, shortened
+from tune_jobs.engine.report.axes import Categories, Scale, fit_values
 from tune_jobs.engine.report.findings import Findings
+from tune_jobs.engine.report.hyperparameters import Hyperparameter, as_number
 from tune_jobs.engine.report.marks import Chart, Mark, Shape, box, crosswise
-from tune_jobs.engine.report.scales import Categories, Scale, fit_values
-from tune_jobs.engine.words import count, listed, number, setting, shortened
 
 # Slices and parallel axes that are shown at once: the most important hyperparameters'.
 SLICES, AXES = 9, 7

@@ -10,9 +10,8 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import Any
 
-from tune_jobs.engine.failure import cause
-from tune_jobs.engine.report.findings import Findings, Trial
-from tune_jobs.engine.words import (
+from tune_jobs.engine.experiments.failures import cause
+from tune_jobs.engine.formatting import (
     NONE,
     count,
     duration,
@@ -22,6 +21,7 @@ from tune_jobs.engine.words import (
     shortened,
     visible,
 )
+from tune_jobs.engine.report.findings import Findings, Trial
 
 # Hyperparameters that the table of trials has a column for: the most important.
 COLUMNS = 12

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tune_jobs.engine.analysis.usage import PURPOSES
+from tune_jobs.engine.formatting import count, duration, is_number, number, shortened
+from tune_jobs.engine.report.axes import Linear, Scale, fit_linear
 from tune_jobs.engine.report.findings import Findings, Trial
 from tune_jobs.engine.report.marks import Chart, Mark, Shape, box, crosswise
-from tune_jobs.engine.report.scales import Linear, Scale, fit_linear
-from tune_jobs.engine.usage import PURPOSES
-from tune_jobs.engine.words import count, duration, is_number, number, shortened
 
 # Workers that are shown; a chart of more would be a wall.
 MOST_WORKERS = 32

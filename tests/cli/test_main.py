@@ -1,0 +1,216 @@
+"""The command line: a mistake is one line and exit code 2, and nothing was started."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import ray
+from click.testing import CliRunner
+
+from tune_jobs.cli.main import main
+from tune_jobs.engine import Profile
+from tune_jobs.engine.job.modules import list_jobs
+
+ROOT = Path(__file__).parents[2]
+
+GRID = '''"""A grid of 2,000 points."""
+from ray import tune
+from tune_jobs.engine import Job, as_grid
+def train(config, data): ...
+JOB = Job(trainable=train, num_samples=1,
+          space=as_grid({"x": tune.randint(0, 2000)}))
+'''
+
+
+def invoke(*arguments: str):
+    return CliRunner().invoke(main, list(arguments), catch_exceptions=False)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    frame = pd.DataFrame(
+        {
+            "age": np.arange(60.0),
+            "city": ["Bern", "Oslo", None] * 20,
+            "churned": [True, False] * 30,
+            "null": [None] * 60,
+            "same": ["x"] * 60,
+            "rare": ["a"] * 59 + ["b"],
+            "amount": np.linspace(0, 1, 60),
+        }
+    )
+    frame.to_parquet("customers.parquet")
+    frame.assign(age=np.inf).to_parquet("infinite.parquet")
+    frame.head(0).to_csv("empty.csv", index=False)
+    frame.assign(when=pd.Timestamp("2026-01-01")).to_parquet("dates.parquet")
+    Path("latin.csv").write_bytes("name,churned\nZürich,1\n".encode("latin-1"))
+    Path("twice.csv").write_text("a,a,churned\n1,2,0\n")
+    Path("torn.parquet").write_bytes(Path("customers.parquet").read_bytes()[:500])
+    Path("notes.txt").write_text("x")
+    Path("grid.py").write_text(GRID)
+    Path("huge.yaml").write_text("cpus_per_trial: 4000")
+    Path("gpu.yaml").write_text("gpus_per_trial: 64")
+    Path("results").mkdir()
+    Path("results/taken").mkdir()
+    Path("results/taken/experiment.json").write_text("{}")
+    return tmp_path
+
+
+TABLE = ("breast_cancer_tpe", "--data")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["brest_cancer"], "no job named 'brest_cancer'; did you mean 'breast_cancer"),
+        (["nowhere.py"], "no job file at 'nowhere.py'"),
+        ([*TABLE, "customer.parquet", "--target", "churned"], "did you mean 'customers.parquet'"),
+        ([*TABLE, "notes.txt", "--target", "churned"], "notes.txt"),
+        ([*TABLE, "customers.parquet", "--target", "chured"], "did you mean 'churned'"),
+        ([*TABLE, "customers.parquet", "--target", "null"], "no value in any of the 60 rows"),
+        ([*TABLE, "customers.parquet", "--target", "same"], "'x' in all rows"),
+        ([*TABLE, "customers.parquet", "--target", "rare"], "class 'b' of target 'rare' has 1 row"),
+        ([*TABLE, "infinite.parquet", "--target", "churned"], "'age'"),
+        ([*TABLE, "dates.parquet", "--target", "churned"], "'when'"),
+        ([*TABLE, "twice.csv", "--target", "churned"], "'a'"),
+        ([*TABLE, "torn.parquet", "--target", "churned"], "torn.parquet"),
+        ([*TABLE, "latin.csv", "--target", "churned"], "UTF-8"),
+        ([*TABLE, "empty.csv", "--target", "churned"], "empty.csv"),
+        (["mnist_dense"], "mnist.npz"),
+        (["digits_cnn_asha", "--target", "y"], "--target: the job's data has no target"),
+        (["breast_cancer_tpe", "--num-samples", "0"], "num_samples is 0"),
+        (
+            ["breast_cancer_tpe", "--max-epochs", "1"],
+            "grace_period is 2 epochs but max",
+        ),
+        (["breast_cancer_tpe", "--seed", "-1"], "seed is -1"),
+        (["breast_cancer_tpe", "--max-hours", "0"], "max_hours is 0"),
+        (["breast_cancer_tpe", "--set", "searcher.gama=0.3"], "did you mean 'gamma'"),
+        (["breast_cancer_tpe", "--set", "searcher.gamma=x"], "which is a number"),
+        (["breast_cancer_tpe", "--profile", "labtop"], "did you mean 'laptop'"),
+        (
+            ["breast_cancer_tpe", "--profile", "huge.yaml"],
+            "cpus_per_trial is 4000, but this",
+        ),
+        (["breast_cancer_tpe", "--profile", "gpu.yaml"], "gpus_per_trial is 64, but this machine"),
+        (["breast_cancer_tpe", "--name", "a/b"], "experiment name 'a/b' must be"),
+        (["--extend", "5"], "which JOB? To go on with an experiment's own, give --name too"),
+        (["--extend", "5", "--name", "nothing"], "no experiment at 'nothing'"),
+        (["breast_cancer_tpe", "--extend", "5", "--name", "new"], "no experiment 'new' at"),
+        (["breast_cancer_tpe", "--default", "x"], "--default 'x' must read name=value"),
+        (["breast_cancer_tpe", "--name", "taken"], "experiment 'taken' exists already"),
+        (["breast_cancer_tpe", "--storage", "notes.txt"], "cannot be written to"),
+        (["grid.py"], "the grid has 2,000 points, more than 1,000; start it with --yes"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_bad_input_is_one_line_and_starts_nothing(here, arguments, message) -> None:
+    before = sorted(path.name for path in Path("results").iterdir())
+    running = ray.is_initialized()
+
+    ran = invoke("run", *arguments)
+
+    assert ran.exit_code == 2
+    assert ran.stderr.startswith("error: ")
+    assert message in ran.stderr
+    assert ran.stderr.count("\n") == 1
+    assert ran.stdout == ""
+    assert sorted(path.name for path in Path("results").iterdir()) == before
+    assert ray.is_initialized() == running
+
+
+@pytest.mark.parametrize("job", ["breast_cancer_tpe", "digits_cnn_asha"])
+def test_check_says_what_a_run_would_do(job) -> None:
+    ran = invoke("check", job)
+
+    assert ran.exit_code == 0
+    assert "epochs at worst" in ran.stdout
+    assert "parameters" in ran.stdout
+
+
+def test_check_finds_the_option_that_cannot_be_built() -> None:
+    ran = invoke("check", "breast_cancer_tpe", "--set", "space.kernel_initializer=he_norml")
+    assert ran.exit_code == 2
+    assert "he_norml" in ran.stderr
+    assert ran.stderr.count("\n") == 1
+
+
+def test_list_names_every_job_with_its_first_line() -> None:
+    lines = invoke("list").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(list_jobs())
+    assert all(line.endswith(".") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["show", "nothing"], "no experiment at 'nothing'"),
+        (["show", "take"], "did you mean 'taken'"),
+        (["predict", "nothing", "a.csv", "b.csv"], "no experiment at 'nothing'"),
+        (["export", "nothing", "model.h5"], "a model goes to a .keras file"),
+        (["export", "nothing", "no/where/model.keras"], "the folder of 'no/where/model.keras'"),
+    ],
+)
+def test_an_experiment_that_is_not_there_is_said_so(here, arguments, message) -> None:
+    ran = invoke(*arguments)
+    assert ran.exit_code == 2
+    assert message in ran.stderr
+
+
+def test_the_machine_readable_help_of_click_knows_every_command() -> None:
+    here = {"list", "check", "run", "show", "report", "predict", "export"}
+    around = {"retest", "ls", "compare", "clean", "schedule"}
+    there = {"submit", "status", "logs", "stop", "doctor", "cluster"}
+    assert set(main.commands) == here | around | there
+
+
+def test_a_slot_is_submitted_by_its_name(here) -> None:
+    profile = "address: auto\njobs_api: http://127.0.0.1:8265\nstorage: s3://bucket/results\n"
+    Path("there.yaml").write_text(profile)
+    words = ["submit", "breast_cancer_tpe", "--profile", "there.yaml", "--dry-run"]
+    said = invoke(*words, "--slot", "2026-11-28", "--name", "nightly-{slot}").stdout
+
+    assert "--submission-id nightly-2026-11-28-1 " in said
+    assert "run breast_cancer_tpe --profile there.yaml --slot 2026-11-28" in said
+    assert said.endswith("--name 'nightly-{slot}' --resume\n")
+
+
+def test_the_default_profile_is_the_shipped_laptop() -> None:
+    from tune_jobs.engine import load_profile
+
+    assert load_profile(str(ROOT / "cluster/profiles/laptop.yaml")) == Profile()
+
+
+def test_show_reads_a_copy_of_an_experiment(here) -> None:
+    from tune_jobs.engine.experiments.segments import SegmentWriter
+    from tune_jobs.engine.storage.folder import open_folder
+
+    folder = open_folder("results/dead")
+    folder.create()
+    folder.write_json("experiment.json", {"trainable": "x.train", "metric": "loss", "mode": "min"})
+    history = SegmentWriter(folder)
+    history.append({"kind": "trial", "trial": 1, "config": {"x": 1}})
+    history.append(
+        {
+            "kind": "epoch",
+            "trial": 1,
+            "replica": 0,
+            "epoch": 1,
+            "seconds": 1.0,
+            "metrics": {"loss": 0.5},
+        }
+    )
+    history.flush()
+    shutil.copytree("results/dead", "copy")
+
+    ran = invoke("show", "copy")
+    as_json = json.loads(invoke("show", "copy", "--json").stdout)
+
+    assert "it was killed" in ran.stdout
+    assert "best loss  0.5" in ran.stdout
+    assert as_json["all_trials"][0]["value"] == 0.5
+    assert as_json["exit_code"] is None

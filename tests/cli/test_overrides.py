@@ -1,0 +1,65 @@
+"""``--set`` changes one fact and refuses what is not there."""
+
+import pytest
+from ray import tune
+
+from tune_jobs.cli.overrides import override
+from tune_jobs.engine import ASHA, TPE, Job, JobError, table
+
+
+def train(config: dict, data: object) -> None: ...
+
+
+JOB = Job(
+    trainable=train,
+    space={"x": tune.uniform(0, 1), "activation": "relu", "inner": {"deep": 1}},
+    data=table("breast_cancer", target="malignant"),
+    searcher=TPE(),
+    scheduler=ASHA(grace_period=2),
+    max_epochs=9,
+)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "get", "value"),
+    [
+        ("scheduler.grace_period=3", lambda job: job.scheduler.grace_period, 3),
+        ("scheduler.reduction_factor=2", lambda job: job.scheduler.reduction_factor, 2),
+        ("searcher.gamma=0.5", lambda job: job.searcher.gamma, 0.5),
+        ("scheduler=None", lambda job: job.scheduler, None),
+        ("metric=val_accuracy", lambda job: job.metric, "val_accuracy"),
+        ("space.activation=tanh", lambda job: job.space["activation"], "tanh"),
+        ("space.inner.deep = 2", lambda job: job.space["inner"]["deep"], 2),
+        ("space.x=0.5", lambda job: job.space["x"], 0.5),
+        (
+            "data.ignore=mean area,mean radius",
+            lambda job: job.data.ignore,
+            ("mean area", "mean radius"),
+        ),
+        ("data.ignore=['a']", lambda job: job.data.ignore, ("a",)),
+    ],
+)
+def test_a_fact_is_replaced(assignment, get, value) -> None:
+    assert get(override(JOB, assignment)) == value
+    assert get(JOB) != value
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("scheduler.grace_perod=3", "no 'grace_perod' here; did you mean 'grace_period'"),
+        ("max_epoch=3", "did you mean 'max_epochs'"),
+        ("space.unit=3", "no 'unit' here"),
+        ("metric.x=3", "no 'x' here"),
+        ("max_epochs", "must read name=value"),
+        ("=3", "must read name=value"),
+        ("max_epochs=many", "9 is there, which is a whole number"),
+        ("max_epochs=2.5", "9 is there, which is a whole number"),
+        ("max_epochs=True", "9 is there, which is a whole number"),
+        ("metric=3", "'val_loss' is there, which is a text"),
+        ("max_epochs=1", "grace_period is 2 epochs but max_epochs is 1"),
+    ],
+)
+def test_what_does_not_fit_is_refused(assignment, message) -> None:
+    with pytest.raises(JobError, match=message):
+        override(JOB, assignment)

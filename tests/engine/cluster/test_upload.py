@@ -1,0 +1,76 @@
+"""What is uploaded to a cluster is looked at before it is packed."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ray._private.ray_constants import get_runtime_env_default_excludes
+from ray._private.runtime_env.packaging import create_package
+
+from tune_jobs.engine import JobError
+from tune_jobs.engine.cluster.submit import upload
+from tune_jobs.engine.cluster.submit.upload import EXCLUDES, check_upload, find_uploaded
+
+NAMES = ["a.py", "b.csv", "data/c.csv", "data/deep/d.csv", ".git/e", "results/f", "keep/g.csv"]
+PATTERNS = ["*.csv", "data/", "/data", "!b.csv", "deep", "# nothing", "*.py", "keep/g.csv"]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.lists(st.sampled_from(NAMES), min_size=1, unique=True),
+    st.lists(st.sampled_from(PATTERNS), max_size=3),
+    st.lists(st.sampled_from(PATTERNS), max_size=3),
+)
+def test_what_is_looked_at_is_what_ray_packs(tmp_path_factory, names, git, ray) -> None:
+    folder = tmp_path_factory.mktemp("upload")
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("x")
+    (folder / ".gitignore").write_text("\n".join(git))
+    (folder / "keep").mkdir(exist_ok=True)
+    (folder / "keep/.rayignore").write_text("\n".join(ray))
+    package = tmp_path_factory.mktemp("package") / "package.zip"
+    excludes = [*get_runtime_env_default_excludes(), *EXCLUDES]
+
+    create_package(str(folder), package, include_gitignore=True, excludes=excludes)
+
+    with zipfile.ZipFile(package) as packed:
+        files = {info.filename for info in packed.infolist() if not info.is_dir()}
+    assert {str(path.relative_to(folder)) for path in find_uploaded(folder)} == files
+
+
+def test_too_much_is_refused_before_it_is_packed_and_the_largest_paths_are_named(
+    tmp_path, monkeypatch
+) -> None:
+    for name, size in (("data/large.csv", 3000), ("data/other.csv", 2000), ("job.py", 10)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"0" * size)
+    assert check_upload(tmp_path, []) >= 5010
+    with (tmp_path / "data/large.csv").open("r+b") as sparse:
+        sparse.truncate(upload.LIMIT + 1)
+
+    with pytest.raises(JobError, match="the cluster takes at most 100 MiB") as caught:
+        check_upload(tmp_path, [])
+
+    assert "Largest: data/large.csv (100.0 MiB), " in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_job_needs_and_git_ignores_is_named(tmp_path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/table.csv").write_text("x")
+    (tmp_path / ".gitignore").write_text("data/\n")
+    needed = tmp_path / "data/table.csv"
+
+    with pytest.raises(JobError, match=r"needs data/table.csv, which is left out of the upload"):
+        check_upload(tmp_path, [needed])
+    with pytest.raises(JobError, match=r"needs data, which is left out"):
+        check_upload(tmp_path, [needed.parent])
+    with pytest.raises(JobError, match=r"gone.csv, which does not exist"):
+        check_upload(tmp_path, [tmp_path / "gone.csv"])
+    with pytest.raises(JobError, match="lies outside of"):
+        check_upload(tmp_path, [Path("/etc/hostname")])
+    (tmp_path / ".gitignore").unlink()
+    assert check_upload(tmp_path, [needed, needed.parent]) > 0

@@ -1,0 +1,141 @@
+"""Segments: whatever is written, cut off, torn or copied, what is read is what was written."""
+
+import os
+from pathlib import Path
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
+
+from tune_jobs.engine.experiments import segments
+from tune_jobs.engine.experiments.segments import SegmentWriter, merge_all, read_segments
+from tune_jobs.engine.storage.folder import open_folder
+
+# What may happen to a history: a record, a flush, the end of the process, a merge of everything.
+OPERATIONS = st.lists(st.sampled_from(["append", "append", "flush", "crash", "merge"]), max_size=40)
+DAMAGES = {
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-7]),
+    "emptied": lambda path: path.write_bytes(b""),
+    "deleted": lambda path: path.unlink(),
+    "random bytes": lambda path: path.write_bytes(os.urandom(200)),
+    "in the future": lambda path: os.utime(path, (4e9, 4e9)),
+}
+
+
+def values(folder) -> list[int]:
+    return [record["value"] for record in read_segments(folder).records()]
+
+
+@settings(deadline=None, max_examples=150)
+@given(operations=OPERATIONS)
+def test_what_is_read_is_a_prefix_of_what_was_written(tmp_path_factory, operations) -> None:
+    folder = open_folder(tmp_path_factory.mktemp("history"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segments, "MERGED", 3)
+        durable, waiting, count = [], [], 0
+        writer = SegmentWriter(folder)
+        for operation in operations:
+            if operation == "append":
+                writer.append({"kind": "n", "value": count})
+                waiting.append(count)
+                count += 1
+            elif operation == "flush":
+                writer.flush()
+                durable, waiting = durable + waiting, []
+            elif operation == "crash":
+                writer, waiting = SegmentWriter(folder), []
+            else:
+                merge_all(folder)
+                writer, waiting = SegmentWriter(folder), []
+            assert values(folder) == durable
+    assert read_segments(folder).problems == []
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize("merged", [False, True], ids=["segments", "merged"])
+def test_any_one_file_may_be_damaged(tmp_path, damage, merged) -> None:
+    folder = open_folder(tmp_path)
+    for attempt in range(2):
+        writer = SegmentWriter(folder)
+        for number in range(3):
+            writer.append({"kind": "n", "value": 10 * attempt + number})
+            writer.flush()
+    if merged:
+        merge_all(folder)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) == (2 if merged else 12)
+
+    for path in files:
+        content = path.read_bytes()
+        damage(path)
+        assert values(folder) == [0, 1, 2, 10, 11, 12], path.name
+        path.write_bytes(content)
+
+
+def test_a_segment_damaged_in_both_copies_is_left_out_and_named(tmp_path) -> None:
+    folder = open_folder(tmp_path)
+    writer = SegmentWriter(folder)
+    for number in range(3):
+        writer.append({"kind": "n", "value": number})
+        writer.flush()
+    for path in tmp_path.rglob("*-00000001-*"):
+        path.write_bytes(b"{}")
+
+    found = read_segments(folder)
+
+    assert [record["value"] for record in found.records()] == [0, 2]
+    (problem,) = found.problems
+    assert problem.startswith("history/0001-00000001-00000001.jsonl is damaged or gone, and so is")
+
+
+def test_foreign_files_are_no_segments(tmp_path) -> None:
+    folder = open_folder(tmp_path)
+    writer = SegmentWriter(folder)
+    writer.append({"kind": "n", "value": 1})
+    writer.flush()
+    (tmp_path / "history" / "notes.txt").write_text("mine")
+    (tmp_path / "history" / "0001-00000000-00000000.jsonl.tmp77").write_text("torn")
+
+    assert values(folder) == [1]
+
+
+def test_what_a_run_writes_after_another_took_over_does_not_count(tmp_path) -> None:
+    folder = open_folder(tmp_path)
+    slow = SegmentWriter(folder)
+    slow.append({"kind": "n", "value": 1})
+    slow.flush()
+    other = SegmentWriter(folder)
+    other.append({"kind": "n", "value": 2})
+    other.flush()
+
+    slow.append({"kind": "n", "value": 666})
+    slow.flush()
+
+    found = read_segments(folder)
+    assert [record["value"] for record in found.records()] == [1, 2]
+    assert "after another run had taken over" in found.problems[0]
+
+
+def test_a_flush_that_fails_can_be_tried_again(tmp_path, monkeypatch) -> None:
+    folder = open_folder(tmp_path)
+    writer = SegmentWriter(folder)
+    writer.append({"kind": "n", "value": 1})
+    with monkeypatch.context() as patch:
+        patch.setattr(type(folder), "write", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+        with pytest.raises(OSError, match="full"):
+            writer.flush()
+    writer.append({"kind": "n", "value": 2})
+    writer.flush()
+
+    assert values(folder) == [1, 2]
+
+
+def test_many_segments_become_few(tmp_path) -> None:
+    folder = open_folder(tmp_path)
+    writer = SegmentWriter(folder)
+    for number in range(200):
+        writer.append({"kind": "n", "value": number})
+        writer.flush()
+
+    assert len(list(Path(tmp_path, "history").glob("*.jsonl"))) == 3 + 200 % segments.MERGED
+    assert values(folder) == list(range(200))

@@ -1,0 +1,66 @@
+"""The names of a series, one for each slot."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.names import check_experiment_name
+from tune_jobs.engine.recurring.series import Slot, fill_name, folder_of
+
+SLOT = Slot("churn", "2026-11-28", "0123456789ab")
+
+
+@pytest.mark.parametrize(
+    ("template", "name"),
+    [
+        ("nightly-{slot}", "nightly-2026-11-28"),
+        ("{job}-{slot}", "churn-2026-11-28"),
+        ("{slot}.{hash}", "2026-11-28.0123456789ab"),
+    ],
+)
+def test_a_name_has_its_places_filled_in(template, name) -> None:
+    assert fill_name(template, SLOT) == name
+
+
+@pytest.mark.parametrize(
+    ("template", "slot", "said"),
+    [
+        ("nightly", SLOT, "--name is 'nightly', but all slots would be one run; add {slot}"),
+        ("nightly-{slot}", None, "--name 'nightly-{slot}' has the place {slot}, but no --slot"),
+        ("{date}-{slot}", SLOT, "has the place {date}; there are {job}, {slot}, {hash}"),
+        ("{slot!r}", SLOT, "has the place {slot}; there are"),
+        ("{slot:>30}", SLOT, "has the place {slot}; there are"),
+        ("{slot", SLOT, "--name '{slot': expected '}' before end of string"),
+        ("a b-{slot}", SLOT, "experiment name 'a b-2026-11-28' must be letters"),
+    ],
+)
+def test_a_name_that_cannot_be_filled_in_is_refused(template, slot, said) -> None:
+    with pytest.raises(JobError) as refused:
+        fill_name(template, slot)
+    assert said in str(refused.value)
+
+
+@given(st.text(max_size=30))
+def test_whatever_is_asked_for_is_a_name_or_refused(template) -> None:
+    try:
+        name = fill_name(template, SLOT)
+    except JobError:
+        return
+    check_experiment_name(name)
+    assert SLOT.slot in name
+
+
+def test_all_slots_of_a_series_share_a_folder_and_no_two_series_do(tmp_path) -> None:
+    places = [
+        folder_of(*series, str(tmp_path)).uri
+        for series in (
+            ("nightly-{slot}", "churn"),
+            ("{job}-{slot}", "churn"),
+            ("{job}-{slot}", "fraud"),
+            ("churn", "churn"),
+        )
+    ]
+
+    assert len(set(places)) == 4
+    assert all(place.startswith(f"{tmp_path}/.series/") for place in places)

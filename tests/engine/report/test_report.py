@@ -1,0 +1,265 @@
+"""What a report says: its words, its size, and that it is written of whatever there is."""
+
+import math
+import random
+import re
+import struct
+
+import pytest
+
+from tune_jobs.engine.report import write_report
+from tune_jobs.engine.report.findings import Findings
+from tune_jobs.engine.report.headline import reach_verdict
+from tune_jobs.engine.report.progress_charts import chart_history
+from tune_jobs.engine.report.space_charts import find_next_range
+from tune_jobs.engine.storage.folder import open_folder
+
+WINNER = {
+    "trial": 2,
+    "config": {"learning_rate": 0.01},
+    "search_value": 0.10,
+    "mean": 0.131,
+    "interval": [0.11, 0.15],
+    "level": 0.95,
+    "scores": 8,
+    "luck": 0.031,
+    "is_distinguished": False,
+    "sentence": "Trial 2 scores 0.131 on fresh seeds.",
+    "runner_up": {"trial": 7, "mean": 0.133, "gap": 0.002, "p_value": 0.6},
+    "one_standard_error": {"trial": 7, "mean": 0.133, "parameters": 1234, "seconds": None},
+    "baselines": [{"name": "majority class", "mean": 0.66, "test": {"log_loss": 0.64}}],
+    "finalists": [
+        {"trial": 2, "search_value": 0.1, "mean": 0.131, "interval": [0.1, 0.2], "scores": [0.13]},
+        {"trial": 7, "search_value": 0.1, "mean": None, "scores": None, "failure": "lost"},
+    ],
+}
+
+
+def read_page(experiment) -> str:
+    return experiment.folder.read("report.html").decode()
+
+
+def test_page_and_picture_are_written_beside_the_experiment(make) -> None:
+    experiment = make.search("nightly", 12, summary={})
+
+    uris = write_report([experiment])
+
+    assert uris == [f"{experiment.folder.uri}/report.{kind}" for kind in ("html", "png")]
+    assert [n for n in experiment.folder.names() if n.startswith("report")] == [
+        "report.html",
+        "report.png",
+    ]
+    picture = experiment.folder.read("report.png")
+    assert picture.startswith(b"\x89PNG")
+    width, height = struct.unpack(">II", picture[16:24])
+    assert width > height > 600
+
+
+def test_a_report_can_go_to_another_folder(make, tmp_path) -> None:
+    experiment, elsewhere = make.search("nightly", 3), open_folder(tmp_path / "elsewhere")
+    elsewhere.create()
+
+    write_report([experiment], elsewhere)
+
+    assert elsewhere.names() == ["report.html", "report.png"]
+    assert not experiment.folder.exists("report.html")
+
+
+def test_a_thousand_trials_are_less_than_two_megabytes(make) -> None:
+    records = [
+        record
+        for number in range(1, 1001)
+        for record in make.trial(number, make.draw(number), [make.curve(make.draw(number), 10)])
+    ]
+    experiment = make.write("large", records, summary={})
+
+    write_report([experiment])
+
+    assert len(experiment.folder.read("report.html")) < 2_000_000
+    assert 'data-trial="1000"' in read_page(experiment)
+
+
+def test_of_very_many_trials_a_sample_is_shown_and_the_page_says_so(make) -> None:
+    records = [r for n in range(1, 1501) for r in make.trial(n, make.draw(n), [[1 / n]])]
+    findings = Findings(make.write("huge", records))
+
+    shown = [trial.number for trial in findings.shown]
+
+    assert len(shown) == 1000
+    assert set(range(1301, 1501)) <= set(shown), "the best are among them"
+    write_report([findings.experiment])
+    assert "show 1,000 of 1,500 trials" in read_page(findings.experiment)
+
+
+def test_a_space_of_many_hyperparameters_makes_no_heavy_page(make) -> None:
+    chance = random.Random(0)
+    records = [
+        record
+        for number in range(1, 1001)
+        for record in make.trial(
+            number, {f"x{place}": chance.random() for place in range(60)}, [[1 / number] * 10]
+        )
+    ]
+    experiment = make.write("wide", records, space={f"x{p}": "uniform(0, 1)" for p in range(60)})
+
+    write_report([experiment])
+
+    assert len(experiment.folder.read("report.html")) < 2_000_000
+
+
+def test_without_a_winner_the_verdict_is_provisional(make) -> None:
+    verdict = reach_verdict(Findings(make.search("nightly", 12)))
+
+    assert "while searching" in verdict.value_of
+    assert "looks better than it is" in verdict.sentences[0]
+    assert dict(verdict.config)["patience"] == "8"
+
+
+def test_the_verdict_tells_the_winner_its_spread_its_luck_and_what_it_is_held_against(make) -> None:
+    summary = {"winner": WINNER, "test": {"log_loss": 0.12}, "warnings": ["widen learning_rate"]}
+    verdict = reach_verdict(Findings(make.search("nightly", 12, summary=summary)))
+
+    assert verdict.value == "0.131"
+    assert verdict.value_of == (
+        "val_loss of trial 2, mean of 8 fresh scores, 95% interval 0.11 to 0.15"
+    )
+    said = " ".join(verdict.sentences)
+    assert "0.031 better than on fresh seeds" in said
+    assert "The runner-up is trial 7 with 0.133: not apart by these scores (p = 0.6)." in said
+    assert "trial 7 (1,234 parameters)" in said
+    assert verdict.scores == [("val_loss, majority class", "0.66")]
+    assert verdict.tests.heads == ["on the test part", "log_loss"]
+    assert verdict.tests.rows == [["winner", "0.12"], ["majority class", "0.64"]]
+    assert verdict.warnings == ["widen learning_rate"]
+
+
+def test_an_interval_that_is_not_known_is_not_told(make) -> None:
+    summary = {"winner": {**WINNER, "interval": [math.nan, math.nan]}}
+    verdict = reach_verdict(Findings(make.search("nightly", 12, summary=summary)))
+    assert verdict.value_of == "val_loss of trial 2, mean of 8 fresh scores"
+
+
+def test_the_winner_and_not_the_luckiest_is_marked_in_the_charts(make) -> None:
+    findings = Findings(make.search("nightly", 12, summary={"winner": WINNER}))
+
+    history = chart_history(findings)
+
+    assert history is not None
+    marks = {mark.look: mark for mark in history.marks}
+    assert marks["best"].trials == [2]
+    assert findings.best is not None
+    assert findings.best.number != 2
+
+
+@pytest.mark.parametrize(("count", "words"), [(60, "found nothing better"), (28, "late in the")])
+def test_the_verdict_says_whether_the_search_has_converged(make, count, words) -> None:
+    verdict = reach_verdict(Findings(make.search("nightly", count)))  # trial 28 is a record
+
+    assert any(words in sentence for sentence in verdict.sentences)
+
+
+def test_the_range_to_search_next_is_where_the_best_quarter_lies(make) -> None:
+    findings = Findings(make.search("nightly", 60))
+    rate = next(h for h in findings.hyperparameters if h.name == "learning_rate")
+
+    shape, words = find_next_range(findings, rate)
+
+    assert shape is not None, "the best learning rates are around 0.01"
+    (left, _), (right, _) = shape[0], shape[2]
+    assert left < rate.scale.position(0.01) < right
+    assert right - left < 0.5
+    assert words.startswith("search next: 0.00")
+
+
+def test_values_are_compared_at_an_epoch_that_all_trials_have(make) -> None:
+    findings = Findings(make.search("nightly", 45))
+
+    assert findings.common_epoch == 1
+    assert len(findings.common_values) == 45
+    write_report([findings.experiment])
+    assert "Effects on val_loss after 1 epoch, all 45 trials" in read_page(findings.experiment)
+
+
+@pytest.mark.parametrize("lacking", ["space", "constants", "resources", "versions", "command"])
+def test_a_description_of_an_earlier_version_will_do(make, lacking) -> None:
+    experiment = make.search("old", 12)
+    described = experiment.folder.read_json("experiment.json")
+    del described[lacking]
+    experiment.folder.write_json("experiment.json", described)
+
+    write_report([experiment])
+
+    assert "learning_rate" in read_page(experiment)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[math.nan], [math.inf, -math.inf], [1e308, -1e308], [1e-320, 0.0], [0.5, 0.5, 0.5], []],
+    ids=str,
+)
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_any_values_of_the_metric_can_be_reported(make, values, mode) -> None:
+    records = [r for n in range(1, 13) for r in make.trial(n, make.draw(n), [values])]
+
+    write_report([make.write("odd", records, mode=mode)])
+
+
+def test_any_values_of_hyperparameters_can_be_reported(make) -> None:
+    odd = [None, True, 10**400, math.inf, math.nan, "", "é\u202e\x00", [], {}, [1, [2, {"a": 3}]]]
+    records = []
+    for number in range(1, 21):
+        config = {"odd": odd[number % len(odd)], "x": number, **({"y": 1} if number % 2 else {})}
+        records += make.trial(number, config, [[1 / number]])
+
+    write_report([make.write("odd", records, space={"odd": "loguniform(0, 0)"})])
+
+
+def test_failures_are_grouped_by_cause_the_most_frequent_first(make) -> None:
+    records = [
+        record
+        for number in range(1, 8)
+        for record in make.trial(
+            number,
+            make.draw(number),
+            [],
+            "failed",
+            "Traceback\nMemoryError" if number < 3 else "Traceback\nValueError: units is -3",
+        )
+    ]
+    experiment = make.write("failed", records, summary={"outcome": "nothing usable"})
+
+    write_report([experiment])
+
+    page = read_page(experiment)
+    assert "Every trial failed" in page
+    assert re.findall(r"<strong>(\d+) .</strong> <code>(.+)</code>", page) == [
+        ("5", "ValueError: units is -3"),
+        ("2", "MemoryError"),
+    ]
+
+
+def test_experiments_of_different_metrics_are_shown_but_not_compared(make) -> None:
+    one, other = make.search("one", 12), make.search("other", 12, metric="loss", mode="max")
+
+    write_report([one, other])
+
+    page = read_page(one)
+    assert "different metrics" in page
+    assert "found the better" not in page
+
+
+def test_two_experiments_are_compared_by_what_fresh_seeds_say(make) -> None:
+    better = {**WINNER, "mean": 0.12, "interval": [0.10, 0.14]}
+    one = make.search("one", 12, summary={"winner": WINNER})
+    other = make.search("other", 12, summary={"winner": better})
+
+    write_report([one, other])
+
+    page = read_page(one)
+    assert "On fresh seeds other is better: val_loss 0.12 against 0.131 of one" in page
+    assert "the order may be chance" in page
+
+
+def test_a_report_needs_an_experiment() -> None:
+    with pytest.raises(ValueError, match="at least one experiment"):
+        write_report([])

@@ -1,0 +1,49 @@
+"""Configs that come back from JSON belong to their space, or are told why they do not."""
+
+import pytest
+from ray import tune
+
+from tune_jobs.engine import near_one
+from tune_jobs.engine.plain import plain
+from tune_jobs.engine.space.membership import NotInSpaceError, revive
+
+BRANCHES = {"layers": tune.choice([[{"units": tune.randint(1, 9)}] * n for n in (1, 2)])}
+
+
+def test_objects_of_the_space_come_back_as_objects() -> None:
+    space = {"pair": tune.choice([(1, 2), (3, 4)]), "kind": tune.choice([dict, list]), "c": (5, 6)}
+    stored = plain({"pair": (3, 4), "kind": list, "c": (5, 6)})
+
+    assert revive(space, stored)["pair"] == (3, 4)
+    assert revive(space, stored)["kind"] is list
+
+
+@pytest.mark.parametrize(
+    ("space", "config", "message"),
+    [
+        ({"x": tune.uniform(0, 1)}, {"x": 2}, r"x is 2, but must come from uniform\(0, 1\)"),
+        ({"x": tune.uniform(0, 1)}, {"x": "a"}, "x is 'a'"),
+        ({"x": tune.uniform(0, 1)}, {"x": float("nan")}, "x is nan"),
+        ({"x": tune.randint(0, 4)}, {"x": 4}, "x is 4"),
+        ({"x": tune.randint(0, 4)}, {"x": 1.5}, "x is 1.5"),
+        ({"x": tune.randint(0, 4)}, {"x": True}, "x is True"),
+        ({"x": tune.quniform(0, 1, 0.25)}, {"x": 0.3}, "x is 0.3, but must be a multiple of 0.25"),
+        ({"x": near_one(0.9, 0.99)}, {"x": 0.5}, "x is 0.5, but must come from near_one"),
+        ({"x": tune.choice([1, "a"])}, {"x": "b"}, "x is 'b', but must be one of 1, 'a'"),
+        ({"x": 3}, {"x": 4}, "x is 4, but must be 3"),
+        ({"x": tune.uniform(0, 1)}, {}, "x has no value"),
+        ({"x": 3}, {"x": 3, "y": 4}, "y is no hyperparameter of the space"),
+        (BRANCHES, {"layers": [{"units": 3}] * 3}, "layers is .* which fits no branch"),
+        ({"x": {"y": tune.uniform(0, 1)}}, {"x": 3}, "x is 3, but must be a dict"),
+    ],
+)
+def test_a_config_outside_the_space_is_told_why(space, config, message) -> None:
+    with pytest.raises(NotInSpaceError, match=message):
+        revive(space, config)
+
+
+def test_a_hyperparameter_that_is_new_may_have_a_default() -> None:
+    space = {"x": tune.uniform(0, 1), "o": {"a": tune.uniform(0, 1), "b": tune.choice([1, 2])}}
+    assert revive(space, {"x": 0.5, "o": {"a": 0.1}}, {"o.b": 2})["o"] == {"a": 0.1, "b": 2}
+    with pytest.raises(NotInSpaceError, match=r"o\.b is 7"):
+        revive(space, {"x": 0.5, "o": {"a": 0.1}}, {"o.b": 7})

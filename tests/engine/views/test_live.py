@@ -1,0 +1,127 @@
+"""What one sees of a search, from the records of its history."""
+
+import io
+import json
+import pickle
+
+import pytest
+from rich.console import Console
+
+from tune_jobs.engine.experiments.failures import cause
+from tune_jobs.engine.formatting import brief
+from tune_jobs.engine.views.board import Board
+from tune_jobs.engine.views.live import JsonView, LineView, as_text, draw
+
+CONFIG = {
+    "layers": [{"units": 64, "dropout": 0.1}, {"units": 32, "dropout": 0.0}],
+    "optimizer": {"name": "adam", "learning_rate": 0.0012345},
+    "decay": {"name": "none"},
+    "<script>": "[bold]x",
+}
+RECORDS = [
+    {"kind": "start", "name": "mine", "folder": "results/mine"},
+    {"kind": "trial", "trial": 1, "config": CONFIG},
+    {"kind": "trial", "trial": 2, "config": CONFIG},
+    {"kind": "epoch", "trial": 1, "replica": 0, "epoch": 1, "metrics": {"val_loss": 0.5}},
+    {"kind": "epoch", "trial": 1, "replica": 0, "epoch": 2, "metrics": {"val_loss": 0.7}},
+    {"kind": "epoch", "trial": 2, "replica": 0, "epoch": 1, "metrics": {"val_loss": float("nan")}},
+    {"kind": "checkpoint", "trial": 1, "epoch": 2, "path": "x"},
+    {"kind": "end", "trial": 1, "state": "stopped", "error": None},
+    {"kind": "end", "trial": 2, "state": "failed", "error": "Traceback\nValueError: too wide"},
+    {"kind": "finish"},
+]
+
+
+@pytest.fixture
+def board() -> Board:
+    return Board(40, 27, "val_loss", "min")
+
+
+def test_elsewhere_there_is_one_line_for_each_trial(board) -> None:
+    stream = io.StringIO()
+    view = LineView(board, stream)
+    for record in [None, *RECORDS, None]:
+        view(record)
+
+    started, first, second = stream.getvalue().splitlines()
+    assert "mine: 0 of 40 trials" in started
+    assert "trial 1 of 40 stopped: val_loss 0.5 at epoch 1 (best 0.5, trial 1)" in first
+    assert second.endswith("trial 2 of 40 failed: ValueError: too wide")
+
+
+def test_machines_get_one_json_object_for_each_record() -> None:
+    stream = io.StringIO()
+    view = JsonView(stream)
+    for record in [None, *RECORDS]:
+        view(record)
+
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line["kind"] for line in lines] == [record["kind"] for record in RECORDS]
+    assert lines[1]["config"] == CONFIG
+
+
+def test_the_live_view_shows_progress_the_best_and_what_runs(board) -> None:
+    for record in RECORDS[:6]:
+        board.update(record)
+    stream = io.StringIO()
+    Console(file=stream, width=100).print(draw(board))
+
+    for shown in (stream.getvalue(), as_text(board)):
+        assert "0 of 40 trials" in shown
+        assert "best val_loss 0.5  trial 1, epoch 1: layers=[64/0.1 32/0]" in shown
+        assert "trial 2" in shown
+    assert "epoch 2/27" in stream.getvalue()
+
+
+def test_the_best_follows_the_mode() -> None:
+    rising = Board(40, 27, "val_loss", "max")
+    for record in RECORDS:
+        rising.update(record)
+    assert rising.best["value"] == 0.7
+    assert rising.states == {"stopped": 1, "failed": 1}
+    assert rising.running == {}
+
+
+def test_views_can_be_pickled_with_rays_callbacks(board) -> None:
+    pickle.loads(pickle.dumps(LineView(board, io.StringIO())))
+
+
+def test_a_config_is_one_short_line() -> None:
+    assert brief(CONFIG) == (
+        "layers=[64/0.1 32/0], optimizer=adam(learning_rate=0.001234), decay=none, <script>=[bold]x"
+    )
+
+
+@pytest.mark.parametrize(
+    ("traceback", "said"),
+    [
+        ("Traceback ...\n  File x\nValueError: units is -3", "ValueError: units is -3"),
+        ("a\nray.exceptions.RayTaskError(ValueError): x\nKeyError: 'u'\n", "KeyError: 'u'"),
+        ("tensorflow.errors.ResourceExhaustedError: OOM", "ResourceExhaustedError: OOM"),
+        ("MemoryError", "MemoryError"),
+        ("just words", "just words"),
+        ("", "unknown"),
+    ],
+)
+def test_a_traceback_is_told_by_its_last_exception(traceback, said) -> None:
+    assert cause(traceback) == said
+
+
+def test_the_finals_are_told_by_their_decisions() -> None:
+    stream = io.StringIO()
+    view = LineView(Board(40, 9, "loss", "min"), stream)
+    marked = {"stage": "finalists"}
+    view({"kind": "start", "trials": [3, 9], "target": 8, "fits_at_once": 4, **marked})
+    view({"kind": "trial", "trial": 1, "of": 3, "batch": 0, "config": {}, **marked})
+    view({"kind": "epoch", "trial": 1, "epoch": 1, "metrics": {"loss": 0.5}, **marked})
+    view({"kind": "end", "trial": 1, "state": "complete", **marked})
+    view({"kind": "out", "of": 9, "scores": 4, **marked})
+    view({"kind": "chosen", "of": 3, **marked})
+
+    lines = [line.split("  ", 1)[1] for line in stream.getvalue().splitlines()]
+    begins = "finalists: the best 2 trials (3, 9) are trained again on fresh seeds and folds"
+    assert lines == [
+        f"{begins}, 32 fits at most",
+        "trial 9 is out: clearly behind after 4 fresh scores",
+        "trial 3 is chosen; more fresh scores are to say how good it is",
+    ]

@@ -1,0 +1,77 @@
+"""The learning curves of a fit's replicas: the best epoch of each, and what is reported of all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trainables.fitting.checkpoints import Progress
+from trainables.fitting.task import Task
+
+
+class Curves:
+    """How far the replicas of a task have come, and the metrics of every epoch."""
+
+    def __init__(self, task: Task, progress: Sequence[Progress] | None = None) -> None:
+        self.task = task
+        self.progress = list(progress or [Progress()] * len(task.replicas))
+        self.epoch = max(each.epoch for each in self.progress)
+        self.history: dict[str, list[float]] = {}
+        self.score = math.inf  # the best mean so far, smaller being better
+        self.has_diverged = False
+        if len(self.progress) == 1 and self.progress[0].best is not None:
+            self.score = self.progress[0].best * self.task.sign
+
+    def add(self, logs: Sequence[Mapping[str, float] | None], seconds: float) -> dict[str, Any]:
+        """Add an epoch of all active replicas; return its row for the history.
+
+        A replica whose patience has ended counts in the mean with its best epoch.
+        """
+        self.epoch += 1
+        for index, values in enumerate(logs):
+            if values is not None:
+                self.progress[index] = self._advance(self.progress[index], values)
+        counted = [values or p.metrics for values, p in zip(logs, self.progress, strict=True)]
+        means = average(counted)
+        for name, value in means.items():
+            self.history.setdefault(name, []).append(value)
+        value = means.get(self.task.metric, math.nan) * self.task.sign
+        if math.isfinite(value):
+            self.score = min(self.score, value)
+        self.has_diverged = not math.isfinite(means["loss"] if self.task.keeps_last else value)
+        row = {"epoch": self.epoch, **means, "seconds": seconds}
+        return row if len(logs) == 1 else row | {"replicas": [dict(v) if v else None for v in logs]}
+
+    def is_active(self, index: int) -> bool:
+        """Whether a replica trains on."""
+        progress, patience = self.progress[index], self.task.patience
+        return patience is None or progress.epoch - progress.best_epoch < patience
+
+    def _advance(self, before: Progress, values: Mapping[str, float]) -> Progress:
+        if self.task.keeps_last:
+            return before.follow(values, self.task.metric)
+        return before.advance(values, self.task.metric, self.task.mode)
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing left to train, or no sense in it."""
+        active = any(self.is_active(index) for index in range(len(self.progress)))
+        return self.epoch >= self.task.epochs or not active or self.has_diverged
+
+
+def average(logs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean of each metric over replicas."""
+    return {name: sum(each[name] for each in logs) / len(logs) for name in logs[0]}
+
+
+def check_metric(task: Task, known: Sequence[str], *, in_tune: bool) -> None:
+    """Refuse a metric that is not reported but has to decide; in Tune the job ends the run.
+
+    Raises:
+        ValueError: naming those that it does report.
+    """
+    if task.metric not in known and not in_tune and not task.keeps_last:
+        raise ValueError(
+            f"metric '{task.metric}' was not reported; Keras reported: {', '.join(sorted(known))}"
+        )

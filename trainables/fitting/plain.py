@@ -1,0 +1,248 @@
+"""Fits that run ``model.fit``, where a model, a callback or an input pipeline needs it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trainables.fitting.checkpoints import check_shapes, load_checkpoint, save_checkpoint
+from trainables.fitting.compiled.replica_seeds import build_with_seed
+from trainables.fitting.curves import Curves, check_metric
+from trainables.fitting.session import Session
+from trainables.fitting.task import Replica, Task
+
+if TYPE_CHECKING:
+    import keras
+
+
+class PlainFit:
+    """The models of a task's replicas, trained by Keras and reported together."""
+
+    def __init__(self, task: Task, session: Session) -> None:
+        import keras
+
+        self.task = task
+        self.session = session
+        with session.clock("building"):
+            keras.utils.set_random_seed(task.replicas[0].seed)
+            self.models = [
+                build_with_seed(lambda: _build_whole(task), each.seed) for each in task.replicas
+            ]
+        session.parameters = int(self.models[0].count_params())
+        self.best = [state_of(model) for model in self.models]
+        self.curves = Curves(task)
+        session.resume(self._load)
+
+    def end_epoch(self, logs: Sequence[Mapping[str, Any] | None], seconds: float) -> None:
+        """Note an epoch of all replicas, keep the best weights and report what is due."""
+        plain = [each and {name: float(value) for name, value in each.items()} for each in logs]
+        check_metric(self.task, list(next(filter(None, plain))), in_tune=self.session.in_tune)
+        self.session.note(self.curves.add(plain, seconds))
+        for index, progress in enumerate(self.curves.progress):
+            if plain[index] and progress.best_epoch == progress.epoch:
+                self.best[index] = state_of(self.models[index])
+        self.report(ended=self.curves.ended)
+
+    def report(self, *, ended: bool) -> None:
+        """Send what is due; the rest too where a callback or the data ended the fit."""
+        if self.session.is_due(self.curves.epoch, ended=ended):
+            self.session.send(self.curves.score, self._save)
+
+    def best_model(self) -> keras.Model:
+        """Return the first replica's model at its best epoch, or its last where that is kept."""
+        model = self.models[0]
+        assign(model, self.best[0], slots=False)
+        return model
+
+    def _save(self, folder: str) -> None:
+        states = [state_of(model, slots=True) for model in self.models]
+        arrays = stack(states) | {f"best_{k}": v for k, v in stack(self.best).items()}
+        save_checkpoint(arrays, self.curves.progress, folder)
+
+    def _load(self, folder: str) -> None:
+        found, progress = load_checkpoint(folder)
+        check_shapes(found, stack([state_of(model, slots=True) for model in self.models]), folder)
+        self.curves = Curves(self.task, progress)
+        for index, model in enumerate(self.models):
+            one = {kind: [array[index] for array in arrays] for kind, arrays in found.items()}
+            assign(model, one, slots=True)
+            self.best[index] = {k: one[f"best_{k}"] for k in ("weights", "others")}
+
+
+def _build_whole(task: Task) -> keras.Model:
+    """Return a model with all its variables; one without an input layer needs a batch for that.
+
+    Raises:
+        ValueError: for a model that is not compiled.
+    """
+    model, x = task.build(), task.data.x_train
+    if getattr(model, "optimizer", None) is None:
+        raise ValueError("build(config) returned a model that is not compiled; call model.compile")
+    if not model.built:
+        model(x[:1] if isinstance(x, np.ndarray) else next(iter(x))[0])
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def fit_plainly(task: Task, session: Session, callbacks: Sequence[Any] = ()) -> keras.Model:
+    """Fit a task's replicas with ``model.fit`` and return the first one's model.
+
+    Raises:
+        ValueError: for callbacks with several replicas, which take turns epoch by epoch.
+    """
+    run = PlainFit(task, session)
+    if len(task.replicas) == 1:
+        _fit_one(run, callbacks)
+    elif callbacks:
+        raise ValueError(f"callbacks work with one replica, but there are {len(task.replicas)}")
+    else:
+        _fit_in_turn(run)
+    run.report(ended=True)
+    model = run.best_model()
+    if len(task.replicas) > 1:
+        model.history.history = run.curves.history
+    return model
+
+
+def _fit_one(run: PlainFit, callbacks: Sequence[Any]) -> None:
+    import keras
+
+    model, clock = run.models[0], [time.perf_counter()]
+
+    def begin_epoch(epoch: int, logs: Any) -> None:  # noqa: ARG001 - called by Keras
+        clock[0] = time.perf_counter()
+
+    def end_epoch(epoch: int, logs: Any) -> None:  # noqa: ARG001 - called by Keras
+        run.end_epoch([logs], time.perf_counter() - clock[0])
+        if run.curves.ended:
+            model.stop_training = True
+
+    record = keras.callbacks.LambdaCallback(on_epoch_begin=begin_epoch, on_epoch_end=end_epoch)
+    last = run.curves.epoch if run.curves.ended else run.task.epochs
+    _call_fit(run, 0, last, [*callbacks, record])
+
+
+def _fit_in_turn(run: PlainFit) -> None:
+    while not run.curves.ended:
+        before = time.perf_counter()
+        logs: list[dict[str, Any] | None] = []
+        for index, model in enumerate(run.models):
+            if not run.curves.is_active(index):
+                logs.append(None)
+                continue
+            _call_fit(run, index, run.curves.epoch + 1, [])
+            logs.append({name: values[-1] for name, values in model.history.history.items()})
+        run.end_epoch(logs, time.perf_counter() - before)
+
+
+def _call_fit(run: PlainFit, index: int, epochs: int, callbacks: Sequence[Any]) -> None:
+    import keras
+
+    task, replica = run.task, run.task.replicas[index]
+    training, validation, sizes = _inputs(task, replica)
+    first = run.curves.epoch
+    order = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, _: getattr(training, "shuffle_rows", lambda _: None)(epoch)
+    )
+    if task.scorers:
+        callbacks = [_make_scoring(task, replica, run.models[index]), *callbacks]
+    run.models[index].fit(
+        training,
+        epochs=epochs,
+        initial_epoch=first,
+        validation_data=validation,
+        callbacks=[order, *callbacks],
+        shuffle=False,  # else Keras draws an order of the batches from the process' random state
+        verbose=0,
+        **sizes,
+    )
+
+
+def _make_scoring(task: Task, replica: Replica, model: keras.Model) -> Any:
+    """A callback that adds the scorers' values to an epoch's, for the callbacks after it too."""
+    import keras
+
+    x = task.data.x_validation[task.validation_rows(replica)]
+
+    def score(epoch: int, logs: dict[str, Any]) -> None:  # noqa: ARG001 - called by Keras
+        outputs = model.predict(x, batch_size=task.validation_batch_size, verbose=0)
+        scores = task.score(replica, np.asarray(outputs).reshape(len(x), -1))
+        logs.update(zip(task.scores, scores.tolist(), strict=True))
+
+    return keras.callbacks.LambdaCallback(on_epoch_end=score)
+
+
+def _inputs(task: Task, replica: Replica) -> tuple[Any, Any, dict[str, int]]:
+    """The training data, the validation data and the size of its batches, for ``model.fit``."""
+    data = task.data
+    if not isinstance(data.x_train, np.ndarray):
+        return data.x_train, data.x_validation, {}
+    parts = [data.x_validation, data.y_validation]
+    if task.weights_validation is not None:
+        parts.append(task.weights_validation)
+    if replica.validation is not None:
+        parts = [part[replica.validation] for part in parts]
+    sizes = {"validation_batch_size": task.validation_batch_size}
+    return make_batches(task, replica), tuple(parts), sizes
+
+
+def make_batches(task: Task, replica: Replica) -> Any:
+    """Return a replica's training rows as a Keras dataset, in the task's order of each epoch.
+
+    Of rows that cannot be divided evenly among several devices, the last few are left out.
+    """
+    import keras
+
+    rows = len(task.rows(replica)) // task.devices * task.devices
+    size = task.batch_size
+    arrays = [task.data.x_train, task.data.y_train]
+    if task.weights is not None:
+        arrays.append(task.weights)
+
+    class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+        def shuffle_rows(self, epoch: int) -> None:
+            self.order = task.order(replica, epoch)
+
+        def __len__(self) -> int:
+            return math.ceil(rows / size)
+
+        def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+            batch = self.order[:rows][index * size : (index + 1) * size]
+            return tuple(array[batch] for array in arrays)
+
+    batches = Batches()
+    batches.shuffle_rows(0)
+    return batches
+
+
+def state_of(model: keras.Model, *, slots: bool = False) -> dict[str, list[np.ndarray]]:
+    """Return copies of a model's variables, trainable ones apart."""
+    kinds = variables_of(model, slots=slots)
+    return {kind: [np.array(v) for v in variables] for kind, variables in kinds.items()}
+
+
+def assign(model: keras.Model, state: Mapping[str, Sequence[np.ndarray]], *, slots: bool) -> None:
+    """Put values back into a model's variables."""
+    for kind, variables in variables_of(model, slots=slots).items():
+        for variable, value in zip(variables, state[kind], strict=True):
+            variable.assign(value)
+
+
+def variables_of(model: keras.Model, *, slots: bool) -> dict[str, list[Any]]:
+    """Return a model's variables by the kinds of a checkpoint."""
+    from trainables.fitting.compiled.program import list_others
+
+    kinds = {"weights": list(model.trainable_variables), "others": list_others(model)}
+    return kinds | {"slots": list(model.optimizer.variables)} if slots else kinds
+
+
+def stack(states: Sequence[Mapping[str, Sequence[np.ndarray]]]) -> dict[str, list[np.ndarray]]:
+    """Return the arrays of all replicas, the replicas first."""
+    return {
+        kind: [np.stack(each) for each in zip(*(state[kind] for state in states), strict=True)]
+        for kind in states[0]
+    }

@@ -1,0 +1,146 @@
+"""What the command line prints and whom it tells: text, JSON lines, notifications."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.experiments.experiment import Experiment
+    from tune_jobs.engine.storage.folder import Folder
+
+JSON_LOG = "tune_jobs.json_log"  # a key of click's own notes on a call
+
+
+class JsonLines(logging.Formatter):
+    """A JSON object for each thing that is logged."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The object's line."""
+        return _line("log", record.getMessage(), level=record.levelname.lower())
+
+
+def prepare_log(*, as_json: bool) -> None:
+    """Show what the engine logs on standard error, as text or as JSON lines."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        JsonLines() if as_json else logging.Formatter("%(levelname)s: %(message)s")
+    )
+    logging.getLogger("tune_jobs").addHandler(handler)
+    click.get_current_context().meta[JSON_LOG] = as_json
+
+
+def wants_json_events(options: Mapping[str, Any]) -> bool:
+    """Whether events are to be JSON: for a result in JSON, and for a log in it."""
+    return bool(options["as_json"] or options["log_format"] == "json")
+
+
+@contextmanager
+def broken_off_by_sigterm() -> Iterator[None]:
+    """Take SIGTERM as Ctrl-C from the first moment of a block on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def say(context: click.Context, word: str, message: str = "") -> None:
+    """Say how a call ended, in a line of standard error."""
+    if context.meta.get(JSON_LOG):
+        print(_line(word, message), file=sys.stderr)
+    else:
+        print(": ".join(filter(None, [word, message])), file=sys.stderr)
+
+
+def print_result(experiment: Experiment, *, as_json: bool, short: bool) -> None:
+    """Print what there is to say of an experiment, on standard output."""
+    from tune_jobs.engine.views.headline import headline
+    from tune_jobs.engine.views.show import as_dict, tell
+
+    if click.get_current_context().meta.get(JSON_LOG):
+        facts = {"exit_code": experiment.exit_code, "answer": experiment.retest.get("answer")}
+        facts |= {"outcome": experiment.summary.get("outcome"), "folder": experiment.folder.uri}
+        print(_line("ended", headline(experiment), **facts), file=sys.stderr)
+    if as_json:
+        click.echo(json.dumps(as_dict(experiment)))
+    else:
+        tell(experiment, short=short)
+
+
+@contextmanager
+def watched(job: str, options: Mapping[str, Any]) -> Iterator[Callable[[Experiment], None]]:
+    """Tell those who asked for it how a run ends, where that is news; also of what it raises.
+
+    Args:
+        job: what runs.
+        options: of the command.
+    """
+    from tune_jobs.engine.recurring.notification import telling
+    from tune_jobs.engine.views.headline import headline
+
+    name = options["name"] or ("{job}-{slot}" if options["slot"] else "{job}")
+
+    def find_series() -> Folder:
+        from tune_jobs.cli.options import storage_of
+        from tune_jobs.engine.recurring.series import folder_of, short_name
+
+        return folder_of(name, short_name(job), storage_of(options))
+
+    def find_name() -> str:
+        from tune_jobs.engine.recurring.series import short_name
+        from tune_jobs.engine.recurring.slots import name_of_slot
+
+        slot = name_of_slot(options["slot"], options["time_zone"]) if options["slot"] else ""
+        return name.replace("{job}", short_name(job)).replace("{slot}", slot)
+
+    with telling(find_series, options["notify"], find_name) as tell:
+
+        def tell_change(experiment: Experiment) -> None:
+            facts = {
+                "name": experiment.name,
+                "folder": experiment.folder.uri,
+                "verdict": _verdict_of(experiment),
+                "reason": experiment.retest.get("reason"),
+            }
+            summary = {k: experiment.summary.get(k) for k in ("outcome", "best", "winner")}
+            text = facts["reason"] or headline(experiment).removeprefix(f"{experiment.name}: ")
+            tell(experiment.exit_code or 0, text, facts | summary)
+
+        yield tell_change
+
+
+def _verdict_of(experiment: Experiment) -> str | None:
+    """What a retest has to tell: that nothing is better than what has become worse is news too."""
+    answer = experiment.retest
+    if answer.get("answer") == "keep" and answer["fall"]["is_worse"]:
+        return "alarm"
+    return answer.get("answer")
+
+
+def _line(kind: str, message: str, **more: Any) -> str:
+    from tune_jobs.engine.views.live import stamped
+
+    return json.dumps(stamped({"kind": kind, "message": message, **more}))
+
+
+@contextmanager
+def tensorflow_silenced() -> Iterator[None]:
+    """Keep from the screen what TensorFlow's C++ prints."""
+    from tune_jobs.engine.cluster.stderr import stderr_aside
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with stderr_aside():
+        yield

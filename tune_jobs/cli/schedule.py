@@ -1,0 +1,107 @@
+"""The command that makes files for schedulers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.recurring.files.scheduled import ScheduledRun
+
+SCHEDULERS = ("cron", "systemd", "kubernetes", "raycronjob", "slurm", "github", "airflow")
+HERE = ("cron", "systemd", "slurm")  # those that start it in the clone's folder
+# Options that the run is given as they stand.
+PASSED_ON = ("profile", "storage", "data", "target", "num_samples")
+
+
+@click.command()
+@click.argument("job", required=False)
+@click.option("--retest", metavar="EXPERIMENT", help="Test an experiment again, in place of JOB.")
+@click.option("--for", "scheduler", required=True, type=click.Choice(SCHEDULERS), help="For whom.")
+@click.option(
+    "--every", required=True, type=click.Choice(["hour", "day", "week", "month"]), help="How often."
+)
+@click.option("--on", "day", help="The day: mon (default) to sun, or 1 (default) to 28.")
+@click.option("--at", "clock", help="The time of day; default: 02:00.")
+@click.option(
+    "--time-zone", "zone", help="Of --at; default: this machine's for cron and slurm, else UTC."
+)
+@click.option("--name", help="Name of the experiments, without the slot; default: the job's.")
+@click.option("--max-hours", type=float, help="When a run ends itself; default: 5, hourly 0.75.")
+@click.option(
+    "--on-overlap",
+    type=click.Choice(["skip", "wait", "fail"]),
+    default="skip",
+    help="What a run does while another one of its name is running; default: skip.",
+)
+@click.option("--profile", help="Where it runs.")
+@click.option("--storage", help="Folder or URI of the experiments.")
+@click.option("--data", help="Table or images.")
+@click.option("--target", help="Column to predict.")
+@click.option("--num-samples", type=click.IntRange(1), help="Trials to run.")
+@click.option("--folder", help="The clone; '~/...' is the home there. Default: this folder.")
+@click.option("--write", "into", metavar="DIR", help="Write files there, over none that exists.")
+def schedule(job: str | None, scheduler: str, into: str | None, **options: Any) -> None:
+    """Print a file with which a scheduler runs JOB every hour, day, week or month.
+
+    Its first lines say how to install it. The slots of its runs begin when the scheduler fires.
+    """
+    from tune_jobs.engine.recurring.files.rendering import as_stream, render, write
+
+    files = render(_scheduled(job, scheduler, options), scheduler)
+    if into is None:
+        click.echo(as_stream(files), nl=False)
+        return
+    for path in write(files, Path(into)):
+        click.echo(path)
+
+
+def _scheduled(job: str | None, scheduler: str, options: dict[str, Any]) -> ScheduledRun:
+    from tune_jobs.engine.recurring.files.asked import hours_of, program_in, slots_of
+    from tune_jobs.engine.recurring.files.rendering import SCHEDULERS as KNOWN
+    from tune_jobs.engine.recurring.files.scheduled import SLOT, ScheduledRun
+    from tune_jobs.engine.recurring.files.zones import machine_zone
+
+    default_name = _default_name(job, options["retest"])
+    here = machine_zone()
+    zone, hourly = options["zone"], options["every"] == "hour"
+    zone = here if zone is None and KNOWN[scheduler].fires_here and not hourly else zone
+    slots = slots_of(options["every"], options["day"], options["clock"], zone)
+    name = options["name"] or default_name
+    folder = options["folder"] or str(Path.cwd())
+    if scheduler in HERE:
+        _warn_of_data(options["data"], Path(folder).expanduser())
+    return ScheduledRun(
+        job=job or options["retest"],
+        command="run" if job else "retest",
+        slots=slots,
+        name=name if SLOT in name else f"{name}-{SLOT}",
+        max_hours=hours_of(slots, options["max_hours"]),
+        on_overlap=options["on_overlap"],
+        options=_passed_on(options),
+        folder=folder,
+        program=program_in(folder),
+        machine_zone=here,
+    )
+
+
+def _default_name(job: str | None, retest: str | None) -> str:
+    from tune_jobs.engine.errors import JobError
+    from tune_jobs.engine.recurring.files.asked import name_of_job
+
+    if bool(job) == bool(retest):
+        raise JobError("one thing is to be run: name a JOB, or --retest EXPERIMENT")
+    return name_of_job(job) if job else f"{str(retest).rstrip('/').rpartition('/')[2]}-retest"
+
+
+def _warn_of_data(data: str | None, folder: Path) -> None:
+    """Say where a relative path leads to that is not there yet: runs begin in the folder."""
+    if data and "://" not in data and folder.is_dir() and not (folder / data).exists():
+        click.echo(f"warning: runs begin in {folder}, which has no {data!r} now", err=True)
+
+
+def _passed_on(options: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    given = {key: options[key] for key in PASSED_ON if options[key] is not None}
+    return tuple((f"--{key.replace('_', '-')}", str(value)) for key, value in given.items())

@@ -1,0 +1,1 @@
+"""Statistics of finished trials: importance, narrower ranges, intervals, use of time."""

@@ -1,0 +1,263 @@
+"""What mattered: the share of each hyperparameter in how the trials of a search differ.
+
+Under early stopping the completed trials are few and alike, so all trials are compared at the
+first epoch that they have in common. What is measured is an effect on that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tune_jobs.engine.analysis.factors import INACTIVE, Factor, find_factors
+from tune_jobs.engine.experiments.frames import average_replicas
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = np.ndarray[Any, Any]
+
+LEVEL = 0.05
+FEWEST_TRIALS = 10
+NEARLY_ALL = 0.95
+# Over so many trials in a row a searcher that learns draws from about the same distribution.
+STRETCH = 10
+PERMUTATIONS, AT_ONCE = 2000, 250
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The effect of one hyperparameter.
+
+    Attributes:
+        name: its dotted name.
+        share: the part of the variance that it explains, from 0 to 1.
+        p_value: how often chance explains as much.
+        is_noise: whether it cannot be told from chance.
+    """
+
+    name: str
+    share: float
+    p_value: float
+    is_noise: bool
+
+
+@dataclass(frozen=True)
+class Importance:
+    """What mattered, the largest first.
+
+    Attributes:
+        about: what it is an effect on, or why nothing can be said.
+        epoch: the epoch at which the trials are compared, 0 where there is none.
+        trials: how many are.
+        effects: one for each hyperparameter that differs between at least 10 of them.
+    """
+
+    about: str
+    epoch: int
+    trials: int
+    effects: tuple[Effect, ...]
+
+
+def measure_importance(
+    trials: pd.DataFrame,
+    epochs: pd.DataFrame,
+    *,
+    metric: str,
+    mode: str,
+    rungs: Sequence[int] | None,
+) -> Importance:
+    """Measure what mattered at the first epoch that the trials have in common.
+
+    The values are replaced by the normal scores of their ranks, so that neither their scale nor
+    a loss of 1e30 decides; a trial that diverged ranks last. The share is eta squared over at
+    most 8 groups less its mean under permutation. Values are compared, and permuted, within
+    stretches of 10 trials, since a searcher that learns makes good values go with whatever it
+    happens to draw at the time. Conditional hyperparameters are compared among the trials in
+    which they are active and within one branch, so that they get nothing of their parent's
+    effect; the share is of the variance of all trials. ``is_noise`` corrects the p-values for
+    the number of hyperparameters by Holm's method: the chance that any of those without effect
+    is called real is at most 5 %.
+
+    Args:
+        trials: an experiment's: ``trial``, ``state`` and ``config.<name>``.
+        epochs: an experiment's: ``trial``, ``replica``, ``epoch`` and the metric.
+        metric: what was reported.
+        mode: ``min`` or ``max``.
+        rungs: where trials were stopped early; the first counts. Without any it is the last epoch
+            that at least 95 % of the trials with a value reached.
+    """
+    values, epoch = _values_in_common(trials, epochs, metric, mode, rungs)
+    about = _about(metric, epoch, len(values), len(trials))
+    if len(values) < FEWEST_TRIALS:
+        about = f"{about}: fewer than {FEWEST_TRIALS} do not show what mattered"
+        return Importance(about, epoch, len(values), ())
+    if len(np.unique(values)) == 1:
+        return Importance(f"{about}: all are equal", epoch, len(values), ())
+    compared = trials.set_index("trial").loc[values.index]
+    effects = _effects(find_factors(compared), values.to_numpy())
+    return Importance(about, epoch, len(values), effects)
+
+
+def _about(metric: str, epoch: int, compared: int, count: int) -> str:
+    if not epoch:
+        return f"no trial has a {metric}"
+    which = f"all {count}" if compared == count else f"{compared} of {count}"
+    return f"{metric} after {epoch} epoch{'s' if epoch > 1 else ''}, {which} trials"
+
+
+def _values_in_common(
+    trials: pd.DataFrame,
+    epochs: pd.DataFrame,
+    metric: str,
+    mode: str,
+    rungs: Sequence[int] | None,
+) -> tuple[pd.Series, int]:
+    """By trial, the value at the common epoch, smaller being better, and that epoch.
+
+    A trial that completed earlier, its patience being at an end, counts with its best value. One
+    that diverged is infinitely bad.
+    """
+    import pandas as pd
+
+    nothing = pd.Series(dtype=float), 0
+    if metric not in epochs.columns:
+        return nothing
+    curves = average_replicas(epochs, metric, mode).sort_values(["trial", "epoch"])
+    losses = curves[metric].astype(float) * (1 if mode == "min" else -1)
+    curves["loss"] = losses.where(losses.abs() < math.inf, math.inf)
+    states = trials.set_index("trial")["state"]
+    curves = curves[curves["trial"].isin(states.index)]
+    finite = curves[curves["loss"] < math.inf]
+    if finite.empty:
+        return nothing
+    last = curves.groupby("trial").last()
+    state = states.reindex(last.index)
+    has_diverged = (state == "failed") & (last["loss"] == math.inf)
+    ended = has_diverged | (state == "complete")
+    reached = last["epoch"].where(~ended, math.inf)
+    epoch = min(rungs) if rungs else _last_of_nearly_all(reached, finite["epoch"])
+    until = curves[curves["epoch"] <= epoch]
+    there = until[until["epoch"] == epoch].set_index("trial")["loss"]
+    earlier = last[ended & (last["epoch"] < epoch)].index
+    best = until.groupby("trial")["loss"].min().reindex(earlier)
+    best = best.where(~has_diverged.reindex(earlier), math.inf)
+    return pd.concat([there, best]).sort_index(), int(epoch)
+
+
+def _last_of_nearly_all(reached: pd.Series, epochs: pd.Series) -> int:
+    candidates = sorted(set(epochs), reverse=True)
+    enough = (e for e in candidates if (reached >= e).mean() >= NEARLY_ALL)
+    return int(next(enough, candidates[-1]))
+
+
+def _effects(factors: list[Factor], values: Array) -> tuple[Effect, ...]:
+    scores = _normal_scores(values)
+    whole = scores - _means(scores, _stretches(len(scores)))
+    known = [f for f in factors if (f.groups != INACTIVE).sum() >= FEWEST_TRIALS]
+    permutations = max(PERMUTATIONS, math.ceil(2 * len(known) / LEVEL))
+    tested: dict[str, tuple[float, float]] = {}
+    for alike in _measured_alike(known):
+        measured = _test(alike, scores, float(whole @ whole), permutations)
+        tested |= dict(zip((factor.name for factor in alike), measured, strict=True))
+    real = _holm({name: p_value for name, (_, p_value) in tested.items()})
+    effects = [Effect(name, share, p, name not in real) for name, (share, p) in tested.items()]
+    return tuple(sorted(effects, key=lambda e: (-e.share, e.p_value, e.name)))
+
+
+def _normal_scores(values: Array) -> Array:
+    """The quantiles of the normal distribution at the ranks of the values."""
+    import pandas as pd
+
+    ranks = pd.Series(values).rank()
+    return np.array([NormalDist().inv_cdf((rank - 0.5) / len(ranks)) for rank in ranks])
+
+
+def _measured_alike(factors: list[Factor]) -> Iterator[list[Factor]]:
+    """The factors that are active in the same trials and have the same strata, together."""
+    found: dict[bytes, list[Factor]] = {}
+    for factor in factors:
+        active = factor.groups != INACTIVE
+        key = active.tobytes() + np.where(active, factor.strata, 0).tobytes()
+        found.setdefault(key, []).append(factor)
+    yield from found.values()
+
+
+def _test(
+    factors: list[Factor], scores: Array, whole: float, permutations: int
+) -> list[tuple[float, float]]:
+    """Share and p-value of factors that are measured alike, by the same permutations."""
+    active = factors[0].groups != INACTIVE
+    stretches = _stretches(int(active.sum()))
+    rest = scores[active] - _means(scores[active], factors[0].strata[active])
+    rest -= _means(rest, stretches)
+    members = [_membership(factor.groups[active]) for factor in factors]
+    found = _between(rest[None], members)[0]
+    random = np.random.default_rng(0)
+    by_chance = np.concatenate(
+        [
+            _between(_permuted(rest, stretches, count, random), members)
+            for count in _batches(permutations)
+        ]
+    )
+    # A stretch's mean takes along its part of an effect, which the groups then lack.
+    kept = (len(rest) - len(np.unique(stretches))) / (len(rest) - 1)
+    shares = np.minimum(np.maximum(found - by_chance.mean(axis=0), 0) / whole / kept, 1)
+    as_much = (by_chance >= found * (1 - 1e-9)).sum(axis=0)
+    p_values = (1 + as_much) / (1 + permutations)
+    return list(zip(shares.tolist(), p_values.tolist(), strict=True))
+
+
+def _stretches(count: int) -> Array:
+    """Trials in their order, by tens."""
+    return np.arange(count) * max(1, count // STRETCH) // count
+
+
+def _means(values: Array, codes: Array) -> Array:
+    """For each value the mean of those with the same code."""
+    codes = np.unique(codes, return_inverse=True)[1]
+    means: Array = (np.bincount(codes, values) / np.bincount(codes))[codes]
+    return means
+
+
+def _membership(groups: Array) -> Array:
+    """A column for each group, scaled so that squared sums are sums of squares between groups."""
+    columns = (groups[:, None] == np.unique(groups)).astype(float)
+    scaled: Array = columns / np.sqrt(columns.sum(axis=0))
+    return scaled
+
+
+def _between(rows: Array, members: list[Array]) -> Array:
+    """Sums of squares between groups, shape (rows, factors)."""
+    squares = (rows @ np.concatenate(members, axis=1)) ** 2
+    starts = np.cumsum([0] + [columns.shape[1] for columns in members[:-1]])
+    sums: Array = np.add.reduceat(squares, starts, axis=1)
+    return sums
+
+
+def _permuted(values: Array, stretches: Array, count: int, random: np.random.Generator) -> Array:
+    """The values in other orders, each staying in its stretch."""
+    parts = np.split(values, np.flatnonzero(np.diff(stretches)) + 1)
+    return np.concatenate(
+        [random.permuted(np.tile(part, (count, 1)), axis=1) for part in parts], axis=1
+    )
+
+
+def _batches(count: int) -> list[int]:
+    whole, rest = divmod(count, AT_ONCE)
+    return [AT_ONCE] * whole + [rest] * bool(rest)
+
+
+def _holm(p_values: dict[str, float]) -> set[str]:
+    """The names whose effect is real, by Holm's step-down method (1979)."""
+    real: set[str] = set()
+    for name in sorted(p_values, key=lambda name: p_values[name]):
+        if p_values[name] > LEVEL / (len(p_values) - len(real)):
+            break
+        real.add(name)
+    return real

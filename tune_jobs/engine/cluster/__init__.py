@@ -1,0 +1,1 @@
+"""The Ray cluster of a profile: connection, capacity, checks before a run, submission."""

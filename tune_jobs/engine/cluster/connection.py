@@ -1,0 +1,149 @@
+"""The Ray of a profile: one of this machine's own, or a cluster that is joined."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+from tune_jobs.engine.cluster.machine import local_resources
+from tune_jobs.engine.cluster.node_tasks import WORKER_PROCESS_SETUP_HOOK_ENV_VAR
+from tune_jobs.engine.cluster.ray_internals import replaced
+from tune_jobs.engine.cluster.stderr import stderr_aside
+from tune_jobs.engine.cluster.tokens import use_token
+from tune_jobs.engine.environment import environment
+from tune_jobs.engine.errors import ClusterError, JobError
+from tune_jobs.engine.job.profile import Profile
+
+logger = logging.getLogger(__name__)
+
+# Private to Ray, and tested: the methods that start processes which one machine has no use for.
+UNNEEDED = ("start_monitor", "start_log_monitor", "start_api_server")
+
+
+def worker_env(profile: Profile, import_paths: Sequence[str]) -> dict[str, str]:
+    """The environment that a worker needs before Keras is imported.
+
+    Threads are pinned to the trial's CPUs, so that n workers on n cores do not oversubscribe; a
+    GPU's memory grows as needed instead of being taken whole, so that fractions of it can be given.
+    """
+    threads = str(max(1, math.ceil(profile.cpus_per_trial)))
+    inherited = os.environ.get("PYTHONPATH", "")
+    return {
+        "OMP_NUM_THREADS": threads,
+        "TF_NUM_INTRAOP_THREADS": threads,
+        "TF_NUM_INTEROP_THREADS": "1",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # the numbers of nvidia-smi, and of Ray
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow"),
+        "TUNE_JOBS_GPUS_PER_TRIAL": f"{profile.gpus_per_trial:g}",
+        "PYTHONPATH": os.pathsep.join([*import_paths, *filter(None, [inherited])]),
+        **profile.env,
+    }
+
+
+@contextmanager
+def ray_of(
+    profile: Profile, import_paths: Sequence[str], preload: str | None = None
+) -> Iterator[None]:
+    """Join the profile's Ray, or start a local one, which ends with the block.
+
+    A Ray that this process has joined already is used as it is, and left running.
+    """
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    with _lost_nodes_logged() if profile.address != "local" else nullcontext():
+        connect(profile, import_paths, preload)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def connect(profile: Profile, import_paths: Sequence[str], preload: str | None = None) -> None:
+    """Call ``ray.init`` with the profile's address: never the one it would find by itself.
+
+    ``preload`` names a function that every worker process calls when it starts: trials then find
+    Keras imported.
+    """
+    import ray
+
+    use_token(profile.token_file)
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    env = worker_env(profile, import_paths)
+    if profile.address != "local":
+        hook = {"worker_process_setup_hook": preload} if preload else {}
+        with _explained(profile.address):
+            ray.init(address=profile.address, runtime_env={"env_vars": env, **hook}, **quiet)
+        return
+    found = local_resources()
+    cpus, gpus = int(found["CPU"]), int(found["GPU"])
+    # What the workers need goes through the environment: a runtime_env of their own would keep Ray
+    # from giving trials the worker processes that it starts ahead.
+    hook = {WORKER_PROCESS_SETUP_HOOK_ENV_VAR: preload} if preload else {}
+    with environment(env | hook), _few_processes():
+        ray.init(address="local", include_dashboard=False, num_cpus=cpus, num_gpus=gpus, **quiet)
+
+
+@contextmanager
+def _explained(address: str) -> Iterator[None]:
+    """Say in one line why a cluster cannot be joined; Ray takes minutes where nothing answers.
+
+    Raises:
+        ClusterError: where nothing answers.
+        JobError: where the cluster runs other versions.
+    """
+    from_outside = "from outside of a cluster, use tune-jobs submit"
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except OSError as error:
+            raise ClusterError(
+                f"no cluster answers at {address} ({error.strerror or error}); {from_outside}"
+            ) from None
+    with stderr_aside() as written:
+        try:
+            yield
+            return
+        except ConnectionError as error:
+            said = f"{error} {written()}"
+        except RuntimeError as error:
+            said = str(error)
+            if "ersion mismatch" not in said:
+                raise
+    if "ersion mismatch" in said:
+        raise JobError(f"the cluster at {address} runs other versions: {' '.join(said.split())}")
+    if "nauthenticated" in said:
+        raise JobError(
+            f"the cluster at {address} does not let this process join; token_file of the profile "
+            "must name the file with the token that the cluster was started with"
+        )
+    raise ClusterError(f"no Ray cluster answers at {address}; {from_outside}")
+
+
+def _lost_nodes_logged() -> AbstractContextManager[None]:
+    """Say in one line of the log what befell a node; Ray prints 45 among the results."""
+    from ray._private import worker  # private, and tested
+
+    def log(data: Mapping[str, Any], *_: Any, **__: Any) -> None:
+        lines = [line for text in data.get("lines") or () for line in str(text).splitlines()]
+        if lines:
+            logger.warning(lines[0])
+
+    return replaced(worker, print_to_stdstream=log)
+
+
+def _few_processes() -> AbstractContextManager[None]:
+    """Start a Ray of one machine without autoscaler, log monitor and dashboard: half the time."""
+    from ray._private.node import Node
+
+    return replaced(Node, **dict.fromkeys(UNNEEDED, lambda *_, **__: None))

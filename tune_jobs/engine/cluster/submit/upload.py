@@ -1,0 +1,123 @@
+"""What is uploaded to a cluster, looked at before it is packed: its size, and what is missing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from ray._private import ray_constants
+from ray._private.runtime_env import packaging  # private, and tested: what Ray leaves out
+
+from tune_jobs.engine.errors import JobError
+
+# What the cluster's server takes at most; Ray's own warning names a larger size (ray#55877).
+LIMIT = ray_constants.DASHBOARD_CLIENT_MAX_SIZE
+
+# Left out beside what .gitignore, .rayignore and Ray's defaults leave out.
+EXCLUDES = ["results", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis"]
+
+MOST_SHOWN = 8
+MIB = 2**20
+
+
+def find_uploaded(folder: Path) -> dict[Path, int]:
+    """The files of a folder that Ray would upload, with their sizes in bytes."""
+    found: dict[Path, int] = {}
+
+    def note(path: Path) -> None:
+        if path.is_file():
+            found[path] = path.stat().st_size
+
+    defaults = [*ray_constants.get_runtime_env_default_excludes(), *EXCLUDES]
+    packaging._dir_travel(
+        folder,
+        [packaging._get_excludes(folder, defaults)],
+        note,
+        include_gitignore=os.environ.get(ray_constants.RAY_RUNTIME_ENV_IGNORE_GITIGNORE) != "1",
+        logger=_Silent,
+    )
+    return found
+
+
+class _Silent:
+    """A logger for Ray, which tells of every ignore file in every folder."""
+
+    info = error = staticmethod(lambda *_: None)
+
+
+def check_upload(folder: Path, needed: Iterable[Path]) -> int:
+    """Refuse an upload that the cluster would refuse, or that lacks what the job needs.
+
+    Args:
+        folder: what is uploaded.
+        needed: files and folders that the job reads.
+
+    Returns:
+        The bytes to upload, before they are packed.
+
+    Raises:
+        JobError: for more than 100 MiB, listing the largest paths; for a needed file that lies
+            outside of the folder or is left out.
+    """
+    found = find_uploaded(folder)
+    packages = packages_to_send(folder)
+    for path in needed:
+        _check_needed(path, folder, found)
+    for package in packages:
+        found |= find_uploaded(Path(package))
+    total = sum(found.values())
+    if total > LIMIT:
+        raise JobError(
+            f"{folder} has {total / MIB:,.0f} MiB to upload, but the cluster takes at most "
+            f"{LIMIT / MIB:.0f} MiB. Largest: {_largest(folder, found)}. Name what the job does "
+            "not need in .rayignore, and keep data in storage that the cluster reaches"
+        )
+    return total
+
+
+def _check_needed(path: Path, folder: Path, found: dict[Path, int]) -> None:
+    path = path.absolute()
+    if not path.is_relative_to(folder):
+        raise JobError(
+            f"{path} lies outside of {folder}, the folder that is uploaded; move it there, or "
+            "submit from a folder that holds it"
+        )
+    if not any(file == path or file.is_relative_to(path) for file in found):
+        what = "does not exist" if not path.exists() else "is left out of the upload"
+        raise JobError(
+            f"the job needs {path.relative_to(folder)}, which {what}: .gitignore and .rayignore "
+            "are honoured; take its line out of them, or put it into storage that the cluster "
+            "reaches"
+        )
+
+
+def _largest(folder: Path, found: dict[Path, int]) -> str:
+    """The largest files and folders at the top of what is uploaded."""
+    sizes: dict[str, int] = {}
+    for path, size in found.items():
+        inside = path.relative_to(folder) if path.is_relative_to(folder) else path
+        name = "/".join(inside.parts[:2])
+        sizes[name] = sizes.get(name, 0) + size
+    largest = sorted(sizes, key=lambda name: -sizes[name])[:MOST_SHOWN]
+    return ", ".join(f"{name} ({sizes[name] / MIB:,.1f} MiB)" for name in largest)
+
+
+def imported_from(folder: Path) -> list[Path]:
+    """The files below a folder that this process has imported modules from."""
+    left_out = {folder / ".venv", folder / "venv"}
+    return [
+        path
+        for module in list(sys.modules.values())
+        if (file := getattr(module, "__file__", None))
+        and (path := Path(file)).is_relative_to(folder)
+        and not any(path.is_relative_to(other) for other in (*left_out, Path(sys.prefix)))
+    ]
+
+
+def packages_to_send(folder: Path) -> list[str]:
+    """Of this project's packages those that the folder does not bring itself."""
+    package = Path(__file__).parents[3]
+    packages = [package, package.parent / "trainables"]
+    return [str(path) for path in packages if not (folder / path.name).is_dir()]

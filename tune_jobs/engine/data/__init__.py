@@ -1,0 +1,1 @@
+"""The data that trials learn from: read, split, encoded, and scored."""

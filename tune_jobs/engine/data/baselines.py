@@ -1,0 +1,108 @@
+"""What the winner has to beat: a constant, and a linear model, on the same rows."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tune_jobs.engine.data.dataset import Dataset, Replica, TrainingData
+from tune_jobs.engine.data.splitting import Array
+from tune_jobs.engine.data.test_scores import in_units, score
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+
+# A linear model has learnt what it can from so many rows.
+MOST_ROWS = 50_000
+
+
+def score_baselines(
+    whole: Dataset, replicas: Sequence[Replica], metric: str
+) -> list[dict[str, Any]]:
+    """Train the baselines of a dataset whose parts are joined, and score them.
+
+    Args:
+        whole: training and validation rows together, and the test part.
+        replicas: the folds that the winner was scored on.
+        metric: what decided. Only for one of the evaluation's own scorers is it sure that it means
+            the same here; else there is no ``mean``.
+
+    Returns:
+        For each baseline its ``name``, its ``mean`` over the folds or None, and its scores on the
+        ``test`` part.
+    """
+    training, signature = whole.training, whole.signature
+    x, x_test = (
+        encode_linearly(training.x_train, signature),
+        encode_linearly(whole.x_test, signature),
+    )
+    scorer = training.scorers.get(metric.removeprefix("val_"))
+    found: list[dict[str, Any]] = []
+    for name, model in make_baselines(signature["task"]).items():
+        outputs = fit_and_predict(model, signature, x, training.y_train, x_test)
+        truth = in_units(whole.y_test, whole.preprocessing["target"])
+        outputs = in_units(outputs, whole.preprocessing["target"])
+        test = score(signature["task"], truth, outputs, training.scorers)
+        found.append({"name": name, "mean": None, "test": test})
+        if scorer is not None:
+            values = [_score_fold(scorer, model, training, x, signature, r) for r in replicas]
+            found[-1]["mean"] = float(np.mean(values))
+    return found
+
+
+def encode_linearly(x: Array, signature: dict[str, Any]) -> Any:
+    """The features as a linear model takes them: codes one-hot, images as flat vectors."""
+    from scipy import sparse
+    from sklearn.preprocessing import OneHotEncoder
+
+    if x.ndim > 2:
+        return x.reshape(len(x), -1).astype("float32") / (signature.get("maximum") or 1)
+    counts = list(signature.get("categories", ()))
+    if not counts:
+        return x
+    numbers, codes = x[:, : -len(counts)], x[:, -len(counts) :]
+    encoder = OneHotEncoder(categories=[np.arange(count) for count in counts])
+    return sparse.hstack([numbers, encoder.fit_transform(codes)], format="csr")
+
+
+def make_baselines(task: str) -> dict[str, BaseEstimator]:
+    """The models by their names: trivial ones, and linear ones with scikit-learn's defaults."""
+    from sklearn.dummy import DummyClassifier, DummyRegressor
+    from sklearn.linear_model import LogisticRegression, RidgeCV
+
+    if task == "regression":
+        return {"mean": DummyRegressor(), "linear model": RidgeCV(np.logspace(-3, 3, 7))}
+    return {
+        "class frequencies": DummyClassifier(strategy="prior"),
+        "linear model": LogisticRegression(max_iter=200),
+    }
+
+
+def fit_and_predict(model: Any, signature: dict[str, Any], x: Any, y: Array, held: Any) -> Array:
+    """Train on rows and predict others, in the shape of a Keras model's outputs."""
+    rows = np.random.default_rng(0).permutation(len(y))[:MOST_ROWS]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an optimum that is nearly reached will do
+        model.fit(x[rows], y[rows])
+    if signature["task"] == "regression":
+        return np.asarray(model.predict(held)).reshape(-1, 1)
+    classes = 2 if signature["task"] == "binary" else signature["outputs"]
+    outputs = np.zeros((held.shape[0], classes))
+    outputs[:, model.classes_.astype(int)] = model.predict_proba(held)
+    return outputs[:, 1:] if classes == 2 and signature["task"] == "binary" else outputs
+
+
+def _score_fold(
+    scorer: Any,
+    model: Any,
+    training: TrainingData,
+    x: Any,
+    signature: dict[str, Any],
+    replica: Replica,
+) -> float:
+    y, train, held = training.y_train, replica.train, replica.validation
+    outputs = fit_and_predict(model, signature, x[train], y[train], x[held])
+    return float(scorer(y[held], outputs))

@@ -1,0 +1,88 @@
+"""A dataset: the arrays that trials learn from, and the test part that is kept from them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tune_jobs.engine.data.scorers import Scorer
+from tune_jobs.engine.data.splitting import Arrangement, Array
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One fit of a config: its seed, and its rows of the training and the validation part."""
+
+    seed: int
+    train: Array | None = None
+    validation: Array | None = None
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a trainable gets: features of shape (rows, ...) and targets of shape (rows,).
+
+    ``replicas`` are trained in step; with folds, both parts are the same rows. ``scorers`` are
+    called with the truth, of shape (rows,), and the model's outputs, of shape (rows, outputs), and
+    reported as ``val_<name>``.
+    """
+
+    x_train: Array
+    y_train: Array
+    x_validation: Array
+    y_validation: Array
+    replicas: tuple[Replica, ...] = ()
+    scorers: Mapping[str, Scorer] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A table or a set of images, ready to be trained on.
+
+    Attributes:
+        training: the training and validation parts.
+        x_test: the features of the test part, which the search never sees.
+        y_test: its targets.
+        raw_test: the test part as the exported model takes it: raw columns, or the images.
+        signature: task, shape and sizes, as a trainable's ``build`` needs them.
+        preprocessing: what was learnt from the training part, as plain JSON.
+        fingerprint: a hash of the content, whatever the file format, the split and the seed.
+        warnings: what is allowed but probably not meant, one line each.
+        arrangement: the groups or the times of the training rows, then of the validation rows.
+    """
+
+    training: TrainingData
+    x_test: Array
+    y_test: Array
+    raw_test: dict[str, Array] | Array
+    signature: dict[str, Any]
+    preprocessing: dict[str, Any]
+    fingerprint: str
+    warnings: tuple[str, ...] = ()
+    arrangement: Arrangement | None = None
+
+
+def standardisation(values: Array) -> tuple[float, float]:
+    """Mean and standard deviation; the latter is 1 where all values are one."""
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        return low, 1.0
+    return float(values.mean()), float(values.std()) or 1.0
+
+
+def digest(parts: Iterable[Any]) -> str:
+    """A hash of texts and arrays, the latter read in pieces so that mapped files stay on disk."""
+    made = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            made.update(f"{part.dtype.str}{part.shape}".encode())
+            step = max(1, 2**24 // max(1, part[:1].nbytes))
+            for start in range(0, len(part), step):
+                made.update(np.ascontiguousarray(part[start : start + step]).data.cast("B"))
+        else:
+            made.update(f"{part}\0".encode("utf-8", "surrogatepass"))
+    return made.hexdigest()

@@ -1,0 +1,251 @@
+"""How a configuration is scored: by which scorers, on one validation part or on several folds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from tune_jobs.engine.data.arrangement import Times, takes_arrangement
+from tune_jobs.engine.data.dataset import Replica, TrainingData
+from tune_jobs.engine.data.scorers import (
+    Scoring,
+    check_scorable,
+    check_scoring,
+    make_scorers,
+    name_of,
+)
+from tune_jobs.engine.data.splitting import Array, Fold, count_rarest, cut_folds
+from tune_jobs.engine.errors import JobError, check_whole_number
+from tune_jobs.engine.seeds import derive
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.data.dataset import Dataset
+
+
+@dataclass(frozen=True, repr=False)
+class Evaluation:
+    """Each trial fits folds x repeats replicas of its config, in step, and reports their mean.
+
+    With ``folds`` the training and the validation part together are cut anew for each repeat, each
+    class spread in proportion; every row is scored once a repeat. Every config gets the same folds
+    and the same seeds, so that comparisons are paired. The preprocessing stays the one that was
+    learnt from the training part.
+
+    Attributes:
+        folds: how many; 1 is the validation part alone.
+        repeats: how often, each time with other seeds and other folds.
+        scoring: names of scikit-learn's scorers, such as ``average_precision``, or callables
+            ``scorer(estimator, X, y)``, where X has the numbers of the rows. Each epoch reports
+            them as ``val_<name>``, greater being better, so that one can be the job's metric with
+            ``mode="max"``. They take no weights of rows. One that is called as a metric of Keras
+            takes its place.
+        groups: a column of the table; rows that are alike in it are never in two parts, neither of
+            training, validation and test part nor of the folds.
+        order: a column of numbers, dates or timestamps; the test part is the latest rows, the
+            validation part the latest before them, and folds are expanding windows over the rest.
+            Rows of equal time stay together, for which a cut moves to the nearest change of time.
+            Each repeat has the same folds, and other seeds; the first window is never scored.
+
+    The column of groups or order is no feature; to learn from it too, copy it under another name.
+
+    Raises:
+        JobError: for less than one fold or repeat, a scorer that is none, two scorers of one name,
+            or groups together with an order.
+    """
+
+    folds: int = 1
+    repeats: int = 1
+    scoring: Scoring | None = None
+    groups: str | None = None
+    order: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("folds", "repeats"):
+            check_whole_number(f"Evaluation: {name}", getattr(self, name), 1)
+        for name in ("groups", "order"):
+            column = getattr(self, name)
+            if column is not None and (not isinstance(column, str) or not column):
+                raise JobError(f"Evaluation: {name} is {column!r}, but must be a column's name")
+        if self.groups is not None and self.order is not None:
+            raise JobError(
+                f"Evaluation: groups is {self.groups!r} and order is {self.order!r}, "
+                "but rows are kept together or in order, not both"
+            )
+        check_scoring(self.scoring)
+
+    def __repr__(self) -> str:
+        """The call that makes it; scorers are shown by their names."""
+        shown: dict[str, Any] = {"folds": self.folds, "repeats": self.repeats}
+        shown["scoring"] = [name_of(each) for each in check_scoring(self.scoring)]
+        shown |= {"groups": self.groups, "order": self.order}
+        shown = {name: value for name, value in shown.items() if value}
+        return f"Evaluation({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What the scorers report; each of them gets better by rising."""
+        return tuple(f"val_{name_of(each)}" for each in check_scoring(self.scoring))
+
+    def arrange(self, recipe: Callable[[int], Dataset]) -> Callable[[int], Dataset]:
+        """The recipe of data, which keeps groups together or rows in order where that is asked for.
+
+        Raises:
+            JobError: for data without columns to say it.
+        """
+        if self.groups is None and self.order is None:
+            return recipe
+        if not takes_arrangement(recipe):
+            asked = f"order is {self.order!r}" if self.order else f"groups is {self.groups!r}"
+            shown = getattr(recipe, "__name__", None) or repr(recipe)
+            raise JobError(
+                f"Evaluation: {asked}, but the data are {shown}, without columns; write table(...)"
+            )
+        arranged: Callable[[int], Dataset] = replace(
+            cast("Any", recipe), groups=self.groups, order=self.order
+        )
+        return arranged
+
+    def apply(self, dataset: Dataset, seed: int) -> Dataset:
+        """The dataset with its scorers and replicas; the test part is left alone.
+
+        Raises:
+            JobError: where a fold would be empty or lack a class, or a scorer cannot score it.
+        """
+        if dataset.arrangement is None and (self.groups or self.order):
+            raise JobError(f"{self!r}: the data were made without it; see Evaluation.arrange")
+        found = self._with_replicas(self._with_scorers(dataset), seed)
+        _check_scorers(found.training, found.training.replicas)
+        return found
+
+    def _with_scorers(self, dataset: Dataset) -> Dataset:
+        scorers = make_scorers(
+            check_scoring(self.scoring),
+            dataset.signature,
+            dataset.preprocessing.get("target") or {},
+        )
+        return replace(dataset, training=replace(dataset.training, scorers=scorers))
+
+    def _with_replicas(self, dataset: Dataset, seed: int) -> Dataset:
+        if self.folds == 1:
+            seeds = [derive(seed, f"repeat {repeat}") for repeat in range(self.repeats)]
+            replicas = tuple(Replica(each) for each in seeds)
+            return replace(dataset, training=replace(dataset.training, replicas=replicas))
+        whole = join_parts(dataset)
+        repeats = [draw_replicas(whole, self.folds, seed, each) for each in range(self.repeats)]
+        return _with_replicas(whole, tuple(chain(*repeats)))
+
+
+def fresh_replicas(
+    dataset: Dataset, evaluation: Evaluation | None, seed: int, rounds: int
+) -> tuple[Dataset, list[tuple[Replica, ...]]]:
+    """Replicas that no search has seen: folds cut anew, and new seeds, for each round.
+
+    There are as many folds as the evaluation has, or as make the part that is held out as large
+    as the validation part was.
+
+    Returns:
+        The dataset with training and validation rows together, and the replicas of each round.
+
+    Raises:
+        JobError: where a fold would be empty or lack a class, or a scorer cannot score it.
+    """
+    whole = join_parts(dataset)
+    seeds = [derive(seed, f"round {number}") for number in range(rounds)]
+    if evaluation is not None and evaluation.folds > 1:
+        found = _draw_rounds(whole, evaluation.folds, seeds)
+    else:
+        found = _draw_most(whole, _count_folds(whole, len(dataset.training.y_validation)), seeds)
+    return _with_replicas(whole, found[0]), found
+
+
+def held_out_share(replicas: Sequence[Replica]) -> float:
+    """Rows held out for each row trained on, n2/n1 in Nadeau and Bengio (2003), on average."""
+    return float(np.mean([len(each.validation) / len(each.train) for each in replicas]))  # type: ignore[arg-type]
+
+
+def join_parts(dataset: Dataset) -> Dataset:
+    """The dataset with the rows of both parts in each, unless it is so already."""
+    parts = dataset.training
+    if parts.replicas and parts.replicas[0].train is not None:
+        return dataset
+    x = np.concatenate([parts.x_train, parts.x_validation])
+    y = np.concatenate([parts.y_train, parts.y_validation])
+    joined = replace(parts, x_train=x, y_train=y, x_validation=x, y_validation=y, replicas=())
+    return replace(dataset, training=joined)
+
+
+def draw_replicas(whole: Dataset, folds: int, seed: int, repeat: int) -> tuple[Replica, ...]:
+    """The replicas of one repeat, one a fold, over the rows of a dataset with joined parts."""
+    return tuple(
+        Replica(derive(seed, f"repeat {repeat}, fold {fold}"), train, held)
+        for fold, (train, held) in enumerate(_cut(whole, folds, derive(seed, f"folds {repeat}")))
+    )
+
+
+def _check_scorers(training: TrainingData, replicas: Sequence[Replica]) -> None:
+    """Try each scorer on the validation rows of each replica.
+
+    Raises:
+        JobError: naming the scorer, the fold and the reason.
+    """
+    tried: list[Array | None] = []
+    for replica in replicas or (Replica(0),):
+        if any(replica.validation is each for each in tried):
+            continue
+        tried.append(replica.validation)
+        whole = replica.validation is None
+        truth = training.y_validation if whole else training.y_validation[replica.validation]
+        for scorer in training.scorers.values():
+            check_scorable(scorer, truth, "the validation part" if whole else f"fold {len(tried)}")
+
+
+def _cut(whole: Dataset, folds: int, seed: int) -> Sequence[Fold]:
+    classes = _classes(whole)
+    if whole.arrangement is not None:
+        return whole.arrangement.fold(folds, seed, classes)
+    return cut_folds(len(whole.training.y_train), folds, seed, classes)
+
+
+def _draw_rounds(whole: Dataset, folds: int, seeds: Sequence[int]) -> list[tuple[Replica, ...]]:
+    found = [draw_replicas(whole, folds, each, 0) for each in seeds]
+    _check_scorers(whole.training, [*chain(*found)])
+    return found
+
+
+def _draw_most(whole: Dataset, folds: int, seeds: Sequence[int]) -> list[tuple[Replica, ...]]:
+    """Replicas on as many folds as wanted, or on fewer where classes or scorers allow no more."""
+    while True:
+        try:
+            return _draw_rounds(whole, folds, seeds)
+        except JobError:
+            if folds == 2:
+                raise
+            folds -= 1
+
+
+def _with_replicas(whole: Dataset, replicas: tuple[Replica, ...]) -> Dataset:
+    """The dataset with these replicas; a config knows the rows that the first is trained on."""
+    rows = len(replicas[0].train)  # type: ignore[arg-type]
+    training = replace(whole.training, replicas=replicas)
+    return replace(whole, training=training, signature=whole.signature | {"rows": rows})
+
+
+def _count_folds(whole: Dataset, held: int) -> int:
+    """How many folds hold out so many rows each; at least 2, and no more than can be."""
+    classes, wanted = _classes(whole), round(len(whole.training.y_train) / held)
+    if isinstance(whole.arrangement, Times):
+        wanted -= 1  # the first window is not held out
+    if whole.arrangement is not None:
+        wanted = min(wanted, whole.arrangement.most_folds)
+    elif classes is not None:
+        wanted = min(wanted, count_rarest(classes))
+    return max(2, wanted)
+
+
+def _classes(whole: Dataset) -> Array | None:
+    """The classes of the rows of a dataset with joined parts, or None where they are numbers."""
+    return None if whole.signature["task"] == "regression" else whole.training.y_train

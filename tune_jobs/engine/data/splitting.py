@@ -1,0 +1,123 @@
+"""Which rows train, validate and test, and the folds cut from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from tune_jobs.engine.errors import JobError
+
+Array = np.ndarray[Any, Any]
+Fold = tuple[Array, Array]  # the rows to train on, and those held out
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which rows belong to which part; the test part is in the order drawn, the rest in theirs."""
+
+    train: Array
+    validation: Array
+    test: Array
+
+
+class Arrangement(Protocol):
+    """Rows that belong together or follow one another, and so cannot be split at random."""
+
+    @property
+    def most_folds(self) -> int:
+        """The largest number of folds that the rows can be cut into."""
+        ...
+
+    def take(self, rows: Array) -> Arrangement:
+        """Return the arrangement of some of the rows."""
+        ...
+
+    def split(
+        self, seed: int, *, validation: float, test: float, classes: Array | None = None
+    ) -> Split:
+        """Split the rows into training, validation and test parts near the fractions."""
+        ...
+
+    def fold(self, folds: int, seed: int, classes: Array | None = None) -> Sequence[Fold]:
+        """Cut the rows into folds."""
+        ...
+
+
+def check_fractions(**fractions: float) -> None:
+    """Refuse fractions that leave a part empty.
+
+    Raises:
+        JobError: unless each is between 0 and 1, and all together are below 1.
+    """
+    for name, value in fractions.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+            raise JobError(f"{name} is {value!r}, but must be a fraction between 0 and 1")
+    if sum(fractions.values()) >= 1:
+        shown = " and ".join(f"{name}={value}" for name, value in fractions.items())
+        raise JobError(f"{shown} leave nothing to train on; together they must be below 1")
+
+
+def split_rows(
+    rows: int, seed: int, *, validation: float, test: float, classes: Array | None = None
+) -> Split:
+    """Draw the parts, each class spread over them in proportion where ``classes`` has its codes.
+
+    A ``test`` of 0 leaves the test part empty, for data that brings its own.
+
+    Raises:
+        JobError: where there are too few rows, or too few of a class.
+    """
+    kept, drawn = np.arange(rows), np.arange(0)
+    if test:
+        kept, drawn = _take_off(kept, test * rows, seed, classes)
+    train, held = _take_off(kept, validation * rows, seed, classes)
+    if classes is not None and len(np.unique(classes[train])) < len(np.unique(classes)):
+        raise JobError(f"the {rows} rows are too few to have each class in the training part")
+    return Split(np.sort(train), np.sort(held), drawn)
+
+
+def kept_rows(split: Split) -> Array:
+    """The rows of the training part, then of the validation part."""
+    return np.concatenate([split.train, split.validation])
+
+
+def _take_off(kept: Array, wanted: float, seed: int, classes: Array | None) -> tuple[Array, Array]:
+    from sklearn.model_selection import train_test_split
+
+    stratify = None if classes is None else classes[kept]
+    try:
+        left, drawn = train_test_split(
+            kept, test_size=max(1, round(wanted)), random_state=seed, stratify=stratify
+        )
+    except ValueError as error:
+        among = "" if classes is None else f" with {len(np.unique(classes))} classes in each"
+        raise JobError(
+            f"{len(kept)} rows cannot be split into parts{among}: {str(error).split('. ')[0]}"
+        ) from None
+    return left, drawn
+
+
+def cut_folds(rows: int, folds: int, seed: int, classes: Array | None) -> list[tuple[Array, Array]]:
+    """Training and validation rows of each fold; stratified where there are classes.
+
+    Raises:
+        JobError: where there are too few rows, or too few of a class.
+    """
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    kind = KFold if classes is None else StratifiedKFold
+    few = rows if classes is None else count_rarest(classes)
+    if few < folds:
+        among = "rows" if classes is None else "rows of the rarest class"
+        raise JobError(f"Evaluation: {folds} folds need as many {among}, but there are {few}")
+    cutter = kind(n_splits=folds, shuffle=True, random_state=seed)
+    target = np.zeros(rows) if classes is None else classes
+    return [(np.asarray(a), np.asarray(b)) for a, b in cutter.split(np.zeros(rows), target)]
+
+
+def count_rarest(classes: Array) -> int:
+    """How many rows the rarest class has."""
+    return int(np.unique(classes, return_counts=True)[1].min())

@@ -1,0 +1,239 @@
+"""The lease of an experiment: at most one run writes it, wherever it lies.
+
+A run that wants an experiment writes a claim, then looks at the others' claims. One that holds the
+experiment is respected; of several that ask at once the first by name goes on, once the others
+have seen it and withdrawn. Nothing but writing and listing files is needed, so it works in a
+folder, on NFS and in S3. A holder writes its claim anew every few seconds; one that does not change
+any more belongs to a run that died, and is removed. No two clocks are ever compared for that.
+
+A claim says, too, how far its run is and when that last moved, for people who look on
+(:mod:`~tune_jobs.engine.experiments.holder`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.experiments.claims import Claim, describe_self, is_here, is_running, name_of
+from tune_jobs.engine.experiments.files import LEASE
+from tune_jobs.engine.outcome import EXIT_CODES
+from tune_jobs.engine.plain import plain
+from tune_jobs.engine.storage.folder import ATTEMPTS, Folder
+
+logger = logging.getLogger(__name__)
+
+BEAT = 5.0  # seconds between two writings of a claim
+SILENT = 4 * BEAT  # a claim that has not changed for so long is dead
+
+# The claims of this process, by place: a copy of one, or what one has left behind, is no claim.
+_OWN: set[str] = set()
+
+
+class TakenError(JobError):
+    """Another run holds the experiment."""
+
+    exit_code = EXIT_CODES["lease held"]
+
+
+class SkippedError(TakenError):
+    """Another run holds the experiment, and there is nothing to do then, as was asked for."""
+
+    exit_code = 0
+    word = "skipped"
+
+
+class Lease:
+    """One run's claim on an experiment.
+
+    Attributes:
+        within: the lease of the series that the experiment is one of, None where it is of none.
+        facts: how far the run is, for those who look on.
+        moved: when it last moved, in seconds since 1970.
+    """
+
+    def __init__(self, folder: Folder, beat: float = BEAT) -> None:
+        self._experiment, self._folder = folder, folder.child(LEASE)
+        self._beat = beat
+        self._name = f"{uuid.uuid4().hex}.json"
+        self._claim: Claim = {**describe_self(), "holds": False, "beats": 0}
+        self._released = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._is_lost = False
+        self.within: Lease | None = None
+        self.facts: dict[str, Any] = {}
+        self.moved = time.time()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether another run has taken the experiment over, or its series."""
+        return self._is_lost or (self.within is not None and self.within.is_lost)
+
+    def acquire(self) -> None:
+        """Hold the experiment.
+
+        Raises:
+            TakenError: where another run does.
+        """
+        self._folder.create()
+        _OWN.add(f"{self._folder.uri}/{self._name}")
+        try:
+            self._write()
+            while others := self._others():
+                holder = next((c for c in others.values() if c.get("holds")), None)
+                if holder is not None or min(others) < self._name:
+                    raise TakenError(self._explain(holder or others[min(others)]))
+                time.sleep(self._beat / 20)  # those after us withdraw, or turn out to hold it
+            self._claim["holds"] = True
+            self._write()
+        except BaseException:
+            self.release()
+            raise
+        self._thread = threading.Thread(target=self._keep, daemon=True)
+        self._thread.start()
+
+    def say(self, **facts: Any) -> None:
+        """Say at once how far the run is, rather than at the next beat."""
+        self.facts = facts
+        self._write()
+
+    def release(self) -> None:
+        """Give the experiment back, and leave no folder behind that holds nothing."""
+        self._released.set()
+        if self._thread is not None:
+            self._thread.join()  # so that it does not write the claim once more
+        _OWN.discard(f"{self._folder.uri}/{self._name}")
+        with suppress(OSError):  # where nothing can be written, it will be found dead
+            self._folder.delete(self._name)
+        for folder in (self._folder, self._experiment):
+            folder.delete_if_empty()
+
+    def _keep(self) -> None:
+        while not self._released.wait(self._beat):
+            try:
+                if not self._folder.exists(self._name):
+                    self._is_lost = True
+                    return
+                self._write()
+            except (OSError, JobError):  # away for a moment; the run notices a longer time
+                continue
+
+    def _write(self) -> None:
+        self._claim["beats"] += 1
+        self._claim |= {"time": time.time(), "moved": self.moved, "facts": self.facts}
+        content = json.dumps(plain(self._claim)).encode()
+        for _ in range(ATTEMPTS):
+            with suppress(FileNotFoundError):
+                self._folder.write(self._name, content)
+                return
+            self._folder.create()  # another run has just removed it, since it was empty
+        raise JobError(f"{self._folder.uri} is removed again and again while it is written to")
+
+    def _others(self) -> dict[str, Claim]:
+        """The claims of other runs that live; those of dead ones are removed."""
+        before = self._read()
+        doubtful = {
+            name for name, claim in before.items() if not self._is_surely_alive(name, claim)
+        }
+        for name in [name for name in doubtful if is_here(before[name])]:
+            self._folder.delete(name)
+            doubtful.discard(name)
+            before.pop(name)
+        if doubtful:
+            before = {**before, **self._watch({name: before[name] for name in doubtful})}
+            before = {name: claim for name, claim in before.items() if claim}
+        return before
+
+    def _watch(self, claims: dict[str, Claim]) -> dict[str, Claim]:
+        """Wait until each claim changes, is gone, or has been silent for too long."""
+        result: dict[str, Claim] = {}
+        end = time.monotonic() + SILENT * self._beat / BEAT
+        while claims and time.monotonic() < end:
+            time.sleep(self._beat / 10)
+            now = self._read()
+            for name, claim in list(claims.items()):
+                if now.get(name) != claim:
+                    result[name] = now.get(name, {})
+                    del claims[name]
+        for name in claims:
+            self._folder.delete(name)
+            result[name] = {}
+        return result
+
+    def _read(self) -> dict[str, Claim]:
+        """The claims of others."""
+        claims = read_claims(self._experiment)
+        return {name: claim for name, claim in claims.items() if name != self._name}
+
+    def _is_surely_alive(self, name: str, claim: Claim) -> bool:
+        """Whether the claim's process is one of this machine that is running."""
+        if claim.get("pid") == os.getpid() and f"{self._folder.uri}/{name}" not in _OWN:
+            return False
+        return is_running(claim)
+
+    def _explain(self, claim: Claim) -> str:
+        what = claim.get("facts", {}).get("writes") or self._experiment.uri
+        return f"{what} is being written by {name_of(claim)}; --on-overlap says what to do then"
+
+
+def read_claims(experiment: Folder) -> dict[str, Claim]:
+    """All claims on an experiment, by their files."""
+    folder = experiment.child(LEASE)
+    found: dict[str, Claim] = {}
+    for name in folder.names():
+        if name.endswith(".json"):
+            try:
+                found[name] = dict(folder.read_json(name))
+            except (OSError, ValueError, TypeError):
+                found[name] = {"damaged": True}
+    return found
+
+
+@contextmanager
+def leased(
+    folder: Folder, beat: float = BEAT, *, waits: bool = False, until: float | None = None
+) -> Iterator[Lease]:
+    """Hold an experiment for the time of a block.
+
+    Args:
+        folder: the experiment.
+        beat: seconds between two writings of the claim.
+        waits: whether to wait where another run holds it.
+        until: how long to wait, in seconds since 1970; None for as long as it takes.
+
+    Raises:
+        TakenError: where another run holds it, or held it until then.
+    """
+    lease = _acquire(folder, beat, waits=waits, until=until)
+    try:
+        yield lease
+    finally:
+        lease.release()
+
+
+def _acquire(folder: Folder, beat: float, *, waits: bool, until: float | None) -> Lease:
+    is_told = False
+    while True:
+        lease = Lease(folder, beat)
+        try:
+            lease.acquire()
+            return lease
+        except TakenError as taken:
+            if not waits:
+                raise
+            if until is not None and time.time() >= until:
+                said = str(taken).split("; ")[0]
+                raise TakenError(f"{said}; it was waited for as long as may be") from None
+            if not is_told:
+                logger.warning(f"waiting: {str(taken).split('; ')[0]}")
+            is_told = True
+        time.sleep(beat * random.uniform(0.5, 1.5))  # several that wait ask one after the other

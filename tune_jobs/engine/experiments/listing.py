@@ -1,0 +1,159 @@
+"""A list of experiments: how each stands, at a glance, from small files only.
+
+No history is read, so that a thousand experiments take well below a second.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from tune_jobs.engine.experiments.experiment import Experiment
+from tune_jobs.engine.experiments.files import DESCRIPTION, HISTORY, LEASE, RETEST, SUMMARY
+from tune_jobs.engine.experiments.holder import find_holder
+from tune_jobs.engine.formatting import NONE, columns, duration, number, visible
+from tune_jobs.engine.outcome import Outcome
+from tune_jobs.engine.storage.folder import AT_ONCE, Folder
+
+# How a run ends that came.
+GOOD: tuple[Outcome, ...] = ("complete", "some trials failed")
+HOUR = 3600.0
+
+# What a name ends in that is one of many: a slot, or a time.
+SLOT = re.compile(r"-(\d{4}-\d\d-\d\d(T\d\db?)?|\d{8}-\d{6})$")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How an experiment stands.
+
+    Attributes:
+        name: the experiment's.
+        state: an outcome; ``running``, ``hung`` or ``killed`` where no end was recorded.
+        since: when it ended, or when a run that goes on was last seen to move, in seconds since
+            1970; None where nobody knows.
+        trials: how many have ended.
+        failed: how many of them failed.
+        metric: what it is searched by.
+        best: the winner's mean on fresh scores, or the best value so far.
+        verdict: a retest's answer.
+        worker_hours: what it took.
+        who: process and machine of a run that has recorded no end.
+    """
+
+    name: str
+    state: str
+    since: float | None = None
+    trials: int = 0
+    failed: int = 0
+    metric: str | None = None
+    best: float | None = None
+    verdict: str | None = None
+    worker_hours: float | None = None
+    who: str | None = None
+
+    @property
+    def series(self) -> str:
+        """What its name begins with, without slot or time."""
+        return SLOT.sub("", self.name)
+
+
+def list_experiments(storage: Folder, pattern: str = "*") -> list[Entry]:
+    """The experiments of a storage whose names match, the latest first."""
+    names = [name for name in storage.folders() if fnmatchcase(name, pattern)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = list(pool.map(lambda name: look_at(storage.child(name)), names))
+    entries = [entry for entry in found if entry is not None]
+    return sorted(entries, key=lambda entry: (-(entry.since or 0), entry.name))
+
+
+def look_at(folder: Folder) -> Entry | None:
+    """How the experiment in a folder stands; None where there is none."""
+    names = set(folder.names())
+    if not names & {DESCRIPTION, HISTORY, LEASE}:
+        return None
+    experiment = Experiment(folder)
+    if SUMMARY in names and experiment.summary:
+        answer = experiment.retest.get("answer") if RETEST in names else None
+        return _ended(folder.name, experiment.summary, answer)
+    holder = find_holder(folder) if LEASE in names else None
+    if holder is None:
+        begun = folder.read_object(DESCRIPTION).get("started")
+        return Entry(folder.name, "killed", since=begun)
+    states = holder.facts.get("states") or {}
+    return Entry(
+        folder.name,
+        "killed" if holder.life == "dead" else holder.life,
+        since=time.time() - holder.quiet,
+        trials=sum(states.values()),
+        failed=states.get("failed", 0),
+        best=holder.facts.get("best"),
+        who=holder.who,
+    )
+
+
+def _ended(name: str, summary: dict[str, Any], answer: str | None) -> Entry:
+    states = summary.get("trials") or {}
+    best = (summary.get("winner") or {}).get("mean", (summary.get("best") or {}).get("value"))
+    spent = summary.get("worker_seconds")
+    return Entry(
+        name,
+        summary["outcome"],
+        since=summary.get("ended"),
+        trials=sum(states.values()),
+        failed=states.get("failed", 0),
+        metric=summary.get("metric"),
+        best=best,
+        verdict=answer,
+        worker_hours=None if spent is None else spent / HOUR,
+    )
+
+
+def lines(entries: Sequence[Entry]) -> list[str]:
+    """The entries for a terminal, below a head."""
+    head = ["experiment", "state", "age", "trials", "best", "verdict", "worker hours"]
+    return columns([head, *map(_cells, entries)], right=(2, 3, 6))
+
+
+def find_in_time(name: str, entries: Sequence[Entry], seconds: float) -> tuple[bool, str]:
+    """Whether a run of a series came to a good end in time, and what there is to say.
+
+    Args:
+        name: of a series (``nightly`` is that of ``nightly-2026-11-28``) or an experiment, or a
+            pattern.
+        entries: what there is, the latest first.
+        seconds: how long ago the end may be.
+    """
+    own = [e for e in entries if fnmatchcase(e.name, name) or e.series == name]
+    good = [entry for entry in own if entry.state in GOOD]
+    if good and (age := _age(good[0])) is not None and age <= seconds:
+        return True, f"{good[0].name} came to its end {duration(age)} ago: {good[0].state}"
+    said = f"overdue: no run of {name} has come to a good end within {duration(seconds)}"
+    if own:
+        last = own[0]
+        seen = f", {duration(_age(last))} ago" if last.since else ""
+        said += f"; the last one, {last.name}: {last.state}{seen}"
+    return False, said
+
+
+def _cells(entry: Entry) -> list[str]:
+    best = NONE if entry.best is None else number(entry.best)
+    state = entry.state if entry.who is None else f"{entry.state}, {entry.who}"
+    return [
+        entry.name,
+        state,
+        duration(_age(entry)),
+        f"{entry.trials}" + (f" ({entry.failed} failed)" if entry.failed else ""),
+        f"{visible(entry.metric)} {best}" if entry.metric and entry.best is not None else best,
+        entry.verdict or NONE,
+        NONE if entry.worker_hours is None else f"{entry.worker_hours:.2f}",
+    ]
+
+
+def _age(entry: Entry) -> float | None:
+    return None if entry.since is None else max(0.0, time.time() - entry.since)

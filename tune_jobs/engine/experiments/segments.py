@@ -1,0 +1,258 @@
+"""Records on disk: immutable segments of JSON lines, each with a checksum and a second copy.
+
+A segment is called ``<attempt>-<first>-<last>.jsonl`` after the run that wrote it (an experiment
+that is continued has several) and its numbers in it. Its first line says how many records follow
+and what their checksum is, so a torn or foreign file is never taken for one; its copy in ``mirror``
+is read instead. Many small segments are merged into one, and at the end all into
+``....jsonl.gz``. A run's first segment says what it found of earlier runs: what those write later,
+having lost the experiment without knowing it, does not count.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from tune_jobs.engine.experiments.files import HISTORY, MIRROR
+from tune_jobs.engine.plain import plain
+from tune_jobs.engine.storage.folder import AT_ONCE, ATTEMPTS, Folder
+
+Record = dict[str, Any]
+
+# Called with each record as it is made, and with None in between.
+Listener = Callable[[Record | None], None]
+
+NAME = re.compile(r"(\d{4})-(\d{8})-(\d{8})\.jsonl(\.gz)?")
+# So many small segments become one.
+MERGED = 64
+
+# The part of the driver's time that writing may take, the seconds beyond it that do not count, and
+# what lies between two segments where it takes more.
+SHARE, CREDIT, PAUSE = 0.25, 1.0, 1.0
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A segment by its name."""
+
+    name: str
+    attempt: int
+    first: int
+    last: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it holds everything up to its last number, earlier attempts included."""
+        return self.name.endswith(".gz")
+
+
+@dataclass
+class Found:
+    """What lies in a folder: the segments that count, their lines, and what is wrong with others.
+
+    ``ends`` is the last number of each attempt.
+    """
+
+    lines: list[tuple[Segment, list[str]]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    ends: dict[int, int] = field(default_factory=dict)
+
+    def has(self, segment: Segment) -> bool:
+        """Whether everything in a segment has been found already."""
+        return segment.last <= self.ends.get(segment.attempt, -1)
+
+    def records(self) -> Iterator[Record]:
+        """Every record, in the order in which they were written."""
+        for _, lines in self.lines:
+            yield from map(json.loads, lines)
+
+
+class SegmentWriter:
+    """Appends records to a folder as one attempt."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder.child(HISTORY)
+        self._folder.child(MIRROR).create()
+        found = read_segments(folder)
+        taken = [segment.attempt for segment in _list(self._folder)]
+        self.attempt = max([*found.ends, *taken], default=0) + 1
+        self._after = found.ends
+        self._number = 0
+        self._waiting: list[str] = []
+        self._small: list[tuple[Segment, list[str]]] = []
+        self._last = time.monotonic()
+        self._debt = 0.0  # seconds that writing took beyond its share
+
+    @property
+    def pause(self) -> float:
+        """Seconds to leave between two segments: none, unless writing keeps the driver busy."""
+        return 0.0 if self._debt < CREDIT else PAUSE
+
+    def append(self, record: Record) -> None:
+        """Add a record; it is durable after the next ``flush``."""
+        self._waiting.append(json.dumps(plain({**record, "time": time.time()})))
+
+    def flush(self, *, after: float = 0.0) -> None:
+        """Write what waits as one segment, unless the last was written ``after`` seconds ago.
+
+        Raises:
+            OSError: where it cannot be written; then it waits on.
+        """
+        if not self._waiting or time.monotonic() - self._last < after:
+            return
+        self._debt = max(0.0, self._debt - SHARE * (time.monotonic() - self._last))
+        self._last = time.monotonic()
+        segment = self._write(self._number, self._number, self._waiting)
+        self._debt += time.monotonic() - self._last
+        self._small.append((segment, self._waiting))
+        self._waiting, self._number = [], self._number + 1
+        if len(self._small) == MERGED:
+            self._merge()
+
+    def _merge(self) -> None:
+        parts, self._small = self._small, []
+        lines = [line for _, some in parts for line in some]
+        self._write(parts[0][0].first, parts[-1][0].last, lines)
+        _delete(self._folder, [segment.name for segment, _ in parts])
+
+    def _write(self, first: int, last: int, lines: list[str]) -> Segment:
+        name = f"{self.attempt:04d}-{first:08d}-{last:08d}.jsonl"
+        content = _pack(lines, self._after)
+        self._folder.write(name, content)
+        self._folder.child(MIRROR).write(name, content)
+        return Segment(name, self.attempt, first, last)
+
+
+def merge_all(folder: Folder) -> Found:
+    """Turn all segments into one, and only then delete them; what they hold."""
+    inside, found = folder.child(HISTORY), read_segments(folder)
+    if not found.lines or (len(found.lines) == 1 and found.lines[0][0].is_whole):
+        return found
+    attempt = max(found.ends)
+    lines = [line for _, some in found.lines for line in some]
+    before = {number: end for number, end in found.ends.items() if number < attempt}
+    name = f"{attempt:04d}-{0:08d}-{found.ends[attempt]:08d}.jsonl.gz"
+    content = gzip.compress(_pack(lines, before), mtime=0)
+    old = [segment.name for segment in _list(inside)]
+    inside.write(name, content)
+    inside.child(MIRROR).write(name, content)
+    _delete(inside, [other for other in old if other != name])
+    return found
+
+
+def read_segments(folder: Folder) -> Found:
+    """What a folder's segments hold, torn and foreign ones left out and named.
+
+    A run that writes meanwhile merges some: those that are gone are looked for anew.
+    """
+    inside = folder.child(HISTORY)
+    listed = _list(inside)
+    found = _read_listed(inside, listed)
+    for _ in range(ATTEMPTS):
+        if not found.problems or listed == (listed := _list(inside)):
+            break
+        found = _read_listed(inside, listed)
+    return found
+
+
+def _read_listed(inside: Folder, segments: list[Segment]) -> Found:
+    found, after = Found(), dict[int, dict[int, int]]()
+    whole = _newest_whole(inside, segments, found)
+    if whole is not None:
+        segment, (header, lines) = whole
+        found.lines.append((segment, lines))
+        after[segment.attempt] = header["after"]
+        found.ends = {**header["after"], segment.attempt: segment.last}
+    newest = whole[0].attempt if whole else 0
+    parts = [s for s in segments if not s.is_whole and s.attempt >= newest]
+    parts = [s for s in parts if not found.has(s)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        contents = list(pool.map(lambda segment: _read(inside, segment), parts))
+    for segment, content in zip(parts, contents, strict=True):
+        if found.has(segment):
+            continue
+        if isinstance(content, str):
+            found.problems.append(content)
+            continue
+        header, lines = content
+        after[segment.attempt] = header["after"]
+        found.ends[segment.attempt] = segment.last
+        found.lines.append((segment, lines))
+    _leave_out_late_ones(found, after)
+    return found
+
+
+def _leave_out_late_ones(found: Found, after: dict[int, dict[int, int]]) -> None:
+    """Drop what an attempt wrote after a later one had taken over."""
+    for attempt, ends in after.items():
+        for segment, lines in list(found.lines):
+            if segment.attempt < attempt and segment.last > ends.get(segment.attempt, -1):
+                found.lines.remove((segment, lines))
+                found.problems.append(
+                    f"{segment.name} was written after another run had taken over; left out"
+                )
+
+
+def _newest_whole(
+    inside: Folder, segments: list[Segment], found: Found
+) -> tuple[Segment, tuple[Record, list[str]]] | None:
+    for segment in sorted(segments, key=lambda s: (s.attempt, s.last), reverse=True):
+        content = _read(inside, segment) if segment.is_whole else None
+        if isinstance(content, str):
+            found.problems.append(content)
+        elif content is not None:
+            return segment, content
+    return None
+
+
+def _list(inside: Folder) -> list[Segment]:
+    names = {*inside.names(), *inside.child(MIRROR).names()}
+    matches = [(name, NAME.fullmatch(name)) for name in names]
+    segments = [Segment(name, *map(int, m.groups()[:3])) for name, m in matches if m]
+    return sorted(segments, key=lambda s: (s.attempt, s.first, -s.last, s.name))
+
+
+def _read(inside: Folder, segment: Segment) -> tuple[Record, list[str]] | str:
+    """A segment's header and lines, from its copy if need be; a line where both are damaged."""
+    for place in (inside, inside.child(MIRROR)):
+        try:
+            content = place.read(segment.name)
+            return _unpack(gzip.decompress(content) if segment.is_whole else content)
+        except (OSError, EOFError, ValueError, KeyError, TypeError):
+            where = "" if place is inside else ", and so is its copy"
+    return f"{HISTORY}/{segment.name} is damaged or gone{where}: left out"
+
+
+def _pack(lines: list[str], after: dict[int, int]) -> bytes:
+    body = "".join(f"{line}\n" for line in lines).encode()
+    header = {
+        "records": len(lines),
+        "sha256": hashlib.sha256(body).hexdigest(),
+        "after": after,
+    }
+    return json.dumps(header).encode() + b"\n" + body
+
+
+def _unpack(content: bytes) -> tuple[Record, list[str]]:
+    """The header and the lines of a segment.
+
+    Raises:
+        ValueError: where they do not belong together.
+    """
+    head, _, body = content.partition(b"\n")
+    header = json.loads(head)
+    if hashlib.sha256(body).hexdigest() != header["sha256"]:
+        raise ValueError("its checksum is another")
+    header["after"] = {int(attempt): end for attempt, end in header["after"].items()}
+    return header, body.decode().splitlines()
+
+
+def _delete(inside: Folder, names: Iterable[str]) -> None:
+    inside.delete_all([place for name in names for place in (name, f"{MIRROR}/{name}")])

@@ -1,0 +1,1 @@
+"""Choosing the winner: finalists retrained on fresh seeds and folds, the verdict, the export."""

@@ -1,0 +1,377 @@
+"""The winner as one ``.keras`` file, and its score on the test part."""
+
+from __future__ import annotations
+
+import pprint
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tune_jobs.engine.data.baselines import score_baselines
+from tune_jobs.engine.data.dataset import TrainingData
+from tune_jobs.engine.data.scorers import Scorer
+from tune_jobs.engine.data.test_scores import in_units, score
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.experiments.experiment import Experiment
+from tune_jobs.engine.experiments.files import CONFIG, ENSEMBLE, MODEL, REBUILD, VERDICT
+from tune_jobs.engine.finals.decide import Decision
+from tune_jobs.engine.finals.rounds import without_patience
+from tune_jobs.engine.seeds import derive
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.data.dataset import Dataset
+    from tune_jobs.engine.job.job import Job
+    from tune_jobs.engine.job.profile import Profile
+
+# A refit trains on all rows; those that it is scored on are a few of them, and count for nothing.
+FEW_ROWS = 256
+
+# How far predictions of the file may be from those of the model that was trained, computed in
+# another order; more where it computes in half precision.
+TOLERANCE, HALF_TOLERANCE = 1e-3, 3e-2
+
+SNIPPET = '''\
+"""The winner of {name}, built anew: compiled, and not trained.
+
+The trained one, which takes raw columns, is best.keras beside this file:
+
+    from pathlib import Path
+    from tune_jobs.engine import open_experiment
+    model = open_experiment(Path(__file__).parent).best_model()
+"""
+
+from {module} import build
+
+CONFIG = {config}
+
+model = build(CONFIG)
+'''
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a process with Keras needs to make the model file: functions, config, weights."""
+
+    build: Callable[..., Any]
+    export: Callable[..., Any]
+    load: Callable[..., Any]
+    predict: Callable[..., Any]
+    config: dict[str, Any]
+    checkpoint: Any
+    preprocessing: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of the models that are trained on all rows but the test part.
+
+    Attributes:
+        config: hyperparameters and constants.
+        epochs: how many of ``max_epochs`` it is trained for.
+        seed: of its weights and batches.
+    """
+
+    config: dict[str, Any]
+    epochs: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class TestPart:
+    """The rows that no search has seen, as the exported model and as the trained one take them."""
+
+    __test__ = False
+
+    task: str
+    inputs: Any
+    encoded: np.ndarray[Any, Any]
+    truth: np.ndarray[Any, Any]
+    target: dict[str, Any]
+    scorers: Mapping[str, Scorer]
+
+
+class LateError(JobError):
+    """The time that a run may take is over before the winner's model was made."""
+
+
+def recipe_of(experiment: Experiment) -> Recipe:
+    """What the best trial of an experiment is exported with, from its own checkpoint.
+
+    Raises:
+        JobError: where its checkpoint is gone, or its trainable's module lacks a function.
+    """
+    from ray.tune import Checkpoint
+
+    path = f"{experiment.folder.path}/{experiment.best_checkpoint()}"
+    checkpoint = Checkpoint(path, experiment.folder.filesystem)
+    return replace(companions(experiment), checkpoint=checkpoint)
+
+
+def companions(experiment: Experiment) -> Recipe:
+    """The functions beside an experiment's trainable, and its best config; no weights.
+
+    Raises:
+        JobError: where its module lacks a function.
+    """
+    return Recipe(
+        **{name: experiment.companion(name) for name in ("build", "export", "load", "predict")},
+        config={**experiment.best_config, **experiment.description["constants"]},
+        checkpoint=None,
+        preprocessing=experiment.description["preprocessing"],
+    )
+
+
+def export_file(recipe: Recipe, path: str) -> None:
+    """Write the model file at a path of this machine; this process must have Keras."""
+    with recipe.checkpoint.as_directory() as checkpoint:
+        recipe.export(recipe.build, recipe.config, checkpoint, recipe.preprocessing, path)
+
+
+def save_config(experiment: Experiment) -> None:
+    """Write the best configuration as JSON, and a Python file that builds its model."""
+    experiment.folder.write_json(CONFIG, experiment.best_config)
+    about = experiment.description
+    if not about["constants"]:
+        return  # a tuner of one's own: nobody knows what builds its models
+    config = {**experiment.best_config, **about["constants"]}
+    content = SNIPPET.format(
+        name=experiment.name,
+        module=about["trainable"].rsplit(".", 1)[0],
+        config=pprint.pformat(config, sort_dicts=False),
+    )
+    experiment.folder.write(REBUILD, content.encode())
+
+
+def save_model(
+    experiment: Experiment,
+    recipe: Recipe,
+    dataset: Dataset | None,
+    profile: Profile,
+    seconds: float | None,
+) -> dict[str, float] | None:
+    """Export the best trial's checkpoint and score it in a worker, since the driver has no Keras.
+
+    It may take so many ``seconds``, or as long as it takes.
+
+    Returns:
+        The scores on the test part, or None where the job has no data.
+
+    Raises:
+        JobError: where the model cannot be made; the message says why.
+        LateError: where it takes longer.
+    """
+    test = take_test_part(dataset) if dataset else None
+    content, scores = _in_worker(_export_and_score, profile, seconds)(recipe, test)
+    experiment.folder.write(MODEL, content)
+    return scores  # type: ignore[no-any-return]
+
+
+def refit(
+    experiment: Experiment,
+    recipe: Recipe,
+    train: Callable[..., Any],
+    members: Sequence[Member],
+    whole: Dataset,
+    profile: Profile,
+    *,
+    ensemble: bool,
+    seconds: float | None,
+) -> dict[str, dict[str, float]]:
+    """Train the winner, the first member, on all rows but the test part; export and score it.
+
+    Args:
+        experiment: what the files are written to.
+        recipe: what they are made with.
+        train: the job's trainable.
+        members: the winner and, for an ensemble, the others.
+        whole: the dataset with training and validation rows together.
+        profile: what a worker may use.
+        ensemble: whether the mean of all members is exported and scored too.
+        seconds: how long it may take; None for as long as it takes.
+
+    Returns:
+        Scores on the test part by file; nothing where the trainable does not return its model.
+
+    Raises:
+        JobError: where a model cannot be made, or its file predicts otherwise than it did.
+        LateError: where it takes longer.
+    """
+    few = slice(0, FEW_ROWS)
+    training = replace(
+        whole.training,
+        x_validation=whole.training.x_train[few],
+        y_validation=whole.training.y_train[few],
+        replicas=(),
+        scorers={},
+    )
+    files = _in_worker(_refit_and_score, profile, seconds)(
+        recipe, train, members, training, take_test_part(whole), ensemble
+    )
+    for name, (content, _) in files.items():
+        experiment.folder.write(name, content)
+    return {name: scores for name, (_, scores) in files.items()}
+
+
+def take_test_part(dataset: Dataset) -> TestPart:
+    """The test part, its targets in the units of the exported model's predictions."""
+    target = dataset.preprocessing["target"]
+    return TestPart(
+        task=dataset.signature["task"],
+        inputs=dataset.raw_test,
+        encoded=dataset.x_test,
+        truth=in_units(dataset.y_test, target),
+        target=target,
+        scorers=dataset.training.scorers,
+    )
+
+
+def _in_worker(
+    function: Callable[..., Any], profile: Profile, seconds: float | None
+) -> Callable[..., Any]:
+    """Call a function in a worker, with the resources of a trial, for so many seconds at most."""
+    import ray
+
+    task = ray.remote(num_cpus=profile.cpus_per_trial, num_gpus=profile.gpus_per_trial)(function)
+
+    def call(*arguments: Any) -> Any:
+        reference = task.remote(*arguments)
+        try:
+            return ray.get(reference, timeout=seconds)
+        except ray.exceptions.GetTimeoutError:
+            ray.cancel(reference, force=True)
+            raise LateError("the time was over before the model was made") from None
+        except ray.exceptions.RayTaskError as error:
+            raise JobError(f"the best model could not be exported: {error.cause!r}") from error
+
+    return call
+
+
+def _export_and_score(
+    recipe: Recipe, test: TestPart | None
+) -> tuple[bytes, dict[str, float] | None]:
+    """The model file, and the test scores of the model as read back from that file."""
+    with tempfile.TemporaryDirectory() as aside:
+        path = str(Path(aside, MODEL))
+        export_file(recipe, path)
+        content = Path(path).read_bytes()
+        if test is None:
+            return content, None
+        outputs = np.asarray(recipe.predict(recipe.load(path), test.inputs))
+    return content, score(test.task, test.truth, outputs, test.scorers)
+
+
+def _refit_and_score(
+    recipe: Recipe,
+    train: Callable[..., Any],
+    members: Sequence[Member],
+    training: TrainingData,
+    test: TestPart,
+    ensemble: bool,
+) -> dict[str, tuple[bytes, dict[str, float]]]:
+    """The files, each with the test scores of the model as read back from it."""
+    models = [_refit_member(train, member, training) for member in members]
+    if not all(hasattr(model, "predict") for model in models):
+        return {}
+    trained = [
+        in_units(np.asarray(m.predict(test.encoded, verbose=0)), test.target) for m in models
+    ]
+    found = {MODEL: _write_and_check(recipe, members[:1], models[:1], trained[:1], test)}
+    if ensemble:
+        found[ENSEMBLE] = _write_and_check(recipe, members, models, trained, test)
+    return found
+
+
+def _refit_member(train: Callable[..., Any], member: Member, training: TrainingData) -> Any:
+    own = {"epochs": member.epochs, "seed": member.seed, "metric": "loss", "mode": "min"}
+    return train({**member.config, **own}, training)
+
+
+def _write_and_check(
+    recipe: Recipe,
+    members: Sequence[Member],
+    models: Sequence[Any],
+    trained: Sequence[np.ndarray[Any, Any]],
+    test: TestPart,
+) -> tuple[bytes, dict[str, float]]:
+    """A file of the mean of models, and its test scores.
+
+    Raises:
+        JobError: where the file predicts otherwise than the models did when they were trained.
+    """
+    ready = iter(models)
+    configs: Any = [member.config for member in members]
+    with tempfile.TemporaryDirectory() as aside:
+        path = str(Path(aside, MODEL))
+        recipe.export(lambda _: next(ready), configs, None, recipe.preprocessing, path)
+        content = Path(path).read_bytes()
+        outputs = np.asarray(recipe.predict(recipe.load(path), test.inputs))
+    expected = np.mean(trained, axis=0)
+    allowed = tolerance(models, test.target)
+    distance = float(np.abs(outputs.reshape(expected.shape) - expected).max())
+    if not distance <= allowed:
+        raise JobError(
+            f"the exported file predicts otherwise than the model that was trained, by up to "
+            f"{distance:.3g}; allowed are {allowed:.3g}"
+        )
+    return content, score(test.task, test.truth, outputs, test.scorers)
+
+
+def tolerance(models: Sequence[Any], target: Mapping[str, Any]) -> float:
+    """How far predictions may differ, in the units of the target."""
+    half = any(getattr(model, "compute_dtype", "float32") != "float32" for model in models)
+    return (HALF_TOLERANCE if half else TOLERANCE) * float(target.get("scale", 1.0))
+
+
+def make_model(
+    job: Job,
+    experiment: Experiment,
+    recipe: Recipe,
+    decision: Decision,
+    profile: Profile,
+    seconds: float | None,
+) -> dict[str, Any]:
+    """Train the winner on all rows but the test part, export and score it, beside baselines.
+
+    Returns:
+        What goes into the summary: ``test``, and ``ensemble`` where one was asked for. Nothing
+        where the job has no data, or its trainable returns no model.
+
+    Raises:
+        JobError: where the model cannot be made.
+        LateError: where that takes longer than so many seconds.
+    """
+    whole, verdict = decision.rounds.dataset, decision.verdict
+    if whole is None or verdict is None:
+        return {}
+    members = [_member(job, decision, place) for place in decision.race.ranking]
+    ensemble = bool(job.finalists and job.finalists.ensemble)
+    used = members if ensemble else members[:1]
+    scores = refit(
+        *(experiment, recipe, job.trainable, used, whole, profile),
+        ensemble=ensemble,
+        seconds=seconds,
+    )
+    if not scores:
+        return {}
+    later = decision.rounds.batches[decision.rounds.choosing :]
+    replicas = [replica for batch in later for replica in batch]
+    baselines = score_baselines(whole, replicas, job.metric)
+    experiment.folder.write_json(VERDICT, verdict | {"baselines": baselines})
+    found: dict[str, Any] = {"test": scores[MODEL]}
+    if ENSEMBLE in scores:
+        trials = [decision.candidates[place].trial for place in decision.race.ranking]
+        found["ensemble"] = {"trials": trials, "test": scores[ENSEMBLE]}
+    return found
+
+
+def _member(job: Job, decision: Decision, place: int) -> Member:
+    config = without_patience(decision.candidates[place].config, job.max_epochs)
+    config = {**config, **decision.rounds.constants}
+    whole = decision.rounds.dataset
+    if whole is not None:
+        config["rows"] = len(whole.training.y_train)
+    return Member(config, decision.race.epochs(place), derive(job.seed, f"refit {place}"))

@@ -1,0 +1,254 @@
+"""The race of the finalists: who is trained on what next, who is out, and who has won.
+
+Fresh scores come in batches, a batch being some replicas on seeds and folds that are the same for
+all finalists, so that comparisons are paired. The first batches choose: after each the ones that
+are clearly behind are out (the best two stay), and after the last of them the best mean wins. The
+other batches are trained for the winner and the runner-up alone, and what is said of them rests on
+those: scores that had a part in the choice would be optimistic once more.
+
+Where there is an incumbent it is never out, and the pair is the incumbent and the best of the
+others, its challenger. That one wins only if it is clearly better on the batches that had no part
+in the choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tune_jobs.engine.analysis.estimates import Answer, Estimate, are_behind, estimate, judge
+
+Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
+
+# On fewer scores nobody is out: two that differ alike by chance would seem to be sure.
+FEWEST_SCORES = 4
+
+# The learning curve of a replica: the metric by epoch.
+Curve = Mapping[int, float]
+
+
+class Task(NamedTuple):
+    """One batch of replicas of one finalist, both counted from 0."""
+
+    finalist: int
+    batch: int
+
+
+@dataclass
+class Race:
+    """What is known of the finalists so far; it follows from the curves, not from their order.
+
+    Attributes:
+        finalists: how many there are, the search's best first.
+        choosing: how many batches choose.
+        confirming: how many batches more the winner and the runner-up get.
+        sign: 1 for a metric to be minimised, -1 for one to be maximised.
+        overlap: held-out rows / training rows, 0 where replicas share no rows.
+        level: of all decisions that a finalist is out, together; and of the judgement.
+        incumbent: who has to be beaten, None where nobody has.
+        least_gain: by how much it has to be beaten.
+        dropped: after how many batches a finalist was out for being clearly behind.
+        failures: why a finalist could not be trained.
+        lost: finalists that failed with their machine, by no fault of their own.
+    """
+
+    finalists: int
+    choosing: int
+    confirming: int
+    sign: int
+    overlap: float
+    level: float
+    incumbent: int | None = None
+    least_gain: float = 0.0
+    dropped: dict[int, int] = field(default_factory=dict)
+    failures: dict[int, str] = field(default_factory=dict)
+    lost: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._curves: dict[Task, Sequence[Curve]] = {}
+        self._started: set[Task] = set()
+        self._ranked: list[int] = []
+        self._epochs: dict[tuple[int, int], int] = {}
+        self._decided = 0
+
+    @property
+    def alive(self) -> list[int]:
+        """The finalists that are neither out nor failed, in their order."""
+        return [
+            place
+            for place in range(self.finalists)
+            if place not in self.dropped and place not in self.failures
+        ]
+
+    @property
+    def ranking(self) -> list[int]:
+        """The finalists still alive, the winner first; empty before one is chosen.
+
+        After the pair they follow by their mean over the choosing batches.
+        """
+        pair = self.pair
+        if self.answer == "replace":
+            pair = pair[::-1]
+        return pair + [place for place in self._standing if place not in pair]
+
+    @property
+    def pair(self) -> list[int]:
+        """Who is trained on the batches that confirm: the best two, or incumbent and challenger."""
+        return self._pair_of(self._standing)
+
+    @property
+    def challenger(self) -> int | None:
+        """The best of those that are not the incumbent; None before it is chosen."""
+        return next((place for place in self.pair if place != self.incumbent), None)
+
+    @property
+    def answer(self) -> Answer | None:
+        """Whether the incumbent is to be replaced; None without one, and before it is known."""
+        if self.incumbent is None or not self._ranked or self._next_confirming(set()) is not None:
+            return None
+        if self.incumbent in self.failures:
+            return "inconclusive" if self.incumbent in self.lost or not self.pair else "replace"
+        gain = self.gain
+        if gain is None:  # those that could have challenged it were out before the others failed
+            return "inconclusive" if self.dropped or self.lost else "keep"
+        return judge(gain, self.least_gain)
+
+    @property
+    def gain(self) -> Estimate | None:
+        """By how much the challenger's loss is below the incumbent's, on the same fresh batches."""
+        if self.incumbent is None or len(self.pair) < 2:
+            return None
+        first, second = (self.fresh_scores(place) for place in self.pair)
+        count = min(len(first), len(second))
+        return estimate(first[:count] - second[:count], self.overlap, self.level) if count else None
+
+    @property
+    def _standing(self) -> list[int]:
+        return [place for place in self._ranked if place not in self.failures]
+
+    def _pair_of(self, ordered: Sequence[int]) -> list[int]:
+        if self.incumbent is None:
+            return list(ordered[:2])
+        challengers = [place for place in ordered if place != self.incumbent]
+        return [place for place in ordered if place == self.incumbent] + challengers[:1]
+
+    @property
+    def most_tasks(self) -> int:
+        """How many tasks there are if nobody is out early."""
+        return self.finalists * self.choosing + min(self.finalists, 2) * self.confirming
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to train."""
+        return not self.alive or (bool(self._ranked) and self._next_confirming(set()) is None)
+
+    def next_task(self) -> Task | None:
+        """What to train next; None while it depends on what is running, or when all is done.
+
+        Idle workers begin with the next batch before the one that decides is complete.
+        """
+        for batch in range(min(self._decided + 2, self.choosing)):
+            for place in self.alive:
+                if Task(place, batch) not in self._started:
+                    return Task(place, batch)
+        return self._next_confirming(self._started) if self._ranked else None
+
+    def start(self, task: Task) -> None:
+        """Note that a task is being trained."""
+        self._started.add(task)
+
+    def forget_unfinished(self) -> None:
+        """Train again what was started and has brought no curves."""
+        self._started &= self._curves.keys()
+
+    def add(self, task: Task, curves: Sequence[Curve]) -> None:
+        """Take in the curves of a task's replicas, and decide what follows from them."""
+        self._started.add(task)
+        self._curves[task] = curves
+        self._decide()
+
+    def fail(self, task: Task, reason: str, *, is_lost: bool = False) -> None:
+        """Take in that a finalist cannot be trained, or was lost with its machine."""
+        self.failures.setdefault(task.finalist, reason)
+        if is_lost:
+            self.lost.add(task.finalist)
+        self._decide()
+
+    def epochs(self, place: int) -> int:
+        """The epoch at which a finalist's mean over its choosing batches is best."""
+        key = place, self._completed(place)
+        if key not in self._epochs:  # it is asked for again and again
+            epochs, curves = self._stack(place, range(key[1]))
+            self._epochs[key] = int(epochs[np.argmin(curves.mean(axis=0))])
+        return self._epochs[key]
+
+    def choice_scores(self, place: int) -> Array:
+        """A finalist's losses at its best epoch in the batches that choose, shape (n,)."""
+        return self._scores(place, range(self._completed(place)))
+
+    def fresh_scores(self, place: int) -> Array:
+        """Its losses at that epoch in the batches that had no part in the choice."""
+        later = range(self.choosing, self.choosing + self.confirming)
+        return self._scores(place, [b for b in later if Task(place, b) in self._curves])
+
+    def _by_mean(self) -> list[int]:
+        return sorted(self.alive, key=lambda place: float(self.choice_scores(place).mean()))
+
+    def _completed(self, place: int) -> int:
+        """How many of the choosing batches count for a finalist: those that were decided."""
+        most = min(self.dropped.get(place, self.choosing), self._decided)
+        return next((b for b in range(most) if Task(place, b) not in self._curves), most)
+
+    def _scores(self, place: int, batches: Sequence[int]) -> Array:
+        if not batches:
+            return np.empty(0)
+        epochs, curves = self._stack(place, batches)
+        wanted = min(max(self.epochs(place), epochs[0]), epochs[-1])
+        return np.asarray(curves[:, np.searchsorted(epochs, wanted)])
+
+    def _stack(self, place: int, batches: Sequence[int]) -> tuple[Array, Array]:
+        """Epochs, and losses of shape (replicas, epochs).
+
+        A replica that ended before the others counts with its last value.
+        """
+        curves = [curve for batch in batches for curve in self._curves[Task(place, batch)]]
+        first = max(min(curve) for curve in curves)
+        epochs = sorted({epoch for curve in curves for epoch in curve if epoch >= first})
+        rows = []
+        for curve in curves:
+            known = sorted(curve)
+            last = [known[np.searchsorted(known, epoch, side="right") - 1] for epoch in epochs]
+            rows.append([self.sign * curve[epoch] for epoch in last])
+        return np.array(epochs), np.array(rows)
+
+    def _decide(self) -> None:
+        while self._decided < self.choosing and self.alive:
+            if any(Task(place, self._decided) not in self._curves for place in self.alive):
+                return
+            self._decided += 1
+            scores = np.stack([self.choice_scores(place) for place in self.alive])
+            if scores.shape[1] >= FEWEST_SCORES:
+                self._drop(scores)
+        if self._decided == self.choosing and not self._ranked:
+            self._ranked = self._by_mean()
+
+    def _drop(self, scores: Array) -> None:
+        """Put out who is clearly behind; a pair stays, so that its gap can be told."""
+        a_look = 1 - (1 - self.level) / self.choosing  # there is one after each batch
+        behind = are_behind(scores, self.overlap, a_look)
+        best = self._pair_of(self._by_mean())
+        for place in [p for p, is_behind in zip(self.alive, behind, strict=True) if is_behind]:
+            if place not in best:
+                self.dropped[place] = self._decided
+
+    def _next_confirming(self, started: set[Task]) -> Task | None:
+        """The next batch of the winner or the runner-up that is neither done nor started."""
+        pair = self.pair
+        for batch in range(self.choosing, self.choosing + self.confirming):
+            for place in pair:
+                if not {Task(place, batch)} & (started | self._curves.keys()):
+                    return Task(place, batch)
+        return None

@@ -1,0 +1,106 @@
+"""The fresh seeds and folds that finalists are retrained on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from tune_jobs.engine.data.dataset import Replica, TrainingData
+from tune_jobs.engine.data.evaluation import fresh_replicas, held_out_share
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.job.description import constants
+from tune_jobs.engine.job.finalists import Finalists
+from tune_jobs.engine.seeds import derive
+from tune_jobs.engine.space.configs import Config
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.data.dataset import Dataset
+    from tune_jobs.engine.job.job import Job
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """What finalists are trained on.
+
+    In time order all repeats hold out the same windows, and only seeds are fresh.
+
+    Attributes:
+        batches: the replicas of each task of a finalist.
+        choosing: how many of the batches choose; as many confirm.
+        overlap: held-out rows / training rows, 0 without data.
+        level: of all statements.
+        constants: what every config holds beside its hyperparameters.
+        dataset: the rows that the replicas are cut from, None without data.
+    """
+
+    batches: Sequence[tuple[Replica, ...]]
+    choosing: int
+    overlap: float
+    level: float
+    constants: dict[str, Any]
+    dataset: Dataset | None = field(default=None, repr=False)
+
+
+def make_rounds(job: Job, dataset: Dataset | None, finalists: Finalists) -> Rounds:
+    """Fresh seeds and folds, the same for all finalists.
+
+    Where a search's trials are one fit each, so is a finalist's task; else its replicas are a
+    whole repeat of the folds, trained in step.
+
+    Args:
+        job: what was searched.
+        dataset: what it was searched on.
+        finalists: how many scores choose; as many confirm.
+    """
+    wanted, level = finalists.scores, finalists.level
+    seed = derive(job.seed, "finalists")
+    if dataset is None:
+        fits = [(Replica(derive(seed, f"fit {number}")),) for number in range(2 * wanted)]
+        return Rounds(fits, wanted, 0.0, level, constants(job, None) | {"rungs": []})
+    in_step = len(dataset.training.replicas) > 1
+    whole, repeats = fresh_replicas(dataset, job.evaluation, seed, 2 * wanted)
+    choosing = math.ceil(wanted / len(repeats[0])) if in_step else wanted
+    batches: list[tuple[Replica, ...]] = list(repeats)
+    if not in_step:
+        batches = [(replica,) for repeat in repeats for replica in repeat]
+    return Rounds(
+        batches=batches[: 2 * choosing],
+        choosing=choosing,
+        overlap=held_out_share(repeats[0]),
+        level=level,
+        constants=constants(job, whole) | {"rungs": []},
+        dataset=replace(whole, training=replace(whole.training, replicas=())),
+    )
+
+
+def check_rounds(job: Job, dataset: Dataset | None) -> None:
+    """Refuse data that finalists could not be trained on, before the search rather than after it.
+
+    Raises:
+        JobError: saying why, and what to do.
+    """
+    if job.finalists is None:
+        return
+    try:
+        make_rounds(job, dataset, job.finalists)
+    except JobError as reason:
+        raise JobError(f"finalists: {reason}; to do without them write --finalists 0") from None
+
+
+def without_patience(config: Config, max_epochs: int) -> Config:
+    """A config that is trained to the whole budget, whatever its patience."""
+    return {**config, "patience": max_epochs} if "patience" in config else config
+
+
+def select(training: TrainingData, replica: Replica) -> TrainingData:
+    """A replica's rows as a training and a validation part of their own."""
+    return replace(
+        training,
+        x_train=training.x_train[replica.train],
+        y_train=training.y_train[replica.train],
+        x_validation=training.x_validation[replica.validation],
+        y_validation=training.y_validation[replica.validation],
+        replicas=(),
+    )

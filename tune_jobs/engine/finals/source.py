@@ -1,0 +1,284 @@
+"""The finals: the finalists' tasks as trials of a Tune run of their own, with a history of its own.
+
+It lies in the folder ``finalists`` of the experiment, and a run that was cut off goes on from it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ray import tune
+from ray.tune.experiment import Experiment as TuneExperiment
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler
+from ray.tune.search import SearchAlgorithm
+
+from tune_jobs.engine.experiments.experiment import Experiment
+from tune_jobs.engine.experiments.failures import cause
+from tune_jobs.engine.experiments.files import FINALISTS
+from tune_jobs.engine.experiments.segments import Listener, Record
+from tune_jobs.engine.finals.candidates import Candidate
+from tune_jobs.engine.finals.race import Race, Task
+from tune_jobs.engine.finals.rounds import Rounds, select, without_patience
+from tune_jobs.engine.job.changes import DECISIVE
+from tune_jobs.engine.job.finalists import Finalists
+from tune_jobs.engine.plain import plain
+from tune_jobs.engine.resume.past import NOT_ITS_FAULT
+from tune_jobs.engine.space.membership import identity
+from tune_jobs.engine.storage.folder import Folder
+from tune_jobs.engine.trials.ray_trial import make_trial
+from tune_jobs.engine.trials.recorder import Recorder
+from tune_jobs.engine.trials.tuner import Prepared, begin, fit_trial, run_config, trial_folder
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.job.job import Job
+    from tune_jobs.engine.job.profile import Profile
+
+
+# The key of a config that says which batch of replicas is to be trained.
+BATCH = "finalist_batch"
+
+# What must be the same for earlier fresh scores to count.
+BASIS = (*DECISIVE, "metric", "mode", "max_epochs", "seed", "batches", "choosing")
+
+
+class Finals(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
+    """Hands the tasks of a race to Tune, and the curves in the history to the race.
+
+    Args:
+        race: who is trained on what next.
+        candidates: the finalists.
+        folder: of the finals.
+        concurrency: how many tasks run at once.
+        metric: what decides.
+    """
+
+    def __init__(
+        self,
+        race: Race,
+        candidates: Sequence[Candidate],
+        folder: Folder,
+        concurrency: int,
+        metric: str,
+    ) -> None:
+        self.race, self._candidates, self._folder = race, candidates, folder
+        self._concurrency, self._value = concurrency, metric
+        self._places = {identity(each.config): place for place, each in enumerate(candidates)}
+        self._numbers: dict[Task, int] = {}
+        self._tasks: dict[int, Task] = {}
+        self._checkpoints: dict[int, tuple[int, str]] = {}
+        self._curves: dict[int, dict[int, dict[int, float]]] = {}
+        self._last, self._finished = 0, False
+        self._live: set[str] = set()
+        self._experiment: TuneExperiment | None = None
+        self.recorder: Recorder | None = None
+
+    def replay(self, records: Iterable[Record]) -> None:
+        """Take in what earlier runs trained; what they did not end is trained on."""
+        for record in records:
+            self(record)
+        self.race.forget_unfinished()
+
+    def __call__(self, record: Record | None) -> None:
+        """Take in a record of the finals' history."""
+        number = record.get("trial") if record else None
+        if record is None or number is None:
+            return
+        if record["kind"] == "trial":
+            self._last = max(self._last, number)
+            place = self._places.get(identity(record["config"]))
+            if place is not None:  # else it was a finalist of an earlier search
+                self._tasks[number] = Task(place, record["batch"])
+                self._numbers[self._tasks[number]] = number
+                self._curves.setdefault(number, defaultdict(dict))
+            return
+        if number not in self._tasks:
+            return
+        if record["kind"] == "epoch":
+            value = record["metrics"].get(self._value)
+            self._curves[number][record["replica"]][record["epoch"]] = value
+        elif record["kind"] == "checkpoint":
+            self._checkpoints[number] = record["epoch"], record["path"]
+        elif record["kind"] == "end":
+            self._end(number, record)
+
+    def _end(self, number: int, record: Record) -> None:
+        before = self.race.alive, bool(self.race.ranking)
+        self._judge(number, record)
+        if self.recorder is None:
+            return  # an earlier run has told it
+        for place in before[0]:
+            if place in self.race.dropped:
+                self._tell("out", place, scores=len(self.race.choice_scores(place)))
+        if self.race.ranking and not before[1]:
+            kind = "chosen" if self.race.incumbent is None else "challenger"
+            chosen = self.race.ranking[0] if kind == "chosen" else self.race.challenger
+            if chosen is not None:
+                self._tell(kind, chosen)
+
+    def _tell(self, kind: str, place: int, **facts: Any) -> None:
+        if self.recorder is not None:
+            self.recorder.append({"kind": kind, "of": self._candidates[place].trial, **facts})
+
+    def _judge(self, number: int, record: Record) -> None:
+        task, state = self._tasks[number], record["state"]
+        if state in ("complete", "stopped"):
+            self.race.add(task, list(self._curves[number].values()))
+        elif state == "failed" and self.recorder is None and record["failure"] in NOT_ITS_FAULT:
+            del self._numbers[task]  # an earlier run lost it; it is begun anew
+        elif state == "failed":
+            is_lost = record["failure"] in NOT_ITS_FAULT
+            self.race.fail(task, cause(record["error"]), is_lost=is_lost)
+
+    def set_search_properties(self, *_: Any, **__: Any) -> bool:
+        """Nothing is to be learnt."""
+        return True
+
+    @property
+    def total_samples(self) -> int:
+        """How many tasks there are at most."""
+        return self.race.most_tasks
+
+    def add_configurations(self, experiments: Any) -> None:
+        """Learn what Tune makes a trial from."""
+        (self._experiment,) = experiments
+
+    def next_trial(self) -> Trial | None:
+        """The next task, or None while enough are running or a decision is awaited."""
+        if self._finished or self._experiment is None or self.recorder is None:
+            return None
+        if self.race.is_done:
+            self._finished = True
+        task = None if len(self._live) >= self._concurrency else self.race.next_task()
+        if self._finished or task is None:
+            return None
+        self.race.start(task)
+        number = self._numbers.get(task, self._last + 1)
+        config = self._candidates[task.finalist].config
+        trial = make_trial(
+            self._experiment,
+            self._folder,
+            number,
+            {**config, BATCH: task.batch},
+            self._find_checkpoint(number),
+        )
+        self._live.add(trial.trial_id)
+        self.recorder.announce(
+            trial.trial_id,
+            {
+                "kind": "trial",
+                "trial": number,
+                "of": self._candidates[task.finalist].trial,
+                "batch": task.batch,
+                "config": config,
+            },
+        )
+        return trial
+
+    def on_trial_complete(self, trial_id: str, *_: Any, **__: Any) -> None:
+        """Make room for the next; how it ended is in the history."""
+        self._live.discard(trial_id)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its search algorithms, but the finals go on from their history."""
+        return {}
+
+    def _find_checkpoint(self, number: int) -> tuple[int, str] | None:
+        found = self._checkpoints.get(number)
+        return found if found and self._folder.exists(found[1]) else None
+
+
+def prepare_finals(
+    job: Job,
+    experiment: Experiment,
+    profile: Profile,
+    candidates: Sequence[Candidate],
+    rounds: Rounds,
+    *,
+    finalists: Finalists,
+    concurrency: int,
+    listeners: Sequence[Listener],
+    max_hours: float | None,
+) -> tuple[Prepared, Race]:
+    """A tuner that trains what the race still needs.
+
+    Fresh scores of an earlier run count where nothing has changed that they depend on.
+    """
+    folder = experiment.folder.child(FINALISTS)
+    about = _describe(job, experiment, rounds)
+    before = Experiment(folder)
+    if before.exists and _basis(before.description) != _basis(about):
+        folder.delete_folder()
+        before = Experiment(folder)
+    folder.create()
+    race = Race(
+        finalists=len(candidates),
+        choosing=rounds.choosing,
+        confirming=len(rounds.batches) - rounds.choosing,
+        sign=1 if job.mode == "min" else -1,
+        overlap=rounds.overlap,
+        level=rounds.level,
+        incumbent=0 if finalists.incumbent is not None else None,
+        least_gain=finalists.least_gain,
+    )
+    finals = Finals(race, candidates, folder, concurrency, job.metric)
+    finals.replay(before.segments.records() if before.exists else ())
+    recorder = begin(profile, folder, job, about, race.most_tasks, [finals, *listeners], max_hours)
+    finals.recorder = recorder
+    tuner = tune.Tuner(
+        tune.with_resources(_trainable(job, rounds), profile.resources),
+        tune_config=tune.TuneConfig(
+            metric=job.metric,
+            mode=job.mode,
+            search_alg=finals,
+            scheduler=FIFOScheduler(),
+            num_samples=race.most_tasks,
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: trial_folder(trial, recorder.attempt),
+        ),
+        run_config=run_config(job, profile, folder, recorder),
+    )
+    return Prepared(tuner, folder, recorder, concurrency), race
+
+
+def _trainable(job: Job, rounds: Rounds) -> Any:
+    return tune.with_parameters(
+        _fit_finalist,
+        train=job.trainable,
+        fixed=rounds.constants,
+        batches=rounds.batches,
+        data=rounds.dataset.training if rounds.dataset else None,
+    )
+
+
+def _fit_finalist(
+    config: dict[str, Any], *, train: Any, fixed: dict[str, Any], batches: Any, data: Any
+) -> None:
+    """Train one batch of replicas of a finalist, to the full budget."""
+    config = dict(without_patience(config, fixed["max_epochs"]))  # the whole curve is wanted
+    batch = batches[config.pop(BATCH)]
+    if data is not None and len(batch) > 1:
+        data = replace(data, replicas=batch)
+    else:
+        fixed = fixed | {"seed": batch[0].seed}
+        data = None if data is None else select(data, batch[0])
+    fit_trial(config, train=train, fixed=fixed, data=data)
+
+
+def _describe(job: Job, experiment: Experiment, rounds: Rounds) -> dict[str, Any]:
+    """The experiment's description, and how often and on how many rows finalists are trained."""
+    sizes = [len(batch) for batch in rounds.batches]
+    return experiment.description | {
+        "max_epochs": job.max_epochs,
+        "batches": sizes,
+        "choosing": rounds.choosing,
+        "overlap": rounds.overlap,
+    }
+
+
+def _basis(description: dict[str, Any]) -> Any:
+    """What fresh scores depend on."""
+    return plain([description.get(name) for name in BASIS])

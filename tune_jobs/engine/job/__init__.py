@@ -1,0 +1,1 @@
+"""The declaration of a search (job) and of where it runs (profile)."""

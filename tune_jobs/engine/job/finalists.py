@@ -1,0 +1,43 @@
+"""How many of the best trials are retrained to choose the winner."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from tune_jobs.engine.errors import JobError, check_whole_number
+from tune_jobs.engine.space.configs import Config
+
+
+@dataclass(frozen=True)
+class Finalists:
+    """The best trials of a search are trained again to the full budget, to choose the winner.
+
+    Attributes:
+        count: how many.
+        scores: how many fresh scores of each the choice rests on, at least; as many again are
+            made of the winner and the runner-up for the intervals.
+        level: of the confidence intervals.
+        ensemble: whether the finalists that are not out are exported together too.
+        incumbent: a config that is in use: it is a finalist besides, never out, and wins unless the
+            best of the others is clearly better.
+        least_gain: by how much that one has to be better, in units of the metric.
+
+    Raises:
+        JobError: for a number that is too small or too large.
+    """
+
+    count: int = 5
+    scores: int = 8
+    level: float = 0.95
+    ensemble: bool = False
+    incumbent: Config | None = None
+    least_gain: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_whole_number("Finalists: count", self.count, 1)
+        check_whole_number("Finalists: scores", self.scores, 2)
+        if not 0.5 <= self.level < 1:
+            raise JobError(f"Finalists: level is {self.level!r}, but must be from 0.5 up, below 1")
+        if not 0 <= self.least_gain < math.inf:
+            raise JobError(f"Finalists: least_gain is {self.least_gain!r}, but must be >= 0")

@@ -1,0 +1,181 @@
+"""A job: the declaration of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import TYPE_CHECKING, Any, Literal
+
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
+
+from tune_jobs.engine.errors import JobError, check_whole_number
+from tune_jobs.engine.job.finalists import Finalists
+from tune_jobs.engine.job.profile import Profile
+from tune_jobs.engine.job.stage import Stage, check_stages
+from tune_jobs.engine.search.searchers import RandomDraws, RandomSearch
+from tune_jobs.engine.seeds import derive
+from tune_jobs.engine.space.configs import Config
+from tune_jobs.engine.space.domains import Space, check_space, has_domain, is_grid
+from tune_jobs.engine.space.encoding import dimensions
+from tune_jobs.engine.space.grid import count_points
+from tune_jobs.engine.space.membership import NotInSpaceError, revive
+
+if TYPE_CHECKING:
+    from ray import tune
+
+    from tune_jobs.engine.data.dataset import Dataset
+    from tune_jobs.engine.data.evaluation import Evaluation
+
+MakeData = Callable[[int], "Dataset"]
+MakeSearcher = Callable[[int], Searcher]
+MakeScheduler = Callable[[int], TrialScheduler]
+MakeTuner = Callable[[Profile, str], "tune.Tuner"]
+
+# What the job and its data say to a trainable, beside the hyperparameters.
+RESERVED = frozenset(
+    ["max_epochs", "epochs", "seed", "metric", "mode", "rungs", "finalist_batch"]
+    + ["task", "input_shape", "outputs", "rows", "categories", "maximum"]
+)
+RISING = ("acc", "auc", "precision", "recall", "f1", "r2")
+FALLING = ("loss", "error", "mae", "mse", "rmse")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to search, over which data, by which metric and for how long.
+
+    ``trainable(config, data)`` fits one configuration and reports every epoch. ``data`` is called
+    with a seed and gives a :class:`~.data.dataset.Dataset`; without it the trainable
+    gets None. ``searcher`` is called with a seed, ``scheduler`` with ``max_epochs``; both return
+    Ray's own objects. ``evaluation`` makes each trial fit several replicas of its config, on folds
+    or with several seeds. ``finalists`` says how the winner is chosen among the best trials; with
+    None it is the best of the search, whose score is optimistic. ``points_to_evaluate`` are whole
+    configs of the space, tried first. ``stages`` divide the search into a wide, cheap beginning and
+    narrower, dearer parts; they then say how many trials there are. All seeds derive from ``seed``.
+
+    Raises:
+        JobError: for a field that is not as it must be.
+    """
+
+    trainable: Callable[[Config, Any], Any]
+    space: Space
+    metric: str = "val_loss"
+    mode: Literal["min", "max"] = "min"
+    data: MakeData | None = None
+    searcher: MakeSearcher = field(default_factory=RandomSearch)
+    scheduler: MakeScheduler | None = None
+    evaluation: Evaluation | None = None
+    finalists: Finalists | None = field(default_factory=Finalists)
+    num_samples: int = 10
+    max_epochs: int = 10
+    seed: int = 0
+    points_to_evaluate: Sequence[Config] = ()
+    stages: Sequence[Stage] = ()
+
+    def __post_init__(self) -> None:
+        _check_fields(self)
+        check_space(self.space)
+        if taken := RESERVED & self.space.keys():
+            raise JobError(
+                f"the space defines {min(taken)!r}, which comes from the job or its data"
+            )
+        searcher = self.searcher(self.seed)
+        if not isinstance(searcher, Searcher):
+            raise JobError(
+                f"searcher(seed) gave a {type(searcher).__name__}, but must give one of Ray's "
+                "Searchers; for random search and grids write RandomSearch()"
+            )
+        if not isinstance(searcher, RandomDraws):
+            dimensions(self.space)
+        for index, point in enumerate(self.points_to_evaluate):
+            try:
+                revive(self.space, point)
+            except NotInSpaceError as reason:
+                raise JobError(f"points_to_evaluate[{index}]: {reason}") from None
+        check_stages(self.stages, self.max_epochs)
+        if self.scheduler is not None:
+            for epochs in {stage.max_epochs for stage in self.stages} | {self.max_epochs}:
+                self.scheduler(epochs or self.max_epochs)
+
+    def tuner(self, profile: Profile | None = None, name: str | None = None) -> tune.Tuner:
+        """The job as a plain ``ray.tune.Tuner``, its history written to the profile's storage."""
+        from tune_jobs.engine.trials.tuner import tuner_of  # the one import of a higher room
+
+        return tuner_of(self, profile or Profile(), name)
+
+    def load_data(self) -> Dataset | None:
+        """Read and split the data, with a seed derived from the job's, into folds if it has any."""
+        if self.data is None:
+            return None
+        seed = derive(self.seed, "split")
+        if self.evaluation is None:
+            return self.data(seed)
+        return self.evaluation.apply(self.evaluation.arrange(self.data)(seed), self.seed)
+
+    @property
+    def rungs(self) -> list[int] | None:
+        """The epochs at which the scheduler may decide, or None where it may after any."""
+        if self.scheduler is None:
+            return []
+        rungs = getattr(self.scheduler, "rungs", None)
+        return rungs(self.max_epochs) if rungs else None
+
+    @property
+    def num_trials(self) -> int:
+        """How many trials the search will run."""
+        samples = sum(stage.num_samples for stage in self.stages) or self.num_samples
+        return samples * self.points
+
+    @property
+    def points(self) -> int:
+        """How many points the grids of the space have, 1 where it has none."""
+        return prod(count_points(part) for part in self.space.values() if is_grid(part))
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is allowed but probably not meant."""
+        found = []
+        scored = self.evaluation.metrics if self.evaluation else ()
+        name = "" if self.metric in scored else self.metric.lower()
+        if self.metric in scored and self.mode == "min":
+            found.append(f"scorer {self.metric!r} gets better by rising, but mode is 'min'")
+        if self.mode == "min" and any(word in name for word in RISING):
+            found.append(f"metric {self.metric!r} usually gets better by rising, but mode is 'min'")
+        if self.mode == "max" and any(word in name for word in FALLING):
+            found.append(
+                f"metric {self.metric!r} usually gets better by falling, but mode is 'max'"
+            )
+        if scored and self.metric not in scored:
+            found.append(
+                f"the evaluation scores {', '.join(scored)}, but what decides is {self.metric}; "
+                "write metric=..., mode='max'"
+            )
+        patience = self.space.get("patience")
+        if isinstance(patience, int) and patience > self.max_epochs:
+            found.append(
+                f"patience is {patience} epochs but max_epochs is {self.max_epochs}: "
+                "it will never stop a trial"
+            )
+        if not has_domain(self.space):
+            found.append("the space has nothing to choose: every trial is the same")
+        return found
+
+
+def _check_fields(job: Job) -> None:
+    for name, least in (("num_samples", 1), ("max_epochs", 1), ("seed", 0)):
+        check_whole_number(name, getattr(job, name), least)
+    if job.evaluation is not None and job.data is None:
+        raise JobError("evaluation needs data, but the job has none")
+    if job.mode not in ("min", "max"):
+        raise JobError(f"mode is {job.mode!r}, but must be 'min' or 'max'")
+    if not isinstance(job.metric, str) or not job.metric:
+        raise JobError(f"metric is {job.metric!r}, but must be the name of a reported metric")
+    for name in ("trainable", "searcher"):
+        if not callable(getattr(job, name)):
+            raise JobError(f"{name} is {getattr(job, name)!r}, but must be callable")
+    for name in ("data", "scheduler"):
+        value = getattr(job, name)
+        if value is not None and not callable(value):
+            raise JobError(f"{name} is {value!r}, but must be callable or None")

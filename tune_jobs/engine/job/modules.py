@@ -1,0 +1,132 @@
+"""Jobs are modules: found by name in ``tune_jobs``, by dotted name, or by the path of a file."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.names import nearest
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.job.job import Job, MakeTuner
+
+PACKAGE = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A job module that was found: its short name, its JOB or tuner(), and where it lies."""
+
+    name: str
+    job: Job | MakeTuner
+    import_paths: tuple[str, ...] = ()
+
+
+def list_jobs() -> dict[str, str]:
+    """The jobs of ``tune_jobs`` with the first line of their docstrings; none is imported."""
+    files = [path for path in PACKAGE.glob("*.py") if not path.stem.startswith("_")]
+    return {path.stem: _first_line(path) for path in sorted(files)}
+
+
+def find_job(name: str) -> Found:
+    """Import a job module and take its ``JOB``, or its ``tuner`` function.
+
+    Raises:
+        JobError: where there is no such module, it cannot be imported, or it defines neither.
+    """
+    if name.endswith(".py"):
+        return _load_file(Path(name))
+    dotted = name if "." in name else f"tune_jobs.{name}"
+    if "." not in name and name not in list_jobs():
+        raise JobError(f"no job named {name!r}{nearest(name, list_jobs())} {_known()}")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    try:
+        return Found(dotted.rsplit(".", 1)[-1], _job_of(importlib.import_module(dotted)))
+    except ModuleNotFoundError as error:
+        if error.name and dotted.startswith(error.name):
+            raise JobError(f"no module named {dotted!r}; {_known()}") from None
+        raise _import_failure(dotted, error) from error
+    except Exception as error:
+        raise _import_failure(dotted, error) from error
+
+
+def _load_file(path: Path) -> Found:
+    """Import a file, so that workers get its functions by value and its neighbours by path."""
+    from ray import cloudpickle
+
+    if not path.is_file():
+        near = [str(other) for other in path.parent.glob("*.py")]
+        raise JobError(f"no job file at {str(path)!r}{nearest(str(path), near)}")
+    folder = str(path.parent.absolute())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise JobError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    previous, sys.modules[path.stem] = sys.modules.get(path.stem), module
+    try:
+        spec.loader.exec_module(module)
+        found = Found(path.stem, _job_of(module), (folder,))
+    except Exception as error:
+        _put_back(path.stem, previous)
+        raise _import_failure(str(path), error) from error
+    cloudpickle.register_pickle_by_value(module)
+    return found
+
+
+def _put_back(name: str, previous: ModuleType | None) -> None:
+    if previous is None:
+        del sys.modules[name]
+    else:
+        sys.modules[name] = previous
+
+
+def _job_of(module: ModuleType) -> Job | MakeTuner:
+    from tune_jobs.engine.job.job import Job
+
+    job = getattr(module, "JOB", None)
+    if isinstance(job, Job):
+        return job
+    tuner = getattr(module, "tuner", None)
+    if callable(tuner):
+        return tuner  # type: ignore[no-any-return]
+    raise JobError(
+        "defines neither JOB = Job(...) nor tuner(profile, name)"
+        if job is None
+        else f"JOB is {job!r}, but must be a Job"
+    )
+
+
+def _import_failure(where: str, error: Exception) -> JobError:
+    """The user's mistake in his module, with the line that it is in."""
+    if isinstance(error, SyntaxError):
+        return JobError(f"{where}, line {error.lineno}: {error.msg}")
+    stem = Path(where).name if where.endswith(".py") else f"{where.rsplit('.', 1)[-1]}.py"
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).name == stem
+    ]
+    place = f"{where}, line {lines[-1]}" if lines else where
+    message = " ".join(str(error).split())
+    kind = "" if isinstance(error, JobError) else f"{type(error).__name__}: "
+    return JobError(f"{place}: {kind}{message}")
+
+
+def _known() -> str:
+    return f"Jobs: {', '.join(list_jobs())}, or the path of a file"
+
+
+def _first_line(path: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    return docstring.splitlines()[0] if docstring else ""

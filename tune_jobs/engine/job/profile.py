@@ -1,0 +1,159 @@
+"""A profile: where a job runs, and with how much of the machine."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import yaml
+
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.names import check_experiment_name, nearest
+from tune_jobs.engine.storage.folder import Folder, open_folder
+
+FOLDER = Path("cluster", "profiles")
+
+# Names of environment variables that hold secrets, and what is the same place on every node.
+SECRET = re.compile(r"SECRET|TOKEN|PASSW|CREDENTIAL|(^|_)KEY($|_ID$)|API_?KEY", re.IGNORECASE)
+ABSOLUTE = re.compile(r"/|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+
+LEAST = {
+    "cpus_per_trial": 0.01,
+    "gpus_per_trial": 0,
+    "max_failures": -1,
+    "max_silence_minutes": 0.01,
+    "min_free_gb": 0,
+}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Address, storage and resources; the defaults are a laptop's.
+
+    ``address`` is ``local`` (a Ray of one's own, ended with the run), ``auto`` (the cluster of the
+    machine that the search runs on) or a cluster's ``host:port``; ``jobs_api`` is where that
+    cluster takes jobs from outside, and ``token_file`` holds its token. ``storage`` is a folder or
+    a URI that pyarrow knows; ``env`` reaches the workers before Keras.
+    ``max_failures`` is how often a trial whose worker was lost starts again from its checkpoint;
+    one without a report for ``max_silence_minutes`` is taken to hang. A run ends before less than
+    ``min_free_gb`` of a local storage are left; above ``max_checkpoint_gb`` the worst trials'
+    checkpoints go.
+
+    Raises:
+        JobError: for a field that is not as it must be.
+    """
+
+    address: str = "local"
+    jobs_api: str | None = None
+    token_file: str | None = None
+    storage: str = "results"
+    cpus_per_trial: float = 1
+    gpus_per_trial: float = 0
+    max_concurrent_trials: int | None = None
+    max_failures: int = 3
+    max_silence_minutes: float = 60
+    min_free_gb: float = 0.5
+    max_checkpoint_gb: float | None = None
+    env: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("address", "storage"):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name):
+                raise JobError(f"{name} is {getattr(self, name)!r}, but must be text")
+        for name in ("jobs_api", "token_file"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, str) or not value):
+                raise JobError(f"{name} is {value!r}, but must be text")
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or value < least:
+                raise JobError(f"{name} is {value!r}, but must be a number >= {least}")
+        if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
+            raise JobError(
+                f"gpus_per_trial is {self.gpus_per_trial:g}, but above 1 Ray gives whole GPUs only"
+            )
+        bound = self.max_checkpoint_gb
+        if bound is not None and (not isinstance(bound, int | float) or not bound > 0):
+            raise JobError(f"max_checkpoint_gb is {bound!r}, but must be a number > 0")
+        limit = self.max_concurrent_trials
+        if limit is not None and (not isinstance(limit, int) or limit < 1):
+            raise JobError(f"max_concurrent_trials is {limit!r}, but must be a whole number >= 1")
+        if not isinstance(self.env, dict) or not all(
+            isinstance(text, str) for pair in self.env.items() for text in pair
+        ):
+            raise JobError(f"env is {self.env!r}, but must map names to text")
+        for name in self.env:
+            if SECRET.search(name):
+                raise JobError(
+                    f"env.{name} looks like a secret, which would show in logs and in the "
+                    "dashboard; set it on the nodes, or give them a role"
+                )
+        if self.jobs_api is not None and not self.jobs_api.startswith(("http://", "https://")):
+            raise JobError(
+                f"jobs_api is {self.jobs_api!r}, but must be a URL such as http://127.0.0.1:8265"
+            )
+        if self.address != "local" and not ABSOLUTE.match(self.storage):
+            raise JobError(
+                f"storage is {self.storage!r}, but the nodes of a cluster have no folder in "
+                "common to start from: give an absolute path that all share, or a URI"
+            )
+
+    @property
+    def resources(self) -> dict[str, float]:
+        """What one trial reserves, as Ray's ``with_resources`` takes it."""
+        return {"cpu": self.cpus_per_trial, "gpu": self.gpus_per_trial}
+
+    @property
+    def place(self) -> str:
+        """Say where trials run, for messages."""
+        return "this machine" if self.address == "local" else f"the cluster at {self.address}"
+
+
+def find_profile(name: str) -> Path:
+    """Where a profile lies that is called by its name, or by its path."""
+    return Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+
+
+def load_profile(name: str) -> Profile:
+    """Read ``cluster/profiles/<name>.yaml``, or the file at a path; ``laptop`` is built in.
+
+    Raises:
+        JobError: for an unknown profile, an unknown key or a value that does not fit.
+    """
+    path = find_profile(name)
+    if not path.is_file():
+        if name == "laptop":
+            return Profile()
+        known = sorted({"laptop", *(found.stem for found in FOLDER.glob("*.yaml"))})
+        raise JobError(f"no profile at {path}{nearest(name, known)} Profiles: {', '.join(known)}")
+    return _parse(path)
+
+
+def _parse(path: Path) -> Profile:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise JobError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise JobError(f"{path}: holds {content!r}, but must map keys to values")
+    known = [entry.name for entry in fields(Profile)]
+    for key in content:
+        if key not in known:
+            raise JobError(
+                f"{path}: unknown key {key!r}{nearest(str(key), known)} Known: {', '.join(known)}"
+            )
+    try:
+        return Profile(**content)
+    except JobError as error:
+        raise JobError(f"{path}: {error}") from None
+
+
+def locate(profile: Profile, name: str) -> Folder:
+    """Where an experiment of that name lies or will lie.
+
+    Raises:
+        JobError: for a name that is no plain name.
+    """
+    check_experiment_name(name)
+    return open_folder(profile.storage).child(name)

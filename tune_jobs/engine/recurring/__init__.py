@@ -1,0 +1,1 @@
+"""Runs that a scheduler repeats: slots, series, notifications and schedulers' files."""

@@ -1,0 +1,184 @@
+"""Notifications: people are told when the state of a series changes, and only then.
+
+A run is ``ok`` or ``failed``, a retest has its verdict; a run that is to go on later changes
+nothing. What people were told last is kept with the series, so that a failing night is told once,
+and so is the first good one after it. A notification that cannot be sent is a warning in the log,
+and is tried again at the next run; it never makes a run fail.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from tune_jobs.engine.errors import JobError, reason_of
+from tune_jobs.engine.plain import plain
+from tune_jobs.engine.storage.folder import Folder
+
+logger = logging.getLogger(__name__)
+
+STATE = "told.json"
+PATIENCE = 10.0  # seconds until a receiver counts as not answering
+
+# What exit codes say of a series; the others, such as "budget used", say that a run is to go on.
+OK, FAILED = (0, 3), (1, 2, 4, 5, 8, 9)
+
+Send = Callable[[str, Mapping[str, Any]], None]
+
+
+def check_targets(targets: Sequence[str]) -> None:
+    """Refuse what could not be notified, before a run rather than after it.
+
+    Raises:
+        JobError: without repeating the target, which may hold a secret.
+    """
+    for number, target in enumerate(targets, 1):
+        _sender(target, number)
+
+
+def state_of(exit_code: int, verdict: str | None = None) -> str | None:
+    """The state of a series after a run; None where that says nothing new."""
+    if exit_code in FAILED:
+        return "failed"
+    if exit_code not in OK:
+        return None
+    return "ok" if verdict in (None, "keep") else verdict
+
+
+@contextmanager
+def telling(
+    find_series: Callable[[], Folder],
+    targets: Sequence[str],
+    find_name: Callable[[], str] | None = None,
+) -> Iterator[Callable[[int, str, Mapping[str, Any]], None]]:
+    """Tell the targets of what becomes of a run, where it is news.
+
+    Args:
+        find_series: finds the folder of the series; where it cannot, everything is news.
+        targets: URLs of webhooks, or whatever else apprise knows.
+        find_name: finds what a run is called that has come to no experiment.
+
+    Yields:
+        What is to be called with the exit code, a line and more facts. Where it is not, since an
+        exception ends the block, that is what people are told.
+    """
+    check_targets(targets)
+
+    def tell(exit_code: int, text: str, facts: Mapping[str, Any]) -> None:
+        if targets:
+            _tell_change(find_series, targets, exit_code, text, facts)
+
+    try:
+        yield tell
+    except Exception as error:
+        code = error.exit_code if isinstance(error, JobError) else 1
+        if code:  # a run that was skipped says nothing of its series
+            kind = "" if isinstance(error, JobError) else f"{type(error).__name__}: "
+            tell(code, f"{kind}{reason_of(error)}", _named(find_name))
+        raise
+
+
+def _named(find_name: Callable[[], str] | None) -> dict[str, str]:
+    try:
+        return {"name": find_name()} if find_name else {}
+    except JobError:  # what is wrong with it is what people are told
+        return {}
+
+
+def _tell_change(
+    find_series: Callable[[], Folder],
+    targets: Sequence[str],
+    exit_code: int,
+    text: str,
+    facts: Mapping[str, Any],
+) -> None:
+    """Send what is news, and remember it if it has arrived somewhere."""
+    state = state_of(exit_code, facts.get("verdict"))
+    if state is None:
+        return
+    try:
+        series: Folder | None = find_series()
+    except Exception:  # noqa: BLE001  # what is wrong with it is what people are told
+        series = None
+    before = series.read_object(STATE).get("state") if series else None
+    if state == before or (before is None and state == "ok"):
+        _remember(series, state)
+        return
+    event = "recovered" if state == "ok" else state
+    content = {"event": event, "before": before, "exit_code": exit_code, "time": time.time()}
+    name = facts.get("name") or (series.name if series else "tune-jobs")
+    message = {**facts, **content, "name": name, "text": f"{name} {event}: {text}"}
+    if _send(targets, f"tune-jobs: {name} {event}", message):
+        _remember(series, state)
+
+
+def _send(targets: Sequence[str], title: str, message: Mapping[str, Any]) -> bool:
+    """Send to all; whether one of them took it."""
+    taken = 0
+    for number, target in enumerate(targets, 1):
+        try:
+            _sender(target, number)(title, message)
+            taken += 1
+        except Exception as error:  # noqa: BLE001  # whatever it is, the run goes on
+            logger.warning(f"notification {number} was not sent: {_said_by(error)}")
+    return taken > 0
+
+
+def _said_by(error: Exception) -> str:
+    """What went wrong, without the target, which may be part of a message and holds a secret."""
+    detail = getattr(error, "code", None) or getattr(error, "reason", None)
+    detail = getattr(detail, "strerror", detail)
+    return f"{type(error).__name__}{f': {detail}' if detail else ''}"
+
+
+def _sender(target: str, number: int) -> Send:
+    """What sends to a target: ours for a plain webhook, apprise for whatever else it knows."""
+    try:
+        scheme = urlsplit(target).scheme
+    except ValueError as error:
+        raise JobError(f"--notify {number} is no URL: {error}") from None
+    if scheme in ("http", "https"):
+        return lambda _, message: _post(target, message)
+    try:
+        import apprise
+    except ModuleNotFoundError:
+        raise JobError(
+            f"--notify {number} is no http or https URL ({scheme or 'no scheme'}); anything else "
+            "needs apprise: pip install 'tune-jobs[notify]'"
+        ) from None
+    logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it would log the URL
+    receiver = apprise.Apprise()
+    if not receiver.add(target):
+        raise JobError(f"--notify {number} ({scheme or 'no scheme'}) is no URL that apprise knows")
+
+    def send(title: str, message: Mapping[str, Any]) -> None:
+        if not receiver.notify(title=title, body=str(message["text"])):
+            raise OSError("apprise could not deliver it")
+
+    return send
+
+
+def _post(url: str, message: Mapping[str, Any]) -> None:
+    """Post JSON whose ``text`` is what chats show."""
+    request = urllib.request.Request(
+        url,
+        json.dumps(plain(dict(message))).encode(),
+        {"Content-Type": "application/json", "User-Agent": "tune-jobs"},
+    )
+    with urllib.request.urlopen(request, timeout=PATIENCE):
+        pass
+
+
+def _remember(series: Folder | None, state: str) -> None:
+    try:
+        if series is not None:
+            series.create()
+            series.write_json(STATE, {"state": state, "time": time.time()})
+    except (OSError, JobError) as error:
+        logger.warning(f"what was told cannot be noted: {reason_of(error)}")

@@ -1,0 +1,175 @@
+"""From a value to its place on an axis, between 0 and 1, and the marks of the axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tune_jobs.engine.formatting import number, setting, shortened
+
+Tick = tuple[float, str]
+
+# Doubles that can be subtracted from each other without overflow.
+LARGEST = 1e300
+# Values that differ more than this are easier to tell apart by their logarithms.
+WIDE = 10.0
+
+
+class Scale(Protocol):
+    """Where values lie on an axis, and what the axis says."""
+
+    def position(self, value: Any) -> float:
+        """The place of a value from 0 to 1; what lies beyond the axis is at its end."""
+
+    def ticks(self, most: int) -> list[Tick]:
+        """At most about so many labelled places."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Equal steps."""
+
+    low: float
+    high: float
+    is_whole: bool = False
+
+    def position(self, value: float) -> float:
+        """The place of a value."""
+        return _clamp((value - self.low) / (self.high - self.low))
+
+    def ticks(self, most: int) -> list[Tick]:
+        """Multiples of 1, 2 or 5 times a power of ten."""
+        step = _round_step((self.high - self.low) / max(1, most))
+        step = max(1.0, step) if self.is_whole else step
+        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+        digits = max(0, -math.floor(math.log10(step)))
+        plain = digits <= 6 and max(abs(self.low), abs(self.high)) < 1e6
+        values = [index * step for index in range(first, min(last, first + 50) + 1)]
+        labels = [f"{v:.{digits}f}" if plain else number(v) for v in values]
+        return [(self.position(v), text) for v, text in zip(values, labels, strict=True)]
+
+
+@dataclass(frozen=True)
+class Log:
+    """Equal factors; both bounds are above zero."""
+
+    low: float
+    high: float
+
+    def position(self, value: float) -> float:
+        """The place of a value; one that is not positive is at the lower end."""
+        if value <= 0:
+            return 0.0
+        return _clamp(math.log(value / self.low) / math.log(self.high / self.low))
+
+    def ticks(self, most: int) -> list[Tick]:
+        """Powers of ten, with their double and fivefold where there is room."""
+        first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
+        every = max(1, math.ceil((last - first) / max(1, most)))
+        exponents = range(first, last + 1, every)
+        for factors in ((1, 2, 5), (1, 3), (1,)):
+            values = [f * 10.0**e for e in exponents for f in factors]
+            inside = [v for v in values if self.low * 0.999 <= v <= self.high * 1.001]
+            if len(inside) <= most or factors == (1,):
+                break
+        if len(inside) < 2:
+            inside = [self.low, self.high]
+        return [(self.position(value), _brief(value)) for value in inside]
+
+
+@dataclass(frozen=True)
+class NearOne:
+    """Equal factors of the distance from one, as for momentum."""
+
+    low: float
+    high: float
+
+    def position(self, value: float) -> float:
+        """The place of a value; one that is not below one is at the upper end."""
+        if value >= 1:
+            return 1.0
+        whole = math.log((1 - self.low) / (1 - self.high))
+        return _clamp(math.log((1 - self.low) / (1 - value)) / whole)
+
+    def ticks(self, most: int) -> list[Tick]:
+        """0, 0.9, 0.99 and so on."""
+        values = [1 - 10.0**-digits for digits in range(13)]
+        inside = [v for v in values if self.low - 1e-9 <= v <= self.high + 1e-12]
+        inside = inside[-most:] if len(inside) >= 2 else [self.low, self.high]
+        return [(self.position(value), f"{value:.12g}") for value in inside]
+
+
+@dataclass(frozen=True)
+class Categories:
+    """A place for each of a few values."""
+
+    labels: tuple[str, ...]
+
+    def position(self, value: Any) -> float:
+        """The middle of a value's place; that of the last for one that has none."""
+        label = setting(value)
+        index = self.labels.index(label) if label in self.labels else len(self.labels) - 1
+        return (index + 0.5) / len(self.labels)
+
+    def ticks(self, most: int) -> list[Tick]:
+        """Every label, shortened where there are many."""
+        room = max(4, 44 // len(self.labels)) if most < 8 else 24
+        places = [(index + 0.5) / len(self.labels) for index in range(len(self.labels))]
+        labels = [shortened(label, room) for label in self.labels]
+        every = math.ceil(len(labels) / max(most, 6))
+        return list(zip(places, labels, strict=True))[::every]
+
+
+def fit_values(values: Sequence[float], mode: str) -> Linear | Log:
+    """A scale that shows the good values well: far worse ones are at the axis' end."""
+    finite = sorted(_bounded(value) for value in values if math.isfinite(value))
+    if not finite:
+        return Linear(0.0, 1.0)
+    low, high = _without_outliers(finite, mode)
+    if low > 0 and mode == "min" and high / low > WIDE:
+        return Log(low / 1.1, high * 1.1)
+    return fit_linear(low, high)
+
+
+def fit_linear(low: float, high: float) -> Linear:
+    """A linear scale with a margin; around a single value too."""
+    margin = (high - low) * 0.04
+    if margin <= abs(high) * 1e-12:
+        margin = abs(high) * 0.05 or 1.0
+    return Linear(low - margin, high + margin)
+
+
+def _without_outliers(ordered: list[float], mode: str) -> tuple[float, float]:
+    """The range of sorted values whose bad end is cut by Tukey's fence."""
+    low, high = ordered[0], ordered[-1]
+    lower, upper = ordered[len(ordered) // 4], ordered[(3 * len(ordered)) // 4]
+    fence = 1.5 * (upper - lower)
+    if fence == 0:
+        return low, high
+    if mode == "min":
+        return low, high if high <= upper + 2 * fence else upper + fence
+    return (low if low >= lower - 2 * fence else lower - fence), high
+
+
+def _brief(value: float) -> str:
+    """A number with a power of ten where its zeros would take more room."""
+    if 0.005 < value < 1e5:
+        return number(value, 2)
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+
+
+def _bounded(value: float) -> float:
+    return max(-LARGEST, min(LARGEST, value))
+
+
+def _clamp(share: float) -> float:
+    return max(0.0, min(1.0, share))
+
+
+def _round_step(rough: float) -> float:
+    """The next of 1, 2, 5, 10 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)

@@ -1,0 +1,70 @@
+"""The report of an experiment, kept up to date while it runs, and written at its end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from tune_jobs.engine.experiments.experiment import Experiment
+from tune_jobs.engine.storage.folder import Folder
+
+logger = logging.getLogger(__name__)
+
+# Seconds between two reports; more where one takes long, so that they take a small part of a core.
+INTERVAL, MOST_SHARE = 60.0, 0.05
+
+
+@contextmanager
+def refreshed_report(folder: Folder) -> Iterator[None]:
+    """Write an experiment's report once a minute during a block, and at its end.
+
+    A process of its own writes it meanwhile, at the lowest priority: the driver has trials to
+    hand out. A report that cannot be written costs nothing but a warning.
+    """
+    ended = threading.Event()
+    thread = threading.Thread(target=_refresh, args=(folder, ended), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        _write(folder)
+
+
+def _refresh(folder: Folder, ended: threading.Event) -> None:
+    pause = INTERVAL
+    while not ended.wait(pause):
+        began = time.monotonic()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tune_jobs", "report", folder.uri],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for the run
+        )
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, process.pid, 19)
+        while process.poll() is None:
+            if ended.wait(0.2):
+                process.kill()
+                process.wait()
+                return
+        pause = max(INTERVAL, (time.monotonic() - began) / MOST_SHARE)
+
+
+def _write(folder: Folder) -> None:
+    from tune_jobs.engine.report import write_report
+
+    experiment = Experiment(folder)
+    try:
+        if experiment.exists and not experiment.trials.empty:
+            write_report([experiment])
+    except Exception as error:  # noqa: BLE001  # whatever it is, the results are there
+        logger.warning(f"the report could not be written: {type(error).__name__}: {error}")

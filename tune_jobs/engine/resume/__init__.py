@@ -1,0 +1,1 @@
+"""Continuing from a history: past trials, warm starts, stages and replay."""

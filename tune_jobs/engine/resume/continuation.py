@@ -1,0 +1,150 @@
+"""What a run does with an experiment that exists: go on, extend it, or nothing, if all is done."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.experiments.experiment import Experiment
+from tune_jobs.engine.job.changes import find_changes
+from tune_jobs.engine.job.description import description
+from tune_jobs.engine.resume.past import Past, Told, read_past
+from tune_jobs.engine.resume.warm_start import read_results
+from tune_jobs.engine.space.membership import identity
+from tune_jobs.engine.storage.folder import Folder
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.data.dataset import Dataset
+    from tune_jobs.engine.job.job import Job
+    from tune_jobs.engine.job.profile import Profile
+
+logger = logging.getLogger(__name__)
+
+MOST_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """How a run relates to what was done before.
+
+    Attributes:
+        resume: whether an experiment that exists is continued.
+        extend: so many trials more than it has.
+        warm_start: results of other searches, as :func:`~.warm_start.read_results`
+            takes them.
+        defaults: values, by dotted name, of hyperparameters that earlier trials did not have.
+        allow_changed: whether data and code may be others than before.
+        repeats: whether a config may be trained more than once.
+        in_stages: whether the space and the ceiling of epochs are meant to change on the way.
+        past: what the experiment did so far.
+        told: results of other searches, and where they come from.
+        target: how many trials the experiment has in the end.
+    """
+
+    resume: bool = False
+    extend: int = 0
+    warm_start: Sequence[str] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    allow_changed: bool = False
+    repeats: bool = False
+    in_stages: bool = False
+    past: Past = field(default_factory=Past)
+    told: Sequence[tuple[Told, str]] = ()
+    target: int | None = None
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether an experiment that exists may be written."""
+        return self.resume or bool(self.extend)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to train."""
+        target = self.target or 0
+        return bool(self.past.last) and self.past.last >= target and not self.past.unfinished
+
+
+def check_name(folder: Folder, how: Continuation) -> None:
+    """Refuse a name that is taken, or one that is not there to be extended.
+
+    Raises:
+        JobError: saying what to do.
+    """
+    exists = bool(set(folder.names()) - {"lease"})
+    if exists and not how.is_wanted:
+        raise JobError(
+            f"experiment {folder.name!r} exists already at {folder.uri}; "
+            "go on with --resume or --extend, or choose another --name"
+        )
+    if how.extend and not exists:
+        raise JobError(f"no experiment {folder.name!r} at {folder.uri} to extend")
+
+
+def look_back(
+    how: Continuation, folder: Folder, job: Job, profile: Profile, dataset: Dataset | None
+) -> Continuation:
+    """Read what was done before, and say what of it does not count any more.
+
+    Raises:
+        JobError: where earlier results could not be compared with new ones.
+    """
+    experiment = Experiment(folder)
+    exists = experiment.exists
+    past = Past()
+    if exists:
+        for problem in experiment.problems:
+            logger.warning(problem)
+        now = description(job, profile, dataset)
+        _check_changes(experiment, now, how)
+        is_mended = experiment.description.get("code") != now["code"]
+        past = read_past(experiment, job, how.defaults, is_mended=is_mended)
+        if not how.in_stages:
+            _say_left_out("earlier trials that do not count for the search any more", past.left_out)
+    told: list[tuple[Told, str]] = []
+    known = {_key(each) for each in past.told}  # a run that goes on may be given a source again
+    for source in how.warm_start:
+        found, left_out = read_results(source, job, profile.storage, how.defaults)
+        _say_left_out(f"results of {source} that are not of the space", left_out)
+        if not found:
+            raise JobError(f"--warm-start {source}: none of its results is of the job's space")
+        told += [(each, source) for each in found if _key(each) not in known]
+    before = max(past.target or 0, past.last)
+    if not how.extend and job.num_trials < before:
+        logger.warning(f"num_samples asks for {job.num_trials} trials, the experiment has {before}")
+    target = before + how.extend if how.extend else max(before, job.num_trials)
+    return replace(how, past=past, told=told, target=target)
+
+
+def _key(told: Told) -> tuple[str, float | None]:
+    return identity(told.config), told.score
+
+
+def _check_changes(experiment: Experiment, now: dict[str, Any], how: Continuation) -> None:
+    before = experiment.description
+    for name in ("metric", "mode"):
+        if before[name] != now[name]:
+            raise JobError(
+                f"the experiment was searched by {name} {before[name]!r}, but the job says "
+                f"{now[name]!r}; choose another --name"
+            )
+    decisive, notes = find_changes(before, now)
+    for note in () if how.in_stages else notes:  # what a stage changes is meant
+        logger.warning(f"since the last run: {note}")
+    if decisive and not how.allow_changed and experiment.trials["value"].notna().any():
+        raise JobError(
+            f"results could not be compared with the earlier ones: {'; '.join(decisive)}. "
+            "Leave JOB out to go on with what it was begun with, add --allow-changed to compare "
+            "them all the same, or choose another --name"
+        )
+    for change in decisive:
+        logger.warning(f"since the last run: {change}; results are compared all the same")
+
+
+def _say_left_out(what: str, left_out: Sequence[str]) -> None:
+    if not left_out:
+        return
+    more = f"; and {len(left_out) - MOST_SHOWN} more" if len(left_out) > MOST_SHOWN else ""
+    logger.warning(f"{what}: {len(left_out)} ({'; '.join(left_out[:MOST_SHOWN])}{more})")

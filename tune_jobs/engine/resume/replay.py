@@ -1,0 +1,74 @@
+"""Tell a fresh scheduler the results of earlier runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ray.tune.schedulers import (
+    AsyncHyperBandScheduler,
+    FIFOScheduler,
+    MedianStoppingRule,
+    TrialScheduler,
+)
+
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.search.schedulers import EPOCH
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.resume.past import PastTrial
+
+
+class _Past:
+    """A trial, as far as a scheduler looks at one that has ended."""
+
+    status = "TERMINATED"
+
+    def __init__(self, name: str, config: dict[str, Any]) -> None:
+        self.trial_id, self.config = name, config
+
+    def is_finished(self) -> bool:
+        return True
+
+
+class _NoController:
+    """Stands for Tune while results of the past are replayed: nothing runs."""
+
+    def get_trials(self) -> list[Any]:
+        return []
+
+    get_live_trials = get_trials
+
+
+def check_replayable(scheduler: TrialScheduler) -> None:
+    """Refuse to go on with a scheduler that cannot be told what it decided earlier.
+
+    Raises:
+        JobError: for one that pauses, exchanges or changes trials.
+    """
+    known = isinstance(scheduler, AsyncHyperBandScheduler | MedianStoppingRule)
+    if not known and type(scheduler) is not FIFOScheduler:
+        raise JobError(
+            f"a search with {type(scheduler).__name__} cannot go on from its history, since its "
+            "trials wait for or change each other; ASHA(), MedianStopping() or none can"
+        )
+
+
+def replay(scheduler: TrialScheduler, trials: Sequence[PastTrial], metric: str) -> None:
+    """Tell a fresh scheduler every result of the past, as it would have heard of it."""
+    from tune_jobs.engine.names import trial_id
+
+    controller = _NoController()
+    for past in trials:
+        trial, result = _Past(trial_id(past.number), past.config), {}
+        scheduler.on_trial_add(controller, trial)
+        for epoch, value in past.curve:
+            result = {EPOCH: epoch, metric: value, "time_total_s": float(epoch)}
+            if not math.isfinite(value):
+                continue
+            decision = scheduler.on_trial_result(controller, trial, result)
+            if decision == TrialScheduler.STOP:  # so it may not hear of the trial again
+                break
+        if past.is_finished and result:
+            scheduler.on_trial_complete(controller, trial, result)

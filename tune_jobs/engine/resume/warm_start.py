@@ -1,0 +1,147 @@
+"""Results of other searches, which a searcher may know before it begins.
+
+Sources: an experiment, a table of configs with scores, a KerasTuner project, an Optuna database.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.experiments.experiment import open_experiment
+from tune_jobs.engine.resume.past import Told
+from tune_jobs.engine.space.configs import Config, unflatten
+from tune_jobs.engine.space.membership import NotInSpaceError, revive
+from tune_jobs.engine.storage.folder import open_folder
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.job.job import Job
+
+Result = tuple[Config, float]
+DATABASES = (".db", ".sqlite", ".sqlite3")
+
+
+def read_results(
+    source: str, job: Job, storage: str, defaults: Mapping[str, Any]
+) -> tuple[list[Told], list[str]]:
+    """Results for the searcher, and a line for each config that is not of the job's space.
+
+    Args:
+        source: an experiment (path, URI or name in ``storage``), a ``.csv`` or ``.parquet`` file
+            with a column for the score and one for each hyperparameter, the folder of a KerasTuner
+            project, or an Optuna database (a file, or a URL; ``...#study`` where it has several).
+        job: whose space the configs have to belong to.
+        storage: where experiments are looked for by name.
+        defaults: values, by dotted name, of hyperparameters that the configs do not have.
+
+    Raises:
+        JobError: where the source cannot be read, or scores by another metric or mode.
+    """
+    told, left_out = [], []
+    for number, (config, score) in enumerate(_read(source, job, storage), 1):
+        try:
+            revived = revive(job.space, config, defaults)
+        except NotInSpaceError as reason:
+            left_out.append(f"result {number} of {source}: {reason}")
+            continue
+        if math.isfinite(score):
+            told.append(Told(revived, score))
+    return told, left_out
+
+
+def _read(source: str, job: Job, storage: str) -> Iterator[Result]:
+    path = Path(source.partition("#")[0])
+    if path.suffix in (".csv", ".parquet"):
+        return _read_table(source, job)
+    if path.suffix in DATABASES or "sqlite://" in source:
+        return _read_optuna(source, job)
+    if path.is_dir() and any(path.glob("trial_*/trial.json")):
+        return _read_keras_tuner(path)
+    return _read_experiment(source, job, storage)
+
+
+def _read_experiment(source: str, job: Job, storage: str) -> Iterator[Result]:
+    experiment = open_experiment(source, storage)
+    for name in ("metric", "mode"):
+        if (there := experiment.description[name]) != getattr(job, name):
+            raise JobError(
+                f"{source} was searched by {name} {there!r}, the job by {getattr(job, name)!r}"
+            )
+    for row in experiment.trials.itertuples():
+        if row.state != "failed" and row.value == row.value:
+            yield json.loads(row.config), float(row.value)
+
+
+def _read_table(source: str, job: Job) -> Iterator[Result]:
+    import pandas as pd
+
+    folder, _, name = str(Path(source)).rpartition("/")
+    place = open_folder(folder or ".")
+    if not place.exists(name):
+        raise JobError(f"no file at {source!r}")
+    read = pd.read_csv if source.endswith(".csv") else pd.read_parquet
+    with place.filesystem.open_input_file(f"{place.path}/{name}") as stream:
+        frame = read(stream)
+    scores = [column for column in (job.metric, "value", "score") if column in frame.columns]
+    if not scores:
+        raise JobError(
+            f"{source} has no column {job.metric!r}, 'value' or 'score'; "
+            f"it has {', '.join(map(str, frame.columns))}"
+        )
+    prefixed = [column for column in frame.columns if str(column).startswith("config.")]
+    columns = prefixed or [column for column in frame.columns if column != scores[0]]
+    for row in frame.to_dict("records"):
+        flat = {str(c).removeprefix("config."): _whole(row[c]) for c in columns}
+        there = {name: value for name, value in flat.items() if value is not None}
+        if not pd.isna(row[scores[0]]):
+            yield unflatten(there), float(row[scores[0]])
+
+
+def _read_keras_tuner(project: Path) -> Iterator[Result]:
+    for file in sorted(project.glob("trial_*/trial.json")):
+        try:
+            trial = json.loads(file.read_text(encoding="utf-8"))
+            score, values = trial["score"], trial["hyperparameters"]["values"]
+        except (ValueError, KeyError, TypeError):
+            raise JobError(f"{file} is no trial of KerasTuner") from None
+        if score is not None:
+            # "tuner/epochs" and the like are the tuner's own.
+            own = {name: value for name, value in values.items() if not name.startswith("tuner/")}
+            yield unflatten(own), float(score)
+
+
+def _read_optuna(source: str, job: Job) -> Iterator[Result]:
+    try:
+        import optuna
+    except ModuleNotFoundError:
+        raise JobError(
+            f"{source} needs Optuna to be read; pip install 'tune-jobs[optuna]'"
+        ) from None
+    place, _, name = source.partition("#")
+    if "://" not in place:
+        if not Path(place).is_file():
+            raise JobError(f"no file at {place!r}")
+        place = f"sqlite:///{Path(place).absolute()}"
+    names = optuna.get_all_study_names(place)
+    if name not in names and (name or len(names) != 1):
+        raise JobError(f"{source}: write #study; it has {', '.join(names) or 'none'}")
+    study = optuna.load_study(study_name=name or names[0], storage=place)
+    wanted = {"min": "MINIMIZE", "max": "MAXIMIZE"}[job.mode]
+    if study.direction.name != wanted:
+        raise JobError(f"{source} is to {study.direction.name.lower()}, the job to {job.mode}imise")
+    for trial in study.get_trials(states=[optuna.trial.TrialState.COMPLETE]):
+        if trial.value is not None:
+            yield unflatten(trial.params), trial.value
+
+
+def _whole(value: Any) -> Any:
+    """A number of a table without the ``.0`` that a missing neighbour gave it; None for missing."""
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float):
+        return None if math.isnan(value) else int(value) if value.is_integer() else value
+    return None if value is None or repr(value) in ("<NA>", "NaT") else value

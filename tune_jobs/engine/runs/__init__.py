@@ -1,0 +1,1 @@
+"""Whole runs, from ``run()`` to the summary: phases, checks, predictions and retests."""

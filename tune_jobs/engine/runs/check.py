@@ -1,0 +1,110 @@
+"""What a job will do, found out without starting it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from tune_jobs.engine.cluster.concurrency import concurrency_of
+from tune_jobs.engine.cluster.machine import local_node
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.finals.rounds import check_rounds
+from tune_jobs.engine.formatting import brief
+from tune_jobs.engine.job.companions import companion
+from tune_jobs.engine.job.description import constants
+from tune_jobs.engine.job.job import Job
+from tune_jobs.engine.job.profile import Profile
+from tune_jobs.engine.space.grid import extremes
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.data.dataset import Dataset
+
+
+def plan(job: Job, profile: Profile) -> dict[str, str]:
+    """Validate everything, build the smallest and the largest model, and say what a run will do.
+
+    Every option of every choice is built once, so that a misspelled one shows here.
+
+    Raises:
+        JobError: for whatever would stop the run, or a model that cannot be built.
+    """
+    dataset = job.load_data()
+    check_rounds(job, dataset)
+    found = {"data": _say_data(job, dataset)} if dataset else {}
+    found |= {
+        "search": f"{job.searcher}, {job.scheduler or 'no early stopping'}",
+        "metric": f"{job.metric}, {job.mode}imised",
+        "trials": _say_trials(job),
+        "winner": _say_finalists(job),
+        "models": _say_models(job, dataset),
+    }
+    if profile.address == "local":
+        at_once = concurrency_of(profile, [local_node()])
+        found["runs on"] = (
+            f"this machine, {at_once} trials at once, {profile.cpus_per_trial:g} CPUs and "
+            f"{profile.gpus_per_trial:g} GPUs each"
+        )
+    warnings = [*job.warnings, *(dataset.warnings if dataset else ())]
+    return found | {f"warning {n}": text for n, text in enumerate(warnings, 1)}
+
+
+def _say_trials(job: Job) -> str:
+    if job.stages:
+        parts = [
+            f"{stage.num_samples * job.points:,} of at most {stage.max_epochs or job.max_epochs:,}"
+            for stage in job.stages
+        ]
+        return f"{job.num_trials:,} in {len(parts)} stages: {', then '.join(parts)} epochs each"
+    return (
+        f"{job.num_trials:,} of at most {job.max_epochs:,} epochs each: "
+        f"{job.num_trials * job.max_epochs:,} epochs at worst"
+    )
+
+
+def _say_finalists(job: Job) -> str:
+    if job.finalists is None:
+        return "the best trial, whose score is optimistic"
+    return (
+        f"of the best {job.finalists.count}, trained again for {job.max_epochs:,} epochs, "
+        f"{job.finalists.scores} times or more on fresh seeds and folds"
+    )
+
+
+def _say_data(job: Job, dataset: Dataset) -> str:
+    training, test = dataset.training, len(dataset.y_test)
+    replicas = training.replicas
+    parts = [len(training.y_train), len(training.y_validation)]
+    total, how = sum(parts) + test, ""
+    if replicas and replicas[0].train is not None and replicas[0].validation is not None:
+        parts = [len(replicas[0].train), len(replicas[0].validation)]
+        total = len(training.y_train) + test
+    if len(replicas) > 1:
+        how = f", {len(replicas)} fits a trial"
+    shape = " x ".join(str(side) for side in dataset.signature["input_shape"])
+    return (
+        f"{getattr(job.data, 'source', 'data')!s}: {total:,} rows ({parts[0]:,} to train, "
+        f"{parts[1]:,} to validate, {test:,} to test{how}), input {shape}, "
+        f"{dataset.signature['task']}"
+    )
+
+
+def _say_models(job: Job, dataset: Dataset | None) -> str:
+    try:
+        build = companion(sys.modules[job.trainable.__module__], "build")
+    except JobError as reason:
+        return f"not built: {reason}"
+    fixed = constants(job, dataset)
+    configs = extremes(job.space)
+    sizes = [_count_parameters(build, config, fixed) for config in configs]
+    return f"{min(sizes):,} to {max(sizes):,} parameters ({len(sizes)} configurations built)"
+
+
+def _count_parameters(build: Any, config: dict[str, Any], fixed: dict[str, Any]) -> int:
+    try:
+        model = build({**config, **fixed})
+    except Exception as error:
+        message = " ".join(str(error).split())
+        raise JobError(
+            f"the model of {brief(config)} cannot be built: {type(error).__name__}: {message}"
+        ) from error
+    return int(model.count_params())

@@ -1,0 +1,380 @@
+"""The course of a run: its stages, the finals, and what is written at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from tune_jobs.engine.analysis.bounds import find_edges
+from tune_jobs.engine.analysis.importance import measure_importance
+from tune_jobs.engine.analysis.usage import measure_usage
+from tune_jobs.engine.environment import environment
+from tune_jobs.engine.errors import JobError, StorageError, reason_of
+from tune_jobs.engine.experiments.experiment import Experiment
+from tune_jobs.engine.experiments.failures import STORAGE_ERRORS
+from tune_jobs.engine.experiments.files import FINALISTS, VERDICT
+from tune_jobs.engine.experiments.frames import compact
+from tune_jobs.engine.experiments.lease import Lease
+from tune_jobs.engine.experiments.segments import Listener, Record
+from tune_jobs.engine.experiments.summary import noting_how_it_ends, write_summary
+from tune_jobs.engine.finals.candidates import choose_candidates
+from tune_jobs.engine.finals.decide import Decision, decide
+from tune_jobs.engine.finals.export import (
+    LateError,
+    Recipe,
+    companions,
+    make_model,
+    recipe_of,
+    save_config,
+    save_model,
+)
+from tune_jobs.engine.finals.rounds import check_rounds
+from tune_jobs.engine.job.job import Job, MakeTuner
+from tune_jobs.engine.job.profile import Profile
+from tune_jobs.engine.outcome import FINAL, Outcome, outcome_of
+from tune_jobs.engine.recurring.series import Slot
+from tune_jobs.engine.report.refresh import refreshed_report
+from tune_jobs.engine.resume.continuation import Continuation, look_back
+from tune_jobs.engine.resume.stages import find_stage, job_of_stage, list_stages
+from tune_jobs.engine.space.membership import revive_members
+from tune_jobs.engine.storage.folder import Folder
+from tune_jobs.engine.trials.interruption import Interruption
+from tune_jobs.engine.trials.ray_patches import replaced_when_grown, seldom_saved, short_queue
+from tune_jobs.engine.trials.tuner import Prepared, adopt, prepare
+from tune_jobs.engine.views.tracking import make_trackers
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.data.dataset import Dataset
+
+# Of the hours that a run may take, so much is the search's; the rest is kept for the finalists.
+SEARCH_SHARE = 0.75
+
+# The winner's model is worth so many seconds, however few of the hours are left.
+EXPORT_SECONDS = 120.0
+
+# Among how many of the best trials those near a bound of the space are counted.
+BEST_AT_EDGES = 10
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search, or a stage of one, that has ended.
+
+    Attributes:
+        experiment: what it found.
+        prepared: what it was run with.
+        outcome: how it ended.
+    """
+
+    experiment: Experiment
+    prepared: Prepared
+    outcome: Outcome
+
+    @property
+    def is_decidable(self) -> bool:
+        """Whether finalists may be trained now."""
+        return self.outcome in (*FINAL, "budget used") and not self.experiment.usable.empty
+
+
+@dataclass(frozen=True)
+class Course:
+    """A run of a job, with everything that stays the same while it runs.
+
+    Attributes:
+        job: what is run; or a function of profile and name that returns a ``ray.tune.Tuner``.
+        profile: where.
+        folder: the experiment's.
+        dataset: the job's, None where it has none.
+        lease: what guards the folder.
+        listeners: called with what happens.
+        track: who is told of each epoch besides.
+        max_hours: how long the run may take, None for no limit.
+        began: when it did, in seconds since 1970.
+        command: what was asked for.
+        interruption: what a signal does.
+        slot: the slot of a schedule that it is for, None for none.
+        spent: seconds of workers that earlier runs of the experiment took.
+    """
+
+    job: Job | MakeTuner
+    profile: Profile
+    folder: Folder
+    dataset: Dataset | None
+    lease: Lease
+    listeners: Sequence[Listener]
+    track: Sequence[str]
+    max_hours: float | None
+    began: float
+    command: Mapping[str, Any]
+    interruption: Interruption
+    slot: Slot | None = None
+    spent: float = 0.0
+
+    def run(self, how: Continuation) -> Experiment:
+        """Search, choose the winner, export its model, summarise and report.
+
+        Raises:
+            JobError: for a mistake that shows when the search is made, or at the first epoch.
+            StorageError: where the end cannot be written.
+        """
+        with (
+            refreshed_report(self.folder),
+            noting_how_it_ends(self.folder, began=self.began, spent=self.spent),
+        ):
+            if not isinstance(self.job, Job):
+                self._announce(how)
+                tuner = adopt(self.job, self.profile, self.folder, self.listeners, self.max_hours)
+                return self._finish(self._search(tuner), None)
+            check_rounds(self.job, self.dataset)
+            search = self._search_in_stages(self.job, how)
+            if search is None:  # it was done before
+                return Experiment(self.folder)
+            return self._finish(search, self._decide(self.job, search, how))
+
+    def _decide(self, job: Job, search: Search, how: Continuation) -> Decision | None:
+        """Train the finalists; an earlier verdict stands until there is another."""
+        if not job.finalists:
+            self.folder.delete(VERDICT)
+        if not job.finalists or not search.is_decidable:
+            return None
+        with _storage_errors(search.prepared):
+            return decide(
+                job,
+                search.experiment,
+                self.dataset,
+                self.profile,
+                self._fit,
+                concurrency=search.prepared.concurrency,
+                listeners=self.listeners,
+                max_hours=self._hours_left(1.0),
+                defaults=how.defaults,
+            )
+
+    def _search_in_stages(self, job: Job, how: Continuation) -> Search | None:
+        """Search from the stage that the experiment is in to the last; a job without is one."""
+        search = None
+        last = max(len(job.stages) - 1, 0)
+        for number in range(find_stage(job, Experiment(self.folder)), last + 1):
+            part, entering = job_of_stage(job, number, Experiment(self.folder))
+            how = replace(how, in_stages=bool(job.stages))
+            now = look_back(how, self.folder, part, self.profile, self.dataset)
+            was_done = Experiment(self.folder).summary.get("outcome") in FINAL
+            if now.is_done and was_done and search is None and number == last:
+                return None
+            self._announce(now)
+            share = SEARCH_SHARE if job.finalists else 1.0
+            prepared = prepare(
+                part,
+                self.profile,
+                self.folder,
+                self.dataset,
+                self.listeners,
+                self._hours_left(share),
+                now,
+                {"command": dict(self.command), "slot": self.slot and asdict(self.slot)},
+                entering if job.stages else None,
+                make_trackers(self.track, folder=self.folder, metric=job.metric, mode=job.mode),
+            )
+            search = self._search(prepared, is_done=now.is_done)
+            if search.outcome not in FINAL:
+                break
+            how = Continuation(
+                resume=True, defaults=how.defaults, allow_changed=True, repeats=how.repeats
+            )
+        return search
+
+    def _announce(self, how: Continuation) -> None:
+        """Tell the listeners what begins, earlier trials included."""
+        record: Record = {
+            "kind": "start",
+            "name": self.folder.name,
+            "folder": self.folder.uri,
+            "target": how.target,
+            "told": len(how.told),
+        }
+        if how.past.last:
+            experiment = Experiment(self.folder)
+            ended = [trial.number for trial in how.past.trials if trial.is_finished]
+            states = experiment.trials.set_index("trial")["state"].loc[ended]
+            record["states"] = dict(states.value_counts())
+            if not experiment.usable.empty:
+                record["best"] = experiment.best
+        for listen in self.listeners:
+            listen(record)
+
+    def _hours_left(self, share: float) -> float | None:
+        """What is left of a share of the run's hours; not quite nothing where it is used up."""
+        if self.max_hours is None:
+            return None
+        return max(share * self.max_hours - (time.time() - self.began) / 3600, 1e-9)
+
+    def _search(self, prepared: Prepared, *, is_done: bool = False) -> Search:
+        """Search, and make files for people of what was found.
+
+        Raises:
+            JobError: for the user's mistake, once it is in the summary.
+            StorageError: where nothing can be written.
+        """
+        failure = None if is_done else self._fit(prepared)
+        experiment, ending = Experiment(self.folder), prepared.recorder.ending
+        with _storage_errors(prepared):
+            compact(self.folder)
+            if failure:
+                self._summarise(experiment, outcome="configuration error", error=str(failure))
+                raise failure
+        failed = _count_failed(experiment.trials)
+        return Search(
+            experiment, prepared, outcome_of(failed, len(experiment.usable), ending.reached)
+        )
+
+    def _fit(self, prepared: Prepared) -> JobError | None:
+        """Fit, and find the user's mistake, or full storage, in what Tune raises."""
+        ending = prepared.recorder.ending
+        prepared.recorder.lease = self.lease
+        try:
+            with (
+                self.interruption.asking(ending),
+                replaced_when_grown(),
+                short_queue(),
+                seldom_saved(),
+                environment({"TUNE_MAX_PENDING_TRIALS_PG": str(prepared.concurrency)}),
+            ):
+                prepared.tuner.fit()
+        except Exception as error:
+            cause: BaseException | None = error
+            while cause is not None and not isinstance(cause, JobError):
+                if isinstance(cause, OSError) and cause.errno in STORAGE_ERRORS:
+                    ending.fail_storage(reason_of(cause))
+                cause = cause.__cause__ or cause.__context__
+            if cause is None and ending.reached != "storage failed":
+                raise
+            return cause
+        return None
+
+    def _finish(self, search: Search, decision: Decision | None) -> Experiment:
+        """Export the winner's model, summarise and report."""
+        prepared, decided = search.prepared, time.time()
+        ending = prepared.recorder.ending
+        with _storage_errors(prepared):
+            found: dict[str, Any] = {
+                "outcome": search.outcome,
+                "attempt": prepared.recorder.attempt,
+                "workers": prepared.concurrency,
+            }
+            if ending.detail:
+                found["error"] = ending.detail
+            if prepared.search and prepared.search.ended_because:
+                found["ended_because"] = prepared.search.ended_because
+            if decision is not None and decision.verdict is None:
+                found["outcome"] = decision.outcome or search.outcome
+                found["no_winner"] = decision.reason
+            experiment = Experiment(self.folder)
+            found |= self._look_at_space(experiment)
+            found |= self._save_winner(experiment, decision, found["outcome"])
+            usage = self._measure_usage(experiment, prepared.concurrency, decided)
+            self._summarise(experiment, usage=usage, **found)
+        return Experiment(self.folder)
+
+    def _look_at_space(self, experiment: Experiment) -> dict[str, Any]:
+        """What the summary says of the space: its stages, and bounds that the best crowd at."""
+        if not isinstance(self.job, Job):
+            return {}
+        found: dict[str, Any] = {}
+        if self.job.stages:
+            found["stages"] = list_stages(experiment)
+        importance = measure_importance(
+            experiment.trials,
+            experiment.epochs,
+            metric=self.job.metric,
+            mode=self.job.mode,
+            rungs=self.job.rungs or None,
+        )
+        noise = {effect.name for effect in importance.effects if effect.is_noise}
+        best = choose_candidates(experiment, self.job, BEST_AT_EDGES)
+        configs = revive_members(self.job.space, [candidate.config for candidate in best])
+        edges = find_edges(self.job.space, configs, noise=noise)
+        return found | ({"warnings": edges} if edges else {})
+
+    def _save_winner(
+        self, experiment: Experiment, decision: Decision | None, outcome: Outcome
+    ) -> dict[str, Any]:
+        """Export the winner's model, unless there is none or somebody waits for the end."""
+        if experiment.usable.empty:
+            return {}
+        save_config(experiment)
+        found: dict[str, Any] = {"best": experiment.best}
+        if outcome in ("interrupted", "storage failed"):
+            return found | {"no_model": f"the outcome was {outcome!r}"}
+        try:
+            recipe = companions(experiment)
+        except JobError as reason:
+            return found | {"no_model": str(reason)}
+        try:
+            return found | self._make_model(experiment, recipe, decision)
+        except LateError as reason:
+            return found | {"outcome": "budget used", "no_model": str(reason)}
+        except JobError as reason:
+            return found | {"outcome": "unexpected error", "no_model": str(reason)}
+
+    def _make_model(
+        self, experiment: Experiment, recipe: Recipe, decision: Decision | None
+    ) -> dict[str, Any]:
+        """Train the winner on all it may see; where that cannot be, take its checkpoint.
+
+        Raises:
+            JobError: where a model could not be made that should have been.
+            LateError: where there was no time for it.
+        """
+        hours = self._hours_left(1.0)
+        seconds = None if hours is None else max(3600 * hours, EXPORT_SECONDS)
+        if isinstance(self.job, Job) and decision:
+            made = make_model(self.job, experiment, recipe, decision, self.profile, seconds)
+            if made:
+                return made
+        try:
+            recipe = recipe_of(experiment)
+        except JobError as reason:
+            return {"no_model": str(reason)}
+        return {"test": save_model(experiment, recipe, self.dataset, self.profile, seconds)}
+
+    def _measure_usage(
+        self, experiment: Experiment, workers: int, decided: float
+    ) -> dict[str, Any] | None:
+        """Where the time of this run went, its finals included."""
+        frames = [experiment.trials]
+        finals = Experiment(self.folder.child(FINALISTS))
+        if finals.exists:
+            frames.append(finals.trials)
+        own = [frame[frame["ended"] >= self.began] for frame in frames]
+        trials = pd.concat([frame for frame in own if not frame.empty] or own[:1])
+        return measure_usage(trials, workers, self.began, decided, time.time())
+
+    def _summarise(self, experiment: Experiment, **found: Any) -> None:
+        write_summary(experiment, began=self.began, spent=self.spent, **found)
+
+
+def _count_failed(trials: pd.DataFrame) -> int:
+    """How many trials failed; one that diverged did what it was asked to."""
+    return int(((trials["state"] == "failed") & (trials["failure"] != "divergence")).sum())
+
+
+@contextmanager
+def _storage_errors(prepared: Prepared) -> Iterator[None]:
+    """Turn what the file system refuses into a line that says how to go on.
+
+    Raises:
+        StorageError: for any other exception of the operating system.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = prepared.recorder.ending.detail or reason_of(error)
+        raise StorageError(
+            f"storage failed, what was written before is kept: {reason}; "
+            f"when there is room again, go on with --name {prepared.folder.name} --resume"
+        ) from None

@@ -1,0 +1,190 @@
+"""Retests: is a configuration that is in use still the one to use, on today's data?
+
+A retest is an ordinary run of the job on today's data, with a small search. Its first configs are
+the incumbent, its neighbours, the best of earlier and some at random: the searcher learns from
+their scores of today, since earlier scores are of other data. In the finals the best of them
+challenge the incumbent on fresh seeds and folds, the same for all
+(:mod:`~tune_jobs.engine.runs.answers` has what is said then).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tune_jobs.engine.analysis.estimates import LEVEL
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.experiments.experiment import Experiment
+from tune_jobs.engine.experiments.files import RETEST
+from tune_jobs.engine.finals.candidates import choose_candidates
+from tune_jobs.engine.job.finalists import Finalists
+from tune_jobs.engine.job.job import Job
+from tune_jobs.engine.job.profile import Profile
+from tune_jobs.engine.outcome import EXIT_CODES
+from tune_jobs.engine.runs.answers import (
+    file_answer,
+    find_incumbent,
+    folder_of,
+    is_answered,
+    make_answer,
+    read_answers,
+)
+from tune_jobs.engine.runs.run import run
+from tune_jobs.engine.search.searchers import RandomDraws
+from tune_jobs.engine.seeds import derive
+from tune_jobs.engine.space.configs import Config
+from tune_jobs.engine.space.membership import NotInSpaceError, identity, revive, revive_members
+from tune_jobs.engine.space.neighbours import as_choices, neighbours
+
+SAMPLES = 20
+
+# What part of them are the incumbent's neighbours, the best of earlier, and drawn at random, for
+# the case that the best are elsewhere now; the rest is the searcher's.
+NEIGHBOURS, EARLIER, RANDOM = 0.2, 0.2, 0.25
+
+# Exit codes of runs that came to an answer.
+ANSWERED = (EXIT_CODES["complete"], EXIT_CODES["some trials failed"])
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """How an incumbent is retested.
+
+    Attributes:
+        samples: configs of the small search, the incumbent among them.
+        finalists: how many of them challenge it.
+        scores: fresh scores of each that choose the challenger; as many again judge.
+        level: of the interval of the gain, which has to be above 0 for ``replace``.
+        least_gain: by how much the challenger has to be better, in units of the metric.
+        only_incumbent: whether to look at the incumbent alone: no search, no challenger.
+
+    Raises:
+        JobError: for a number that is too small or too large.
+    """
+
+    samples: int = SAMPLES
+    finalists: int = 4
+    scores: int = 8
+    level: float = LEVEL
+    least_gain: float = 0.0
+    only_incumbent: bool = False
+
+    def __post_init__(self) -> None:
+        if self.samples < 2:
+            raise JobError(f"num_samples is {self.samples}, but a challenge needs 2 at least")
+        self.as_finalists({})
+
+    @property
+    def trials(self) -> int:
+        """How many configs are searched."""
+        return 1 if self.only_incumbent else self.samples
+
+    def as_finalists(self, incumbent: Config) -> Finalists:
+        """The finals that it ends with."""
+        count = 1 if self.only_incumbent else self.finalists
+        return Finalists(
+            *(count, self.scores, self.level),
+            incumbent=incumbent,
+            least_gain=self.least_gain,
+        )
+
+
+def retest(
+    earlier: Experiment,
+    job: Job,
+    challenge: Challenge | None = None,
+    *,
+    profile: Profile | None = None,
+    name: str | None = None,
+    promote: bool = False,
+    command: Mapping[str, Any] | None = None,
+    **how: Any,
+) -> Experiment:
+    """Retest the config that an experiment chose, on the data of a job.
+
+    Args:
+        earlier: the experiment whose winner is in use; or the one that was promoted since.
+        job: that experiment's, with today's data.
+        challenge: how.
+        profile: where; the default is this machine and the folder ``results``.
+        name: of the retest's own experiment; the default is the earlier one's and the time.
+        promote: whether a challenger that is to replace the incumbent is the incumbent of the next
+            retest.
+        command: what was asked for, so that it can be asked for again.
+        how: further arguments of :func:`~tune_jobs.engine.runs.run.run`, such as ``slot``.
+
+    Returns:
+        The retest's experiment. Its ``retest`` has the answer, empty where the run did not come to
+        one and is to go on.
+
+    Raises:
+        JobError: as for a run; and where the experiment has no config, or another metric.
+    """
+    challenge, profile = challenge or Challenge(), profile or Profile()
+    for fact in ("metric", "mode"):
+        if (before := earlier.description[fact]) != getattr(job, fact):
+            raise JobError(
+                f"{earlier.name} was searched by {fact} {before!r}, but the job says "
+                f"{getattr(job, fact)!r}: nothing can be compared"
+            )
+    if promote and challenge.only_incumbent:
+        raise JobError("--promote with --only-incumbent: there is no challenger to promote")
+    answers = folder_of(earlier, profile.storage)
+    incumbent = find_incumbent(earlier, answers)
+    template = name or f"{earlier.name}-retest-{'{slot}' if how.get('slot') else _now()}"
+    found = run(
+        retest_job(job, earlier, incumbent, challenge),
+        profile=profile,
+        name=template,
+        command={**(command or {}), "retest_of": earlier.folder.uri},
+        **how,
+    )
+    if found.exit_code in ANSWERED and "challenge" in found.verdict and not is_answered(found):
+        history = [each for each in read_answers(earlier, answers) if each["name"] != found.name]
+        answer = make_answer(
+            found, earlier, incumbent, history, only_incumbent=challenge.only_incumbent
+        )
+        found.folder.write_json(RETEST, answer)
+    ended = Experiment(found.folder)
+    if ended.retest:
+        file_answer(ended, answers, promote=promote)
+    return ended
+
+
+def retest_job(job: Job, earlier: Experiment, incumbent: Config, challenge: Challenge) -> Job:
+    """The job of a retest: a small search that begins at what is known to be good."""
+    space = as_choices(job.space)
+    part = replace(job, space=space, num_samples=challenge.trials, stages=())
+    part = replace(part, points_to_evaluate=(), finalists=challenge.as_finalists(incumbent))
+    try:
+        own = revive(space, incumbent)
+    except NotInSpaceError as reason:
+        if challenge.only_incumbent:
+            raise JobError(f"the incumbent is not of the job's space: {reason}") from None
+        return replace(part, points_to_evaluate=_points(part, earlier, None))
+    part = replace(part, finalists=challenge.as_finalists(own))
+    points = [own] if challenge.only_incumbent else _points(part, earlier, own)
+    return replace(part, points_to_evaluate=points)
+
+
+def _points(job: Job, earlier: Experiment, incumbent: Config | None) -> list[Config]:
+    """What is tried first, each config once."""
+    count, seed = job.num_samples, derive(job.seed, "retest")
+    own = [] if incumbent is None else [incumbent]
+    near = [
+        neighbour
+        for config in own
+        for neighbour in neighbours(job.space, config, round(NEIGHBOURS * count), seed)
+    ]
+    best = [each.config for each in choose_candidates(earlier, job, round(EARLIER * count) + 1)]
+    draws = RandomDraws(seed)
+    draws.set_search_properties(job.metric, job.mode, job.space)
+    drawn = [draws.suggest("") for _ in range(round(RANDOM * count))]
+    found = [*own, *near, *revive_members(job.space, best), *drawn]
+    return list({identity(config): config for config in found}.values())[:count]
+
+
+def _now() -> str:
+    return time.strftime("%Y%m%d-%H%M%S")

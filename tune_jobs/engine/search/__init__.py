@@ -1,0 +1,1 @@
+"""Which config is tried next (searchers), and which trial is stopped early (schedulers)."""

@@ -1,0 +1,1 @@
+"""Search spaces: the domains of hyperparameters, and the configs drawn from them."""

@@ -1,0 +1,249 @@
+"""A folder anywhere: on this machine, on NFS, in S3 or GCS, through one ``pyarrow.fs`` path."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from pyarrow import fs
+
+from tune_jobs.engine.errors import JobError, reason_of
+from tune_jobs.engine.plain import plain
+from tune_jobs.engine.storage.uris import (
+    above,
+    check_without_secrets,
+    join,
+    scheme_of,
+    with_defaults,
+    without_last_slash,
+)
+
+ATTEMPTS = 20
+
+# So many files are read or deleted at once: an object store takes its time for each.
+AT_ONCE = 16
+
+OBJECT_STORES = ("s3", "gcs", "abfs")
+
+# What a URI is opened with where it does not say otherwise: S3 takes a small file in one request
+# instead of three, and Google's client tries for 15 minutes if nobody bounds it.
+GOOGLE = {"retry_limit_seconds": "10"}
+DEFAULTS = {"s3": {"allow_delayed_open": "true"}, "gs": GOOGLE, "gcs": GOOGLE}
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of a ``pyarrow`` file system; ``uri`` is what Ray and people call it."""
+
+    filesystem: fs.FileSystem
+    path: str
+    uri: str
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return self.path.rsplit("/", 1)[-1]
+
+    def child(self, name: str) -> Folder:
+        """The folder called ``name`` inside this one."""
+        return Folder(self.filesystem, f"{self.path.rstrip('/')}/{name}", join(self.uri, name))
+
+    @property
+    def parent(self) -> Folder:
+        """The folder that this one lies in."""
+        return Folder(self.filesystem, self.path.rpartition("/")[0], above(self.uri))
+
+    @property
+    def local_path(self) -> Path | None:
+        """Where programs of this machine find it; None where only ``pyarrow`` does."""
+        return Path(self.path) if self.filesystem.type_name == "local" else None
+
+    def free_bytes(self) -> int | None:
+        """The room that is left; None where the file system knows no bound."""
+        return shutil.disk_usage(self.local_path).free if self.local_path else None
+
+    def create(self) -> None:
+        """Make the folder and its parents, once more where another process removes it meanwhile.
+
+        Raises:
+            JobError: where it cannot be written.
+        """
+        probe = f".writable-{uuid4().hex}"
+        for attempt in range(ATTEMPTS):
+            try:
+                self.filesystem.create_dir(self.path, recursive=True)
+                self.write(probe, b"")
+                self.filesystem.delete_file(f"{self.path}/{probe}")
+                return
+            except OSError as error:
+                is_passing = isinstance(error, FileNotFoundError | FileExistsError)
+                if attempt < ATTEMPTS - 1 and is_passing:
+                    continue
+                raise JobError(f"{self.uri} cannot be written to: {reason_of(error)}") from None
+
+    def exists(self, name: str = "") -> bool:
+        """Whether the folder, or the file or folder called ``name`` in it, is there."""
+        path = f"{self.path}/{name}" if name else self.path
+        return bool(self.filesystem.get_file_info(path).type != fs.FileType.NotFound)
+
+    def names(self) -> list[str]:
+        """The names of what the folder holds, sorted; none where it does not exist."""
+        selector = fs.FileSelector(self.path, allow_not_found=True)
+        return sorted(info.base_name for info in self.filesystem.get_file_info(selector))
+
+    def folders(self) -> list[str]:
+        """The names of the folders in it that are not hidden, sorted."""
+        selector = fs.FileSelector(self.path, allow_not_found=True)
+        found = self.filesystem.get_file_info(selector)
+        inner = [info.base_name for info in found if info.type == fs.FileType.Directory]
+        return sorted(name for name in inner if not name.startswith("."))
+
+    def read(self, name: str) -> bytes:
+        """The content of a file."""
+        with self.filesystem.open_input_stream(f"{self.path}/{name}", compression=None) as stream:
+            return bytes(stream.read())
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file whole: a reader sees all of it or none.
+
+        Object stores put a file in one step; elsewhere it is written aside, under a name that no
+        other process of any machine uses, and moved.
+        """
+        aside = name if _is_object_store(self.filesystem) else f"{name}.tmp-{uuid4().hex}"
+        try:
+            with self.filesystem.open_output_stream(f"{self.path}/{aside}", None) as stream:
+                stream.write(content)
+            if aside != name:
+                self.filesystem.move(f"{self.path}/{aside}", f"{self.path}/{name}")
+        except OSError:
+            if aside != name:
+                with suppress(OSError):
+                    self.delete(aside)
+            raise
+
+    def delete(self, name: str) -> None:
+        """Delete a file, if it is there."""
+        with suppress(FileNotFoundError):
+            self.filesystem.delete_file(f"{self.path}/{name}")
+
+    def delete_all(self, names: Iterable[str]) -> None:
+        """Delete files, many at once."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            list(pool.map(self.delete, names))
+
+    def delete_if_empty(self) -> None:
+        """Remove the folder unless it holds anything, where that is one step.
+
+        An object store has no folders: there it may stay as an empty name.
+        """
+        if self.local_path:
+            with suppress(OSError):  # it holds something, or is gone
+                self.local_path.rmdir()
+
+    def delete_folder(self) -> None:
+        """Delete the folder and what it holds, if it is there."""
+        if self.exists():
+            self.filesystem.delete_dir(self.path)
+
+    def delete_whatever(self, name: str) -> None:
+        """Delete a file, or a folder and what it holds, if it is there."""
+        info = self.filesystem.get_file_info(f"{self.path}/{name}")
+        if info.type == fs.FileType.Directory:
+            self.child(name).delete_folder()
+        elif info.type != fs.FileType.NotFound:
+            self.delete(name)
+
+    def inside(self, path: str) -> str:
+        """A path of the file system, seen from the folder."""
+        return path.removeprefix(self.path).strip("/")
+
+    def size(self) -> int:
+        """The bytes of all files in the folder, at any depth."""
+        selector = fs.FileSelector(self.path, recursive=True, allow_not_found=True)
+        return sum(info.size or 0 for info in self.filesystem.get_file_info(selector))
+
+    def read_json(self, name: str) -> Any:
+        """The content of a JSON file."""
+        return json.loads(self.read(name))
+
+    def read_object(self, name: str) -> dict[str, Any]:
+        """The content of a JSON file that holds an object; empty where it is gone or damaged."""
+        try:
+            found = self.read_json(name)
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Write a JSON file whole."""
+        text = json.dumps(plain(content), indent=2, ensure_ascii=False)
+        self.write(name, text.encode() + b"\n")
+
+
+def open_folder(place: str | os.PathLike[str]) -> Folder:
+    """The folder at a path or URI; nothing is made, and of a remote one it is seen that it answers.
+
+    Raises:
+        JobError: for a URI that pyarrow does not know or that holds credentials, and for a store
+            that cannot be reached, refuses, or has no such bucket.
+    """
+    text = os.fspath(place)
+    scheme = scheme_of(text)
+    if scheme is None:
+        path = str(Path(text).expanduser().absolute())
+        return Folder(fs.LocalFileSystem(), path, path)
+    check_without_secrets(text)
+    try:
+        filesystem, path = fs.FileSystem.from_uri(with_defaults(text, DEFAULTS.get(scheme, {})))
+    except (OSError, ValueError) as error:
+        raise JobError(f"storage {text!r} cannot be opened: {reason_of(error)}") from None
+    if filesystem.type_name == "local":
+        return Folder(filesystem, path, path)
+    return _reach(filesystem, path.rstrip("/") or path, without_last_slash(text))
+
+
+def _reach(filesystem: fs.FileSystem, path: str, uri: str) -> Folder:
+    """A remote folder, once its store has answered: soon, or not at all."""
+    first = filesystem
+    if filesystem.type_name == "s3":
+        from tune_jobs.engine.storage.s3 import impatient, options_of, patient
+
+        options = options_of(filesystem)
+        first, filesystem = impatient(options), patient(options)
+    is_store = _is_object_store(filesystem)
+    bucket = path.partition("/")[0]
+    if is_store and not bucket:
+        raise JobError(f"storage {uri!r} names no bucket")
+    try:
+        is_there = _is_there(first, path) or not is_store or _is_there(first, bucket)
+    except OSError as error:
+        raise JobError(f"storage {uri} cannot be used: {reason_of(error)}{_hint(error)}") from None
+    if not is_there:
+        raise JobError(f"storage {uri}: there is no bucket {bucket!r}; make it first")
+    return Folder(filesystem, path, uri)
+
+
+def _is_there(filesystem: fs.FileSystem, path: str) -> bool:
+    return bool(filesystem.get_file_info(path).type != fs.FileType.NotFound)
+
+
+def _hint(error: OSError) -> str:
+    """What to look at after a store's answer."""
+    said = str(error)
+    if "NETWORK_CONNECTION" in said or "CURL error" in said:
+        return "; is the endpoint (endpoint_override, or AWS_ENDPOINT_URL) right, and does it run?"
+    if "ACCESS_DENIED" in said or "PERMISSION_DENIED" in said or "_KEY_ID" in said:
+        return "; are the credentials of this process those of the store?"
+    return ""
+
+
+def _is_object_store(filesystem: fs.FileSystem) -> bool:
+    return filesystem.type_name in OBJECT_STORES

@@ -1,0 +1,48 @@
+"""Checkpoints that may go: all trials' together take no more space than allowed."""
+
+from __future__ import annotations
+
+import math
+
+from tune_jobs.engine.storage.folder import Folder
+
+# The best trials keep their checkpoints whatever it costs: they may be exported and trained again.
+ALWAYS = 5
+
+
+class Keeper:
+    """Deletes the checkpoints of the worst trials that have ended, once there is too much.
+
+    Tune itself keeps the best and the latest checkpoint of each trial only.
+
+    Args:
+        folder: the experiment.
+        mode: ``min`` or ``max``.
+        most: bytes that checkpoints may take, None for no limit.
+    """
+
+    def __init__(self, folder: Folder, mode: str, most: float | None) -> None:
+        self._folder, self._most = folder, most
+        self._sign = 1 if mode == "min" else -1
+        self._best: dict[int, float] = {}
+        self._sizes: dict[int, tuple[str, int]] = {}
+
+    def note(self, number: int, value: float | None) -> None:
+        """Take in a value of a trial's metric."""
+        if value is not None and math.isfinite(value):
+            self._best[number] = min(self._best.get(number, math.inf), self._sign * value)
+
+    def add(self, number: int, path: str) -> None:
+        """Take in a trial that ended, whose folder lies at a path of the file system."""
+        if self._most is None:
+            return
+        inside = self._folder.inside(path)
+        self._sizes[number] = (inside, self._folder.child(inside).size())
+        total = sum(size for _, size in self._sizes.values())
+        order = sorted(self._sizes, key=lambda n: self._best.get(n, math.inf), reverse=True)
+        for worst in order[: max(len(order) - ALWAYS, 0)]:
+            if total <= self._most:
+                return
+            inside, size = self._sizes.pop(worst)
+            self._folder.child(inside).delete_folder()
+            total -= size

@@ -1,0 +1,272 @@
+"""Which config is tried next: unfinished trials first, then given points, then the searcher's.
+
+Tune asks for one trial after another. No config is trained twice: what was tried is answered from
+the history, and a finite space that has been tried whole ends the search.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ray.tune.experiment import Experiment, Trial
+from ray.tune.search import SearchAlgorithm
+from ray.tune.search import Searcher as RaySearcher
+
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.experiments.failures import failure_in, of_lost_worker
+from tune_jobs.engine.experiments.messages import finite_values
+from tune_jobs.engine.names import trial_id
+from tune_jobs.engine.resume.past import NOT_ITS_FAULT, Past, PastTrial
+from tune_jobs.engine.search.searchers import RandomDraws, SpaceSearcher
+from tune_jobs.engine.space.configs import Config
+from tune_jobs.engine.space.domains import Space
+from tune_jobs.engine.space.grid import MOST_GRID_POINTS, count_points, iterate
+from tune_jobs.engine.space.membership import identity
+from tune_jobs.engine.storage.folder import Folder
+from tune_jobs.engine.trials.ray_trial import make_trial
+from tune_jobs.engine.trials.recorder import Recorder, error_of
+
+# So many suggestions in a row may be known already before a config is drawn at random instead,
+# and so many random draws before the search ends.
+MOST_KNOWN, MOST_DRAWS = 20, 1000
+
+# A score that is worse than any, for a configuration that failed before there was another score.
+NO_SCORE = 1e10
+
+
+class Search(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
+    """Numbers the trials of an experiment and chooses their configs.
+
+    Args:
+        searcher: what suggests configs.
+        space: what they come from.
+        folder: the experiment, which checkpoints lie in.
+        past: what was done before.
+        points: configs to try first.
+        num_trials: how many trials the experiment has in the end, the earlier ones included.
+        concurrency: how many run at once.
+        repeats: whether a config may be trained more than once.
+        seed: of draws in place of suggestions that are known already.
+        recorder: told of trials that are about to start and of answers from the history.
+    """
+
+    def __init__(
+        self,
+        searcher: SpaceSearcher,
+        space: Space,
+        folder: Folder,
+        *,
+        past: Past,
+        points: Sequence[Config],
+        num_trials: int,
+        concurrency: int,
+        repeats: bool,
+        seed: int,
+        recorder: Recorder,
+    ) -> None:
+        self._searcher, self._space, self._folder, self._past = searcher, space, folder, past
+        self._unfinished = past.unfinished
+        self._points = list(points)
+        self._num_trials, self._number = num_trials, past.last
+        self._concurrency, self._repeats, self._seed = concurrency, repeats, seed
+        self._recorder = recorder
+        self._known: dict[str, tuple[int, float | None]] = {}  # number and score by identity
+        self._live: dict[str, Trial] = {}
+        self._suggested: dict[str, str] = {}  # the searcher's own keys of running trials
+        self._best: dict[str, float] = {}
+        self._worst: float | None = None
+        self._size = _size(space)
+        self._experiment: Experiment | None = None
+        self._finished = False
+        self.ended_because: str | None = None
+
+    def set_search_properties(
+        self, metric: str | None, mode: str | None, config: Space, **_: Any
+    ) -> bool:
+        """Learn metric and mode, and tell the searcher everything that is known."""
+        if metric is None or mode is None:
+            return False
+        self._metric, self._sign = metric, 1 if mode == "min" else -1
+        if not self._searcher.set_search_properties(metric, mode, config):
+            return False
+        for told in self._past.told:
+            self._searcher.add_evaluated_point(told.config, self._score_of(told.score))
+        self._searcher.asked = self._past.asked
+        for trial in self._past.trials:
+            self._known[identity(trial.config)] = (trial.number, trial.score)
+            if not trial.is_finished and trial.curve:
+                values = [value for _, value in trial.curve if math.isfinite(value)]
+                self._note_best(trial_id(trial.number), values)
+        return True
+
+    @property
+    def total_samples(self) -> int:
+        """How many trials this run has."""
+        return max(self._num_trials - self._past.last, 0) + len(self._past.unfinished)
+
+    def add_configurations(self, experiments: Any) -> None:
+        """Learn what Tune makes a trial from."""
+        (self._experiment,) = experiments
+
+    def next_trial(self) -> Trial | None:
+        """The next trial, or None while enough are running or nothing is left."""
+        # One that a scheduler has paused waits for others, which therefore have to begin.
+        running = sum(trial.status != Trial.PAUSED for trial in self._live.values())
+        if self._finished or running >= self._concurrency:
+            return None
+        if self._unfinished:
+            past = self._unfinished.pop(0)
+            return self._make(past.number, past.config, past)
+        if self._number >= self._num_trials:
+            self._finished = True
+            return None
+        found = self._next_config()
+        if found is None:
+            return None
+        self._number += 1
+        config, key = found
+        name = trial_id(self._number)
+        if key is not None:
+            self._suggested[name] = key
+        self._known.setdefault(identity(config), (self._number, None))
+        return self._make(self._number, config)
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Note the values that a trial reports."""
+        self._note_best(trial_id, finite_values(result, self._metric))
+        if trial_id in self._suggested:
+            self._searcher.on_trial_result(self._suggested[trial_id], result)
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Tell the searcher the best value of a trial, or a bad one where the config failed.
+
+        A trial that was lost with its machine is forgotten.
+        """
+        trial = self._live.pop(trial_id, None)
+        if trial is None:
+            return
+        self._note_best(trial_id, finite_values(result or {}, self._metric))
+        key, score = self._suggested.pop(trial_id, None), self._best.pop(trial_id, None)
+        failed = failure_in(result or {}, self._metric)
+        if error:
+            failed = of_lost_worker(error_of(trial))
+        is_lost = failed is not None and failed.kind in NOT_ITS_FAULT
+        if is_lost or (failed is None and score is None and result is None):
+            self._known.pop(identity(trial.config), None)
+            if key is not None:
+                self._searcher.on_trial_complete(key, error=True)
+            return
+        if failed:
+            score = None
+        self._known[identity(trial.config)] = (int(trial_id), score)
+        told = self._score_of(score)
+        if key is None:
+            self._searcher.add_evaluated_point(trial.config, told)
+        else:
+            self._searcher.on_trial_complete(key, {**(result or {}), self._metric: told})
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its search algorithms, but a search goes on from its history."""
+        return {}
+
+    def _next_config(self) -> tuple[Config, str | None] | None:
+        """A config and the searcher's key for it; None for not yet, or not any more."""
+        while self._points:
+            point = self._points.pop(0)
+            if identity(point) not in self._known:
+                return point, None
+        if not self._repeats and self._is_exhausted():
+            self._end(f"all {self._size:,} configurations of the space were tried")
+            return None
+        for attempt in range(MOST_KNOWN):
+            key = f"{self._number + 1}.{attempt}"
+            config = self._searcher.suggest(key)
+            if config == RaySearcher.FINISHED:
+                self._end("the searcher has nothing more to suggest")
+                return None
+            if config is None:
+                return None
+            if self._is_new(config):
+                return config, key
+            self._answer(key, config)
+        config = self._draw()
+        if config is None:
+            self._end("no new configuration was found")
+            return None
+        return config, None
+
+    def _is_new(self, config: Config) -> bool:
+        return self._repeats or identity(config) not in self._known
+
+    def _answer(self, key: str, config: Config) -> None:
+        """Tell the searcher what is known of a config, and of one that is running, nothing."""
+        number, score = self._known[identity(config)]
+        if trial_id(number) in self._live:
+            self._searcher.on_trial_complete(key, error=True)
+            return
+        self._searcher.on_trial_complete(key, {self._metric: self._score_of(score)})
+        self._recorder.append(
+            {
+                "kind": "answered",
+                "of": number,
+                "asked": self._searcher.asked,
+                "config": config,
+                "score": score,
+            }
+        )
+
+    def _is_exhausted(self) -> bool:
+        return self._size is not None and len(self._known) >= self._size
+
+    def _draw(self) -> Config | None:
+        """A config that was not tried, at random."""
+        draws = RandomDraws(self._seed + self._searcher.asked)
+        draws.set_search_properties(self._metric, "min", self._space)
+        for _ in range(MOST_DRAWS):
+            if self._is_new(config := draws.suggest("")):
+                return config
+        if self._size is None or self._size > MOST_GRID_POINTS:
+            return None
+        return next((config for config in iterate(self._space) if self._is_new(config)), None)
+
+    def _end(self, reason: str) -> None:
+        """End the search before it has as many trials as it should have."""
+        self._finished, self.ended_because = True, reason
+
+    def _make(self, number: int, config: Config, past: PastTrial | None = None) -> Trial:
+        if self._experiment is None:
+            raise RuntimeError("Tune has not told the experiment yet")
+        name = trial_id(number)
+        checkpoint = past.checkpoint if past else None
+        trial = make_trial(self._experiment, self._folder, number, config, checkpoint)
+        self._live[name] = trial
+        self._recorder.announce(
+            name,
+            {"kind": "trial", "trial": number, "asked": self._searcher.asked, "config": config},
+        )
+        return trial
+
+    def _note_best(self, name: str, values: Sequence[float]) -> None:
+        for value in values:
+            if name not in self._best or self._sign * value < self._sign * self._best[name]:
+                self._best[name] = value
+
+    def _score_of(self, score: float | None) -> float:
+        """A score for the searcher: for a config that failed, the worst that was told so far."""
+        if score is None:
+            return self._sign * NO_SCORE if self._worst is None else self._worst
+        if self._worst is None or self._sign * score > self._sign * self._worst:
+            self._worst = score
+        return score
+
+
+def _size(space: Space) -> int | None:
+    """How many configurations a finite space holds, None for an infinite one."""
+    try:
+        return count_points(space)
+    except JobError:
+        return None

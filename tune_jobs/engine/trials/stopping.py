@@ -1,0 +1,111 @@
+"""When a run ends before its last trial: on request, at a deadline, for a bug, without space."""
+
+from __future__ import annotations
+
+import time
+from numbers import Real
+from typing import Any
+
+from ray.tune import Stopper
+
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.experiments.failures import Bugs, Failure, failure_in
+from tune_jobs.engine.experiments.messages import reported_metrics
+from tune_jobs.engine.outcome import Reason
+from tune_jobs.engine.storage.folder import Folder
+
+# How often the free space is looked at, in seconds.
+PATROL = 0.2
+GIB = 2**30
+
+
+class Ending(Stopper):  # type: ignore[misc]  # Ray calls it
+    """Ends trials that failed, and the run when there is a reason to.
+
+    Attributes:
+        reached: why the run ends, None while it does not.
+        detail: what there is to say about that: a traceback, a line.
+        requested: set by whoever wants the run to end.
+    """
+
+    def __init__(
+        self,
+        metric: str,
+        folder: Folder,
+        max_hours: float | None = None,
+        min_free_gb: float = 0.0,
+    ) -> None:
+        self.metric = metric
+        self.requested = False
+        self.reached: Reason | None = None
+        self.detail = ""
+        self._folder, self._least = folder, min_free_gb * GIB
+        self._deadline = None if max_hours is None else time.monotonic() + 3600 * max_hours
+        self._bugs = Bugs()
+        self._looked = 0.0
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002
+        """Whether a trial has to end: it failed, or its metric is not finite.
+
+        Raises:
+            JobError: where it did not report the metric, or not as a number.
+        """
+        if failure_in(result, self.metric):
+            return True
+        value = result.get(self.metric)
+        if value is None and self.metric not in result:
+            known = ", ".join(sorted(reported_metrics(result))) or "nothing"
+            if result.get("done") and known == "nothing":
+                return True  # it returned without a report
+            raise JobError(
+                f"metric {self.metric!r} was never reported. The trainable reported: {known}."
+            )
+        if not isinstance(value, Real) or isinstance(value, bool):
+            raise JobError(f"metric {self.metric!r} was reported as {value!r}, not as a number")
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether the run has to end."""
+        if self.requested:
+            self._reach("interrupted", "")
+        elif self._deadline is not None and time.monotonic() >= self._deadline:
+            self._reach("budget used", "")
+        elif self.reached is None and time.monotonic() - self._looked > PATROL:
+            self._looked = time.monotonic()
+            self._check_space()
+        return self.reached is not None
+
+    def count(self, failure: Failure | None) -> None:
+        """Count a trial that ended, and end the run where all fail alike or space runs out."""
+        self._check_space()
+        if failure and failure.kind == "storage":
+            self.fail_storage(failure.error)
+        elif self._bugs.add(failure) and failure:
+            self._reach("same error", failure.error)
+
+    def fail_storage(self, detail: str) -> None:
+        """End the run, since what it finds cannot be kept."""
+        self._reach("storage failed", detail)
+
+    def free_space_lacking(self) -> str | None:
+        """What there is to say of too little free space, None where there is enough."""
+        free = self._folder.free_bytes() if self._least else None
+        if free is None or free >= self._least:
+            return None
+        return (
+            f"{self._folder.uri} has {free / GIB:.2f} GiB left, less than min_free_gb "
+            f"({self._least / GIB:g})"
+        )
+
+    def _check_space(self) -> None:
+        """End the run before its disk is full."""
+        try:
+            lacking = self.free_space_lacking()
+        except OSError as error:
+            lacking = f"storage cannot be looked at: {error}"
+        if lacking:
+            self.fail_storage(lacking)
+
+    def _reach(self, reason: Reason, detail: str) -> None:
+        if self.reached is None:
+            self.reached, self.detail = reason, detail

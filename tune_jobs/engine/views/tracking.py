@@ -1,0 +1,244 @@
+"""Trackers: TensorBoard, MLflow and Weights & Biases show a search while it runs.
+
+Nothing depends on them: each has a thread of its own, so that a slow server delays no trial, and
+one that fails is dropped with a warning.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+
+from tune_jobs.engine.errors import reason_of
+from tune_jobs.engine.experiments.failures import failure_in, is_report
+from tune_jobs.engine.experiments.messages import reported_metrics, work_of
+from tune_jobs.engine.plain import plain
+from tune_jobs.engine.search.schedulers import EPOCH
+from tune_jobs.engine.space.configs import flatten
+from tune_jobs.engine.storage.folder import Folder
+from tune_jobs.engine.views.trackers import (
+    Destination,
+    find_destination,
+    split_wanted,
+    without_secrets,
+)
+
+logger = logging.getLogger(__name__)
+
+# So long a run waits at its end for what a tracker has still to write.
+MOST_SECONDS = 60
+
+# MLflow refuses texts of more than 6,000 letters, and nobody reads so many in a table.
+MOST_LETTERS = 500
+
+
+def make_trackers(
+    wanted: Sequence[str], *, folder: Folder, metric: str, mode: str
+) -> list[Callback]:
+    """What ``--track`` asks for, as callbacks of Ray Tune.
+
+    Args:
+        wanted: ``tensorboard``, ``tensorboard=FOLDER``, ``mlflow=URI``, ``wandb=PROJECT``.
+        folder: the experiment.
+        metric: what is sought.
+        mode: ``min`` or ``max``.
+
+    Raises:
+        JobError: for a tracker that is not known or not installed, or lacks what it needs.
+    """
+    return [
+        Tracker(name, find_destination(name, value, folder), metric, mode, value)
+        for name, value in split_wanted(wanted).items()
+    ]
+
+
+class Tracker(Callback):  # type: ignore[misc]  # Ray calls it
+    """Hands what happens to a logger callback of Ray, in a thread, epoch by epoch.
+
+    Args:
+        name: in warnings.
+        destination: what it writes with, made in the thread, and where.
+        metric: what is sought.
+        mode: ``min`` or ``max``.
+        value: what it was given; its credentials are kept out of warnings.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        destination: Destination,
+        metric: str,
+        mode: str,
+        value: str = "",
+    ) -> None:
+        self._name, self._destination, self._value = name, destination, value
+        self._metric, self._sign = metric, 1 if mode == "min" else -1
+        self._events: SimpleQueue[tuple[Any, ...] | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def setup(self, **_: Any) -> None:
+        """Start the thread."""
+        self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+        self._thread.start()
+
+    def on_trial_start(self, *, trial: Trial, **_: Any) -> None:
+        """Tell of a trial; one that starts again is known."""
+        name = Path(trial.path).name if trial.path else trial.trial_id
+        self._tell("start", trial.trial_id, name, trial.config)
+
+    def on_trial_result(self, *, trial: Trial, result: dict[str, Any], **_: Any) -> None:
+        """Tell of the epochs of a message."""
+        self._tell("report", trial.trial_id, dict(result))
+
+    def on_trial_complete(self, *, trial: Trial, **_: Any) -> None:
+        """Tell of the end of a trial."""
+        self._tell("end", trial.trial_id)
+
+    def on_trial_error(self, *, trial: Trial, **_: Any) -> None:
+        """Tell of a trial that Tune gave up."""
+        self._tell("fail", trial.trial_id)
+
+    def on_experiment_end(self, **_: Any) -> None:
+        """Wait until everything is written, but not for ever."""
+        self._events.put(None)
+        if self._thread is not None:
+            self._thread.join(MOST_SECONDS)
+            if self._thread.is_alive():
+                self._drop(f"it has not written everything {MOST_SECONDS} s after the last trial")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune writes its pickled callbacks to storage, where no secret may go."""
+        return {}
+
+    def _tell(self, *event: Any) -> None:
+        if self._thread is not None and self._thread.is_alive():
+            self._events.put(event)
+
+    def _work(self) -> None:
+        """Write what is told, until there is no more, or it fails."""
+        try:
+            told = EpochByEpoch(self._destination, self._metric, self._sign)
+            while (event := self._events.get()) is not None:
+                getattr(told, event[0])(*event[1:])
+            told.close()
+        except Exception as error:  # noqa: BLE001  # nothing here may end a trial
+            self._drop(f"{type(error).__name__}: {reason_of(error)}")
+
+    def _drop(self, reason: str) -> None:
+        said = without_secrets(reason, self._value)[:MOST_LETTERS]
+        logger.warning("--track %s is dropped, the run goes on: %s", self._name, said)
+
+
+@dataclass(eq=False)
+class TrackedTrial:
+    """What Ray's logger callbacks look at in a trial."""
+
+    trial_id: str
+    config: dict[str, Any]
+    local_path: str
+
+    @property
+    def evaluated_params(self) -> dict[str, Any]:
+        """The hyperparameters, as TensorBoard's callback asks for them."""
+        return self.config
+
+    def init_local_path(self) -> None:
+        """Make the folder of its files."""
+        Path(self.local_path).mkdir(parents=True, exist_ok=True)
+
+    def __str__(self) -> str:
+        return self.trial_id
+
+
+@dataclass
+class _Followed:
+    """A trial that has begun: the last epoch told, the best value so far, whether it failed."""
+
+    trial: TrackedTrial
+    epoch: int = 0
+    best: float = math.nan
+    failed: bool = False
+
+
+class EpochByEpoch:
+    """Calls a logger callback of Ray with one result per epoch, each epoch once.
+
+    A result holds the reported metrics, the best value so far as ``best_<metric>``, and the epoch
+    as Ray's ``training_iteration``, which is the step in all trackers.
+
+    Args:
+        destination: how to make the logger callback, and the folder of its files.
+        metric: what is sought.
+        sign: 1 where small values are good, else -1.
+    """
+
+    def __init__(self, destination: Destination, metric: str, sign: int) -> None:
+        self._place, self._metric, self._sign = destination.place, metric, sign
+        self._followed: dict[str, _Followed] = {}
+        self._told = destination.make()
+        self._told.setup()
+
+    def start(self, trial_id: str, name: str, config: dict[str, Any]) -> None:
+        """A trial starts, or starts again."""
+        if trial_id not in self._followed:
+            trial = TrackedTrial(name, as_table(config), str(self._place / name))
+            self._followed[trial_id] = _Followed(trial)
+            self._told.log_trial_start(trial)
+
+    def report(self, trial_id: str, result: dict[str, Any]) -> None:
+        """A message of one epoch or many has come, or one of a failure."""
+        followed = self._followed[trial_id]
+        followed.failed = followed.failed or failure_in(result, self._metric) is not None
+        if is_report(result):
+            return
+        for row in result["epochs"] if work_of(result) else [{**result, "epoch": result[EPOCH]}]:
+            if row["epoch"] > followed.epoch:
+                self._log(followed, row["epoch"], reported_metrics(row))
+
+    def end(self, trial_id: str) -> None:
+        """A trial has ended; one that reported nothing has failed."""
+        if trial_id in self._followed:
+            followed = self._followed.pop(trial_id)
+            failed = followed.failed or not followed.epoch
+            self._told.log_trial_end(followed.trial, failed=failed)
+
+    def fail(self, trial_id: str) -> None:
+        """A trial was lost."""
+        if trial_id in self._followed:
+            self._followed[trial_id].failed = True
+            self.end(trial_id)
+
+    def close(self) -> None:
+        """Nothing more comes: trials that were cut off are shown as failed."""
+        for trial_id in list(self._followed):
+            self.fail(trial_id)
+        self._told.on_experiment_end(trials=[])
+
+    def _log(self, followed: _Followed, epoch: int, metrics: dict[str, float]) -> None:
+        followed.epoch = epoch
+        value = metrics.get(self._metric, math.nan)
+        if math.isfinite(value) and not self._sign * value >= self._sign * followed.best:
+            followed.best = value
+        if math.isfinite(followed.best):
+            metrics = {f"best_{self._metric}": followed.best, **metrics}
+        self._told.log_trial_result(epoch, followed.trial, {**metrics, EPOCH: epoch})
+
+
+def as_table(config: dict[str, Any]) -> dict[str, Any]:
+    """A config with dotted names and values that every tracker shows."""
+    return {name: _shown(plain(value)) for name, value in flatten(config).items()}
+
+
+def _shown(value: Any) -> bool | int | float | str:
+    if isinstance(value, bool | int | float):
+        return value
+    return str(value)[:MOST_LETTERS]
