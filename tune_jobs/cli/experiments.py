@@ -196,13 +196,13 @@ def clean(keep_last: int, older_than: str | None, yes: bool, **place: Any) -> No
 
     Never what is being written, what a verdict refers to, or a best model.
     """
-    from tune_jobs.engine.experiments.cleaning import find_waste, remove
+    from tune_jobs.engine.experiments.cleaning import find_removable, remove
     from tune_jobs.engine.formatting import parse_duration, size
     from tune_jobs.engine.storage.folder import open_folder
 
     storage = open_folder(storage_of(place))
     seconds = parse_duration(older_than) if older_than else None
-    waste = find_waste(storage, keep_last=keep_last, older_than=seconds)
+    waste = find_removable(storage, keep_last=keep_last, older_than=seconds)
     freed = 0
     for each in waste:
         was_held = yes and not remove(storage, each)

@@ -103,7 +103,7 @@ def _search(job: str | None, options: dict[str, Any]) -> Experiment:
         warm_start=options["warm_start"],
         defaults=parse_assignments("--default", options["defaults"]),
         allow_changed=options["allow_changed"],
-        repeats=options["repeats"],
+        allow_repeats=options["repeats"],
         track=options["track"],
         command={"job": job, **{name: options[name] for name in FACTS}},
         listeners=listeners,

@@ -17,7 +17,7 @@ from tune_jobs.engine.space.configs import flatten
 from tune_jobs.engine.space.domains import check_space, describe, distinct, has_domain, walk
 from tune_jobs.engine.space.encoding import dimensions, flat_domains
 from tune_jobs.engine.space.grid import extremes
-from tune_jobs.engine.space.membership import NotInSpaceError, identity, revive
+from tune_jobs.engine.space.membership import NotInSpaceError, from_json, identity
 
 
 def draw(space: dict, count: int, seed: int = 0) -> list[dict]:
@@ -79,9 +79,9 @@ def test_the_best_lie_in_the_narrower_space_and_that_in_the_old_one(space, keep,
 
     check_space(narrower)
     for config in ranked[: max(5, math.ceil(keep * count))]:
-        assert identity(revive(narrower, config)) == identity(config)
+        assert identity(from_json(narrower, config)) == identity(config)
     for config in [*draw(narrower, 20), *extremes(narrower)]:
-        revive(space, config)
+        from_json(space, config)
 
 
 @settings(max_examples=60, deadline=None)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tune_jobs.cli.main import main
-from tune_jobs.engine.experiments.cleaning import find_sacred, find_waste, remove
+from tune_jobs.engine.experiments.cleaning import find_removable, protected_experiments, remove
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.files import RETESTS
 from tune_jobs.engine.experiments.lease import leased
@@ -188,7 +188,7 @@ def test_one_that_is_being_written_is_left_alone(tmp_path, outcome) -> None:
 
 def test_one_that_a_run_takes_meanwhile_is_left_alone(tmp_path) -> None:
     make(tmp_path, "a")
-    (waste,) = find_waste(open_folder(tmp_path), keep_last=0, older_than=None)
+    (waste,) = find_removable(open_folder(tmp_path), keep_last=0, older_than=None)
 
     with leased(open_folder(tmp_path / "a")):
         assert not remove(open_folder(tmp_path), waste)
@@ -205,7 +205,7 @@ def test_one_that_was_retested_and_its_latest_retest_are_left_alone(tmp_path) ->
         make(tmp_path, name, days=60 - day)
         answer(tmp_path, "nightly-2026-11-01", name)
 
-    assert find_sacred(open_folder(tmp_path)) == {
+    assert protected_experiments(open_folder(tmp_path)) == {
         "nightly-2026-11-01",
         "nightly-2026-11-01-retest-2026-11-04",
     }
@@ -291,7 +291,7 @@ def test_one_that_did_not_come_to_its_end_stays_unless_an_age_is_given(
 def test_what_goes_is_listed_from_the_oldest_on(tmp_path) -> None:
     for name, days in (("a", 5), ("b", 50), ("c", 20)):
         make(tmp_path, name, days=days)
-    waste = find_waste(open_folder(tmp_path), keep_last=0, older_than=None)
+    waste = find_removable(open_folder(tmp_path), keep_last=0, older_than=None)
     assert [(each.name, each.size) for each in waste] == [("b", 2000), ("c", 2000), ("a", 2000)]
 
 

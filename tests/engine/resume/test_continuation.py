@@ -191,7 +191,7 @@ def test_what_failed_with_a_bug_is_tried_again_when_the_code_is_another(search, 
     assert ended.exit_code == 5
 
     assert not read_past(ended, job).unfinished
-    assert len(read_past(ended, job, is_mended=True).unfinished) == 3
+    assert len(read_past(ended, job, code_changed=True).unfinished) == 3
     # Nothing has a score, so there is nothing that could not be compared.
     assert search(job, resume=True).trials["state"].tolist()[3:] == ["complete"] * 5
 
@@ -270,7 +270,7 @@ def test_repeats_are_trained_where_they_are_asked_for(search, job) -> None:
     grid = as_grid({"x": tune.choice([0.1, 0.2])}) | {"log": job.space["log"]}
     job = replace(job, space=grid, searcher=RandomSearch(), num_samples=3)
     assert len(search(job, "once").trials) == 2
-    assert len(search(job, "repeated", repeats=True).trials) == 6
+    assert len(search(job, "repeated", allow_repeats=True).trials) == 6
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from scipy import stats
 
 from tune_jobs.engine import TPE, JobError, as_grid, compose, near_one
 from tune_jobs.engine.plain import plain
-from tune_jobs.engine.search.searchers import Translated
+from tune_jobs.engine.search.searchers import FlatSpaceAdapter
 from tune_jobs.engine.space.configs import flatten
 from tune_jobs.engine.space.domains import (
     NearOne,
@@ -29,7 +29,7 @@ from tune_jobs.engine.space.domains import (
 )
 from tune_jobs.engine.space.encoding import decode, encode
 from tune_jobs.engine.space.grid import count_points, extremes
-from tune_jobs.engine.space.membership import identity, revive
+from tune_jobs.engine.space.membership import from_json, identity
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -50,7 +50,7 @@ def draw_tpe(space: dict, count: int, seed: int = 0) -> list[dict]:
 
 def draw_optuna(space: dict, count: int, seed: int = 0) -> list[dict]:
     sampler = optuna.samplers.RandomSampler(seed=seed)
-    return draw_from(Translated(OptunaSearch(sampler=sampler)), space, count)
+    return draw_from(FlatSpaceAdapter(OptunaSearch(sampler=sampler)), space, count)
 
 
 SEARCHERS = pytest.mark.parametrize("draw", [draw_random, draw_tpe, draw_optuna])
@@ -134,7 +134,7 @@ def test_what_every_searcher_suggests_fits_the_space(space: dict) -> None:
 def test_a_config_comes_back_from_json_as_it_was(space: dict) -> None:
     for config in draw_random(space, 3):
         stored = json.loads(json.dumps(plain(config)))
-        assert identity(revive(space, stored)) == identity(config)
+        assert identity(from_json(space, stored)) == identity(config)
 
 
 @settings(max_examples=60, deadline=None)

@@ -5,7 +5,7 @@ from ray import tune
 
 from tune_jobs.engine import near_one
 from tune_jobs.engine.plain import plain
-from tune_jobs.engine.space.membership import NotInSpaceError, revive
+from tune_jobs.engine.space.membership import NotInSpaceError, from_json
 
 BRANCHES = {"layers": tune.choice([[{"units": tune.randint(1, 9)}] * n for n in (1, 2)])}
 
@@ -14,8 +14,8 @@ def test_objects_of_the_space_come_back_as_objects() -> None:
     space = {"pair": tune.choice([(1, 2), (3, 4)]), "kind": tune.choice([dict, list]), "c": (5, 6)}
     stored = plain({"pair": (3, 4), "kind": list, "c": (5, 6)})
 
-    assert revive(space, stored)["pair"] == (3, 4)
-    assert revive(space, stored)["kind"] is list
+    assert from_json(space, stored)["pair"] == (3, 4)
+    assert from_json(space, stored)["kind"] is list
 
 
 @pytest.mark.parametrize(
@@ -39,11 +39,11 @@ def test_objects_of_the_space_come_back_as_objects() -> None:
 )
 def test_a_config_outside_the_space_is_told_why(space, config, message) -> None:
     with pytest.raises(NotInSpaceError, match=message):
-        revive(space, config)
+        from_json(space, config)
 
 
 def test_a_hyperparameter_that_is_new_may_have_a_default() -> None:
     space = {"x": tune.uniform(0, 1), "o": {"a": tune.uniform(0, 1), "b": tune.choice([1, 2])}}
-    assert revive(space, {"x": 0.5, "o": {"a": 0.1}}, {"o.b": 2})["o"] == {"a": 0.1, "b": 2}
+    assert from_json(space, {"x": 0.5, "o": {"a": 0.1}}, {"o.b": 2})["o"] == {"a": 0.1, "b": 2}
     with pytest.raises(NotInSpaceError, match=r"o\.b is 7"):
-        revive(space, {"x": 0.5, "o": {"a": 0.1}}, {"o.b": 7})
+        from_json(space, {"x": 0.5, "o": {"a": 0.1}}, {"o.b": 7})

@@ -12,7 +12,7 @@ from ray.tune.search.variant_generator import generate_variants
 from tune_jobs.engine import as_grid, near_one
 from tune_jobs.engine.space.domains import distinct, has_domain
 from tune_jobs.engine.space.encoding import dimensions, encode, flat_domains
-from tune_jobs.engine.space.membership import identity, revive
+from tune_jobs.engine.space.membership import from_json, identity
 from tune_jobs.engine.space.neighbours import FARTHEST, NEAREST, as_choices, neighbours
 from tune_jobs.engine.space.scale import scale_of
 
@@ -76,7 +76,7 @@ def test_neighbours_are_others_of_the_space_each_once(space, seed, count) -> Non
 
     assert len(found) <= count
     for neighbour in found:
-        assert identity(revive(space, neighbour)) == identity(neighbour)
+        assert identity(from_json(space, neighbour)) == identity(neighbour)
     assert len({identity(each) for each in [config, *found]}) == 1 + len(found)
 
 
@@ -292,10 +292,10 @@ def test_grids_become_choices_whose_points_are_points_of_the_grids(space, seed) 
 
     config = draw(choices, seed)
 
-    assert identity(revive(space, config)) == identity(config)
+    assert identity(from_json(space, config)) == identity(config)
     encode(choices, config)
     for neighbour in neighbours(choices, config, 4, seed):
-        revive(space, neighbour)
+        from_json(space, neighbour)
 
 
 def test_a_grid_of_branches_becomes_a_choice_of_its_points() -> None:
@@ -307,4 +307,4 @@ def test_a_grid_of_branches_becomes_a_choice_of_its_points() -> None:
     assert choices["n"].categories == [0, 1, 2]
     assert choices["layers"] == (1, 2)
     assert config["optimizer"] == {"name": "sgd", "nesterov": True}
-    assert identity(revive(choices, config)) == identity(config)
+    assert identity(from_json(choices, config)) == identity(config)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from ray.tune.search.sample import Categorical, Domain
 
 from tune_jobs.engine.space.configs import Config, children
-from tune_jobs.engine.space.domains import Space, is_branching, is_grid, written
+from tune_jobs.engine.space.domains import Space, as_code, is_branching, is_grid
 from tune_jobs.engine.space.membership import place_of
 from tune_jobs.engine.space.scale import Scale, scale_of
 
@@ -57,7 +57,7 @@ def find_edges(
     seen: dict[tuple[str, str], _Seen] = {}
     for config in configs:
         for label, domain, value in _numbers(space, config, ""):
-            found = seen.setdefault((label, written(domain)), _start(label, domain))
+            found = seen.setdefault((label, as_code(domain)), _start(label, domain))
             found.values.append(found.options.index(value) if found.options else value)
     known = [
         one for one in seen.values() if len(one.values) >= FEWEST_CONFIGS and one.label not in noise

@@ -26,7 +26,7 @@ CHECKPOINTS = ("trials", "finalists/trials")
 
 
 @dataclass(frozen=True)
-class Waste:
+class Removable:
     """What may go of an experiment.
 
     Attributes:
@@ -45,7 +45,7 @@ class Waste:
         return "its checkpoints" if self.parts else "all of it: it found nothing"
 
 
-def find_waste(storage: Folder, *, keep_last: int, older_than: float | None) -> list[Waste]:
+def find_removable(storage: Folder, *, keep_last: int, older_than: float | None) -> list[Removable]:
     """What may go, the oldest first.
 
     Args:
@@ -54,17 +54,17 @@ def find_waste(storage: Folder, *, keep_last: int, older_than: float | None) -> 
         older_than: seconds; what is younger stays as it is. Runs that did not come to their end
             stay, too, unless this is given.
     """
-    sacred = find_sacred(storage)
+    sacred = protected_experiments(storage)
     chosen = [
         entry
         for entry in _old(list_experiments(storage), keep_last, older_than)
         if entry.name not in sacred
     ]
-    found = [_waste_of(storage.child(entry.name)) for entry in reversed(chosen)]
+    found = [_removable_of(storage.child(entry.name)) for entry in reversed(chosen)]
     return [waste for waste in found if waste is not None]
 
 
-def find_sacred(storage: Folder) -> set[str]:
+def protected_experiments(storage: Folder) -> set[str]:
     """The experiments that verdicts refer to.
 
     They are those that were retested, the latest retest of each, and the one whose challenger was
@@ -82,7 +82,7 @@ def find_sacred(storage: Folder) -> set[str]:
     return found
 
 
-def remove(storage: Folder, waste: Waste) -> bool:
+def remove(storage: Folder, waste: Removable) -> bool:
     """Delete it, holding the experiment meanwhile; whether that could be."""
     folder = storage.child(waste.name)
     try:
@@ -107,17 +107,17 @@ def _old(entries: Sequence[Entry], keep_last: int, older_than: float | None) -> 
             yield entry
 
 
-def _waste_of(folder: Folder) -> Waste | None:
+def _removable_of(folder: Folder) -> Removable | None:
     holder = find_holder(folder)
     if holder is not None and holder.life != "dead":
         return None
     if folder.exists(MODEL):
         parts = tuple(part for part in CHECKPOINTS if folder.exists(part))
         size = sum(folder.child(part).size() for part in parts)
-        return Waste(folder.name, parts, size) if size else None
+        return Removable(folder.name, parts, size) if size else None
     try:
         experiment = Experiment(folder)
         found_nothing = experiment.usable.empty and not experiment.problems
     except JobError:  # nothing of it can be read
         found_nothing = False
-    return Waste(folder.name, (), folder.size()) if found_nothing else None
+    return Removable(folder.name, (), folder.size()) if found_nothing else None

@@ -44,7 +44,7 @@ def write_summary(
 
 
 @contextmanager
-def noting_how_it_ends(folder: Folder, **about: Any) -> Iterator[None]:
+def recording_outcome(folder: Folder, **about: Any) -> Iterator[None]:
     """Write the summary of a run that an exception or a signal breaks off, once it has begun.
 
     Args:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.job.finalists import Finalists
 from tune_jobs.engine.space.configs import Config
-from tune_jobs.engine.space.membership import NO_DEFAULTS, NotInSpaceError, identity, revive
+from tune_jobs.engine.space.membership import NO_DEFAULTS, NotInSpaceError, from_json, identity
 
 if TYPE_CHECKING:
     from tune_jobs.engine.experiments.experiment import Experiment
@@ -50,7 +50,7 @@ def choose_candidates(
     for row in experiment.ranked.itertuples():
         config = json.loads(row.config)
         with suppress(NotInSpaceError):
-            config = revive(job.space, config, defaults)
+            config = from_json(job.space, config, defaults)
         found.setdefault(identity(config), Candidate(row.trial, config, float(row.value)))
         if len(found) == count:
             break

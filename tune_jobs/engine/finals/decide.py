@@ -100,11 +100,11 @@ def decide(
             listen(_start_record(experiment, race, candidates, len(rounds.batches[0])))
         failure = fit(prepared)
     compact(prepared.folder)
-    ending = prepared.recorder.ending
+    stopper = prepared.recorder.stopper
     if not race.is_done:
-        detail = str(failure) if failure else cause(ending.detail) if ending.detail else ""
-        reason = f"the finals ended early: {detail or ending.reached}"
-        return Decision(ending.reached, None, reason, rounds, race, candidates)
+        detail = str(failure) if failure else cause(stopper.detail) if stopper.detail else ""
+        reason = f"the finals ended early: {detail or stopper.reached}"
+        return Decision(stopper.reached, None, reason, rounds, race, candidates)
     prepared.folder.child(TRIALS).delete_folder()  # checkpoints that nobody will go on from
     costs = _measure_costs(prepared.folder, race, candidates, rounds)
     verdict = give_verdict(race, candidates, costs, job.metric, job.mode)

@@ -45,7 +45,7 @@ BATCH = "finalist_batch"
 BASIS = (*DECISIVE, "metric", "mode", "max_epochs", "seed", "batches", "choosing")
 
 
-class Finals(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
+class FinalistSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
     """Hands the tasks of a race to Tune, and the curves in the history to the race.
 
     Args:
@@ -224,7 +224,7 @@ def prepare_finals(
         incumbent=0 if finalists.incumbent is not None else None,
         least_gain=finalists.least_gain,
     )
-    finals = Finals(race, candidates, folder, concurrency, job.metric)
+    finals = FinalistSource(race, candidates, folder, concurrency, job.metric)
     finals.replay(before.segments.records() if before.exists else ())
     recorder = begin(profile, folder, job, about, race.most_tasks, [finals, *listeners], max_hours)
     finals.recorder = recorder

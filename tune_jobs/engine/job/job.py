@@ -20,7 +20,7 @@ from tune_jobs.engine.space.configs import Config
 from tune_jobs.engine.space.domains import Space, check_space, has_domain, is_grid
 from tune_jobs.engine.space.encoding import dimensions
 from tune_jobs.engine.space.grid import count_points
-from tune_jobs.engine.space.membership import NotInSpaceError, revive
+from tune_jobs.engine.space.membership import NotInSpaceError, from_json
 
 if TYPE_CHECKING:
     from ray import tune
@@ -91,7 +91,7 @@ class Job:
             dimensions(self.space)
         for index, point in enumerate(self.points_to_evaluate):
             try:
-                revive(self.space, point)
+                from_json(self.space, point)
             except NotInSpaceError as reason:
                 raise JobError(f"points_to_evaluate[{index}]: {reason}") from None
         check_stages(self.stages, self.max_epochs)

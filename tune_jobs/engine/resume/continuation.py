@@ -11,7 +11,7 @@ from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.job.changes import find_changes
 from tune_jobs.engine.job.description import description
-from tune_jobs.engine.resume.past import Past, Told, read_past
+from tune_jobs.engine.resume.past import KnownResult, Past, read_past
 from tune_jobs.engine.resume.warm_start import read_results
 from tune_jobs.engine.space.membership import identity
 from tune_jobs.engine.storage.folder import Folder
@@ -37,7 +37,7 @@ class Continuation:
             takes them.
         defaults: values, by dotted name, of hyperparameters that earlier trials did not have.
         allow_changed: whether data and code may be others than before.
-        repeats: whether a config may be trained more than once.
+        allow_repeats: whether a config may be trained more than once.
         in_stages: whether the space and the ceiling of epochs are meant to change on the way.
         past: what the experiment did so far.
         told: results of other searches, and where they come from.
@@ -49,10 +49,10 @@ class Continuation:
     warm_start: Sequence[str] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     allow_changed: bool = False
-    repeats: bool = False
+    allow_repeats: bool = False
     in_stages: bool = False
     past: Past = field(default_factory=Past)
-    told: Sequence[tuple[Told, str]] = ()
+    told: Sequence[tuple[KnownResult, str]] = ()
     target: int | None = None
 
     @property
@@ -83,7 +83,7 @@ def check_name(folder: Folder, how: Continuation) -> None:
         raise JobError(f"no experiment {folder.name!r} at {folder.uri} to extend")
 
 
-def look_back(
+def read_continuation(
     how: Continuation, folder: Folder, job: Job, profile: Profile, dataset: Dataset | None
 ) -> Continuation:
     """Read what was done before, and say what of it does not count any more.
@@ -99,11 +99,11 @@ def look_back(
             logger.warning(problem)
         now = description(job, profile, dataset)
         _check_changes(experiment, now, how)
-        is_mended = experiment.description.get("code") != now["code"]
-        past = read_past(experiment, job, how.defaults, is_mended=is_mended)
+        code_changed = experiment.description.get("code") != now["code"]
+        past = read_past(experiment, job, how.defaults, code_changed=code_changed)
         if not how.in_stages:
             _say_left_out("earlier trials that do not count for the search any more", past.left_out)
-    told: list[tuple[Told, str]] = []
+    told: list[tuple[KnownResult, str]] = []
     known = {_key(each) for each in past.told}  # a run that goes on may be given a source again
     for source in how.warm_start:
         found, left_out = read_results(source, job, profile.storage, how.defaults)
@@ -118,7 +118,7 @@ def look_back(
     return replace(how, past=past, told=told, target=target)
 
 
-def _key(told: Told) -> tuple[str, float | None]:
+def _key(told: KnownResult) -> tuple[str, float | None]:
     return identity(told.config), told.score
 
 

@@ -13,7 +13,7 @@ from tune_jobs.engine.experiments.frames import average_replicas
 from tune_jobs.engine.experiments.segments import Record
 from tune_jobs.engine.space.configs import Config
 from tune_jobs.engine.space.domains import Space
-from tune_jobs.engine.space.membership import NO_DEFAULTS, NotInSpaceError, revive
+from tune_jobs.engine.space.membership import NO_DEFAULTS, NotInSpaceError, from_json
 from tune_jobs.engine.storage.folder import Folder
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class PastTrial:
 
 
 @dataclass(frozen=True)
-class Told:
+class KnownResult:
     """A result that a searcher was or will be told; without a score, that the config failed."""
 
     config: Config
@@ -73,7 +73,7 @@ class Past:
     """
 
     trials: Sequence[PastTrial] = ()
-    told: Sequence[Told] = ()
+    told: Sequence[KnownResult] = ()
     asked: int = 0
     last: int = 0
     target: int | None = None
@@ -90,7 +90,7 @@ def read_past(
     job: Job,
     defaults: Mapping[str, Any] = NO_DEFAULTS,
     *,
-    is_mended: bool = False,
+    code_changed: bool = False,
 ) -> Past:
     """Read an experiment's history for a job, whose space and ceiling of epochs may be new.
 
@@ -98,7 +98,7 @@ def read_past(
         experiment: what was done so far.
         job: what is searched from now on.
         defaults: values of hyperparameters that the earlier trials did not have.
-        is_mended: whether the code is another, so that what failed with the old one is tried again.
+        code_changed: whether the code has changed, so that failed configs are retried.
     """
     records = list(experiment.segments.records())
     asked = {r["trial"]: r.get("asked", 0) for r in records if r["kind"] == "trial"}
@@ -108,12 +108,12 @@ def read_past(
     left_out: list[str] = []
     for row in experiment.trials.itertuples():
         try:
-            config = revive(job.space, json.loads(row.config), defaults)
+            config = from_json(job.space, json.loads(row.config), defaults)
         except NotInSpaceError as reason:
             left_out.append(f"trial {row.trial}: {reason}")
             continue
         trial = _past_trial(row, config, curves.get(row.trial, ()), asked.get(row.trial, 0))
-        again = is_mended and row.state == "failed" and row.failure == "configuration"
+        again = code_changed and row.state == "failed" and row.failure == "configuration"
         past.append(replace(trial, is_finished=False) if again else trial)
     ceiling = max((each["description"]["max_epochs"] for each in attempts), default=0)
     past = [
@@ -124,7 +124,7 @@ def read_past(
         )
         for trial in _reopen(past, ceiling, job)
     ]
-    told = [((t.asked, 1), Told(t.config, t.score)) for t in past if t.is_finished]
+    told = [((t.asked, 1), KnownResult(t.config, t.score)) for t in past if t.is_finished]
     told += _told_otherwise(records, job.space, defaults, left_out)
     return Past(
         trials=past,
@@ -154,7 +154,7 @@ def _past_trial(
 
 def _told_otherwise(
     records: Sequence[Record], space: Space, defaults: Mapping[str, Any], left_out: list[str]
-) -> list[tuple[tuple[int, int], Told]]:
+) -> list[tuple[tuple[int, int], KnownResult]]:
     """Results that are no trials: answers from the history, and those of other searches.
 
     Each with its place in the order in which the searcher heard of it, as for trials.
@@ -164,12 +164,12 @@ def _told_otherwise(
         if record["kind"] not in ("answered", "told"):
             continue
         try:
-            config = revive(space, record["config"], defaults)
+            config = from_json(space, record["config"], defaults)
         except NotInSpaceError as reason:
             if record["kind"] == "told":
                 left_out.append(f"a result of {record['source']}: {reason}")
             continue
-        found.append(((record.get("asked", 0), 0), Told(config, record["score"])))
+        found.append(((record.get("asked", 0), 0), KnownResult(config, record["score"])))
     return found
 
 

@@ -10,7 +10,7 @@ from tune_jobs.engine.analysis.narrowing import narrow
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.segments import Record
 from tune_jobs.engine.space.domains import Space
-from tune_jobs.engine.space.membership import revive_members
+from tune_jobs.engine.space.membership import members_from_json
 
 if TYPE_CHECKING:
     from tune_jobs.engine.experiments.experiment import Experiment
@@ -91,7 +91,7 @@ def _zoom(
 ) -> tuple[Space, list[str]]:
     """The narrower space; where too few trials say anything, the space as it was."""
     texts = experiment.trials.set_index("trial")["config"]
-    configs = revive_members(space, [json.loads(texts[number]) for number in ranked])
+    configs = members_from_json(space, [json.loads(texts[number]) for number in ranked])
     try:
         return narrow(space, configs, keep=keep)
     except JobError as reason:

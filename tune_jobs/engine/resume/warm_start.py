@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.experiment import open_experiment
-from tune_jobs.engine.resume.past import Told
+from tune_jobs.engine.resume.past import KnownResult
 from tune_jobs.engine.space.configs import Config, unflatten
-from tune_jobs.engine.space.membership import NotInSpaceError, revive
+from tune_jobs.engine.space.membership import NotInSpaceError, from_json
 from tune_jobs.engine.storage.folder import open_folder
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ DATABASES = (".db", ".sqlite", ".sqlite3")
 
 def read_results(
     source: str, job: Job, storage: str, defaults: Mapping[str, Any]
-) -> tuple[list[Told], list[str]]:
+) -> tuple[list[KnownResult], list[str]]:
     """Results for the searcher, and a line for each config that is not of the job's space.
 
     Args:
@@ -44,12 +44,12 @@ def read_results(
     told, left_out = [], []
     for number, (config, score) in enumerate(_read(source, job, storage), 1):
         try:
-            revived = revive(job.space, config, defaults)
+            revived = from_json(job.space, config, defaults)
         except NotInSpaceError as reason:
             left_out.append(f"result {number} of {source}: {reason}")
             continue
         if math.isfinite(score):
-            told.append(Told(revived, score))
+            told.append(KnownResult(revived, score))
     return told, left_out
 
 

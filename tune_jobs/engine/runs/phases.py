@@ -21,7 +21,7 @@ from tune_jobs.engine.experiments.files import FINALISTS, VERDICT
 from tune_jobs.engine.experiments.frames import compact
 from tune_jobs.engine.experiments.lease import Lease
 from tune_jobs.engine.experiments.segments import Listener, Record
-from tune_jobs.engine.experiments.summary import noting_how_it_ends, write_summary
+from tune_jobs.engine.experiments.summary import recording_outcome, write_summary
 from tune_jobs.engine.finals.candidates import choose_candidates
 from tune_jobs.engine.finals.decide import Decision, decide
 from tune_jobs.engine.finals.export import (
@@ -39,12 +39,16 @@ from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.outcome import FINAL, Outcome, outcome_of
 from tune_jobs.engine.recurring.series import Slot
 from tune_jobs.engine.report.refresh import refreshed_report
-from tune_jobs.engine.resume.continuation import Continuation, look_back
+from tune_jobs.engine.resume.continuation import Continuation, read_continuation
 from tune_jobs.engine.resume.stages import find_stage, job_of_stage, list_stages
-from tune_jobs.engine.space.membership import revive_members
+from tune_jobs.engine.space.membership import members_from_json
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.interruption import Interruption
-from tune_jobs.engine.trials.ray_patches import replaced_when_grown, seldom_saved, short_queue
+from tune_jobs.engine.trials.ray_patches import (
+    replaced_when_grown,
+    short_queue,
+    without_checkpoint_snapshots,
+)
 from tune_jobs.engine.trials.tuner import Prepared, adopt, prepare
 from tune_jobs.engine.views.tracking import make_trackers
 
@@ -62,7 +66,7 @@ BEST_AT_EDGES = 10
 
 
 @dataclass(frozen=True)
-class Search:
+class SearchResult:
     """A search, or a stage of one, that has ended.
 
     Attributes:
@@ -82,7 +86,7 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Course:
+class Run:
     """A run of a job, with everything that stays the same while it runs.
 
     Attributes:
@@ -116,7 +120,7 @@ class Course:
     spent: float = 0.0
 
     def run(self, how: Continuation) -> Experiment:
-        """Search, choose the winner, export its model, summarise and report.
+        """SearchResult, choose the winner, export its model, summarise and report.
 
         Raises:
             JobError: for a mistake that shows when the search is made, or at the first epoch.
@@ -124,7 +128,7 @@ class Course:
         """
         with (
             refreshed_report(self.folder),
-            noting_how_it_ends(self.folder, began=self.began, spent=self.spent),
+            recording_outcome(self.folder, began=self.began, spent=self.spent),
         ):
             if not isinstance(self.job, Job):
                 self._announce(how)
@@ -136,7 +140,7 @@ class Course:
                 return Experiment(self.folder)
             return self._finish(search, self._decide(self.job, search, how))
 
-    def _decide(self, job: Job, search: Search, how: Continuation) -> Decision | None:
+    def _decide(self, job: Job, search: SearchResult, how: Continuation) -> Decision | None:
         """Train the finalists; an earlier verdict stands until there is another."""
         if not job.finalists:
             self.folder.delete(VERDICT)
@@ -155,14 +159,14 @@ class Course:
                 defaults=how.defaults,
             )
 
-    def _search_in_stages(self, job: Job, how: Continuation) -> Search | None:
+    def _search_in_stages(self, job: Job, how: Continuation) -> SearchResult | None:
         """Search from the stage that the experiment is in to the last; a job without is one."""
         search = None
         last = max(len(job.stages) - 1, 0)
         for number in range(find_stage(job, Experiment(self.folder)), last + 1):
             part, entering = job_of_stage(job, number, Experiment(self.folder))
             how = replace(how, in_stages=bool(job.stages))
-            now = look_back(how, self.folder, part, self.profile, self.dataset)
+            now = read_continuation(how, self.folder, part, self.profile, self.dataset)
             was_done = Experiment(self.folder).summary.get("outcome") in FINAL
             if now.is_done and was_done and search is None and number == last:
                 return None
@@ -184,7 +188,10 @@ class Course:
             if search.outcome not in FINAL:
                 break
             how = Continuation(
-                resume=True, defaults=how.defaults, allow_changed=True, repeats=how.repeats
+                resume=True,
+                defaults=how.defaults,
+                allow_changed=True,
+                allow_repeats=how.allow_repeats,
             )
         return search
 
@@ -213,35 +220,35 @@ class Course:
             return None
         return max(share * self.max_hours - (time.time() - self.began) / 3600, 1e-9)
 
-    def _search(self, prepared: Prepared, *, is_done: bool = False) -> Search:
-        """Search, and make files for people of what was found.
+    def _search(self, prepared: Prepared, *, is_done: bool = False) -> SearchResult:
+        """SearchResult, and make files for people of what was found.
 
         Raises:
             JobError: for the user's mistake, once it is in the summary.
             StorageError: where nothing can be written.
         """
         failure = None if is_done else self._fit(prepared)
-        experiment, ending = Experiment(self.folder), prepared.recorder.ending
+        experiment, stopper = Experiment(self.folder), prepared.recorder.stopper
         with _storage_errors(prepared):
             compact(self.folder)
             if failure:
                 self._summarise(experiment, outcome="configuration error", error=str(failure))
                 raise failure
         failed = _count_failed(experiment.trials)
-        return Search(
-            experiment, prepared, outcome_of(failed, len(experiment.usable), ending.reached)
+        return SearchResult(
+            experiment, prepared, outcome_of(failed, len(experiment.usable), stopper.reached)
         )
 
     def _fit(self, prepared: Prepared) -> JobError | None:
         """Fit, and find the user's mistake, or full storage, in what Tune raises."""
-        ending = prepared.recorder.ending
+        stopper = prepared.recorder.stopper
         prepared.recorder.lease = self.lease
         try:
             with (
-                self.interruption.asking(ending),
+                self.interruption.asking(stopper),
                 replaced_when_grown(),
                 short_queue(),
-                seldom_saved(),
+                without_checkpoint_snapshots(),
                 environment({"TUNE_MAX_PENDING_TRIALS_PG": str(prepared.concurrency)}),
             ):
                 prepared.tuner.fit()
@@ -249,25 +256,25 @@ class Course:
             cause: BaseException | None = error
             while cause is not None and not isinstance(cause, JobError):
                 if isinstance(cause, OSError) and cause.errno in STORAGE_ERRORS:
-                    ending.fail_storage(reason_of(cause))
+                    stopper.fail_storage(reason_of(cause))
                 cause = cause.__cause__ or cause.__context__
-            if cause is None and ending.reached != "storage failed":
+            if cause is None and stopper.reached != "storage failed":
                 raise
             return cause
         return None
 
-    def _finish(self, search: Search, decision: Decision | None) -> Experiment:
+    def _finish(self, search: SearchResult, decision: Decision | None) -> Experiment:
         """Export the winner's model, summarise and report."""
         prepared, decided = search.prepared, time.time()
-        ending = prepared.recorder.ending
+        stopper = prepared.recorder.stopper
         with _storage_errors(prepared):
             found: dict[str, Any] = {
                 "outcome": search.outcome,
                 "attempt": prepared.recorder.attempt,
                 "workers": prepared.concurrency,
             }
-            if ending.detail:
-                found["error"] = ending.detail
+            if stopper.detail:
+                found["error"] = stopper.detail
             if prepared.search and prepared.search.ended_because:
                 found["ended_because"] = prepared.search.ended_because
             if decision is not None and decision.verdict is None:
@@ -296,7 +303,7 @@ class Course:
         )
         noise = {effect.name for effect in importance.effects if effect.is_noise}
         best = choose_candidates(experiment, self.job, BEST_AT_EDGES)
-        configs = revive_members(self.job.space, [candidate.config for candidate in best])
+        configs = members_from_json(self.job.space, [candidate.config for candidate in best])
         edges = find_edges(self.job.space, configs, noise=noise)
         return found | ({"warnings": edges} if edges else {})
 
@@ -373,7 +380,7 @@ def _storage_errors(prepared: Prepared) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = prepared.recorder.ending.detail or reason_of(error)
+        reason = prepared.recorder.stopper.detail or reason_of(error)
         raise StorageError(
             f"storage failed, what was written before is kept: {reason}; "
             f"when there is room again, go on with --name {prepared.folder.name} --resume"

@@ -35,7 +35,12 @@ from tune_jobs.engine.runs.run import run
 from tune_jobs.engine.search.searchers import RandomDraws
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space.configs import Config
-from tune_jobs.engine.space.membership import NotInSpaceError, identity, revive, revive_members
+from tune_jobs.engine.space.membership import (
+    NotInSpaceError,
+    from_json,
+    identity,
+    members_from_json,
+)
 from tune_jobs.engine.space.neighbours import as_choices, neighbours
 
 SAMPLES = 20
@@ -159,7 +164,7 @@ def retest_job(job: Job, earlier: Experiment, incumbent: Config, challenge: Chal
     part = replace(job, space=space, num_samples=challenge.trials, stages=())
     part = replace(part, points_to_evaluate=(), finalists=challenge.as_finalists(incumbent))
     try:
-        own = revive(space, incumbent)
+        own = from_json(space, incumbent)
     except NotInSpaceError as reason:
         if challenge.only_incumbent:
             raise JobError(f"the incumbent is not of the job's space: {reason}") from None
@@ -182,7 +187,7 @@ def _points(job: Job, earlier: Experiment, incumbent: Config | None) -> list[Con
     draws = RandomDraws(seed)
     draws.set_search_properties(job.metric, job.mode, job.space)
     drawn = [draws.suggest("") for _ in range(round(RANDOM * count))]
-    found = [*own, *near, *revive_members(job.space, best), *drawn]
+    found = [*own, *near, *members_from_json(job.space, best), *drawn]
     return list({identity(config): config for config in found}.values())[:count]
 
 

@@ -64,7 +64,7 @@ def run(
     warm_start: Sequence[str] = (),
     defaults: Mapping[str, Any] | None = None,
     allow_changed: bool = False,
-    repeats: bool = False,
+    allow_repeats: bool = False,
     track: Sequence[str] = (),
     command: Mapping[str, Any] | None = None,
     listeners: Sequence[Listener] | None = None,
@@ -89,7 +89,7 @@ def run(
             projects, Optuna databases (:mod:`~tune_jobs.engine.resume.warm_start`).
         defaults: values, by dotted name, of hyperparameters that earlier trials did not have.
         allow_changed: go on although data or code are others than before.
-        repeats: train a config again that was trained.
+        allow_repeats: train a config again that was trained.
         track: who is told of each epoch besides (:mod:`~tune_jobs.engine.views.tracking`).
         command: what was asked for, so that it can be asked for again.
         listeners: called with ``{"kind": "start"}``, with each record of the history as it is made,
@@ -104,13 +104,13 @@ def run(
     """
     from tune_jobs.engine.job.profile import locate
     from tune_jobs.engine.names import default_name
-    from tune_jobs.engine.runs.phases import Course
+    from tune_jobs.engine.runs.phases import Run
     from tune_jobs.engine.views.tracking import make_trackers
 
     profile, began = profile or Profile(), time.time()
     check_whole_number("extend", extend, 0)
     is_resumed = resume or slot is not None
-    how = Continuation(is_resumed, extend, warm_start, defaults or {}, allow_changed, repeats)
+    how = Continuation(is_resumed, extend, warm_start, defaults or {}, allow_changed, allow_repeats)
     if max_hours is not None and not max_hours > 0:
         raise JobError(f"max_hours is {max_hours}, but must be above 0")
     if how.is_wanted and not isinstance(job, Job):
@@ -150,12 +150,12 @@ def run(
         if isinstance(job, Job):
             board = Board(job.num_trials, job.max_epochs, job.metric, job.mode)
             listeners = [*listeners, Pulse(lease, board)]
-        course = Course(
+        phases = Run(
             *(job, profile, folder, dataset, lease, listeners, track, max_hours, began),
             *(command or {}, interruption, scheduled),
             spent=float(Experiment(folder).summary.get("worker_seconds", 0.0)),
         )
-        return course.run(how)
+        return phases.run(how)
 
 
 def _find_ended(folder: Folder, scheduled: Slot | None) -> Experiment | None:

@@ -203,7 +203,7 @@ class ParzenEstimator(SpaceSearcher):
         return inserted
 
 
-class Translated(SpaceSearcher):
+class FlatSpaceAdapter(SpaceSearcher):
     """Stands between Tune and one of Ray's searchers, which sees every hyperparameter side by side.
 
     Only the active ones reach the config.

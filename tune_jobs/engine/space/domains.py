@@ -101,7 +101,7 @@ def describe(part: Any) -> Any:
     if isinstance(part, Categorical):
         return {"choice": [describe(category) for category in part.categories]}
     if isinstance(part, Domain):
-        return written(part)
+        return as_code(part)
     if isinstance(part, dict):
         return {str(name): describe(child) for name, child in part.items()}
     if isinstance(part, list | tuple):
@@ -109,7 +109,7 @@ def describe(part: Any) -> Any:
     return part
 
 
-def written(domain: Domain) -> str:
+def as_code(domain: Domain) -> str:
     """A domain as one would write it: ``loguniform(0.0001, 0.1)``."""
     if isinstance(domain, NearOne):
         return f"near_one({domain.lower}, {domain.upper})"
@@ -195,18 +195,18 @@ def _check_range(label: str, domain: Any) -> None:
         return
     lower, upper = domain.lower, domain.upper
     if not (math.isfinite(lower) and math.isfinite(upper)):
-        raise JobError(f"{label}: {written(domain)} needs two finite bounds")
+        raise JobError(f"{label}: {as_code(domain)} needs two finite bounds")
     if lower >= upper:
-        raise JobError(f"{label}: {written(domain)} needs its lower bound first, below the upper")
+        raise JobError(f"{label}: {as_code(domain)} needs its lower bound first, below the upper")
     if is_log(domain) and lower <= 0:
-        raise JobError(f"{label}: {written(domain)} is logarithmic and needs a lower bound above 0")
+        raise JobError(f"{label}: {as_code(domain)} is logarithmic and needs a lower bound above 0")
     if step is not None and not 0 < step <= (upper - lower) * (1 + 1e-9):
         raise JobError(
-            f"{label}: {written(domain)} has step {step:g}, but its range is only {upper - lower:g}"
+            f"{label}: {as_code(domain)} has step {step:g}, but its range is only {upper - lower:g}"
         )
     if step is not None and not _is_multiple(lower, step):
         raise JobError(
-            f"{label}: {written(domain)} gives multiples of {step:g}, and {lower:g} is not one; "
+            f"{label}: {as_code(domain)} gives multiples of {step:g}, and {lower:g} is not one; "
             f"write tune.choice([{lower:g}, {lower + step:g}, ...])"
         )
 

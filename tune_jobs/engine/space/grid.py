@@ -14,12 +14,12 @@ from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.space.configs import Config, children
 from tune_jobs.engine.space.domains import (
     Space,
+    as_code,
     check_space,
     has_domain,
     is_grid,
     sampler_and_step,
     walk,
-    written,
 )
 
 MOST_GRID_POINTS = 100_000
@@ -83,7 +83,7 @@ def values_of(domain: Domain, label: str) -> Sequence[Any]:
         return [round(k * step, 12) for k in range(first, last + 1)]
     example = f"tune.choice([{domain.lower:g}, {domain.upper:g}])"
     raise JobError(
-        f"grid search needs a list of values for {label!r}, got {written(domain)}; write {example}"
+        f"grid search needs a list of values for {label!r}, got {as_code(domain)}; write {example}"
     )
 
 

@@ -13,7 +13,7 @@ from ray.tune.search.sample import Categorical, Domain, Float, Integer
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.plain import plain
 from tune_jobs.engine.space.configs import Config, children
-from tune_jobs.engine.space.domains import Space, is_branching, is_grid, sampler_and_step, written
+from tune_jobs.engine.space.domains import Space, as_code, is_branching, is_grid, sampler_and_step
 
 NO_DEFAULTS: Mapping[str, Any] = {}
 
@@ -22,7 +22,7 @@ class NotInSpaceError(JobError):
     """A config lacks a hyperparameter, has one too many, or a value outside its domain."""
 
 
-def revive(
+def from_json(
     part: Any, stored: Any, defaults: Mapping[str, Any] = NO_DEFAULTS, label: str = ""
 ) -> Any:
     """The config of a space that was stored as JSON, with the space's own objects in it.
@@ -39,16 +39,16 @@ def revive(
     if is_grid(part):
         return _option(part["grid_search"], stored, label)[1]
     if isinstance(part, Categorical):
-        return _revive_choice(part, stored, defaults, label)
+        return _parse_choice(part, stored, defaults, label)
     if isinstance(part, Domain):
-        return _revive_number(part, stored, label)
+        return _parse_number(part, stored, label)
     if isinstance(part, dict):
-        return _revive_dict(part, stored, defaults, label)
+        return _parse_dict(part, stored, defaults, label)
     if isinstance(part, list | tuple) and children(part):
         if not isinstance(stored, list | tuple) or len(stored) != len(part):
             raise NotInSpaceError(f"{label} is {stored!r}, but must have {len(part)} entries")
         return [
-            revive(child, value, defaults, f"{label}.{index}")
+            from_json(child, value, defaults, f"{label}.{index}")
             for index, (child, value) in enumerate(zip(part, stored, strict=True))
         ]
     return _option([part], stored, label)[1]
@@ -64,19 +64,19 @@ def place_of(domain: Categorical, value: Any) -> tuple[int, Any]:
         return _option(domain.categories, value, "")
     for index, branch in enumerate(domain.categories):
         try:
-            revive(branch, plain(value))
+            from_json(branch, plain(value))
         except NotInSpaceError:
             continue
         return index, branch
-    raise NotInSpaceError(f"{value!r} comes from no branch of {written(domain)}")
+    raise NotInSpaceError(f"{value!r} comes from no branch of {as_code(domain)}")
 
 
-def revive_members(space: Space, stored: Iterable[Any]) -> list[Config]:
+def members_from_json(space: Space, stored: Iterable[Any]) -> list[Config]:
     """Those of some configs that belong to a space; others were tried before it was edited."""
     found = []
     for config in stored:
         with suppress(NotInSpaceError):
-            found.append(revive(space, config))
+            found.append(from_json(space, config))
     return found
 
 
@@ -96,19 +96,19 @@ def _option(options: Sequence[Any], value: Any, label: str) -> tuple[int, Any]:
     raise NotInSpaceError(f"{label} is {value!r}, but must be {rule}")
 
 
-def _revive_choice(part: Categorical, stored: Any, defaults: Mapping[str, Any], label: str) -> Any:
+def _parse_choice(part: Categorical, stored: Any, defaults: Mapping[str, Any], label: str) -> Any:
     if not is_branching(part):
         return _option(part.categories, stored, label)[1]
     reasons = []
     for branch in part.categories:
         try:
-            return revive(branch, stored, defaults, label)
+            return from_json(branch, stored, defaults, label)
         except NotInSpaceError as reason:
             reasons.append(str(reason))
     raise NotInSpaceError(f"{label} is {stored!r}, which fits no branch: {'; '.join(reasons)}")
 
 
-def _revive_dict(
+def _parse_dict(
     part: dict[str, Any], stored: Any, defaults: Mapping[str, Any], label: str
 ) -> dict[str, Any]:
     if not isinstance(stored, dict):
@@ -120,17 +120,17 @@ def _revive_dict(
     if missing := [name for name in part if name not in known]:
         raise NotInSpaceError(f"{dotted[missing[0]]} has no value")
     return {
-        name: revive(child, known[name], defaults, dotted[name]) for name, child in part.items()
+        name: from_json(child, known[name], defaults, dotted[name]) for name, child in part.items()
     }
 
 
-def _revive_number(part: Domain, stored: Any, label: str) -> Any:
+def _parse_number(part: Domain, stored: Any, label: str) -> Any:
     if not isinstance(part, Float | Integer):
         return stored  # sample_from, or a domain of one's own: nothing is known of its values
     sampler, step = sampler_and_step(part)
     fits_kind = _is_number(stored) and (isinstance(part, Float) or isinstance(stored, int))
     if not fits_kind or not _is_inside(part, stored, bounded=not hasattr(sampler, "sd")):
-        raise NotInSpaceError(f"{label} is {stored!r}, but must come from {written(part)}")
+        raise NotInSpaceError(f"{label} is {stored!r}, but must come from {as_code(part)}")
     if step and not math.isclose(stored / step, round(stored / step), abs_tol=1e-6):
         raise NotInSpaceError(f"{label} is {stored!r}, but must be a multiple of {step:g}")
     return stored if isinstance(part, Integer) else float(stored)

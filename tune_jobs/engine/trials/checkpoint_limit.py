@@ -10,7 +10,7 @@ from tune_jobs.engine.storage.folder import Folder
 ALWAYS = 5
 
 
-class Keeper:
+class CheckpointLimit:
     """Deletes the checkpoints of the worst trials that have ended, once there is too much.
 
     Tune itself keeps the best and the latest checkpoint of each trial only.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tune_jobs.engine.trials.stopping import Ending
+from tune_jobs.engine.trials.stopping import RunStopper
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -21,7 +21,7 @@ class Interruption:
     """
 
     def __init__(self) -> None:
-        self._ending: Ending | None = None
+        self._stopper: RunStopper | None = None
         self._before: dict[int, Any] = {}
 
     def listen(self) -> None:
@@ -38,19 +38,19 @@ class Interruption:
             signal.signal(number, handler)
 
     @contextmanager
-    def asking(self, ending: Ending) -> Iterator[None]:
+    def asking(self, stopper: RunStopper) -> Iterator[None]:
         """Let a signal ask for an end during a block; whoever runs it sees to that."""
-        self._ending = ending
+        self._stopper = stopper
         try:
             yield
         finally:
-            self._ending = None
+            self._stopper = None
 
     def _take(self, _number: int, _frame: Any) -> None:
         self.leave()
-        if self._ending is None:
+        if self._stopper is None:
             raise KeyboardInterrupt
-        self._ending.requested = True
+        self._stopper.requested = True
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def _list_waiting(controller: Any) -> Iterator[Trial]:
             yield trial
 
 
-def seldom_saved() -> AbstractContextManager[None]:
+def without_checkpoint_snapshots() -> AbstractContextManager[None]:
     """Let Tune save its state every 10 seconds or more, and at the end, during a block.
 
     Where it keeps one checkpoint of a trial, it saves the state of all trials after each, and waits

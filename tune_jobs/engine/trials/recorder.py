@@ -22,8 +22,8 @@ from tune_jobs.engine.experiments.messages import WORK, reported_metrics, work_o
 from tune_jobs.engine.experiments.segments import Listener, Record, SegmentWriter
 from tune_jobs.engine.search.schedulers import EPOCH
 from tune_jobs.engine.storage.folder import Folder
-from tune_jobs.engine.trials.checkpoint_limit import Keeper
-from tune_jobs.engine.trials.stopping import Ending
+from tune_jobs.engine.trials.checkpoint_limit import CheckpointLimit
+from tune_jobs.engine.trials.stopping import RunStopper
 
 
 class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
@@ -37,13 +37,13 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         writer: its history.
         max_epochs: where a trial is complete.
         listeners: called with what happens.
-        ending: told of failures.
-        keeper: told of trials that ended.
-        most_silence: seconds after which a trial without a report is taken to hang.
+        stopper: told of failures.
+        checkpoint_limit: told of trials that ended.
+        hang_timeout: seconds after which a trial without a report is taken to hang.
         before: called when Tune is about to begin.
 
     Attributes:
-        ending: says whether the run has to end.
+        stopper: says whether the run has to end.
         lease: what guards the experiment, where anything does.
     """
 
@@ -53,14 +53,18 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         writer: SegmentWriter,
         max_epochs: int,
         listeners: Sequence[Listener],
-        ending: Ending,
-        keeper: Keeper,
-        most_silence: float,
+        stopper: RunStopper,
+        checkpoint_limit: CheckpointLimit,
+        hang_timeout: float,
         before: Callable[[], None] | None = None,
     ) -> None:
         self._folder, self._writer, self._max_epochs = folder, writer, max_epochs
-        self._listeners, self.ending, self._keeper = list(listeners), ending, keeper
-        self._most_silence, self._before = most_silence, before
+        self._listeners, self.stopper, self._checkpoint_limit = (
+            list(listeners),
+            stopper,
+            checkpoint_limit,
+        )
+        self._hang_timeout, self._before = hang_timeout, before
         self.lease: Lease | None = None
         self._numbers: dict[str, int] = {}
         self._count = 0
@@ -104,7 +108,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         self._heard[trial.trial_id] = (time.monotonic(), trial)
         if result.get("done"):
             self._stopped.add(trial.trial_id)
-        if failure := failure_in(result, self.ending.metric):
+        if failure := failure_in(result, self.stopper.metric):
             self._failures[trial.trial_id] = failure
         if is_report(result):
             return  # an exception, and no epoch
@@ -139,10 +143,10 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
     def on_trial_complete(self, *, trial: Trial, **_: Any) -> None:
         """Record that a trial came to its end, by itself or by the scheduler."""
         failure = self._failures.get(trial.trial_id)
-        if failure is None and trial.trial_id not in self._reported and not self.ending.reached:
+        if failure is None and trial.trial_id not in self._reported and not self.stopper.reached:
             failure = Failure(
                 "configuration",
-                f"the trainable returned without a report of {self.ending.metric}; "
+                f"the trainable returned without a report of {self.stopper.metric}; "
                 "call tune.report in it",
             )
         self._end(trial, "failed" if failure else self._state(trial), failure)
@@ -158,7 +162,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         if self.lease is not None:
             self.lease.moved = time.time()
         if self.lease is not None and self.lease.is_lost:
-            self.ending.fail_storage("another run has taken the experiment over")
+            self.stopper.fail_storage("another run has taken the experiment over")
         if time.monotonic() - self._looked > 1.0:
             self._looked = time.monotonic()
             self._end_silent()
@@ -197,13 +201,13 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         try:
             self._writer.flush(after=after)
         except OSError as error:
-            self.ending.fail_storage(f"{self._folder.uri}: {reason_of(error)}")
+            self.stopper.fail_storage(f"{self._folder.uri}: {reason_of(error)}")
 
     def _state(self, trial: Trial) -> State:
         last = trial.last_result or {}
         if last.get(EPOCH, 0) >= self._max_epochs:
             return "complete"
-        if self.ending.reached:
+        if self.stopper.reached:
             return "unfinished"
         returned = last.get("done") and trial.trial_id not in self._stopped
         return "complete" if returned else "stopped"
@@ -212,7 +216,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         for trial in self._lost:
             failure = of_lost_worker(error_of(trial))
             if trial.trial_id in self._hung:
-                text = f"no report for {self._most_silence / 60:g} minutes, and again when retried"
+                text = f"no report for {self._hang_timeout / 60:g} minutes, and again when retried"
                 failure = Failure("hang", text)
             self._end(trial, "failed", failure)
         self._lost = []
@@ -222,7 +226,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         now = time.monotonic()
         for name, (heard, trial) in list(self._heard.items()):
             actor = trial.temporary_state.ray_actor
-            if now - heard > self._most_silence and actor is not None:
+            if now - heard > self._hang_timeout and actor is not None:
                 self._heard[name] = (now, trial)
                 if name in self._hung:
                     trial.max_failures = 0
@@ -246,8 +250,8 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         with suppress(OSError):  # it holds something
             Path(trial.local_path).rmdir()  # else Tune uploads it whenever it saves its state
         if state != "unfinished":
-            self._keeper.add(number, str(trial.path))
-            self.ending.count(failure)
+            self._checkpoint_limit.add(number, str(trial.path))
+            self.stopper.count(failure)
 
     def _append_checkpoint(self, trial: Trial, epoch: int, path: str) -> None:
         self._append(trial, kind="checkpoint", epoch=epoch, path=self._folder.inside(path))
@@ -255,7 +259,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
     def _append(self, trial: Trial, **record: Any) -> None:
         record["trial"] = self._numbers[trial.trial_id]
         if record["kind"] == "epoch":
-            self._keeper.note(record["trial"], record["metrics"].get(self.ending.metric))
+            self._checkpoint_limit.note(record["trial"], record["metrics"].get(self.stopper.metric))
         self.append(record)
 
 

@@ -36,7 +36,7 @@ MOST_KNOWN, MOST_DRAWS = 20, 1000
 NO_SCORE = 1e10
 
 
-class Search(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
+class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
     """Numbers the trials of an experiment and chooses their configs.
 
     Args:
@@ -47,7 +47,7 @@ class Search(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         points: configs to try first.
         num_trials: how many trials the experiment has in the end, the earlier ones included.
         concurrency: how many run at once.
-        repeats: whether a config may be trained more than once.
+        allow_repeats: whether a config may be trained more than once.
         seed: of draws in place of suggestions that are known already.
         recorder: told of trials that are about to start and of answers from the history.
     """
@@ -62,7 +62,7 @@ class Search(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         points: Sequence[Config],
         num_trials: int,
         concurrency: int,
-        repeats: bool,
+        allow_repeats: bool,
         seed: int,
         recorder: Recorder,
     ) -> None:
@@ -70,7 +70,7 @@ class Search(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         self._unfinished = past.unfinished
         self._points = list(points)
         self._num_trials, self._number = num_trials, past.last
-        self._concurrency, self._repeats, self._seed = concurrency, repeats, seed
+        self._concurrency, self._allow_repeats, self._seed = concurrency, allow_repeats, seed
         self._recorder = recorder
         self._known: dict[str, tuple[int, float | None]] = {}  # number and score by identity
         self._live: dict[str, Trial] = {}
@@ -179,7 +179,7 @@ class Search(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
             point = self._points.pop(0)
             if identity(point) not in self._known:
                 return point, None
-        if not self._repeats and self._is_exhausted():
+        if not self._allow_repeats and self._is_exhausted():
             self._end(f"all {self._size:,} configurations of the space were tried")
             return None
         for attempt in range(MOST_KNOWN):
@@ -200,7 +200,7 @@ class Search(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         return config, None
 
     def _is_new(self, config: Config) -> bool:
-        return self._repeats or identity(config) not in self._known
+        return self._allow_repeats or identity(config) not in self._known
 
     def _answer(self, key: str, config: Config) -> None:
         """Tell the searcher what is known of a config, and of one that is running, nothing."""

@@ -19,7 +19,7 @@ PATROL = 0.2
 GIB = 2**30
 
 
-class Ending(Stopper):  # type: ignore[misc]  # Ray calls it
+class RunStopper(Stopper):  # type: ignore[misc]  # Ray calls it
     """Ends trials that failed, and the run when there is a reason to.
 
     Attributes:

@@ -30,15 +30,15 @@ from tune_jobs.engine.job.profile import Profile, locate
 from tune_jobs.engine.names import default_name
 from tune_jobs.engine.resume.continuation import Continuation, check_name
 from tune_jobs.engine.resume.replay import check_replayable, replay
-from tune_jobs.engine.search.searchers import SpaceSearcher, Translated
+from tune_jobs.engine.search.searchers import FlatSpaceAdapter, SpaceSearcher
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space.domains import describe, distinct
-from tune_jobs.engine.space.membership import revive
+from tune_jobs.engine.space.membership import from_json
 from tune_jobs.engine.storage.folder import Folder
-from tune_jobs.engine.trials.checkpoint_limit import Keeper
+from tune_jobs.engine.trials.checkpoint_limit import CheckpointLimit
 from tune_jobs.engine.trials.recorder import Recorder
-from tune_jobs.engine.trials.source import Search
-from tune_jobs.engine.trials.stopping import GIB, Ending
+from tune_jobs.engine.trials.source import TrialSource
+from tune_jobs.engine.trials.stopping import GIB, RunStopper
 
 if TYPE_CHECKING:
     from tune_jobs.engine.data.dataset import Dataset
@@ -53,7 +53,7 @@ class Prepared:
     folder: Folder
     recorder: Recorder
     concurrency: int
-    search: Search | None = None
+    search: TrialSource | None = None
 
 
 def tuner_of(job: Job, profile: Profile, name: str | None) -> tune.Tuner:
@@ -113,15 +113,15 @@ def prepare(
     for told, source in how.told:
         record = {"kind": "told", "config": told.config, "score": told.score, "source": source}
         recorder.append({**record, "asked": how.past.asked})
-    search = Search(
+    search = TrialSource(
         searcher,
         job.space,
         folder,
         past=replace(how.past, told=[*how.past.told, *(told for told, _ in how.told)]),
-        points=[revive(job.space, point) for point in job.points_to_evaluate],
+        points=[from_json(job.space, point) for point in job.points_to_evaluate],
         num_trials=target,
         concurrency=concurrency,
-        repeats=how.repeats,
+        allow_repeats=how.allow_repeats,
         seed=derive(job.seed, "draws"),
         recorder=recorder,
     )
@@ -173,7 +173,7 @@ def adopt(
     target = wanted.num_samples or 1
     recorder = begin(profile, folder, wanted, about, target, listeners, max_hours)
     run_config.callbacks = [*(run_config.callbacks or []), recorder]
-    run_config.stop = recorder.ending if run_config.stop is None else run_config.stop
+    run_config.stop = recorder.stopper if run_config.stop is None else run_config.stop
     concurrency = find_concurrency(profile) if ray.is_initialized() else 1
     return Prepared(tuner, folder, recorder, concurrency)
 
@@ -193,8 +193,8 @@ def begin(
     Raises:
         JobError: where storage has too little space left.
     """
-    ending = Ending(goal.metric, folder, max_hours, profile.min_free_gb)
-    if lacking := ending.free_space_lacking():
+    stopper = RunStopper(goal.metric, folder, max_hours, profile.min_free_gb)
+    if lacking := stopper.free_space_lacking():
         raise JobError(lacking)
     most = profile.max_checkpoint_gb
     recorder = Recorder(
@@ -202,8 +202,8 @@ def begin(
         SegmentWriter(folder),
         about["max_epochs"],
         listeners,
-        ending,
-        Keeper(folder, goal.mode, None if most is None else most * GIB),
+        stopper,
+        CheckpointLimit(folder, goal.mode, None if most is None else most * GIB),
         60 * profile.max_silence_minutes,
         before,
     )
@@ -246,7 +246,7 @@ def _searcher(job: Job, asked: int) -> SpaceSearcher:
         return searcher
     if asked:
         searcher = job.searcher(derive(job.seed, f"searcher after {asked}"))
-    return Translated(searcher)
+    return FlatSpaceAdapter(searcher)
 
 
 def run_config(
@@ -262,7 +262,7 @@ def run_config(
         storage_path=folder.path,
         storage_filesystem=folder.filesystem,
         callbacks=[recorder, *trackers],
-        stop=recorder.ending,
+        stop=recorder.stopper,
         failure_config=tune.FailureConfig(max_failures=profile.max_failures),
         checkpoint_config=tune.CheckpointConfig(
             num_to_keep=1,  # the best, and the latest
