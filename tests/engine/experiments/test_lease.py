@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tune_jobs.engine.deadline import Deadline
 from tune_jobs.engine.experiments.holder import find_holder
 from tune_jobs.engine.experiments.lease import Lease, TakenError, leased
 from tune_jobs.engine.storage.folder import open_folder
@@ -166,7 +167,7 @@ def test_one_that_waits_gives_up_in_time(tmp_path) -> None:
     with (
         leased(folder, BEAT),
         pytest.raises(TakenError),
-        leased(folder, BEAT, waits=True, until=time.time() + 2 * BEAT),
+        leased(folder, BEAT, waits=True, deadline=Deadline(time.time() + 2 * BEAT)),
     ):
         pass
 

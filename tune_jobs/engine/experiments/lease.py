@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from tune_jobs.engine.deadline import NO_DEADLINE, Deadline
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.claims import Claim, describe_self, is_here, is_running, name_of
 from tune_jobs.engine.experiments.files import LEASE
@@ -200,27 +201,27 @@ def read_claims(experiment: Folder) -> dict[str, Claim]:
 
 @contextmanager
 def leased(
-    folder: Folder, beat: float = BEAT, *, waits: bool = False, until: float | None = None
+    folder: Folder, beat: float = BEAT, *, waits: bool = False, deadline: Deadline = NO_DEADLINE
 ) -> Iterator[Lease]:
     """Hold an experiment for the time of a block.
 
     Args:
         folder: the experiment.
         beat: seconds between two writings of the claim.
-        waits: whether to wait where another run holds it.
-        until: how long to wait, in seconds since 1970; None for as long as it takes.
+        waits: whether to wait if another run holds it.
+        deadline: when to stop waiting.
 
     Raises:
-        TakenError: where another run holds it, or held it until then.
+        TakenError: if another run holds it, or still held it at the deadline.
     """
-    lease = _acquire(folder, beat, waits=waits, until=until)
+    lease = _acquire(folder, beat, waits=waits, deadline=deadline)
     try:
         yield lease
     finally:
         lease.release()
 
 
-def _acquire(folder: Folder, beat: float, *, waits: bool, until: float | None) -> Lease:
+def _acquire(folder: Folder, beat: float, *, waits: bool, deadline: Deadline) -> Lease:
     is_told = False
     while True:
         lease = Lease(folder, beat)
@@ -230,9 +231,9 @@ def _acquire(folder: Folder, beat: float, *, waits: bool, until: float | None) -
         except TakenError as taken:
             if not waits:
                 raise
-            if until is not None and time.time() >= until:
+            if deadline.is_past:
                 said = str(taken).split("; ")[0]
-                raise TakenError(f"{said}; it was waited for as long as may be") from None
+                raise TakenError(f"{said}; gave up waiting at the deadline") from None
             if not is_told:
                 logger.warning(f"waiting: {str(taken).split('; ')[0]}")
             is_told = True

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tune_jobs.engine.deadline import Deadline
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.failures import cause
@@ -63,7 +64,7 @@ def decide(
     *,
     concurrency: int,
     listeners: Sequence[Listener],
-    max_hours: float | None,
+    deadline: Deadline,
     defaults: Mapping[str, Any],
 ) -> Decision:
     """Train the best trials of a search again, on fresh seeds and folds, and choose the winner.
@@ -76,7 +77,7 @@ def decide(
         fit: fits a tuner that is ready.
         concurrency: how many trials run at once.
         listeners: called as for a search, with ``"stage": "finalists"`` in each record.
-        max_hours: how long the finals may take.
+        deadline: when the finals have to end.
         defaults: values of hyperparameters that earlier trials did not have.
     """
     if job.finalists is None:
@@ -92,7 +93,7 @@ def decide(
         finalists=job.finalists,
         concurrency=concurrency,
         listeners=[_marked(listen) for listen in listeners],
-        max_hours=max_hours,
+        deadline=deadline,
     )
     failure = None
     if not race.is_done:

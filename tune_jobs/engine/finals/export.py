@@ -15,6 +15,7 @@ from tune_jobs.engine.data.baselines import score_baselines
 from tune_jobs.engine.data.dataset import TrainingData
 from tune_jobs.engine.data.scorers import Scorer
 from tune_jobs.engine.data.test_scores import in_units, score
+from tune_jobs.engine.deadline import Deadline
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.files import CONFIG, ENSEMBLE, MODEL, REBUILD, VERDICT
@@ -151,21 +152,19 @@ def save_model(
     recipe: Recipe,
     dataset: Dataset | None,
     profile: Profile,
-    seconds: float | None,
+    deadline: Deadline,
 ) -> dict[str, float] | None:
     """Export the best trial's checkpoint and score it in a worker, since the driver has no Keras.
-
-    It may take so many ``seconds``, or as long as it takes.
 
     Returns:
         The scores on the test part, or None where the job has no data.
 
     Raises:
         JobError: where the model cannot be made; the message says why.
-        LateError: where it takes longer.
+        LateError: if the deadline passes before that.
     """
     test = take_test_part(dataset) if dataset else None
-    content, scores = _in_worker(_export_and_score, profile, seconds)(recipe, test)
+    content, scores = _in_worker(_export_and_score, profile, deadline)(recipe, test)
     experiment.folder.write(MODEL, content)
     return scores  # type: ignore[no-any-return]
 
@@ -179,7 +178,7 @@ def refit(
     profile: Profile,
     *,
     ensemble: bool,
-    seconds: float | None,
+    deadline: Deadline,
 ) -> dict[str, dict[str, float]]:
     """Train the winner, the first member, on all rows but the test part; export and score it.
 
@@ -191,14 +190,14 @@ def refit(
         whole: the dataset with training and validation rows together.
         profile: what a worker may use.
         ensemble: whether the mean of all members is exported and scored too.
-        seconds: how long it may take; None for as long as it takes.
+        deadline: when it has to be done.
 
     Returns:
         Scores on the test part by file; nothing where the trainable does not return its model.
 
     Raises:
         JobError: where a model cannot be made, or its file predicts otherwise than it did.
-        LateError: where it takes longer.
+        LateError: if the deadline passes before that.
     """
     few = slice(0, FEW_ROWS)
     training = replace(
@@ -208,7 +207,7 @@ def refit(
         replicas=(),
         scorers={},
     )
-    files = _in_worker(_refit_and_score, profile, seconds)(
+    files = _in_worker(_refit_and_score, profile, deadline)(
         recipe, train, members, training, take_test_part(whole), ensemble
     )
     for name, (content, _) in files.items():
@@ -230,9 +229,9 @@ def take_test_part(dataset: Dataset) -> TestPart:
 
 
 def _in_worker(
-    function: Callable[..., Any], profile: Profile, seconds: float | None
+    function: Callable[..., Any], profile: Profile, deadline: Deadline
 ) -> Callable[..., Any]:
-    """Call a function in a worker, with the resources of a trial, for so many seconds at most."""
+    """Call a function in a worker, with the resources of a trial, until the deadline at most."""
     import ray
 
     task = ray.remote(num_cpus=profile.cpus_per_trial, num_gpus=profile.gpus_per_trial)(function)
@@ -240,7 +239,7 @@ def _in_worker(
     def call(*arguments: Any) -> Any:
         reference = task.remote(*arguments)
         try:
-            return ray.get(reference, timeout=seconds)
+            return ray.get(reference, timeout=deadline.left)
         except ray.exceptions.GetTimeoutError:
             ray.cancel(reference, force=True)
             raise LateError("the time was over before the model was made") from None
@@ -332,7 +331,7 @@ def make_model(
     recipe: Recipe,
     decision: Decision,
     profile: Profile,
-    seconds: float | None,
+    deadline: Deadline,
 ) -> dict[str, Any]:
     """Train the winner on all rows but the test part, export and score it, beside baselines.
 
@@ -342,7 +341,7 @@ def make_model(
 
     Raises:
         JobError: where the model cannot be made.
-        LateError: where that takes longer than so many seconds.
+        LateError: if the deadline passes before that.
     """
     whole, verdict = decision.rounds.dataset, decision.verdict
     if whole is None or verdict is None:
@@ -353,7 +352,7 @@ def make_model(
     scores = refit(
         *(experiment, recipe, job.trainable, used, whole, profile),
         ensemble=ensemble,
-        seconds=seconds,
+        deadline=deadline,
     )
     if not scores:
         return {}

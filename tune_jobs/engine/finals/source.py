@@ -16,6 +16,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import SearchAlgorithm
 
+from tune_jobs.engine.deadline import Deadline
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.failures import cause
 from tune_jobs.engine.experiments.files import FINALISTS
@@ -201,7 +202,7 @@ def prepare_finals(
     finalists: Finalists,
     concurrency: int,
     listeners: Sequence[Listener],
-    max_hours: float | None,
+    deadline: Deadline,
 ) -> tuple[Prepared, Race]:
     """A tuner that trains what the race still needs.
 
@@ -226,7 +227,7 @@ def prepare_finals(
     )
     finals = FinalistSource(race, candidates, folder, concurrency, job.metric)
     finals.replay(before.segments.records() if before.exists else ())
-    recorder = begin(profile, folder, job, about, race.most_tasks, [finals, *listeners], max_hours)
+    recorder = begin(profile, folder, job, about, race.most_tasks, [finals, *listeners], deadline)
     finals.recorder = recorder
     tuner = tune.Tuner(
         tune.with_resources(_trainable(job, rounds), profile.resources),

@@ -13,6 +13,7 @@ import pandas as pd
 from tune_jobs.engine.analysis.bounds import find_edges
 from tune_jobs.engine.analysis.importance import measure_importance
 from tune_jobs.engine.analysis.usage import measure_usage
+from tune_jobs.engine.deadline import Deadline
 from tune_jobs.engine.environment import environment
 from tune_jobs.engine.errors import JobError, StorageError, reason_of
 from tune_jobs.engine.experiments.experiment import Experiment
@@ -55,10 +56,10 @@ from tune_jobs.engine.views.tracking import make_trackers
 if TYPE_CHECKING:
     from tune_jobs.engine.data.dataset import Dataset
 
-# Of the hours that a run may take, so much is the search's; the rest is kept for the finalists.
+# The share of a run's time that its search may use; the rest is kept for the finalists.
 SEARCH_SHARE = 0.75
 
-# The winner's model is worth so many seconds, however few of the hours are left.
+# The export gets at least so many seconds, even if the deadline is nearer or past.
 EXPORT_SECONDS = 120.0
 
 # Among how many of the best trials those near a bound of the space are counted.
@@ -97,8 +98,8 @@ class Run:
         lease: what guards the folder.
         listeners: called with what happens.
         track: who is told of each epoch besides.
-        max_hours: how long the run may take, None for no limit.
         began: when it did, in seconds since 1970.
+        deadline: when it has to end.
         command: what was asked for.
         interruption: what a signal does.
         slot: the slot of a schedule that it is for, None for none.
@@ -112,8 +113,8 @@ class Run:
     lease: Lease
     listeners: Sequence[Listener]
     track: Sequence[str]
-    max_hours: float | None
     began: float
+    deadline: Deadline
     command: Mapping[str, Any]
     interruption: Interruption
     slot: Slot | None = None
@@ -132,7 +133,7 @@ class Run:
         ):
             if not isinstance(self.job, Job):
                 self._announce(how)
-                tuner = adopt(self.job, self.profile, self.folder, self.listeners, self.max_hours)
+                tuner = adopt(self.job, self.profile, self.folder, self.listeners, self.deadline)
                 return self._finish(self._search(tuner), None)
             check_rounds(self.job, self.dataset)
             search = self._search_in_stages(self.job, how)
@@ -155,7 +156,7 @@ class Run:
                 self._fit,
                 concurrency=search.prepared.concurrency,
                 listeners=self.listeners,
-                max_hours=self._hours_left(1.0),
+                deadline=self.deadline,
                 defaults=how.defaults,
             )
 
@@ -171,14 +172,13 @@ class Run:
             if now.is_done and was_done and search is None and number == last:
                 return None
             self._announce(now)
-            share = SEARCH_SHARE if job.finalists else 1.0
             prepared = prepare(
                 part,
                 self.profile,
                 self.folder,
                 self.dataset,
                 self.listeners,
-                self._hours_left(share),
+                self._search_deadline,
                 now,
                 {"command": dict(self.command), "slot": self.slot and asdict(self.slot)},
                 entering if job.stages else None,
@@ -214,11 +214,16 @@ class Run:
         for listen in self.listeners:
             listen(record)
 
-    def _hours_left(self, share: float) -> float | None:
-        """What is left of a share of the run's hours; not quite nothing where it is used up."""
-        if self.max_hours is None:
-            return None
-        return max(share * self.max_hours - (time.time() - self.began) / 3600, 1e-9)
+    @property
+    def _search_deadline(self) -> Deadline:
+        """When the search has to end, so that the finals have time left."""
+        has_finals = isinstance(self.job, Job) and self.job.finalists is not None
+        return self.deadline.share(SEARCH_SHARE, self.began) if has_finals else self.deadline
+
+    @property
+    def _export_deadline(self) -> Deadline:
+        """When the winner's model has to be made."""
+        return self.deadline.at_least(EXPORT_SECONDS)
 
     def _search(self, prepared: Prepared, *, is_done: bool = False) -> SearchResult:
         """SearchResult, and make files for people of what was found.
@@ -337,17 +342,18 @@ class Run:
             JobError: where a model could not be made that should have been.
             LateError: where there was no time for it.
         """
-        hours = self._hours_left(1.0)
-        seconds = None if hours is None else max(3600 * hours, EXPORT_SECONDS)
         if isinstance(self.job, Job) and decision:
-            made = make_model(self.job, experiment, recipe, decision, self.profile, seconds)
+            made = make_model(
+                self.job, experiment, recipe, decision, self.profile, self._export_deadline
+            )
             if made:
                 return made
         try:
             recipe = recipe_of(experiment)
         except JobError as reason:
             return {"no_model": str(reason)}
-        return {"test": save_model(experiment, recipe, self.dataset, self.profile, seconds)}
+        test = save_model(experiment, recipe, self.dataset, self.profile, self._export_deadline)
+        return {"test": test}
 
     def _measure_usage(
         self, experiment: Experiment, workers: int, decided: float

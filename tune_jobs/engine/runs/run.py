@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tune_jobs.engine.cluster.concurrency import check_fits
 from tune_jobs.engine.cluster.connection import ray_of
+from tune_jobs.engine.deadline import Deadline, deadline_after
 from tune_jobs.engine.environment import environment
 from tune_jobs.engine.errors import JobError, check_whole_number
 from tune_jobs.engine.experiments.experiment import Experiment
@@ -81,8 +82,8 @@ def run(
             what was begun in the same slot, or reports that, and no two of a series run at once.
         time_zone: of the slot.
         on_overlap: whether to fail, to do nothing or to wait where another run is at work.
-        max_hours: after so long the run ends, and what it has found is kept; its search ends after
-            three quarters of that where finals follow.
+        max_hours: the run ends after this many hours and keeps what it has found; if finals follow,
+            the search ends after three quarters of them.
         resume: go on with the experiment if it exists, else begin it.
         extend: run so many trials more than the experiment has.
         warm_start: results that the searcher learns from first: experiments, tables, KerasTuner
@@ -111,8 +112,7 @@ def run(
     check_whole_number("extend", extend, 0)
     is_resumed = resume or slot is not None
     how = Continuation(is_resumed, extend, warm_start, defaults or {}, allow_changed, allow_repeats)
-    if max_hours is not None and not max_hours > 0:
-        raise JobError(f"max_hours is {max_hours}, but must be above 0")
+    deadline = deadline_after(max_hours, began)
     if how.is_wanted and not isinstance(job, Job):
         raise JobError("a job that builds its own tuner cannot go on; use ray.tune.Tuner.restore")
     if slot is not None and extend:
@@ -134,10 +134,9 @@ def run(
     if track and isinstance(job, Job):
         make_trackers(track, folder=folder, metric=job.metric, mode=job.mode)  # mistakes show here
     series = folder_of(template, scheduled.job, profile.storage) if scheduled else None
-    until = None if max_hours is None else began + 3600 * max_hours
     # The data are read while Ray and its workers start.
     with interruptible() as interruption, _quiet_tune(), ExitStack() as stack:
-        lease = _hold(stack, folder, series, on_overlap, until)
+        lease = _hold(stack, folder, series, on_overlap, deadline)
         if ended := _find_ended(folder, scheduled):  # by the run that was waited for
             return ended
         check_name(folder, how)  # another run may have come and gone meanwhile
@@ -151,7 +150,7 @@ def run(
             board = Board(job.num_trials, job.max_epochs, job.metric, job.mode)
             listeners = [*listeners, Pulse(lease, board)]
         phases = Run(
-            *(job, profile, folder, dataset, lease, listeners, track, max_hours, began),
+            *(job, profile, folder, dataset, lease, listeners, track, began, deadline),
             *(command or {}, interruption, scheduled),
             spent=float(Experiment(folder).summary.get("worker_seconds", 0.0)),
         )
@@ -176,7 +175,7 @@ def _hold(
     folder: Folder,
     series: Folder | None,
     on_overlap: Overlap,
-    until: float | None,
+    deadline: Deadline,
 ) -> Lease:
     """Hold the series, so that no other slot's run is at work, and the experiment.
 
@@ -186,9 +185,9 @@ def _hold(
     waits, held = on_overlap == "wait", None
     try:
         if series is not None:
-            held = stack.enter_context(leased(series, waits=waits, until=until))
+            held = stack.enter_context(leased(series, waits=waits, deadline=deadline))
             held.say(writes=folder.uri)
-        lease = stack.enter_context(leased(folder, waits=waits, until=until))
+        lease = stack.enter_context(leased(folder, waits=waits, deadline=deadline))
         lease.within = held
         return lease
     except TakenError as taken:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ray.tune import Stopper
 
+from tune_jobs.engine.deadline import Deadline
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.failures import Bugs, Failure, failure_in
 from tune_jobs.engine.experiments.messages import reported_metrics
@@ -32,7 +33,7 @@ class RunStopper(Stopper):  # type: ignore[misc]  # Ray calls it
         self,
         metric: str,
         folder: Folder,
-        max_hours: float | None = None,
+        deadline: Deadline,
         min_free_gb: float = 0.0,
     ) -> None:
         self.metric = metric
@@ -40,7 +41,7 @@ class RunStopper(Stopper):  # type: ignore[misc]  # Ray calls it
         self.reached: Reason | None = None
         self.detail = ""
         self._folder, self._least = folder, min_free_gb * GIB
-        self._deadline = None if max_hours is None else time.monotonic() + 3600 * max_hours
+        self._deadline = deadline
         self._bugs = Bugs()
         self._looked = 0.0
 
@@ -68,7 +69,7 @@ class RunStopper(Stopper):  # type: ignore[misc]  # Ray calls it
         """Whether the run has to end."""
         if self.requested:
             self._reach("interrupted", "")
-        elif self._deadline is not None and time.monotonic() >= self._deadline:
+        elif self._deadline.is_past:
             self._reach("budget used", "")
         elif self.reached is None and time.monotonic() - self._looked > PATROL:
             self._looked = time.monotonic()

@@ -14,6 +14,7 @@ from ray.tune.schedulers import FIFOScheduler
 
 from tune_jobs.engine.cluster.concurrency import find_concurrency
 from tune_jobs.engine.cluster.connection import connect
+from tune_jobs.engine.deadline import NO_DEADLINE, Deadline
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.failures import as_report
 from tune_jobs.engine.experiments.files import (
@@ -75,7 +76,7 @@ def prepare(
     folder: Folder,
     dataset: Dataset | None,
     listeners: Sequence[Listener] = (),
-    max_hours: float | None = None,
+    deadline: Deadline = NO_DEADLINE,
     how: Continuation | None = None,
     more: Mapping[str, Any] | None = None,
     entering: Record | None = None,
@@ -105,7 +106,7 @@ def prepare(
         about,
         target,
         listeners,
-        max_hours,
+        deadline,
         lambda: replay(scheduler, how.past.trials, job.metric),
     )
     if entering is not None:
@@ -148,7 +149,7 @@ def adopt(
     profile: Profile,
     folder: Folder,
     listeners: Sequence[Listener] = (),
-    max_hours: float | None = None,
+    deadline: Deadline = NO_DEADLINE,
 ) -> Prepared:
     """Let a tuner that somebody else built write a history like any job's.
 
@@ -171,7 +172,7 @@ def adopt(
         **provenance(profile),
     }
     target = wanted.num_samples or 1
-    recorder = begin(profile, folder, wanted, about, target, listeners, max_hours)
+    recorder = begin(profile, folder, wanted, about, target, listeners, deadline)
     run_config.callbacks = [*(run_config.callbacks or []), recorder]
     run_config.stop = recorder.stopper if run_config.stop is None else run_config.stop
     concurrency = find_concurrency(profile) if ray.is_initialized() else 1
@@ -185,7 +186,7 @@ def begin(
     about: dict[str, Any],
     target: int,
     listeners: Sequence[Listener],
-    max_hours: float | None,
+    deadline: Deadline,
     before: Callable[[], None] | None = None,
 ) -> Recorder:
     """Open the history for one more attempt, and say what is attempted.
@@ -193,7 +194,7 @@ def begin(
     Raises:
         JobError: where storage has too little space left.
     """
-    stopper = RunStopper(goal.metric, folder, max_hours, profile.min_free_gb)
+    stopper = RunStopper(goal.metric, folder, deadline, profile.min_free_gb)
     if lacking := stopper.free_space_lacking():
         raise JobError(lacking)
     most = profile.max_checkpoint_gb
