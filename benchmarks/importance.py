@@ -26,6 +26,7 @@ import pandas as pd
 from benchmarks import report
 from tune_jobs.engine.analysis.importance import measure_importance
 from tune_jobs.engine.experiments.frames import with_hyperparameters
+from tune_jobs.engine.goal import Goal
 
 RUNGS = (1, 3, 9, 27)
 TRIALS = 60
@@ -160,7 +161,7 @@ def measure_ours(sweep: Sweep) -> tuple[Shares, set[str] | None]:
         ]
     )
     found = measure_importance(
-        with_hyperparameters(trials), epochs, metric="loss", mode="min", rungs=RUNGS
+        with_hyperparameters(trials), epochs, goal=Goal("loss"), rungs=RUNGS
     ).effects
     return {e.name: e.share for e in found}, {e.name for e in found if not e.is_noise}
 
@@ -273,7 +274,7 @@ def time_growth() -> str:
         epochs = pd.DataFrame({"trial": range(1000), "replica": 0, "epoch": 1})
         epochs["loss"] = random.random(1000)
         began = time.perf_counter()
-        measure_importance(trials, epochs, metric="loss", mode="min", rungs=None)
+        measure_importance(trials, epochs, goal=Goal("loss"), rungs=None)
         seconds[share] = time.perf_counter() - began
     return (
         f"1,000 trials x 30 hyperparameters: {seconds[1.0]:.2f} s; "

@@ -27,6 +27,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import report
+from tune_jobs.engine.goal import Goal
 
 RUNS = Path(__file__).parents[1] / "results"
 LOSS_SD = 90**-0.5  # of (x - 0.5)² + (y - 0.5)², x and y uniform from 0 to 1
@@ -200,11 +201,11 @@ def search_rows(models: Sequence[Any], truths: Sequence[float], seed: int) -> Ro
     seen = [score(place, 0) for place in range(TRIALS)]
     order = np.argsort(seen)[:5].tolist()
     overlap = 1 / (FOLDS - 1)
-    race = Race(len(order), SCORES, SCORES, sign=1, overlap=overlap, level=0.95)
+    race = Race(len(order), SCORES, SCORES, goal=Goal("loss"), overlap=overlap, level=0.95)
     while task := race.next_task():
         race.add(task, [{1: score(order[task.finalist], FOLDS + task.batch)}])
     candidates = [Candidate(place, {}, seen[place]) for place in order]
-    verdict = give_verdict(race, candidates, [NO_COSTS] * len(order), "loss", "min") or {}
+    verdict = give_verdict(race, candidates, [NO_COSTS] * len(order)) or {}
     pair = [race.fresh_scores(place) for place in race.ranking[:2]]
     bare, bare_gap = estimate(pair[0], 0.0), estimate(pair[1] - pair[0], 0.0)
     fixed = [score(seed % TRIALS, FOLDS + SCORES + batch) for batch in range(SCORES)]
@@ -234,11 +235,11 @@ def race_pair(gap: float, seed: int) -> Row:
     from tune_jobs.engine.finals.verdict import give_verdict
 
     draw = np.random.default_rng(seed)
-    race = Race(2, SCORES, SCORES, sign=1, overlap=0.0, level=0.95)
+    race = Race(2, SCORES, SCORES, goal=Goal("loss"), overlap=0.0, level=0.95)
     while task := race.next_task():
         race.add(task, [{1: gap * task.finalist + draw.normal()}])
     candidates = [Candidate(place, {}, 0.0) for place in range(2)]
-    verdict = give_verdict(race, candidates, [NO_COSTS] * 2, "loss", "min") or {}
+    verdict = give_verdict(race, candidates, [NO_COSTS] * 2) or {}
     return describe(verdict, lambda trial, _: gap * trial)
 
 

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import report
+from tune_jobs.engine.goal import Goal
 
 CONFIGS, FINALISTS, SCORES, LEVEL = 20, 4, 8, 0.95
 ROWS, FOLDS, USEFUL, USELESS, NOISE = 200, 4, 5, 40, 1.0
@@ -37,7 +38,7 @@ def retest(score: Score, overlap: float, scores: int = SCORES) -> dict[str, Any]
     finalists = [0, *(np.argsort(seen)[:FINALISTS] + 1).tolist()]
     race = Race(
         *(len(finalists), scores, scores),
-        sign=1,
+        goal=Goal("loss"),
         overlap=overlap,
         level=LEVEL,
         incumbent=0,

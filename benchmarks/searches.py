@@ -123,7 +123,7 @@ def search_with_tune_jobs(search: Search, meter: Meter, folder: str) -> list[Row
         cpus_per_trial=search.cpus_per_trial,
         max_concurrent_trials=search.workers,
     )
-    view = choose_view(job.num_trials, job.max_epochs, job.metric, job.mode)
+    view = choose_view(job.num_trials, job.max_epochs, job.goal)
     found = run(job, profile=profile, listeners=[view, meter.listen])
     check_ended(len(found.trials[found.trials["state"] == "complete"]), search)
     last = found.epochs.groupby("trial").last() if search.seconds else found.epochs[:0]

@@ -29,6 +29,7 @@ from benchmarks import report
 from trainables.fitting.session import Session
 from tune_jobs.engine.cluster.connection import ray_of
 from tune_jobs.engine.environment import environment
+from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.runs.run import TUNE_SETTINGS
 from tune_jobs.engine.storage.folder import open_folder
@@ -103,7 +104,7 @@ def ours(*wanted: str) -> Any:
 
     def make(place: Path) -> list[Callback]:
         given = [each.replace("PLACE", str(place)) for each in wanted]
-        return make_trackers(given, folder=open_folder(place), metric="loss", mode="min")
+        return make_trackers(given, folder=open_folder(place), goal=Goal("loss"))
 
     return make
 

@@ -89,7 +89,9 @@ def _retest(name: str, options: dict[str, Any]) -> Experiment:
     if not isinstance(found.job, Job):
         raise JobError(f"{found.name} builds its own tuner: nothing is known of its configs")
     view = choose_view(
-        *(challenge.trials, found.job.max_epochs, found.job.metric, found.job.mode),
+        challenge.trials,
+        found.job.max_epochs,
+        found.job.goal,
         as_json=wants_json_events(options),
     )
     passed = ("name", "promote", "slot", "time_zone", "on_overlap", "max_hours", "resume")

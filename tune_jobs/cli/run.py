@@ -87,8 +87,9 @@ def _search(job: str | None, options: dict[str, Any]) -> Experiment:
     listeners = []
     if isinstance(found.job, Job):
         check_grid_size(found.job, options["yes"])
-        facts = found.job.num_trials, found.job.max_epochs, found.job.metric, found.job.mode
-        listeners = [choose_view(*facts, as_json=wants_json_events(options))]
+        as_json = wants_json_events(options)
+        facts = found.job.num_trials, found.job.max_epochs, found.job.goal
+        listeners = [choose_view(*facts, as_json=as_json)]
     name = options["name"] or (None if options["slot"] else default_name(found.name))
     return run_job(
         found.job,

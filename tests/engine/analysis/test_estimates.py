@@ -21,6 +21,7 @@ from tune_jobs.engine.analysis.estimates import (
     estimate_of_interval,
     judge,
 )
+from tune_jobs.engine.goal import Goal
 
 numbers = st.floats(-100, 100, width=32)
 
@@ -82,7 +83,7 @@ def test_the_cheapest_choice_is_that_of_scikit_learns_example() -> None:
     candidates = np.flatnonzero(means >= threshold)
     expected = candidates[np.array(options)[candidates].argmin()]  # its best_low_complexity
 
-    assert cheapest_within(means, options, deviations[means.argmax()], mode="max") == expected
+    assert cheapest_within(-means, options, deviations[means.argmax()]) == expected
 
 
 @given(st.lists(numbers, min_size=3, max_size=30), st.lists(numbers, min_size=30, max_size=30))
@@ -136,9 +137,8 @@ def test_one_score_says_nothing_of_its_error() -> None:
 )
 def test_the_choice_is_within_the_margin_and_none_within_it_is_cheaper(pairs, margin, mode) -> None:
     means, costs = zip(*pairs, strict=True)
-    sign = 1 if mode == "min" else -1
-    losses = sign * np.array(means)
-    chosen = cheapest_within(means, costs, margin, mode=mode)
+    losses = Goal("loss", mode).sign * np.array(means)
+    chosen = cheapest_within(losses.tolist(), costs, margin)
 
     assert losses[chosen] <= losses.min() + margin
     tied = [place for place in range(len(means)) if losses[place] <= losses.min() + margin]

@@ -11,6 +11,7 @@ import pytest
 
 from tune_jobs.engine.analysis.importance import Importance, measure_importance
 from tune_jobs.engine.experiments.frames import with_hyperparameters
+from tune_jobs.engine.goal import Goal
 
 Config = dict[str, Any]
 
@@ -38,7 +39,7 @@ def measure(
 ) -> Importance:
     curves = [loss if isinstance(loss, list) else [loss] for loss in losses]
     return measure_importance(
-        trials_of(configs), epochs_of(curves), metric="loss", mode=mode, rungs=rungs
+        trials_of(configs), epochs_of(curves), goal=Goal("loss", mode), rungs=rungs
     )
 
 
@@ -100,7 +101,7 @@ def test_trials_that_were_stopped_count_as_much_as_those_that_completed() -> Non
     states = ["complete" if loss < kept else "stopped" for loss in losses]
 
     found = measure_importance(
-        trials_of(configs, states), epochs_of(curves), metric="loss", mode="min", rungs=[1, 3]
+        trials_of(configs, states), epochs_of(curves), goal=Goal("loss"), rungs=[1, 3]
     )
 
     assert found == measure(configs, losses)
@@ -131,7 +132,7 @@ def test_a_trial_that_diverged_is_the_worst_even_if_it_did_before_the_rung() -> 
     states = ["failed" if bad else "stopped" for bad in is_bad]
 
     found = measure_importance(
-        trials_of(configs, states), epochs_of(curves), metric="loss", mode="min", rungs=[3, 9]
+        trials_of(configs, states), epochs_of(curves), goal=Goal("loss"), rungs=[3, 9]
     )
 
     assert found.about == "loss after 3 epochs, all 60 trials"
@@ -158,7 +159,7 @@ def test_trials_without_a_value_are_left_out_and_said() -> None:
     states = ["failed" if not curve else "complete" for curve in curves]
 
     found = measure_importance(
-        trials_of(configs, states), epochs_of(curves), metric="loss", mode="min", rungs=[1]
+        trials_of(configs, states), epochs_of(curves), goal=Goal("loss"), rungs=[1]
     )
 
     assert (found.about, found.trials) == ("loss after 1 epoch, 58 of 60 trials", 58)
@@ -169,7 +170,7 @@ def test_without_rungs_it_is_the_last_epoch_of_nearly_all_trials() -> None:
     curves = [[1.0] * (3 if i == 7 else 8 + i % 4) for i in range(40)]
 
     found = measure_importance(
-        trials_of(configs, ["stopped"] * 40), epochs_of(curves), metric="loss", mode="min", rungs=[]
+        trials_of(configs, ["stopped"] * 40), epochs_of(curves), goal=Goal("loss"), rungs=[]
     )
 
     assert (found.epoch, found.trials) == (8, 39)
@@ -194,9 +195,7 @@ def test_replicas_are_averaged() -> None:
     noise = np.random.default_rng(0).normal(size=40) * 10
     both = [epochs_of([[x] for x in losses + sign * noise], r) for r, sign in enumerate((1, -1))]
 
-    found = measure_importance(
-        trials_of(configs), pd.concat(both), metric="loss", mode="min", rungs=[1]
-    )
+    found = measure_importance(trials_of(configs), pd.concat(both), goal=Goal("loss"), rungs=[1])
 
     assert shares(found)["rate"] == pytest.approx(
         shares(measure(configs, losses))["rate"], abs=0.02
@@ -215,7 +214,7 @@ def test_few_trials_make_no_claim(count: int, metric: str, about: str) -> None:
     configs = draw(count)
     trials, epochs = trials_of(configs), epochs_of([[loss_of(config)] for config in configs])
 
-    found = measure_importance(trials, epochs, metric=metric, mode="min", rungs=None)
+    found = measure_importance(trials, epochs, goal=Goal(metric), rungs=None)
 
     assert found.about.startswith(about)
     assert found.effects == ()

@@ -17,6 +17,7 @@ from tune_jobs.engine.experiments.frames import (
     with_hyperparameters,
 )
 from tune_jobs.engine.experiments.segments import SegmentWriter
+from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.storage.folder import open_folder
 
 plain_values = st.recursive(
@@ -83,7 +84,7 @@ def test_trials_and_epochs_come_back(tmp_path, compacted) -> None:
     assert trials["error"].isna().tolist() == [True, False]
     assert epochs["loss"].tolist() == [3.0, 1.0, 2.0]
     assert epochs["checkpoint"].tolist() == ["c1", "c2", "c3"]
-    best = add_best(trials, epochs, "loss", "min")
+    best = add_best(trials, epochs, Goal("loss"))
     assert best["value"].tolist()[0] == 1.0
     assert best["best_epoch"].tolist() == [2, 0]
     assert best["epochs"].tolist() == [3, 0]
@@ -132,7 +133,7 @@ def test_values_that_are_not_finite_are_kept_but_never_the_best(tmp_path, compac
 
     assert epochs["loss"].tolist()[2] == -math.inf
     assert math.isnan(epochs["loss"].tolist()[0])
-    best = add_best(trials, epochs, "loss", "min")
+    best = add_best(trials, epochs, Goal("loss"))
     assert best["value"].tolist()[0] == 2.0
     assert math.isnan(best["value"].tolist()[1])
 
@@ -146,7 +147,7 @@ def test_the_best_of_a_trial_is_over_all_its_epochs(tmp_path_factory, losses, mo
     folder = open_folder(tmp_path_factory.mktemp("history"))
     write(folder, [r for n, values in enumerate(losses, 1) for r in trial(n, {"x": n}, values)])
 
-    best = add_best(*read_history(folder), "loss", mode)
+    best = add_best(*read_history(folder), Goal("loss", mode))
 
     for value, values in zip(best["value"], losses, strict=True):
         finite = [v for v in values if math.isfinite(v)]
@@ -190,7 +191,7 @@ def test_an_empty_history_has_no_rows_but_its_columns(tmp_path) -> None:
     assert trials.empty
     assert {"trial", "state", "config"} <= set(trials.columns)
     assert {"trial", "epoch"} <= set(epochs.columns)
-    assert add_best(trials, epochs, "loss", "min").empty
+    assert add_best(trials, epochs, Goal("loss")).empty
     assert with_hyperparameters(trials).empty
 
 

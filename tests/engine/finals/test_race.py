@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from tune_jobs.engine.finals.candidates import Candidate
 from tune_jobs.engine.finals.race import Race, Task
 from tune_jobs.engine.finals.verdict import give_verdict
+from tune_jobs.engine.goal import Goal
 
 
-def make_race(finalists=3, choosing=2, confirming=2, sign=1, overlap=0.0) -> Race:
-    return Race(finalists, choosing, confirming, sign, overlap, level=0.95)
+def make_race(finalists=3, choosing=2, confirming=2, mode="min", overlap=0.0) -> Race:
+    return Race(finalists, choosing, confirming, Goal("loss", mode), overlap, level=0.95)
 
 
 def run(race: Race, score, order=lambda _: 0) -> list[Task]:
@@ -64,10 +65,10 @@ def test_one_that_is_behind_gets_no_fresh_scores_and_the_third_neither() -> None
 @given(
     st.lists(st.floats(0, 1), min_size=1, max_size=5),
     st.lists(st.integers(0, 2), min_size=60, max_size=60),
-    st.sampled_from([1, -1]),
+    st.sampled_from(["min", "max"]),
 )
-def test_the_outcome_does_not_depend_on_which_task_ends_first(means, order, sign) -> None:
-    races = [make_race(len(means), 3, 2, sign), make_race(len(means), 3, 2, sign)]
+def test_the_outcome_does_not_depend_on_which_task_ends_first(means, order, mode) -> None:
+    races = [make_race(len(means), 3, 2, mode), make_race(len(means), 3, 2, mode)]
     choices = iter(order * 3)
     run(races[0], noisy(means, noise=0.2, replicas=2))
     run(races[1], noisy(means, 0.2, 2), lambda running: next(choices) % len(running))
@@ -79,7 +80,7 @@ def test_the_outcome_does_not_depend_on_which_task_ends_first(means, order, sign
 
 
 def test_the_winner_is_the_highest_where_the_metric_rises() -> None:
-    race = make_race(sign=-1)
+    race = make_race(mode="max")
     run(race, lambda task: [{1: [0.5, 0.9, 0.7][task.finalist]}] * 2)
     assert race.ranking[0] == 1
 
@@ -104,7 +105,7 @@ def test_where_nobody_can_be_trained_there_is_no_verdict() -> None:
     race = make_race(finalists=1)
     race.fail(race.next_task(), "out of memory")
     assert race.is_done
-    assert give_verdict(race, [Candidate(1, {}, 0.1)], [{}], "loss", "min") is None
+    assert give_verdict(race, [Candidate(1, {}, 0.1)], [{}]) is None
 
 
 def test_a_fit_that_ended_earlier_counts_with_its_last_value() -> None:
@@ -126,7 +127,7 @@ def test_what_was_begun_and_not_ended_is_trained_again() -> None:
 def verdict_of(race: Race, values) -> dict:
     candidates = [Candidate(10 + place, {"x": place}, v) for place, v in enumerate(values)]
     costs = [{"parameters": 100 - place, "seconds": 1.0} for place in range(len(values))]
-    return give_verdict(race, candidates, costs, "loss", "min")
+    return give_verdict(race, candidates, costs)
 
 
 def test_the_verdict_tells_winner_from_runner_up_only_where_it_can() -> None:
@@ -171,10 +172,10 @@ def test_the_intervals_cover_the_winners_true_value_at_their_level() -> None:
     assert np.mean(search_errors) < -1.5  # in standard deviations of the noise
 
 
-def challenged(finalists=3, *, incumbent=0, sign=1, least_gain=0.0, batches=2) -> Race:
+def challenged(finalists=3, *, incumbent=0, mode="min", least_gain=0.0, batches=2) -> Race:
     """A race in which one finalist is in use."""
     how = {"incumbent": incumbent, "least_gain": least_gain}
-    return Race(finalists, batches, batches, sign, overlap=0.0, level=0.95, **how)
+    return Race(finalists, batches, batches, Goal("loss", mode), overlap=0.0, level=0.95, **how)
 
 
 def run_failing(race: Race, score, fails) -> None:
@@ -260,12 +261,12 @@ def test_a_gain_has_to_be_as_large_as_is_wanted(least_gain, answer) -> None:
     st.integers(0, 4),
     st.floats(0, 0.5),
     st.floats(0.01, 1),
-    st.sampled_from([1, -1]),
+    st.sampled_from(["min", "max"]),
 )
 def test_the_challenger_wins_only_with_its_whole_interval(
-    means, place, least_gain, noise, sign
+    means, place, least_gain, noise, mode
 ) -> None:
-    race = challenged(len(means), incumbent=place % len(means), sign=sign, least_gain=least_gain)
+    race = challenged(len(means), incumbent=place % len(means), mode=mode, least_gain=least_gain)
     run(race, noisy(means, noise))
 
     first = race.ranking[0]
@@ -281,10 +282,10 @@ def test_the_challenger_wins_only_with_its_whole_interval(
     st.lists(st.floats(0, 1), min_size=2, max_size=5),
     st.integers(0, 4),
     st.lists(st.integers(0, 2), min_size=60, max_size=60),
-    st.sampled_from([1, -1]),
+    st.sampled_from(["min", "max"]),
 )
-def test_the_answer_does_not_depend_on_which_task_ends_first(means, place, order, sign) -> None:
-    races = [challenged(len(means), incumbent=place % len(means), sign=sign) for _ in range(2)]
+def test_the_answer_does_not_depend_on_which_task_ends_first(means, place, order, mode) -> None:
+    races = [challenged(len(means), incumbent=place % len(means), mode=mode) for _ in range(2)]
     choices = iter(order * 3)
     run(races[0], noisy(means, noise=0.2, replicas=2))
     run(races[1], noisy(means, 0.2, 2), lambda running: next(choices) % len(running))
@@ -296,14 +297,14 @@ def test_the_answer_does_not_depend_on_which_task_ends_first(means, place, order
 
 
 def test_a_rising_metric_is_gained_by_more() -> None:
-    race = challenged(2, incumbent=0, sign=-1)
+    race = challenged(2, incumbent=0, mode="max")
     run(race, flat([0.5, 0.9]))
     assert race.answer == "replace"
     assert race.gain.mean == pytest.approx(0.4)
 
 
 def test_a_falling_metric_is_not() -> None:
-    race = challenged(2, incumbent=0, sign=1)
+    race = challenged(2, incumbent=0, mode="min")
     run(race, flat([0.5, 0.9]))
     assert race.answer == "keep"
 

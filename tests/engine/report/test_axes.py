@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tune_jobs.engine.formatting import duration, listed, number, setting, shortened, visible
+from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.report.axes import Categories, Linear, Log, NearOne, fit_linear, fit_values
 from tune_jobs.engine.report.hyperparameters import find_hyperparameters
 
@@ -15,7 +16,7 @@ numbers = st.floats(-1e300, 1e300)
 
 @given(st.lists(st.floats(), max_size=30), st.sampled_from(["min", "max"]))
 def test_any_values_have_an_axis_on_which_each_has_a_place(values, mode) -> None:
-    scale = fit_values(values, mode)
+    scale = fit_values(values, Goal("loss", mode))
 
     finite = sorted(value for value in values if math.isfinite(value))
     places = [scale.position(value) for value in finite]
@@ -34,7 +35,7 @@ def test_a_linear_axis_has_a_few_labels_that_differ(one, other, most) -> None:
 
 
 def test_bad_values_far_off_do_not_flatten_the_good_ones() -> None:
-    scale = fit_values([0.1, 0.11, 0.12, 0.13, 0.14, 0.15, 0.16, 1e30], "min")
+    scale = fit_values([0.1, 0.11, 0.12, 0.13, 0.14, 0.15, 0.16, 1e30], Goal("loss"))
 
     assert scale.position(0.16) - scale.position(0.1) > 0.3
     assert scale.position(1e30) == 1.0

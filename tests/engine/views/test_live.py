@@ -9,6 +9,7 @@ from rich.console import Console
 
 from tune_jobs.engine.experiments.failures import cause
 from tune_jobs.engine.formatting import brief
+from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.views.board import Board
 from tune_jobs.engine.views.live import JsonView, LineView, as_text, draw
 
@@ -34,7 +35,7 @@ RECORDS = [
 
 @pytest.fixture
 def board() -> Board:
-    return Board(40, 27, "val_loss", "min")
+    return Board(40, 27, Goal("val_loss"))
 
 
 def test_elsewhere_there_is_one_line_for_each_trial(board) -> None:
@@ -74,7 +75,7 @@ def test_the_live_view_shows_progress_the_best_and_what_runs(board) -> None:
 
 
 def test_the_best_follows_the_mode() -> None:
-    rising = Board(40, 27, "val_loss", "max")
+    rising = Board(40, 27, Goal("val_loss", "max"))
     for record in RECORDS:
         rising.update(record)
     assert rising.best["value"] == 0.7
@@ -109,7 +110,7 @@ def test_a_traceback_is_told_by_its_last_exception(traceback, said) -> None:
 
 def test_the_finals_are_told_by_their_decisions() -> None:
     stream = io.StringIO()
-    view = LineView(Board(40, 9, "loss", "min"), stream)
+    view = LineView(Board(40, 9, Goal("loss")), stream)
     marked = {"stage": "finalists"}
     view({"kind": "start", "trials": [3, 9], "target": 8, "fits_at_once": 4, **marked})
     view({"kind": "trial", "trial": 1, "of": 3, "batch": 0, "config": {}, **marked})

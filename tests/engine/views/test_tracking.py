@@ -19,6 +19,7 @@ from tensorboardX.proto.event_pb2 import Event
 
 from tune_jobs.engine import JobError
 from tune_jobs.engine.environment import environment
+from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.runs.run import TUNE_SETTINGS
 from tune_jobs.engine.storage.folder import Folder, open_folder
 from tune_jobs.engine.trials.tuner import fit_trial
@@ -111,7 +112,7 @@ def fit(trackers, place, trainable=train, **space):
 
 
 def recording(kind, place: pathlib.Path, value: str = "") -> Tracker:
-    return Tracker("mine", Destination(lambda: kind(place)), "loss", "min", value)
+    return Tracker("mine", Destination(lambda: kind(place)), Goal("loss"), value)
 
 
 def told(place: pathlib.Path) -> list:
@@ -145,8 +146,8 @@ def searched(local_ray, tmp_path_factory) -> Searched:
         trackers = [
             recording(Recording, place / "sound"),
             recording(Broken, place / "broken", f"https://me:{SECRET}@host"),
-            Tracker("unbuilt", Destination(lambda: 1 / 0), "loss", "min"),
-            *make_trackers(["tensorboard"], folder=folder, metric="loss", mode="min"),
+            Tracker("unbuilt", Destination(lambda: 1 / 0), Goal("loss")),
+            *make_trackers(["tensorboard"], folder=folder, goal=Goal("loss")),
         ]
         xs = tune.grid_search(["broken", "sound", "short"])
         found = fit(trackers, place, x=xs, nested={"units": 8, "none": None})
@@ -237,7 +238,7 @@ def test_a_trainable_that_reports_at_will_is_told_as_it_reports(local_ray, tmp_p
 
 
 def test_the_best_is_the_largest_where_that_is_sought(tmp_path) -> None:
-    told_to = follow(tmp_path / "told", sign=-1)
+    told_to = follow(tmp_path / "told", mode="max")
     told_to.start("1", "00001", {})
     for epoch, loss in enumerate((1.0, 3.0, 2.0), 1):
         told_to.report("1", {"training_iteration": epoch, "loss": loss})
@@ -245,8 +246,8 @@ def test_the_best_is_the_largest_where_that_is_sought(tmp_path) -> None:
     assert [event[3]["best_loss"] for event in results(tmp_path / "told")] == [1, 3, 3]
 
 
-def follow(place: pathlib.Path, sign: int = 1) -> EpochByEpoch:
-    return EpochByEpoch(Destination(lambda: Recording(place)), metric="loss", sign=sign)
+def follow(place: pathlib.Path, mode: str = "min") -> EpochByEpoch:
+    return EpochByEpoch(Destination(lambda: Recording(place)), Goal("loss", mode))
 
 
 def test_epochs_that_are_trained_again_after_a_loss_are_told_once(tmp_path) -> None:
@@ -296,7 +297,7 @@ def test_a_config_is_shown_with_dotted_names_and_plain_values() -> None:
 def test_tensorboard_for_experiments_that_lie_elsewhere_needs_a_folder() -> None:
     elsewhere = open_folder("mock://bucket/churn")
     with pytest.raises(JobError, match=r"the storage is mock://.*write --track tensorboard=FOLDER"):
-        make_trackers(["tensorboard"], folder=elsewhere, metric="loss", mode="min")
+        make_trackers(["tensorboard"], folder=elsewhere, goal=Goal("loss"))
 
     found = find_destination("tensorboard", "tb", elsewhere)
     assert found.place == pathlib.Path("tb/churn").absolute()
@@ -315,7 +316,7 @@ def test_tensorboard_for_experiments_that_lie_elsewhere_needs_a_folder() -> None
 )
 def test_a_tracker_that_is_not_understood_is_refused(wanted, message, folder) -> None:
     with pytest.raises(JobError, match=message):
-        make_trackers(wanted, folder=folder, metric="loss", mode="min")
+        make_trackers(wanted, folder=folder, goal=Goal("loss"))
 
 
 @pytest.mark.parametrize("name", ["mlflow", "wandb"])
@@ -324,14 +325,14 @@ def test_a_tracker_that_is_not_installed_is_refused_with_its_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, name, None)  # as if it were not there
     with pytest.raises(JobError, match=rf"needs .*{name}.*; pip install 'tune-jobs\[{name}\]'"):
-        make_trackers([f"{name}=sqlite:///a.db"], folder=folder, metric="loss", mode="min")
+        make_trackers([f"{name}=sqlite:///a.db"], folder=folder, goal=Goal("loss"))
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own
 def test_mlflow_holds_every_epoch_and_the_hyperparameters(local_ray, tmp_path, folder) -> None:
     client = pytest.importorskip("mlflow").MlflowClient(uri := f"sqlite:///{tmp_path}/mlflow.db")
     fit(
-        make_trackers([f"mlflow={uri}"], folder=folder, metric="loss", mode="min"),
+        make_trackers([f"mlflow={uri}"], folder=folder, goal=Goal("loss")),
         tmp_path,
         nested={"units": 8},
     )
@@ -353,7 +354,7 @@ def test_wandb_holds_every_epoch_and_the_hyperparameters(
     monkeypatch.setattr(sys, "argv", ["tune-jobs", "--track", "mlflow=http://me:hidden-word@host"])
     folder.create()
     fit(
-        make_trackers(["wandb=churn"], folder=folder, metric="loss", mode="min"),
+        make_trackers(["wandb=churn"], folder=folder, goal=Goal("loss")),
         tmp_path,
         nested={"units": 8},
     )

@@ -137,10 +137,8 @@ def judge(gain: Estimate, least: float = 0.0) -> Answer:
     return "inconclusive" if p_value < HINT else "keep"
 
 
-def cheapest_within(
-    means: Sequence[float], costs: Sequence[float], margin: float, *, mode: str = "min"
-) -> int:
-    """The cheapest candidate whose mean is within a margin of the best one's.
+def cheapest_within(losses: Sequence[float], costs: Sequence[float], margin: float) -> int:
+    """The cheapest candidate whose mean loss is within a margin of the best one's.
 
     With the best one's standard error as the margin it is the one-standard-error rule (Breiman
     et al. 1984); scikit-learn's example takes its standard deviation over folds.
@@ -148,6 +146,5 @@ def cheapest_within(
     Returns:
         Its place; of several that cost the same, the best's.
     """
-    losses = np.asarray(means) * (1 if mode == "min" else -1)
-    tied = np.flatnonzero(losses <= losses.min() + margin)
+    tied = np.flatnonzero(np.asarray(losses) <= min(losses) + margin)
     return min(tied.tolist(), key=lambda place: (costs[place], losses[place]))

@@ -16,6 +16,7 @@ import numpy as np
 
 from tune_jobs.engine.analysis.factors import INACTIVE, Factor, find_factors
 from tune_jobs.engine.experiments.frames import average_replicas
+from tune_jobs.engine.goal import Goal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,8 +69,7 @@ def measure_importance(
     trials: pd.DataFrame,
     epochs: pd.DataFrame,
     *,
-    metric: str,
-    mode: str,
+    goal: Goal,
     rungs: Sequence[int] | None,
 ) -> Importance:
     """Measure what mattered at the first epoch that the trials have in common.
@@ -87,13 +87,12 @@ def measure_importance(
     Args:
         trials: an experiment's: ``trial``, ``state`` and ``config.<name>``.
         epochs: an experiment's: ``trial``, ``replica``, ``epoch`` and the metric.
-        metric: what was reported.
-        mode: ``min`` or ``max``.
+        goal: what was sought.
         rungs: where trials were stopped early; the first counts. Without any it is the last epoch
             that at least 95 % of the trials with a value reached.
     """
-    values, epoch = _values_in_common(trials, epochs, metric, mode, rungs)
-    about = _about(metric, epoch, len(values), len(trials))
+    values, epoch = _values_in_common(trials, epochs, goal, rungs)
+    about = _about(goal.metric, epoch, len(values), len(trials))
     if len(values) < FEWEST_TRIALS:
         about = f"{about}: fewer than {FEWEST_TRIALS} do not show what mattered"
         return Importance(about, epoch, len(values), ())
@@ -114,8 +113,7 @@ def _about(metric: str, epoch: int, compared: int, count: int) -> str:
 def _values_in_common(
     trials: pd.DataFrame,
     epochs: pd.DataFrame,
-    metric: str,
-    mode: str,
+    goal: Goal,
     rungs: Sequence[int] | None,
 ) -> tuple[pd.Series, int]:
     """By trial, the value at the common epoch, smaller being better, and that epoch.
@@ -126,10 +124,10 @@ def _values_in_common(
     import pandas as pd
 
     nothing = pd.Series(dtype=float), 0
-    if metric not in epochs.columns:
+    if goal.metric not in epochs.columns:
         return nothing
-    curves = average_replicas(epochs, metric, mode).sort_values(["trial", "epoch"])
-    losses = curves[metric].astype(float) * (1 if mode == "min" else -1)
+    curves = average_replicas(epochs, goal).sort_values(["trial", "epoch"])
+    losses = curves[goal.metric].astype(float) * goal.sign
     curves["loss"] = losses.where(losses.abs() < math.inf, math.inf)
     states = trials.set_index("trial")["state"]
     curves = curves[curves["trial"].isin(states.index)]

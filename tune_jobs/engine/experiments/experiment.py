@@ -17,6 +17,7 @@ from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.files import DESCRIPTION, HISTORY, MODEL, RETEST, SUMMARY, VERDICT
 from tune_jobs.engine.experiments.frames import add_best, read_history, with_hyperparameters
 from tune_jobs.engine.experiments.segments import Found, read_segments
+from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.names import nearest
 from tune_jobs.engine.outcome import EXIT_CODES
 from tune_jobs.engine.storage.folder import Folder, open_folder
@@ -62,6 +63,11 @@ class Experiment:
                 return dict(record["description"])
         raise JobError(f"{self.folder.uri}: neither {DESCRIPTION} nor the history can be read")
 
+    @property
+    def goal(self) -> Goal:
+        """The metric, and whether small or large values of it are good."""
+        return Goal.from_json(self.description)
+
     @cached_property
     def summary(self) -> dict[str, Any]:
         """How the latest run ended; empty while it runs, or where it died."""
@@ -105,8 +111,7 @@ class Experiment:
     def trials(self) -> pd.DataFrame:
         """One row a trial: state, best value over its epochs, and ``config.<name>`` columns."""
         trials, epochs = self._history
-        scored = add_best(trials, epochs, self.description["metric"], self.description["mode"])
-        return with_hyperparameters(scored)
+        return with_hyperparameters(add_best(trials, epochs, self.goal))
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
@@ -121,7 +126,7 @@ class Experiment:
     @property
     def ranked(self) -> pd.DataFrame:
         """Those trials, the best first."""
-        return self.usable.sort_values("value", ascending=self._falling, kind="stable")
+        return self.usable.sort_values("value", ascending=self.goal.minimises, kind="stable")
 
     @cached_property
     def best_trial(self) -> pd.Series:
@@ -132,10 +137,10 @@ class Experiment:
         """
         usable = self.usable
         if usable.empty:
-            raise JobError(f"{self.folder.uri} has no trial with a {self.description['metric']}")
+            raise JobError(f"{self.folder.uri} has no trial with a {self.goal.metric}")
         if (won := usable[usable["trial"] == self.verdict.get("trial")]).shape[0]:
             return won.iloc[0]
-        place = usable["value"].argmin() if self._falling else usable["value"].argmax()
+        place = usable["value"].argmin() if self.goal.minimises else usable["value"].argmax()
         return usable.iloc[place]
 
     @property
@@ -212,10 +217,6 @@ class Experiment:
                 f"the trainable's module {module!r} cannot be imported ({error}); "
                 "run this from the folder that it lies in"
             ) from None
-
-    @property
-    def _falling(self) -> bool:
-        return bool(self.description["mode"] == "min")
 
     @cached_property
     def _history(self) -> tuple[pd.DataFrame, pd.DataFrame]:

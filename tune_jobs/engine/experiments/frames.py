@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 
 from tune_jobs.engine.experiments.files import EPOCHS_TABLE, TRIALS_TABLE
 from tune_jobs.engine.experiments.segments import Record, merge_all, read_segments
+from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.space.configs import flatten
 from tune_jobs.engine.storage.folder import Folder
 
@@ -94,7 +95,7 @@ def with_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([kept, pd.DataFrame(columns, index=trials.index)], axis=1)
 
 
-def add_best(trials: pd.DataFrame, epochs: pd.DataFrame, metric: str, mode: str) -> pd.DataFrame:
+def add_best(trials: pd.DataFrame, epochs: pd.DataFrame, goal: Goal) -> pd.DataFrame:
     """Add to each trial its best ``value`` over all epochs, that ``best_epoch``, and ``epochs``.
 
     A value that is not finite is no candidate. Of several replicas the mean counts.
@@ -104,12 +105,13 @@ def add_best(trials: pd.DataFrame, epochs: pd.DataFrame, metric: str, mode: str)
         value=math.nan,
         best_epoch=0,
     )
+    metric = goal.metric
     if metric not in epochs.columns:
         return trials
     if epochs["replica"].any():
-        epochs = average_replicas(epochs, metric, mode)
+        epochs = average_replicas(epochs, goal)
     finite = epochs[epochs[metric].abs() < math.inf].groupby("trial")[metric]
-    best = epochs.loc[(finite.idxmin() if mode == "min" else finite.idxmax()).to_numpy()]
+    best = epochs.loc[(finite.idxmin() if goal.minimises else finite.idxmax()).to_numpy()]
     best = best.set_index("trial")
     return trials.assign(
         value=trials["trial"].map(best[metric]),
@@ -117,19 +119,19 @@ def add_best(trials: pd.DataFrame, epochs: pd.DataFrame, metric: str, mode: str)
     )
 
 
-def average_replicas(epochs: pd.DataFrame, metric: str, mode: str) -> pd.DataFrame:
+def average_replicas(epochs: pd.DataFrame, goal: Goal) -> pd.DataFrame:
     """One row a trial and epoch: the mean over replicas, as the scheduler saw it.
 
     A replica whose patience ended earlier counts with its best value.
     """
-    wide = epochs.pivot(index=["trial", "epoch"], columns="replica", values=metric)
+    wide = epochs.pivot(index=["trial", "epoch"], columns="replica", values=goal.metric)
     by_trial = wide.groupby(level="trial")
-    best = by_trial.cummin() if mode == "min" else by_trial.cummax()
+    best = by_trial.cummin() if goal.minimises else by_trial.cummax()
     there = epochs.assign(there=1.0).pivot(
         index=["trial", "epoch"], columns="replica", values="there"
     )
     filled = wide.where(there.notna(), best.groupby(level="trial").ffill())
-    return filled.mean(axis=1, skipna=False).rename(metric).reset_index()
+    return filled.mean(axis=1, skipna=False).rename(goal.metric).reset_index()
 
 
 def _frames(records: Iterable[Record]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -108,7 +108,7 @@ def decide(
         return Decision(stopper.reached, None, reason, rounds, race, candidates)
     prepared.folder.child(TRIALS).delete_folder()  # checkpoints that nobody will go on from
     costs = _measure_costs(prepared.folder, race, candidates, rounds)
-    verdict = give_verdict(race, candidates, costs, job.metric, job.mode)
+    verdict = give_verdict(race, candidates, costs)
     if verdict is not None:
         experiment.folder.write_json(VERDICT, verdict)
     reason = "" if verdict else f"no finalist came through: {next(iter(race.failures.values()))}"

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tune_jobs.engine.analysis.estimates import Answer, Estimate, are_behind, estimate, judge
+from tune_jobs.engine.goal import Goal
 
 Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
@@ -45,7 +46,7 @@ class Race:
         finalists: how many there are, the search's best first.
         choosing: how many batches choose.
         confirming: how many batches more the winner and the runner-up get.
-        sign: 1 for a metric to be minimised, -1 for one to be maximised.
+        goal: the metric, and whether small or large values of it are good.
         overlap: held-out rows / training rows, 0 where replicas share no rows.
         level: of all decisions that a finalist is out, together; and of the judgement.
         incumbent: who has to be beaten, None where nobody has.
@@ -58,7 +59,7 @@ class Race:
     finalists: int
     choosing: int
     confirming: int
-    sign: int
+    goal: Goal
     overlap: float
     level: float
     incumbent: int | None = None
@@ -221,7 +222,7 @@ class Race:
         for curve in curves:
             known = sorted(curve)
             last = [known[np.searchsorted(known, epoch, side="right") - 1] for epoch in epochs]
-            rows.append([self.sign * curve[epoch] for epoch in last])
+            rows.append([self.goal.sign * curve[epoch] for epoch in last])
         return np.array(epochs), np.array(rows)
 
     def _decide(self) -> None:

@@ -54,7 +54,6 @@ class FinalistSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         candidates: the finalists.
         folder: of the finals.
         concurrency: how many tasks run at once.
-        metric: what decides.
     """
 
     def __init__(
@@ -63,10 +62,9 @@ class FinalistSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         candidates: Sequence[Candidate],
         folder: Folder,
         concurrency: int,
-        metric: str,
     ) -> None:
         self.race, self._candidates, self._folder = race, candidates, folder
-        self._concurrency, self._value = concurrency, metric
+        self._concurrency = concurrency
         self._places = {identity(each.config): place for place, each in enumerate(candidates)}
         self._numbers: dict[Task, int] = {}
         self._tasks: dict[int, Task] = {}
@@ -99,7 +97,7 @@ class FinalistSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         if number not in self._tasks:
             return
         if record["kind"] == "epoch":
-            value = record["metrics"].get(self._value)
+            value = record["metrics"].get(self.race.goal.metric)
             self._curves[number][record["replica"]][record["epoch"]] = value
         elif record["kind"] == "checkpoint":
             self._checkpoints[number] = record["epoch"], record["path"]
@@ -219,15 +217,17 @@ def prepare_finals(
         finalists=len(candidates),
         choosing=rounds.choosing,
         confirming=len(rounds.batches) - rounds.choosing,
-        sign=1 if job.mode == "min" else -1,
+        goal=job.goal,
         overlap=rounds.overlap,
         level=rounds.level,
         incumbent=0 if finalists.incumbent is not None else None,
         least_gain=finalists.least_gain,
     )
-    finals = FinalistSource(race, candidates, folder, concurrency, job.metric)
+    finals = FinalistSource(race, candidates, folder, concurrency)
     finals.replay(before.segments.records() if before.exists else ())
-    recorder = begin(profile, folder, job, about, race.most_tasks, [finals, *listeners], deadline)
+    recorder = begin(
+        profile, folder, job.goal, about, race.most_tasks, [finals, *listeners], deadline
+    )
     finals.recorder = recorder
     tuner = tune.Tuner(
         tune.with_resources(_trainable(job, rounds), profile.resources),

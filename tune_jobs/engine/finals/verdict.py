@@ -20,8 +20,6 @@ def give_verdict(
     race: Race,
     candidates: Sequence[Candidate],
     costs: Sequence[Cost],
-    metric: str,
-    mode: str,
 ) -> dict[str, Any] | None:
     """What there is to say of a race that is over, as JSON; None where nobody came through.
 
@@ -33,21 +31,21 @@ def give_verdict(
         return None
     first = race.ranking[0]
     winner = candidates[first]
-    fresh = _estimate(race, race.sign * race.fresh_scores(first))
+    fresh = _estimate(race, race.goal.sign * race.fresh_scores(first))
     runner_up = _compare(race, candidates, race.ranking[1]) if race.pair[1:] else None
     has_value = math.isfinite(winner.value)
     verdict = {
         "trial": winner.trial,
         "config": winner.config,
-        "metric": metric,
-        "mode": mode,
+        "metric": race.goal.metric,
+        "mode": race.goal.mode,
         "epochs": race.epochs(first),
         "search_value": winner.value if has_value else None,
         "mean": fresh.mean,
         "interval": [fresh.lower, fresh.upper],
         "level": race.level,
         "scores": fresh.scores,
-        "luck": race.sign * (fresh.mean - winner.value) if has_value else 0.0,
+        "luck": race.goal.sign * (fresh.mean - winner.value) if has_value else 0.0,
         "is_distinguished": bool(runner_up and runner_up.pop("is_distinguished")),
         "runner_up": runner_up,
         "one_standard_error": _choose_cheapest(race, candidates, costs),
@@ -56,11 +54,11 @@ def give_verdict(
             for place in range(len(candidates))
         ],
     }
-    challenge = {} if race.incumbent is None else {"challenge": _judge(race, candidates, metric)}
+    challenge = {} if race.incumbent is None else {"challenge": _judge(race, candidates)}
     return verdict | challenge | {"sentence": _say(verdict)}
 
 
-def _judge(race: Race, candidates: Sequence[Candidate], metric: str) -> dict[str, Any]:
+def _judge(race: Race, candidates: Sequence[Candidate]) -> dict[str, Any]:
     """Whether the incumbent is to be replaced, with the numbers and the reason in a sentence."""
     gain, other = race.gain, race.challenger
     return {
@@ -73,11 +71,11 @@ def _judge(race: Race, candidates: Sequence[Candidate], metric: str) -> dict[str
         "scores": gain.scores if gain else 0,
         "level": race.level,
         "least_gain": race.least_gain,
-        "reason": _say_challenge(race, candidates, metric),
+        "reason": _say_challenge(race, candidates),
     }
 
 
-def _say_challenge(race: Race, candidates: Sequence[Candidate], metric: str) -> str:
+def _say_challenge(race: Race, candidates: Sequence[Candidate]) -> str:
     """Why the incumbent is to be kept or replaced, or why that cannot be said."""
     gain, other, place = race.gain, race.challenger, race.incumbent or 0
     if place in race.lost:
@@ -94,7 +92,7 @@ def _say_challenge(race: Race, candidates: Sequence[Candidate], metric: str) -> 
     wanted = f", at least {race.least_gain:.3g} is wanted" if race.least_gain else ""
     way = "better" if gain.mean > 0 else "worse"
     numbers = (
-        f"{abs(gain.mean):.3g} {metric} {way} than the incumbent "
+        f"{abs(gain.mean):.3g} {race.goal.metric} {way} than the incumbent "
         f"on the same {gain.scores} fresh seeds and folds ({race.level:.0%} interval of the gain "
         f"{gain.lower:.3g} to {gain.upper:.3g}{wanted})"
     )
@@ -111,7 +109,7 @@ def _compare(race: Race, candidates: Sequence[Candidate], second: int) -> dict[s
     gap = _estimate(race, np.array([other - won for other, won in pairs]))
     return {
         "trial": candidates[second].trial,
-        "mean": race.sign * float(race.fresh_scores(second).mean()),
+        "mean": race.goal.sign * float(race.fresh_scores(second).mean()),
         "gap": gap.mean,
         "interval": [gap.lower, gap.upper],
         "p_value": gap.p_value,
@@ -141,7 +139,7 @@ def _choose_cheapest(
     place = places[chosen]
     return {
         "trial": candidates[place].trial,
-        "mean": race.sign * means[chosen],
+        "mean": race.goal.sign * means[chosen],
         **costs[place],
         "by": kind,
     }
@@ -152,8 +150,8 @@ def _describe(race: Race, place: int, candidate: Candidate, cost: Cost) -> dict[
 
     Mean and interval are of the latter where there are any.
     """
-    scores = race.sign * race.choice_scores(place)
-    later = race.sign * race.fresh_scores(place) if len(scores) else scores
+    scores = race.goal.sign * race.choice_scores(place)
+    later = race.goal.sign * race.fresh_scores(place) if len(scores) else scores
     found = _estimate(race, later if len(later) else scores) if len(scores) else None
     return {
         "trial": candidate.trial,

@@ -11,6 +11,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from tune_jobs.engine.errors import JobError, check_whole_number
+from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.job.finalists import Finalists
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.job.stage import Stage, check_stages
@@ -113,6 +114,11 @@ class Job:
         if self.evaluation is None:
             return self.data(seed)
         return self.evaluation.apply(self.evaluation.arrange(self.data)(seed), self.seed)
+
+    @property
+    def goal(self) -> Goal:
+        """The metric, and whether it is minimised or maximised."""
+        return Goal(self.metric, self.mode)
 
     @property
     def rungs(self) -> list[int] | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tune_jobs.engine.formatting import number, setting, shortened
+from tune_jobs.engine.goal import Goal
 
 Tick = tuple[float, str]
 
@@ -122,13 +123,13 @@ class Categories:
         return list(zip(places, labels, strict=True))[::every]
 
 
-def fit_values(values: Sequence[float], mode: str) -> Linear | Log:
+def fit_values(values: Sequence[float], goal: Goal) -> Linear | Log:
     """A scale that shows the good values well: far worse ones are at the axis' end."""
     finite = sorted(_bounded(value) for value in values if math.isfinite(value))
     if not finite:
         return Linear(0.0, 1.0)
-    low, high = _without_outliers(finite, mode)
-    if low > 0 and mode == "min" and high / low > WIDE:
+    low, high = _without_outliers(finite, goal)
+    if low > 0 and goal.minimises and high / low > WIDE:
         return Log(low / 1.1, high * 1.1)
     return fit_linear(low, high)
 
@@ -141,14 +142,14 @@ def fit_linear(low: float, high: float) -> Linear:
     return Linear(low - margin, high + margin)
 
 
-def _without_outliers(ordered: list[float], mode: str) -> tuple[float, float]:
+def _without_outliers(ordered: list[float], goal: Goal) -> tuple[float, float]:
     """The range of sorted values whose bad end is cut by Tukey's fence."""
     low, high = ordered[0], ordered[-1]
     lower, upper = ordered[len(ordered) // 4], ordered[(3 * len(ordered)) // 4]
     fence = 1.5 * (upper - lower)
     if fence == 0:
         return low, high
-    if mode == "min":
+    if goal.minimises:
         return low, high if high <= upper + 2 * fence else upper + fence
     return (low if low >= lower - 2 * fence else lower - fence), high
 

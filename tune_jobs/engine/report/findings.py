@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.frames import average_replicas
+from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.report.hyperparameters import Hyperparameter, find_hyperparameters
 from tune_jobs.engine.space.configs import flatten
 
@@ -84,17 +85,12 @@ class Findings:
     @property
     def metric(self) -> str:
         """What is compared."""
-        return str(self.experiment.description["metric"])
+        return self.goal.metric
 
-    @property
-    def mode(self) -> str:
-        """``min`` or ``max``."""
-        return str(self.experiment.description["mode"])
-
-    @property
-    def is_falling(self) -> bool:
-        """Whether a lower value is better."""
-        return self.mode == "min"
+    @cached_property
+    def goal(self) -> Goal:
+        """The metric, and whether small or large values of it are good."""
+        return self.experiment.goal
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -116,9 +112,8 @@ class Findings:
     @cached_property
     def ranked(self) -> list[Trial]:
         """The usable trials, the best first."""
-        sign = 1 if self.is_falling else -1
         usable = [trial for trial in self.trials if trial.is_usable]
-        return sorted(usable, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+        return sorted(usable, key=lambda trial: (self.goal.loss(trial.value or 0.0), trial.number))
 
     @property
     def best(self) -> Trial | None:
@@ -203,7 +198,7 @@ class Findings:
             return {}
         means = epochs
         if epochs["replica"].any():
-            means = average_replicas(epochs, self.metric, self.mode)
+            means = average_replicas(epochs, self.goal)
         spread = epochs.groupby(["trial", "epoch"])[self.metric].agg(["min", "max"])
         found: dict[int, list[Point]] = {}
         joined = means.set_index(["trial", "epoch"])[self.metric].to_frame("mean").join(spread)
@@ -241,8 +236,7 @@ class Findings:
         return measure_importance(
             self.experiment.trials,
             self.experiment.epochs,
-            metric=self.metric,
-            mode=self.mode,
+            goal=self.goal,
             rungs=self.rungs,
         )
 

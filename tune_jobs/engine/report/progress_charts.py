@@ -22,7 +22,7 @@ def chart_history(findings: Findings) -> Chart | None:
     with_values = [trial for trial in findings.shown if trial.value is not None]
     if not with_values:
         return None
-    y = fit_values([t.value for t in with_values if t.value is not None], findings.mode)
+    y = fit_values([t.value for t in with_values if t.value is not None], findings.goal)
     x = _order_scale(findings.trials)
     failed = [trial for trial in findings.shown if trial.state == "failed" and trial.value is None]
     marks = [
@@ -55,7 +55,7 @@ def chart_curves(findings: Findings) -> Chart | None:
     curves = {t.number: findings.curves[t.number] for t in _drawn(findings)}
     if not curves:
         return None
-    y = fit_values([p.mean for points in curves.values() for p in points], findings.mode)
+    y = fit_values([p.mean for points in curves.values() for p in points], findings.goal)
     x = _epoch_scale(findings)
     groups = _by_fate(findings)
     bands = _bands(findings, x, y)
@@ -84,13 +84,13 @@ def chart_curves(findings: Findings) -> Chart | None:
 
 def best_so_far(findings: Findings) -> list[tuple[Trial, float]]:
     """Each trial that was better than all before it, with its value, in the order of trials."""
-    sign, found = (1 if findings.is_falling else -1), list[tuple[Trial, float]]()
+    found = list[tuple[Trial, float]]()
     for trial in findings.trials:
         value = trial.value
         if (
             trial.is_usable
             and value is not None
-            and (not found or sign * value < sign * found[-1][1])
+            and (not found or findings.goal.better(value, found[-1][1]))
         ):
             found.append((trial, value))
     return found
@@ -115,7 +115,7 @@ def _epoch_scale(findings: Findings) -> Linear | Log:
 
 
 def _axis_title(findings: Findings, y: Scale) -> str:
-    better = "lower" if findings.is_falling else "higher"
+    better = "lower" if findings.goal.minimises else "higher"
     return f"{findings.metric}, {better} is better{', logarithmic' if isinstance(y, Log) else ''}"
 
 

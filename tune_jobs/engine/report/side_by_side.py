@@ -20,13 +20,13 @@ def compare(all_findings: Sequence[Findings]) -> list[str]:
     """What can be said of the experiments together, and what forbids to compare them."""
     said = _obstacles(all_findings)
     usable = [findings for findings in all_findings if findings.best]
-    if len({(f.metric, f.mode) for f in all_findings}) > 1 or len(usable) < 2:
+    if len({f.goal for f in all_findings}) > 1 or len(usable) < 2:
         return said
-    sign = 1 if usable[0].is_falling else -1
+    loss = usable[0].goal.loss
     fresh = [f for f in usable if _mean(f) is not None]
     if len(fresh) == len(usable):
-        return [*said, _compare_winners(sorted(fresh, key=lambda f: sign * (_mean(f) or 0.0)))]
-    first, second = sorted(usable, key=lambda f: sign * (f.ranked[0].value or 0.0))[:2]
+        return [*said, _compare_winners(sorted(fresh, key=lambda f: loss(_mean(f) or 0.0)))]
+    first, second = sorted(usable, key=lambda f: loss(f.ranked[0].value or 0.0))[:2]
     return [
         *said,
         (
@@ -73,10 +73,10 @@ def config_differences(all_findings: Sequence[Findings]) -> Table | None:
 def chart_race(all_findings: Sequence[Findings]) -> Chart | None:
     """The best so far of each experiment over time."""
     runners = [f for f in all_findings if f.best][:MOST]
-    if len({(f.metric, f.mode) for f in runners}) != 1:
+    if len({f.goal for f in runners}) != 1:
         return None
     races = [_race(findings) for findings in runners]
-    y = fit_values([value for race in races for _, value in race], runners[0].mode)
+    y = fit_values([value for race in races for _, value in race], runners[0].goal)
     whole = max(1e-3, max(seconds for race in races for seconds, _ in race))
     unit, step = ("seconds", 1.0) if whole < 180 else ("minutes", 60.0)
     x = Linear(0.0, whole / step)
@@ -125,7 +125,7 @@ def _race(findings: Findings) -> list[tuple[float, float]]:
 def _obstacles(all_findings: Sequence[Findings]) -> list[str]:
     """What differs that should not."""
     said = []
-    if len({(f.metric, f.mode) for f in all_findings}) > 1:
+    if len({f.goal for f in all_findings}) > 1:
         said.append("They have different metrics, so their values cannot be compared.")
     for key, what in (("fingerprint", "data"), ("evaluation", "evaluation")):
         if len({str(f.experiment.description.get(key)) for f in all_findings}) > 1:

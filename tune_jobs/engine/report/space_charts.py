@@ -85,7 +85,7 @@ def slices(findings: Findings) -> list[Slice]:
     values = {n: v for n, v in findings.common_values.items() if n in _shown(findings)}
     if not values:
         return []
-    y = fit_values(list(values.values()), findings.mode)
+    y = fit_values(list(values.values()), findings.goal)
     real = {effect.name for effect in findings.effects if not effect.is_noise}
     return [
         _slice(findings, hyperparameter, values, y, is_noise=hyperparameter.name not in real)
@@ -100,7 +100,7 @@ def chart_parallel(findings: Findings) -> Chart | None:
     trials = [trial for trial in findings.shown if trial.is_usable]
     if len(axes) < 2 or not trials:
         return None
-    y = fit_values([t.value for t in trials if t.value is not None], findings.mode)
+    y = fit_values([t.value for t in trials if t.value is not None], findings.goal)
     order = {trial.number: place for place, trial in enumerate(findings.ranked)}
     top = max(1, round(len(findings.ranked) * 0.1))
     groups: dict[str, list[tuple[int, Shape]]] = {"rest": [], "top": [], "best": []}
@@ -149,7 +149,7 @@ def _axis_name(hyperparameter: Hyperparameter, axes: list[Hyperparameter]) -> st
 def find_next_range(findings: Findings, hyperparameter: Hyperparameter) -> tuple[Shape | None, str]:
     """Where the best quarter of trials lies at the common epoch, as a box and in words."""
     known = [t for t in hyperparameter.values if t in findings.common_values]
-    known.sort(key=lambda t: findings.common_values[t], reverse=not findings.is_falling)
+    known.sort(key=lambda t: findings.common_values[t], reverse=not findings.goal.minimises)
     best = known[: max(FEWEST, round(len(known) * QUARTER))]
     if len(known) < 2 * FEWEST:
         return None, "too few trials to say where to search next"

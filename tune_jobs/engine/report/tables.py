@@ -67,8 +67,8 @@ def rung_table(findings: Findings) -> Table | None:
             continue
         last = {t.number: t.epochs for t in findings.trials}
         on = [value for trial, value in values.items() if last[trial] > rung]
-        worst = max if findings.is_falling else min
-        best = min if findings.is_falling else max
+        worst = max if findings.goal.minimises else min
+        best = min if findings.goal.minimises else max
         rows.append(
             [
                 number(rung),

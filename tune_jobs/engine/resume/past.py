@@ -181,7 +181,7 @@ def _reopen(past: list[PastTrial], ceiling: int, job: Job) -> list[PastTrial]:
     there = [t for t in past if t.is_finished and t.score is not None and t.epoch == ceiling]
     if job.max_epochs <= ceiling or not there:
         return past
-    there.sort(key=lambda trial: (trial.score or 0.0) * (1 if job.mode == "min" else -1))
+    there.sort(key=lambda trial: job.goal.loss(trial.score or 0.0))
     share = getattr(job.scheduler, "reduction_factor", 3)
     chosen = {trial.number for trial in there[: max(1, round(len(there) / share))]}
     return [replace(t, is_finished=False) if t.number in chosen else t for t in past]
@@ -191,7 +191,7 @@ def _curves(epochs: pd.DataFrame, job: Job) -> dict[int, list[tuple[int, float]]
     if job.metric not in epochs.columns:
         return {}
     if epochs["replica"].any():
-        epochs = average_replicas(epochs, job.metric, job.mode)
+        epochs = average_replicas(epochs, job.goal)
     curves: dict[int, list[tuple[int, float]]] = {}
     for trial, epoch, value in zip(
         epochs["trial"], epochs["epoch"], epochs[job.metric], strict=True

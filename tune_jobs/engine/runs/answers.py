@@ -14,6 +14,7 @@ from typing import Any
 from tune_jobs.engine.analysis.estimates import Estimate, compare_means, estimate_of_interval
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.files import RETESTS
+from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.job.changes import find_changes
 from tune_jobs.engine.plain import plain
 from tune_jobs.engine.space.configs import Config
@@ -158,11 +159,11 @@ def compare_with_before(
     """
     if today is None or before is None:
         return {"is_worse": False, "before": None, "sentence": "nobody has measured it before"}
-    metric, level = verdict["metric"], verdict["level"]
-    sign = 1 if verdict["mode"] == "min" else -1
+    goal, level = Goal.from_json(verdict), verdict["level"]
     change = compare_means(today, before, level)
-    ends = sorted([sign * change.lower, sign * change.upper])
-    is_worse = sign * today.mean > max(sign * before.lower, sign * before.upper) and ends[0] > 0
+    worst_before = max(goal.loss(before.lower), goal.loss(before.upper))
+    least_fall = min(goal.loss(change.lower), goal.loss(change.upper))
+    is_worse = goal.loss(today.mean) > worst_before and least_fall > 0
     said = "is worse than when it was chosen" if is_worse else "is as good as when it was chosen"
     return {
         "is_worse": is_worse,
@@ -170,7 +171,7 @@ def compare_with_before(
         "change": change.mean,
         "interval": [change.lower, change.upper],
         "sentence": (
-            f"the incumbent {said}: {metric} {before.mean:.4g} then ({level:.0%} interval "
+            f"the incumbent {said}: {goal.metric} {before.mean:.4g} then ({level:.0%} interval "
             f"{before.lower:.4g} to {before.upper:.4g}), {today.mean:.4g} now"
         ),
     }

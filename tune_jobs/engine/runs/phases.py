@@ -182,7 +182,7 @@ class Run:
                 now,
                 {"command": dict(self.command), "slot": self.slot and asdict(self.slot)},
                 entering if job.stages else None,
-                make_trackers(self.track, folder=self.folder, metric=job.metric, mode=job.mode),
+                make_trackers(self.track, folder=self.folder, goal=job.goal),
             )
             search = self._search(prepared, is_done=now.is_done)
             if search.outcome not in FINAL:
@@ -302,8 +302,7 @@ class Run:
         importance = measure_importance(
             experiment.trials,
             experiment.epochs,
-            metric=self.job.metric,
-            mode=self.job.mode,
+            goal=self.job.goal,
             rungs=self.job.rungs or None,
         )
         noise = {effect.name for effect in importance.effects if effect.is_noise}

@@ -132,7 +132,7 @@ def run(
         return ended
     check_name(folder, how)
     if track and isinstance(job, Job):
-        make_trackers(track, folder=folder, metric=job.metric, mode=job.mode)  # mistakes show here
+        make_trackers(track, folder=folder, goal=job.goal)  # mistakes show here
     series = folder_of(template, scheduled.job, profile.storage) if scheduled else None
     # The data are read while Ray and its workers start.
     with interruptible() as interruption, _quiet_tune(), ExitStack() as stack:
@@ -147,7 +147,7 @@ def run(
         dataset = reading.result() if reading else None
         _warn(job, dataset)
         if isinstance(job, Job):
-            board = Board(job.num_trials, job.max_epochs, job.metric, job.mode)
+            board = Board(job.num_trials, job.max_epochs, job.goal)
             listeners = [*listeners, Pulse(lease, board)]
         phases = Run(
             *(job, profile, folder, dataset, lease, listeners, track, began, deadline),
@@ -235,7 +235,7 @@ def _find_preload(job: Job | MakeTuner) -> str | None:
 
 def _default_listeners(job: Job | MakeTuner) -> list[Listener]:
     if isinstance(job, Job):
-        return [choose_view(job.num_trials, job.max_epochs, job.metric, job.mode)]
+        return [choose_view(job.num_trials, job.max_epochs, job.goal)]
     return []
 
 

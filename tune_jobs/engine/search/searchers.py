@@ -18,6 +18,7 @@ from ray.tune.search.sample import Categorical, Domain
 from ray.tune.search.variant_generator import generate_variants
 
 from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space.configs import Config, children
 from tune_jobs.engine.space.domains import Space, distinct, is_grid, is_log
@@ -74,7 +75,7 @@ class SpaceSearcher(Searcher):  # type: ignore[misc]  # Ray calls it
         """Learn metric, mode and space, once."""
         if self._space or metric is None or mode is None:
             return False
-        self._metric, self._mode, self._space = metric, mode, config
+        self._goal, self._space = Goal(metric, mode), config
         self._prepare()
         return True
 
@@ -146,7 +147,6 @@ class ParzenEstimator(SpaceSearcher):
         space = _hyperopt_space(dimensions(self._space), {})
         self._domain = Objective(lambda _: 0.0, space)
         self._trials = Trials()
-        self._sign = 1 if self._mode == "min" else -1
 
     def suggest(self, trial_id: str) -> Config:
         """The config in which HyperOpt expects the largest improvement."""
@@ -176,13 +176,13 @@ class ParzenEstimator(SpaceSearcher):
 
         trial = self._running.pop(trial_id, None)
         if trial is not None and result and not error:
-            _settle(trial, self._sign * result[self._metric])
+            _settle(trial, self._goal.loss(result[self._goal.metric]))
         elif trial is not None:
             trial["state"] = base.JOB_STATE_ERROR
 
     def add_evaluated_point(self, parameters: Config, value: float, *_: Any, **__: Any) -> None:
         """Learn the score of a config that was not suggested here."""
-        _settle(self._insert(parameters), self._sign * value)
+        _settle(self._insert(parameters), self._goal.loss(value))
 
     def _insert(self, config: Config) -> dict[str, Any]:
         """Note a config in its flat form, which follows from it alone."""
@@ -215,7 +215,8 @@ class FlatSpaceAdapter(SpaceSearcher):
 
     def _prepare(self) -> None:
         self._domains = flat_domains(dimensions(self._space))
-        if not self._searcher.set_search_properties(self._metric, self._mode, self._domains):
+        goal = self._goal
+        if not self._searcher.set_search_properties(goal.metric, goal.mode, self._domains):
             raise JobError(
                 f"{type(self._searcher).__name__} was given a space of its own; "
                 "leave that out, the job's `space` is passed to it"

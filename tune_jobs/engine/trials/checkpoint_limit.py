@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.storage.folder import Folder
 
 # The best trials keep their checkpoints whatever it costs: they may be exported and trained again.
@@ -17,20 +18,19 @@ class CheckpointLimit:
 
     Args:
         folder: the experiment.
-        mode: ``min`` or ``max``.
+        goal: what makes a trial good.
         most: bytes that checkpoints may take, None for no limit.
     """
 
-    def __init__(self, folder: Folder, mode: str, most: float | None) -> None:
-        self._folder, self._most = folder, most
-        self._sign = 1 if mode == "min" else -1
+    def __init__(self, folder: Folder, goal: Goal, most: float | None) -> None:
+        self._folder, self._goal, self._most = folder, goal, most
         self._best: dict[int, float] = {}
         self._sizes: dict[int, tuple[str, int]] = {}
 
     def note(self, number: int, value: float | None) -> None:
         """Take in a value of a trial's metric."""
         if value is not None and math.isfinite(value):
-            self._best[number] = min(self._best.get(number, math.inf), self._sign * value)
+            self._best[number] = min(self._best.get(number, math.inf), self._goal.loss(value))
 
     def add(self, number: int, path: str) -> None:
         """Take in a trial that ended, whose folder lies at a path of the file system."""

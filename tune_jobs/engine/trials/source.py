@@ -17,6 +17,7 @@ from ray.tune.search import Searcher as RaySearcher
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.failures import failure_in, of_lost_worker
 from tune_jobs.engine.experiments.messages import finite_values
+from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.names import trial_id
 from tune_jobs.engine.resume.past import NOT_ITS_FAULT, Past, PastTrial
 from tune_jobs.engine.search.searchers import RandomDraws, SpaceSearcher
@@ -88,7 +89,7 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         """Learn metric and mode, and tell the searcher everything that is known."""
         if metric is None or mode is None:
             return False
-        self._metric, self._sign = metric, 1 if mode == "min" else -1
+        self._goal = Goal(metric, mode)
         if not self._searcher.set_search_properties(metric, mode, config):
             return False
         for told in self._past.told:
@@ -135,7 +136,7 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Note the values that a trial reports."""
-        self._note_best(trial_id, finite_values(result, self._metric))
+        self._note_best(trial_id, finite_values(result, self._goal.metric))
         if trial_id in self._suggested:
             self._searcher.on_trial_result(self._suggested[trial_id], result)
 
@@ -149,9 +150,9 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         trial = self._live.pop(trial_id, None)
         if trial is None:
             return
-        self._note_best(trial_id, finite_values(result or {}, self._metric))
+        self._note_best(trial_id, finite_values(result or {}, self._goal.metric))
         key, score = self._suggested.pop(trial_id, None), self._best.pop(trial_id, None)
-        failed = failure_in(result or {}, self._metric)
+        failed = failure_in(result or {}, self._goal.metric)
         if error:
             failed = of_lost_worker(error_of(trial))
         is_lost = failed is not None and failed.kind in NOT_ITS_FAULT
@@ -167,7 +168,7 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         if key is None:
             self._searcher.add_evaluated_point(trial.config, told)
         else:
-            self._searcher.on_trial_complete(key, {**(result or {}), self._metric: told})
+            self._searcher.on_trial_complete(key, {**(result or {}), self._goal.metric: told})
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its search algorithms, but a search goes on from its history."""
@@ -208,7 +209,7 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         if trial_id(number) in self._live:
             self._searcher.on_trial_complete(key, error=True)
             return
-        self._searcher.on_trial_complete(key, {self._metric: self._score_of(score)})
+        self._searcher.on_trial_complete(key, {self._goal.metric: self._score_of(score)})
         self._recorder.append(
             {
                 "kind": "answered",
@@ -225,7 +226,7 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
     def _draw(self) -> Config | None:
         """A config that was not tried, at random."""
         draws = RandomDraws(self._seed + self._searcher.asked)
-        draws.set_search_properties(self._metric, "min", self._space)
+        draws.set_search_properties(self._goal.metric, "min", self._space)
         for _ in range(MOST_DRAWS):
             if self._is_new(config := draws.suggest("")):
                 return config
@@ -252,14 +253,14 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
 
     def _note_best(self, name: str, values: Sequence[float]) -> None:
         for value in values:
-            if name not in self._best or self._sign * value < self._sign * self._best[name]:
+            if name not in self._best or self._goal.better(value, self._best[name]):
                 self._best[name] = value
 
     def _score_of(self, score: float | None) -> float:
         """A score for the searcher: for a config that failed, the worst that was told so far."""
         if score is None:
-            return self._sign * NO_SCORE if self._worst is None else self._worst
-        if self._worst is None or self._sign * score > self._sign * self._worst:
+            return self._goal.loss(NO_SCORE) if self._worst is None else self._worst
+        if self._worst is None or self._goal.better(self._worst, score):
             self._worst = score
         return score
 

@@ -25,6 +25,7 @@ from tune_jobs.engine.experiments.files import (
     TRIALS_TABLE,
 )
 from tune_jobs.engine.experiments.segments import Listener, Record, SegmentWriter
+from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.job.description import constants, description, provenance
 from tune_jobs.engine.job.job import MakeTuner
 from tune_jobs.engine.job.profile import Profile, locate
@@ -102,7 +103,7 @@ def prepare(
     recorder = begin(
         profile,
         folder,
-        job,
+        job.goal,
         about,
         target,
         listeners,
@@ -161,10 +162,11 @@ def adopt(
     wanted, run_config = internal._tune_config, internal.get_run_config()
     if wanted.metric is None or wanted.mode is None:
         raise JobError(f"{make_tuner.__module__}.tuner() sets no metric and mode in its TuneConfig")
+    goal = Goal(wanted.metric, wanted.mode)
     about = {
         "trainable": f"{make_tuner.__module__}.tuner",
-        "metric": wanted.metric,
-        "mode": wanted.mode,
+        "metric": goal.metric,
+        "mode": goal.mode,
         "max_epochs": sys.maxsize,
         "space": describe(internal.param_space),
         "constants": {},
@@ -172,7 +174,7 @@ def adopt(
         **provenance(profile),
     }
     target = wanted.num_samples or 1
-    recorder = begin(profile, folder, wanted, about, target, listeners, deadline)
+    recorder = begin(profile, folder, goal, about, target, listeners, deadline)
     run_config.callbacks = [*(run_config.callbacks or []), recorder]
     run_config.stop = recorder.stopper if run_config.stop is None else run_config.stop
     concurrency = find_concurrency(profile) if ray.is_initialized() else 1
@@ -182,7 +184,7 @@ def adopt(
 def begin(
     profile: Profile,
     folder: Folder,
-    goal: Any,
+    goal: Goal,
     about: dict[str, Any],
     target: int,
     listeners: Sequence[Listener],
@@ -204,7 +206,7 @@ def begin(
         about["max_epochs"],
         listeners,
         stopper,
-        CheckpointLimit(folder, goal.mode, None if most is None else most * GIB),
+        CheckpointLimit(folder, goal, None if most is None else most * GIB),
         60 * profile.max_silence_minutes,
         before,
     )

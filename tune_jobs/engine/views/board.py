@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 
 from tune_jobs.engine.experiments.segments import Record
+from tune_jobs.engine.goal import Goal
 
 # The stage that the records of finals are marked with.
 FINALISTS = "finalists"
@@ -24,8 +25,7 @@ class Board:
 
     num_trials: int
     max_epochs: int
-    metric: str
-    mode: str
+    goal: Goal
     started: float = field(default_factory=time.monotonic)
     running: dict[int, Record] = field(default_factory=dict)
     states: dict[str, int] = field(default_factory=dict)
@@ -67,15 +67,12 @@ class Board:
         self.best = record.get("best")
 
     def _update_epoch(self, number: int, record: Record) -> None:
-        value = record["metrics"].get(self.metric, math.nan)
+        value = record["metrics"].get(self.goal.metric, math.nan)
         trial = self.running[number]
         trial |= {"epoch": record["epoch"], "value": value}
         if not math.isfinite(value):
             return
-        if number not in self.values or self._better(value, self.values[number][0]):
+        if number not in self.values or self.goal.better(value, self.values[number][0]):
             self.values[number] = (value, record["epoch"])
-        if self.best is None or self._better(value, self.best["value"]):
+        if self.best is None or self.goal.better(value, self.best["value"]):
             self.best = {**trial, "trial": number}
-
-    def _better(self, value: float, other: float) -> bool:
-        return value < other if self.mode == "min" else value > other

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from tune_jobs.engine.experiments.failures import cause
 from tune_jobs.engine.experiments.segments import Record
 from tune_jobs.engine.formatting import brief
+from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.views.board import EVENTS, RACE, Board
 
 if TYPE_CHECKING:
@@ -18,11 +19,9 @@ if TYPE_CHECKING:
     from tune_jobs.engine.experiments.segments import Listener
 
 
-def choose_view(
-    num_trials: int, max_epochs: int, metric: str, mode: str, *, as_json: bool = False
-) -> Listener:
+def choose_view(num_trials: int, max_epochs: int, goal: Goal, *, as_json: bool = False) -> Listener:
     """The view that suits where the output goes: standard error, or a notebook's cell."""
-    board = Board(num_trials, max_epochs, metric, mode)
+    board = Board(num_trials, max_epochs, goal)
     if as_json:
         return JsonView(sys.stderr)
     if _in_notebook():
@@ -157,9 +156,9 @@ def end_line(board: Board, record: Record) -> str:
     if number not in board.values:
         if record["state"] == "unfinished":
             return f"{head}: the run ended before its first epoch"
-        return f"{head}: no finite {board.metric}"
+        return f"{head}: no finite {board.goal.metric}"
     value, epoch = board.values[number]
-    text = f"{head}: {board.metric} {value:.5g} at epoch {epoch}"
+    text = f"{head}: {board.goal.metric} {value:.5g} at epoch {epoch}"
     if board.best is not None:
         text += f" (best {board.best['value']:.5g}, trial {board.best['trial']})"
     return text
@@ -199,7 +198,7 @@ def draw(board: Board) -> Group:
         table.add_row(
             f"{board.noun} {number}",
             f"epoch {trial['epoch']}/{board.max_epochs}",
-            f"{board.metric} {trial['value']:.5g}" if trial["epoch"] else "starting",
+            f"{board.goal.metric} {trial['value']:.5g}" if trial["epoch"] else "starting",
             Text(brief(trial["config"]), overflow="ellipsis", no_wrap=True, style="dim"),
         )
     return Group(
@@ -214,7 +213,7 @@ def as_text(board: Board) -> str:
     """The live view as plain text."""
     running = [
         f"{board.noun} {number}  epoch {trial['epoch']}/{board.max_epochs}  "
-        f"{board.metric} {trial['value']:.5g}"
+        f"{board.goal.metric} {trial['value']:.5g}"
         for number, trial in sorted(board.running.items())
     ]
     return "\n".join([headline(board), best_line(board), *running])
@@ -237,7 +236,7 @@ def best_line(board: Board) -> str:
         return "starting the workers"
     best = board.best
     place = f"trial {best['trial']}, epoch {best['epoch']}"
-    return f"best {board.metric} {best['value']:.5g}  {place}: {brief(best['config'])}"
+    return f"best {board.goal.metric} {best['value']:.5g}  {place}: {brief(best['config'])}"
 
 
 def _in_notebook() -> bool:

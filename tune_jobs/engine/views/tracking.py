@@ -21,6 +21,7 @@ from ray.tune.experiment import Trial
 from tune_jobs.engine.errors import reason_of
 from tune_jobs.engine.experiments.failures import failure_in, is_report
 from tune_jobs.engine.experiments.messages import reported_metrics, work_of
+from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.plain import plain
 from tune_jobs.engine.search.schedulers import EPOCH
 from tune_jobs.engine.space.configs import flatten
@@ -41,22 +42,19 @@ MOST_SECONDS = 60
 MOST_LETTERS = 500
 
 
-def make_trackers(
-    wanted: Sequence[str], *, folder: Folder, metric: str, mode: str
-) -> list[Callback]:
+def make_trackers(wanted: Sequence[str], *, folder: Folder, goal: Goal) -> list[Callback]:
     """What ``--track`` asks for, as callbacks of Ray Tune.
 
     Args:
         wanted: ``tensorboard``, ``tensorboard=FOLDER``, ``mlflow=URI``, ``wandb=PROJECT``.
         folder: the experiment.
-        metric: what is sought.
-        mode: ``min`` or ``max``.
+        goal: what is sought.
 
     Raises:
         JobError: for a tracker that is not known or not installed, or lacks what it needs.
     """
     return [
-        Tracker(name, find_destination(name, value, folder), metric, mode, value)
+        Tracker(name, find_destination(name, value, folder), goal, value)
         for name, value in split_wanted(wanted).items()
     ]
 
@@ -67,8 +65,7 @@ class Tracker(Callback):  # type: ignore[misc]  # Ray calls it
     Args:
         name: in warnings.
         destination: what it writes with, made in the thread, and where.
-        metric: what is sought.
-        mode: ``min`` or ``max``.
+        goal: what is sought.
         value: what it was given; its credentials are kept out of warnings.
     """
 
@@ -76,12 +73,11 @@ class Tracker(Callback):  # type: ignore[misc]  # Ray calls it
         self,
         name: str,
         destination: Destination,
-        metric: str,
-        mode: str,
+        goal: Goal,
         value: str = "",
     ) -> None:
         self._name, self._destination, self._value = name, destination, value
-        self._metric, self._sign = metric, 1 if mode == "min" else -1
+        self._goal = goal
         self._events: SimpleQueue[tuple[Any, ...] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -126,7 +122,7 @@ class Tracker(Callback):  # type: ignore[misc]  # Ray calls it
     def _work(self) -> None:
         """Write what is told, until there is no more, or it fails."""
         try:
-            told = EpochByEpoch(self._destination, self._metric, self._sign)
+            told = EpochByEpoch(self._destination, self._goal)
             while (event := self._events.get()) is not None:
                 getattr(told, event[0])(*event[1:])
             told.close()
@@ -177,12 +173,11 @@ class EpochByEpoch:
 
     Args:
         destination: how to make the logger callback, and the folder of its files.
-        metric: what is sought.
-        sign: 1 where small values are good, else -1.
+        goal: what is sought.
     """
 
-    def __init__(self, destination: Destination, metric: str, sign: int) -> None:
-        self._place, self._metric, self._sign = destination.place, metric, sign
+    def __init__(self, destination: Destination, goal: Goal) -> None:
+        self._place, self._goal = destination.place, goal
         self._followed: dict[str, _Followed] = {}
         self._told = destination.make()
         self._told.setup()
@@ -197,7 +192,7 @@ class EpochByEpoch:
     def report(self, trial_id: str, result: dict[str, Any]) -> None:
         """A message of one epoch or many has come, or one of a failure."""
         followed = self._followed[trial_id]
-        followed.failed = followed.failed or failure_in(result, self._metric) is not None
+        followed.failed = followed.failed or failure_in(result, self._goal.metric) is not None
         if is_report(result):
             return
         for row in result["epochs"] if work_of(result) else [{**result, "epoch": result[EPOCH]}]:
@@ -225,11 +220,11 @@ class EpochByEpoch:
 
     def _log(self, followed: _Followed, epoch: int, metrics: dict[str, float]) -> None:
         followed.epoch = epoch
-        value = metrics.get(self._metric, math.nan)
-        if math.isfinite(value) and not self._sign * value >= self._sign * followed.best:
+        value = metrics.get(self._goal.metric, math.nan)
+        if math.isfinite(value) and not self._goal.better(followed.best, value):
             followed.best = value
         if math.isfinite(followed.best):
-            metrics = {f"best_{self._metric}": followed.best, **metrics}
+            metrics = {f"best_{self._goal.metric}": followed.best, **metrics}
         self._told.log_trial_result(epoch, followed.trial, {**metrics, EPOCH: epoch})
 
 

@@ -1,0 +1,31 @@
+import math
+
+import pytest
+from ray import tune
+
+from tune_jobs.engine.goal import Goal
+from tune_jobs.engine.job.job import Job
+
+
+@pytest.mark.parametrize(("mode", "best", "worst"), [("min", 1.0, 3.0), ("max", 3.0, 1.0)])
+def test_a_goal_says_which_values_are_good(mode: str, best: float, worst: float) -> None:
+    goal = Goal("loss", mode)
+
+    assert goal.better(best, worst)
+    assert not goal.better(worst, best)
+    assert not goal.better(best, best)
+    assert goal.best([2.0, worst, best]) == best
+    assert sorted([worst, 2.0, best], key=goal.loss) == [best, 2.0, worst]
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_a_value_that_is_no_number_is_never_better(mode: str) -> None:
+    assert not Goal("loss", mode).better(math.nan, 1.0)
+    assert not Goal("loss", mode).better(1.0, math.nan)
+
+
+def test_the_goal_of_a_job_is_what_its_description_says() -> None:
+    job = Job(print, {"x": tune.uniform(0, 1)}, metric="auc", mode="max")
+
+    assert job.goal == Goal("auc", "max")
+    assert Goal.from_json({"metric": "auc", "mode": "max", "name": "other facts"}) == job.goal
