@@ -51,6 +51,7 @@ TRIAL_COLUMNS = {
     "began": "float64",
     "spent": "str",
     "parameters": "float64",
+    "fallback": "str",
 }
 EPOCH_COLUMNS = {
     "trial": "int64",
@@ -156,6 +157,7 @@ def _frames(records: Iterable[Record]) -> tuple[pd.DataFrame, pd.DataFrame]:
         elif record["kind"] == "work":
             for name in ("path", "worker", "began", "parameters"):
                 trials[number][name] = record[name]
+            trials[number]["fallback"] = record.get("fallback")  # absent in old histories
             trials[number]["spent"] = json.dumps(record["spent"])
         elif record["kind"] == "checkpoint":
             checkpoints[number, record["epoch"]] = record["path"]
@@ -186,6 +188,7 @@ def _trial_row(record: Record) -> Record:
         "began": math.nan,
         "spent": None,
         "parameters": math.nan,
+        "fallback": None,
     }
 
 

@@ -13,6 +13,10 @@ NOT_METRICS = {*AUTO_RESULT_KEYS, "done", "trial_id", "experiment_tag", "epoch",
 # What a message of ``trainables`` says of itself, beside its epochs.
 WORK = ("path", "worker", "began", "spent")
 
+# And may say: how many parameters the model has, and why it was not compiled although it should
+# have been.
+OPTIONAL_WORK = ("parameters", "fallback")
+
 
 def work_of(result: dict[str, Any]) -> dict[str, Any]:
     """What a message of ``trainables`` says of its worker; nothing where it is not one."""

@@ -51,6 +51,7 @@ from tune_jobs.engine.trials.ray_patches import (
     without_checkpoint_snapshots,
 )
 from tune_jobs.engine.trials.tuner import Prepared, adopt, prepare
+from tune_jobs.engine.views.fallback import describe_fallbacks
 from tune_jobs.engine.views.tracking import make_trackers
 
 if TYPE_CHECKING:
@@ -287,6 +288,8 @@ class Run:
                 found["no_winner"] = decision.reason
             experiment = Experiment(self.folder)
             found |= self._look_at_space(experiment)
+            if fallbacks := describe_fallbacks(experiment.trials):
+                found["warnings"] = [*found.get("warnings", ()), *fallbacks]
             found |= self._save_winner(experiment, decision, found["outcome"])
             usage = self._measure_usage(experiment, prepared.concurrency, decided)
             self._summarise(experiment, usage=usage, **found)

@@ -28,6 +28,7 @@ from tune_jobs.engine.resume.continuation import Continuation, check_name
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.interruption import interruptible
 from tune_jobs.engine.views.board import Board
+from tune_jobs.engine.views.fallback import FallbackWarning
 from tune_jobs.engine.views.live import choose_view
 from tune_jobs.engine.views.pulse import Pulse
 
@@ -148,7 +149,7 @@ def run(
         _warn(job, dataset)
         if isinstance(job, Job):
             board = Board(job.num_trials, job.max_epochs, job.goal)
-            listeners = [*listeners, Pulse(lease, board)]
+            listeners = [*listeners, Pulse(lease, board), FallbackWarning()]
         phases = Run(
             *(job, profile, folder, dataset, lease, listeners, track, began, deadline),
             *(command or {}, interruption, scheduled),

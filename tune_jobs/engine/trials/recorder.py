@@ -18,7 +18,7 @@ from tune_jobs.engine.errors import reason_of
 from tune_jobs.engine.experiments.failures import Failure, failure_in, is_report, of_lost_worker
 from tune_jobs.engine.experiments.frames import State
 from tune_jobs.engine.experiments.lease import Lease
-from tune_jobs.engine.experiments.messages import WORK, reported_metrics, work_of
+from tune_jobs.engine.experiments.messages import OPTIONAL_WORK, WORK, reported_metrics, work_of
 from tune_jobs.engine.experiments.segments import Listener, Record, SegmentWriter
 from tune_jobs.engine.search.schedulers import EPOCH
 from tune_jobs.engine.storage.folder import Folder
@@ -127,7 +127,8 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
                     )
         if work:
             told = {name: work[name] for name in WORK}
-            self._append(trial, kind="work", parameters=work.get("parameters"), **told)
+            told |= {name: work.get(name) for name in OPTIONAL_WORK}
+            self._append(trial, kind="work", **told)
         if written := result.get(CHECKPOINT_DIR_NAME):
             self._append_checkpoint(trial, result[EPOCH], f"{trial.path}/{written}")
 
