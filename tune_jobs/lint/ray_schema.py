@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from tune_jobs.engine.names import nearest
+from tune_jobs.engine.ray_internals import prepare_cluster_file, validate_cluster_file
 from tune_jobs.lint.findings import Finding
 from tune_jobs.lint.located import Document, dotted
 
@@ -31,20 +32,18 @@ def check_ray(document: Document, *, explained: bool) -> Iterator[Finding]:
 
     What Ray only stumbles over is left out where the file is ``explained`` by better findings.
     """
-    from ray.autoscaler._private.util import prepare_config, validate_config
-
     refusal: Exception | None = None
     content = {key: value for key, value in document.content.items() if key != "min_workers"}
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         try:
-            content = prepare_config(copy.deepcopy(document.content))
+            content = prepare_cluster_file(copy.deepcopy(document.content))
         except (*REFUSALS, *STUMBLES) as error:
             refusal = error
     mistakes = [*_check_schema(document, content)]
     yield from mistakes
     if refusal is None and not mistakes:
         try:
-            validate_config(content)
+            validate_cluster_file(content)
         except REFUSALS as error:
             refusal = error
     if refusal is None or mistakes or (explained and isinstance(refusal, STUMBLES)):

@@ -16,6 +16,7 @@ from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_put
 
 from tune_jobs.engine.cluster.autoscaler import as_configured, find_autoscaler, read_configuration
 from tune_jobs.engine.cluster.capacity import Autoscaler, NodeType
+from tune_jobs.engine.ray_internals import KUBERAY_CONFIG
 
 LAUNCHER = {
     "max_workers": 6,
@@ -78,7 +79,7 @@ def test_the_launchers_file_is_read_on_the_head(local_ray, tmp_path) -> None:
     path.write_text(yaml.safe_dump(LAUNCHER, sort_keys=False))
     with monitored(path):
         found = find_autoscaler()
-        sent = read_configuration(ray.get_runtime_context().gcs_address)
+        sent = read_configuration(ray.get_runtime_context().gcs_address, KUBERAY_CONFIG)
 
     assert found == as_configured(LAUNCHER)
     assert "gpu" in repr(sent)

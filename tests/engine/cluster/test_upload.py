@@ -10,8 +10,8 @@ from ray._private.ray_constants import get_runtime_env_default_excludes
 from ray._private.runtime_env.packaging import create_package
 
 from tune_jobs.engine import JobError
-from tune_jobs.engine.cluster.submit import upload
 from tune_jobs.engine.cluster.submit.upload import EXCLUDES, check_upload, find_uploaded
+from tune_jobs.engine.ray_internals import upload_limit
 
 NAMES = ["a.py", "b.csv", "data/c.csv", "data/deep/d.csv", ".git/e", "results/f", "keep/g.csv"]
 PATTERNS = ["*.csv", "data/", "/data", "!b.csv", "deep", "# nothing", "*.py", "keep/g.csv"]
@@ -49,7 +49,7 @@ def test_too_much_is_refused_before_it_is_packed_and_the_largest_paths_are_named
         (tmp_path / name).write_bytes(b"0" * size)
     assert check_upload(tmp_path, []) >= 5010
     with (tmp_path / "data/large.csv").open("r+b") as sparse:
-        sparse.truncate(upload.LIMIT + 1)
+        sparse.truncate(upload_limit() + 1)
 
     with pytest.raises(JobError, match="the cluster takes at most 100 MiB") as caught:
         check_upload(tmp_path, [])

@@ -7,6 +7,7 @@ from typing import Any
 
 from tune_jobs.engine.cluster.capacity import UNBOUNDED, Autoscaler, NodeType, alive_nodes
 from tune_jobs.engine.cluster.node_tasks import NoAnswer, ask
+from tune_jobs.engine.ray_internals import KUBERAY_CONFIG, cluster_config
 
 LIMIT = 60.0  # seconds; Ray asks Kubernetes up to five times, five seconds apart
 
@@ -19,13 +20,12 @@ def find_autoscaler(limit: float = LIMIT) -> Autoscaler:
     """
     import ray
 
-    # Private to Ray, and tested: nothing public tells the types of which no node runs.
-    reported = ray._private.state.state.get_cluster_config()
+    reported = cluster_config()
     if reported is not None and reported.node_group_configs:
         return _as_reported(reported)
     heads = [node for node in alive_nodes() if node.is_head]
     address = ray.get_runtime_context().gcs_address
-    for found in ask(heads, read_configuration, address, limit=limit).values():
+    for found in ask(heads, read_configuration, address, KUBERAY_CONFIG, limit=limit).values():
         if isinstance(found, NoAnswer):
             return Autoscaler(problem=found.reason)
         return as_configured(found) if found else Autoscaler()
@@ -62,12 +62,12 @@ def _as_reported(config: Any) -> Autoscaler:
     return Autoscaler(types)
 
 
-def read_configuration(gcs_address: str) -> dict[str, Any] | None:
+def read_configuration(gcs_address: str, kuberay_config: str) -> dict[str, Any] | None:
     """What the head's autoscaler was told, without credentials; None where there is none.
 
     Runs on the head, travels there by value, and therefore knows nothing but Ray.
     """
-    config = _read_file(gcs_address) or _read_kubernetes()
+    config = _read_file(gcs_address) or _read_kubernetes(kuberay_config)
     wanted = ("available_node_types", "head_node_type", "max_workers")
     bounds = ("resources", "min_workers", "max_workers")
     if config is None:
@@ -100,16 +100,17 @@ def _read_file(gcs_address: str) -> dict[str, Any] | None:
     return config
 
 
-def _read_kubernetes() -> dict[str, Any] | None:
+def _read_kubernetes(kuberay_config: str) -> dict[str, Any] | None:
     """The RayCluster that this pod belongs to, where KubeRay runs an autoscaler beside the head."""
     import os
+    from importlib import import_module
     from pathlib import Path
 
-    name = os.environ.get("RAY_CLUSTER_NAME")
-    if not name or "--no-monitor" not in os.environ.get("KUBERAY_GEN_RAY_START_CMD", ""):
+    cluster = os.environ.get("RAY_CLUSTER_NAME")
+    if not cluster or "--no-monitor" not in os.environ.get("KUBERAY_GEN_RAY_START_CMD", ""):
         return None
-    from ray.autoscaler._private.kuberay.autoscaling_config import AutoscalingConfigProducer
-
+    module, _, name = kuberay_config.partition(":")
+    produce = getattr(import_module(module), name)
     namespace = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-    config: dict[str, Any] = AutoscalingConfigProducer(name, namespace.read_text().strip())()
+    config: dict[str, Any] = produce(cluster, namespace.read_text().strip())()
     return config

@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from tune_jobs.engine.ray_internals import HEAD, free_resources
+
 # Ray counts resources in ten-thousandths.
 GRAIN = 10_000
 UNBOUNDED = sys.maxsize
 
 # A profile's words for what Ray writes in capitals.
 RAY_NAMES = {"cpu": "CPU", "gpu": "GPU"}
-
-HEAD = "node:__internal_head__"
 
 
 @dataclass(frozen=True)
@@ -115,11 +115,8 @@ def alive_nodes() -> list[Node]:
 
 
 def free_nodes(nodes: Sequence[Node]) -> list[Node]:
-    """The same nodes with what nobody holds at the moment."""
-    import ray
-
-    # Private to Ray, and tested: the public function adds all nodes up.
-    free = ray._private.state.state.available_resources_per_node()
+    """Return the same nodes with the resources that are free at the moment."""
+    free = free_resources()
     return [replace(node, resources=free.get(node.id, {})) for node in nodes]
 
 

@@ -11,18 +11,18 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from tune_jobs.engine.cluster.machine import local_resources
-from tune_jobs.engine.cluster.node_tasks import WORKER_PROCESS_SETUP_HOOK_ENV_VAR
-from tune_jobs.engine.cluster.ray_internals import replaced
 from tune_jobs.engine.cluster.stderr import stderr_aside
 from tune_jobs.engine.cluster.tokens import use_token
 from tune_jobs.engine.environment import environment
 from tune_jobs.engine.errors import ClusterError, JobError
 from tune_jobs.engine.job.profile import Profile
+from tune_jobs.engine.ray_internals import (
+    SETUP_HOOK,
+    printing_with,
+    without_side_processes,
+)
 
 logger = logging.getLogger(__name__)
-
-# Private to Ray, and tested: the methods that start processes which one machine has no use for.
-UNNEEDED = ("start_monitor", "start_log_monitor", "start_api_server")
 
 
 def worker_env(profile: Profile, import_paths: Sequence[str]) -> dict[str, str]:
@@ -88,8 +88,8 @@ def connect(profile: Profile, import_paths: Sequence[str], preload: str | None =
     cpus, gpus = int(found["CPU"]), int(found["GPU"])
     # What the workers need goes through the environment: a runtime_env of their own would keep Ray
     # from giving trials the worker processes that it starts ahead.
-    hook = {WORKER_PROCESS_SETUP_HOOK_ENV_VAR: preload} if preload else {}
-    with environment(env | hook), _few_processes():
+    hook = {SETUP_HOOK: preload} if preload else {}
+    with environment(env | hook), without_side_processes():
         ray.init(address="local", include_dashboard=False, num_cpus=cpus, num_gpus=gpus, **quiet)
 
 
@@ -131,19 +131,11 @@ def _explained(address: str) -> Iterator[None]:
 
 
 def _lost_nodes_logged() -> AbstractContextManager[None]:
-    """Say in one line of the log what befell a node; Ray prints 45 among the results."""
-    from ray._private import worker  # private, and tested
+    """Log the loss of a node in one line; Ray prints 45 among the results."""
 
-    def log(data: Mapping[str, Any], *_: Any, **__: Any) -> None:
+    def log(data: Mapping[str, Any]) -> None:
         lines = [line for text in data.get("lines") or () for line in str(text).splitlines()]
         if lines:
             logger.warning(lines[0])
 
-    return replaced(worker, print_to_stdstream=log)
-
-
-def _few_processes() -> AbstractContextManager[None]:
-    """Start a Ray of one machine without autoscaler, log monitor and dashboard: half the time."""
-    from ray._private.node import Node
-
-    return replaced(Node, **dict.fromkeys(UNNEEDED, lambda *_, **__: None))
+    return printing_with(log)

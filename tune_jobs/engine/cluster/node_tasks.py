@@ -9,11 +9,9 @@ from typing import Any
 
 from tune_jobs.engine.cluster.capacity import Node
 from tune_jobs.engine.errors import reason_of
+from tune_jobs.engine.ray_internals import SETUP_HOOK
 
 MOST_TEXT = 300
-
-# Private to Ray, and tested: the variable behind ``worker_process_setup_hook``.
-WORKER_PROCESS_SETUP_HOOK_ENV_VAR = "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR"
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ def _send(
     how = {
         "num_cpus": 0,
         "max_retries": 0,
-        "runtime_env": {"env_vars": {WORKER_PROCESS_SETUP_HOOK_ENV_VAR: ""}},
+        "runtime_env": {"env_vars": {SETUP_HOOK: ""}},
     }
     module = sys.modules[function.__module__]
     ray.cloudpickle.register_pickle_by_value(module)

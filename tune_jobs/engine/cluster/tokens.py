@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.ray_internals import reload_environment
 
 # What Ray reads; whoever has set them has chosen a token already.
 MODE, TOKEN, TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
@@ -72,7 +72,4 @@ def use_token(token_file: str | None) -> None:
     read_token(token_file)
     _used = str(Path(token_file).expanduser().absolute())
     os.environ.update({MODE: "token", TOKEN_PATH: _used})
-    from ray import _raylet  # private, and tested: Ray reads the environment only once
-
-    raylet: Any = _raylet
-    raylet.Config.initialize("")
+    reload_environment()

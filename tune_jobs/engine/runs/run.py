@@ -23,6 +23,7 @@ from tune_jobs.engine.formatting import duration
 from tune_jobs.engine.job.job import Job, MakeTuner
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.outcome import FINAL
+from tune_jobs.engine.ray_internals import check_ray
 from tune_jobs.engine.recurring.series import Slot, fill_name, folder_of, schedule
 from tune_jobs.engine.resume.continuation import Continuation, check_name
 from tune_jobs.engine.storage.folder import Folder
@@ -124,6 +125,7 @@ def run(
         raise JobError("a job that builds its own tuner has callbacks of its own; track there")
     if listeners is None:
         listeners = _default_listeners(job)
+    check_ray()
     check_fits(profile)
     module = job.trainable.__module__ if isinstance(job, Job) else job.__module__
     scheduled = schedule(job, slot, time_zone, str((command or {}).get("job") or module))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ray.tune.schedulers import (
     AsyncHyperBandScheduler,
@@ -14,9 +12,7 @@ from ray.tune.schedulers import (
 )
 
 from tune_jobs.engine.errors import JobError
-
-if TYPE_CHECKING:
-    pass
+from tune_jobs.engine.ray_internals import rungs_of
 
 EPOCH = "training_iteration"  # Ray counts reports, unless a report says its epoch itself.
 
@@ -46,9 +42,8 @@ class ASHA:
         )
 
     def rungs(self, max_epochs: int) -> list[int]:
-        """The epochs at which the scheduler compares; between them a trial need not report."""
-        brackets = self(max_epochs)._brackets
-        return sorted({math.ceil(epoch) for bracket in brackets for epoch, _ in bracket._rungs})
+        """Return the epochs at which trials are compared; between them they need not report."""
+        return rungs_of(self(max_epochs))
 
 
 @dataclass(frozen=True)

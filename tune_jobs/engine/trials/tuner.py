@@ -30,6 +30,7 @@ from tune_jobs.engine.job.description import constants, description, provenance
 from tune_jobs.engine.job.job import MakeTuner
 from tune_jobs.engine.job.profile import Profile, locate
 from tune_jobs.engine.names import default_name
+from tune_jobs.engine.ray_internals import settings_of
 from tune_jobs.engine.resume.continuation import Continuation, check_name
 from tune_jobs.engine.resume.replay import check_replayable, replay
 from tune_jobs.engine.search.searchers import FlatSpaceAdapter, SpaceSearcher
@@ -158,8 +159,8 @@ def adopt(
         JobError: for a tuner without metric and mode.
     """
     tuner = make_tuner(profile, folder.name)
-    internal = tuner._local_tuner  # Ray has no public way to a tuner's own configuration.
-    wanted, run_config = internal._tune_config, internal.get_run_config()
+    settings = settings_of(tuner)
+    wanted, run_config = settings.tune_config, settings.run_config
     if wanted.metric is None or wanted.mode is None:
         raise JobError(f"{make_tuner.__module__}.tuner() sets no metric and mode in its TuneConfig")
     goal = Goal(wanted.metric, wanted.mode)
@@ -168,7 +169,7 @@ def adopt(
         "metric": goal.metric,
         "mode": goal.mode,
         "max_epochs": sys.maxsize,
-        "space": describe(internal.param_space),
+        "space": describe(settings.space),
         "constants": {},
         "preprocessing": None,
         **provenance(profile),

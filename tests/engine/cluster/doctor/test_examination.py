@@ -10,7 +10,8 @@ from tune_jobs.engine import JobError, Profile
 from tune_jobs.engine.cluster.capacity import alive_nodes, free_nodes
 from tune_jobs.engine.cluster.doctor import examine, refuse
 from tune_jobs.engine.cluster.doctor.sharing import check_storage
-from tune_jobs.engine.cluster.node_tasks import WORKER_PROCESS_SETUP_HOOK_ENV_VAR, NoAnswer, ask
+from tune_jobs.engine.cluster.node_tasks import NoAnswer, ask
+from tune_jobs.engine.ray_internals import SETUP_HOOK
 from tune_jobs.engine.storage.folder import open_folder
 
 
@@ -90,10 +91,7 @@ def test_a_node_runs_a_function_by_value_without_what_trials_do_first(local_ray)
 
     assert first[0] != os.getpid()
     assert first[1] == second[1] == ""
-    assert (
-        WORKER_PROCESS_SETUP_HOOK_ENV_VAR
-        == ray._private.ray_constants.WORKER_PROCESS_SETUP_HOOK_ENV_VAR
-    )
+    assert SETUP_HOOK == ray._private.ray_constants.WORKER_PROCESS_SETUP_HOOK_ENV_VAR
 
 
 def test_a_node_that_fails_or_is_late_says_why(local_ray) -> None:

@@ -13,16 +13,16 @@ import ray
 from tune_jobs.engine.cluster.tokens import find_token
 from tune_jobs.engine.errors import ClusterError, JobError, reason_of
 from tune_jobs.engine.job.profile import Profile
+from tune_jobs.engine.ray_internals import UPLOAD_LOGGER, cluster_version
 
 if TYPE_CHECKING:
-    from ray.dashboard.modules.job.pydantic_models import JobDetails
-    from ray.job_submission import JobSubmissionClient
+    from ray.job_submission import JobDetails, JobSubmissionClient
 
-# Loggers that tell of each upload and each connection.
+# Loggers that announce each upload and each connection.
 CHATTY = (
     "ray.dashboard.modules.dashboard_sdk",
     "ray.dashboard.modules.job.sdk",
-    "ray._private.runtime_env.packaging",
+    UPLOAD_LOGGER,
 )
 
 LIVE = ("PENDING", "RUNNING")
@@ -76,10 +76,9 @@ class JobsApi:
             )
 
     def version(self) -> str:
-        """The version of Ray that the cluster runs."""
+        """Return the version of Ray that the cluster runs."""
         with self._explained():
-            response = self._client._do_request("GET", "/api/version")
-        return str(response.json()["ray_version"])
+            return cluster_version(self._client)
 
     def submit(self, **submission: Any) -> bool:
         """Submit a job; returns whether it was taken, False where its id exists already."""

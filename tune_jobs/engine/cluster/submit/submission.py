@@ -19,7 +19,7 @@ from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.outcome import EXIT_CODES, FINAL
 
 if TYPE_CHECKING:
-    from ray.dashboard.modules.job.pydantic_models import JobDetails
+    from ray.job_submission import JobDetails
 
     from tune_jobs.engine.job.profile import Profile
 

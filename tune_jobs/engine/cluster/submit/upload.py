@@ -7,44 +7,30 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from ray._private import ray_constants
-from ray._private.runtime_env import packaging  # private, and tested: what Ray leaves out
-
 from tune_jobs.engine.errors import JobError
-
-# What the cluster's server takes at most; Ray's own warning names a larger size (ray#55877).
-LIMIT = ray_constants.DASHBOARD_CLIENT_MAX_SIZE
+from tune_jobs.engine.ray_internals import upload_limit, walk_upload
 
 # Left out beside what .gitignore, .rayignore and Ray's defaults leave out.
 EXCLUDES = ["results", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis"]
+
+# Set to 1 it makes Ray upload what .gitignore names.
+IGNORE_GITIGNORE = "RAY_RUNTIME_ENV_IGNORE_GITIGNORE"
 
 MOST_SHOWN = 8
 MIB = 2**20
 
 
 def find_uploaded(folder: Path) -> dict[Path, int]:
-    """The files of a folder that Ray would upload, with their sizes in bytes."""
+    """Return the files of a folder that Ray would upload, with their sizes in bytes."""
     found: dict[Path, int] = {}
 
     def note(path: Path) -> None:
         if path.is_file():
             found[path] = path.stat().st_size
 
-    defaults = [*ray_constants.get_runtime_env_default_excludes(), *EXCLUDES]
-    packaging._dir_travel(
-        folder,
-        [packaging._get_excludes(folder, defaults)],
-        note,
-        include_gitignore=os.environ.get(ray_constants.RAY_RUNTIME_ENV_IGNORE_GITIGNORE) != "1",
-        logger=_Silent,
-    )
+    use_gitignore = os.environ.get(IGNORE_GITIGNORE) != "1"
+    walk_upload(folder, EXCLUDES, note, use_gitignore=use_gitignore)
     return found
-
-
-class _Silent:
-    """A logger for Ray, which tells of every ignore file in every folder."""
-
-    info = error = staticmethod(lambda *_: None)
 
 
 def check_upload(folder: Path, needed: Iterable[Path]) -> int:
@@ -67,11 +53,11 @@ def check_upload(folder: Path, needed: Iterable[Path]) -> int:
         _check_needed(path, folder, found)
     for package in packages:
         found |= find_uploaded(Path(package))
-    total = sum(found.values())
-    if total > LIMIT:
+    total, limit = sum(found.values()), upload_limit()
+    if total > limit:
         raise JobError(
             f"{folder} has {total / MIB:,.0f} MiB to upload, but the cluster takes at most "
-            f"{LIMIT / MIB:.0f} MiB. Largest: {_largest(folder, found)}. Name what the job does "
+            f"{limit / MIB:.0f} MiB. Largest: {_largest(folder, found)}. Name what the job does "
             "not need in .rayignore, and keep data in storage that the cluster reaches"
         )
     return total

@@ -1,0 +1,269 @@
+"""Every private name of Ray that is used, behind functions, and checked when a run starts.
+
+Ray has no public way to these, and pyproject.toml pins the minor version that they were tested
+with. What replaces methods of Tune is in :mod:`~tune_jobs.engine.trials.ray_patches`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tune_jobs.engine.errors import JobError
+
+if TYPE_CHECKING:
+    from ray.tune import Checkpoint, RunConfig, TuneConfig, Tuner
+    from ray.tune.experiment import Trial
+
+TESTED = "2.60"
+
+# A module, and what to look up in it.
+FREE_RESOURCES = "ray._private.state:state.available_resources_per_node"
+CLUSTER_CONFIG = "ray._private.state:state.get_cluster_config"
+PRINT_TO_DRIVER = "ray._private.worker:print_to_stdstream"
+START_MONITOR = "ray._private.node:Node.start_monitor"
+START_LOG_MONITOR = "ray._private.node:Node.start_log_monitor"
+START_DASHBOARD = "ray._private.node:Node.start_api_server"
+NATIVE_CONFIG = "ray._raylet:Config.initialize"
+BUILD_TRIAL = "ray.tune.experiment.config_parser:_create_trial_from_spec"
+TRIAL_PARSER = "ray.tune.experiment.config_parser:_make_parser"
+TRAINING_RESULT = "ray.train._internal.session:_TrainingResult"
+SAVE_STATE = "ray.tune.execution.experiment_state:_ExperimentCheckpointManager.on_trial_checkpoint"
+REUSE_WORKER = "ray.tune.execution.tune_controller:TuneController._maybe_cache_trial_actor"
+
+# What every run uses.
+NEEDED = (
+    *(FREE_RESOURCES, CLUSTER_CONFIG, PRINT_TO_DRIVER, NATIVE_CONFIG),
+    *(START_MONITOR, START_LOG_MONITOR, START_DASHBOARD),
+    *(BUILD_TRIAL, TRIAL_PARSER, TRAINING_RESULT, SAVE_STATE, REUSE_WORKER),
+)
+
+# What only some commands use, and check then.
+UPLOAD_LIMIT = "ray._private.ray_constants:DASHBOARD_CLIENT_MAX_SIZE"
+UPLOAD_EXCLUDES = "ray._private.ray_constants:get_runtime_env_default_excludes"
+UPLOAD_MATCHER = "ray._private.runtime_env.packaging:_get_excludes"
+UPLOAD_WALK = "ray._private.runtime_env.packaging:_dir_travel"
+PREPARE_CLUSTER_FILE = "ray.autoscaler._private.util:prepare_config"
+VALIDATE_CLUSTER_FILE = "ray.autoscaler._private.util:validate_config"
+
+# It travels to a head node as text: what runs there knows nothing of this package.
+KUBERAY_CONFIG = "ray.autoscaler._private.kuberay.autoscaling_config:AutoscalingConfigProducer"
+
+# The resource that only the head node has.
+HEAD = "node:__internal_head__"
+
+# The variable behind ``worker_process_setup_hook``.
+SETUP_HOOK = "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR"
+
+# The logger that announces each upload.
+UPLOAD_LOGGER = "ray._private.runtime_env.packaging"
+
+
+def check_ray() -> None:
+    """Refuse a version of Ray that lacks a private name that every run uses.
+
+    Raises:
+        JobError: naming the version, what it lacks, and the remedy.
+    """
+    from ray.tune.schedulers import AsyncHyperBandScheduler
+
+    for place in NEEDED:
+        find(place)
+    rungs_of(AsyncHyperBandScheduler())
+
+
+def find(place: str) -> Any:
+    """Return what lies at a place of Ray, written as ``module:name.name``.
+
+    Raises:
+        JobError: if this version of Ray lacks it.
+    """
+    module, _, names = place.partition(":")
+    with _explained(place):
+        found: Any = import_module(module)
+        for name in names.split("."):
+            found = getattr(found, name)
+        return found
+
+
+@contextmanager
+def replaced(replacements: Mapping[str, Any]) -> Iterator[None]:
+    """Replace members of Ray's classes and modules for a block, then restore them.
+
+    Args:
+        replacements: what stands in for each, by its place.
+
+    Raises:
+        JobError: if this version of Ray lacks one.
+    """
+    owners = {place: _owner_of(place) for place in replacements}
+    before = {place: getattr(*owner) for place, owner in owners.items()}
+    for place, member in replacements.items():
+        setattr(*owners[place], member)
+    try:
+        yield
+    finally:
+        for place, member in before.items():
+            setattr(*owners[place], member)
+
+
+def free_resources() -> dict[str, dict[str, float]]:
+    """Return the resources that are free at the moment, by node id.
+
+    The public function adds all nodes up.
+    """
+    found: dict[str, dict[str, float]] = find(FREE_RESOURCES)()
+    return found
+
+
+def cluster_config() -> Any:
+    """Return the node types that a platform has reported to Ray, None if none has.
+
+    Nothing public knows a type of which no node runs.
+    """
+    return find(CLUSTER_CONFIG)()
+
+
+def reload_environment() -> None:
+    """Let Ray read the environment again, which it otherwise does only once."""
+    find(NATIVE_CONFIG)("")
+
+
+def without_side_processes() -> AbstractContextManager[None]:
+    """Start a local Ray without autoscaler, log monitor and dashboard: half the time."""
+    unneeded = (START_MONITOR, START_LOG_MONITOR, START_DASHBOARD)
+    return replaced(dict.fromkeys(unneeded, lambda *_, **__: None))
+
+
+def printing_with(log: Callable[[Mapping[str, Any]], None]) -> AbstractContextManager[None]:
+    """Hand what Ray would print about workers and nodes to a function instead."""
+    return replaced({PRINT_TO_DRIVER: lambda data, *_, **__: log(data)})
+
+
+def rungs_of(scheduler: Any) -> list[int]:
+    """Return the epochs at which an ASHA scheduler of Ray compares trials.
+
+    Raises:
+        JobError: if this version of Ray keeps them elsewhere.
+    """
+    with _explained("AsyncHyperBandScheduler._brackets"):
+        brackets = scheduler._brackets
+        return sorted({math.ceil(epoch) for bracket in brackets for epoch, _ in bracket._rungs})
+
+
+@dataclass(frozen=True)
+class TunerSettings:
+    """What a tuner was built with."""
+
+    tune_config: TuneConfig
+    run_config: RunConfig
+    space: Any
+
+
+def settings_of(tuner: Tuner) -> TunerSettings:
+    """Return what a tuner was built with; the run config may still be changed.
+
+    Raises:
+        JobError: if this version of Ray keeps it elsewhere.
+    """
+    with _explained("Tuner._local_tuner"):
+        inner = tuner._local_tuner
+        return TunerSettings(inner._tune_config, inner.get_run_config(), inner.param_space)
+
+
+def build_trial(spec: Mapping[str, Any], trial_id: str) -> Trial:
+    """Build a trial from an experiment's specification with its config, as Tune does."""
+    return find(BUILD_TRIAL)(
+        dict(spec),
+        find(TRIAL_PARSER)(),
+        evaluated_params={},
+        experiment_tag=trial_id,
+        trial_id=trial_id,
+    )
+
+
+def restore_from(trial: Trial, checkpoint: Checkpoint, metrics: Mapping[str, Any]) -> None:
+    """Let a trial start from a checkpoint.
+
+    Tune has this for ``tune.run(restore=...)`` only, and without the epoch.
+    """
+    trial._restore_checkpoint_result = find(TRAINING_RESULT)(
+        checkpoint=checkpoint, metrics=dict(metrics)
+    )
+
+
+def upload_limit() -> int:
+    """Return the bytes that a cluster takes at most; Ray's warning names more (ray#55877)."""
+    return int(find(UPLOAD_LIMIT))
+
+
+def walk_upload(
+    folder: Path, excludes: Sequence[str], note: Callable[[Path], None], *, use_gitignore: bool
+) -> None:
+    """Call ``note`` with each path that Ray would upload from a folder.
+
+    Args:
+        folder: what is uploaded.
+        excludes: patterns to leave out, in addition to Ray's own.
+        note: called with each file and folder.
+        use_gitignore: whether .gitignore files count.
+    """
+    patterns = [*find(UPLOAD_EXCLUDES)(), *excludes]
+    matchers = [find(UPLOAD_MATCHER)(folder, patterns)]
+    find(UPLOAD_WALK)(folder, matchers, note, include_gitignore=use_gitignore, logger=_Silent)
+
+
+class _Silent:
+    """A logger for Ray, which announces every ignore file in every folder."""
+
+    info = error = staticmethod(lambda *_: None)
+
+
+def cluster_version(client: Any) -> str:
+    """Return the version of Ray that a cluster runs, asked through its Jobs API."""
+    with _explained("JobSubmissionClient._do_request"):
+        request = client._do_request
+    return str(request("GET", "/api/version").json()["ray_version"])
+
+
+def prepare_cluster_file(content: dict[str, Any]) -> dict[str, Any]:
+    """Fill in what a ``ray up`` file leaves out, as Ray does."""
+    prepared: dict[str, Any] = find(PREPARE_CLUSTER_FILE)(content)
+    return prepared
+
+
+def validate_cluster_file(content: dict[str, Any]) -> None:
+    """Let Ray refuse a ``ray up`` file; it raises what it raises."""
+    find(VALIDATE_CLUSTER_FILE)(content)
+
+
+def _owner_of(place: str) -> tuple[Any, str]:
+    """Return the class or module that a place lies in, and the name there."""
+    find(place)
+    module, _, names = place.partition(":")
+    *outer, name = names.split(".")
+    owner = find(f"{module}:{'.'.join(outer)}") if outer else import_module(module)
+    return owner, name
+
+
+@contextmanager
+def _explained(place: str) -> Iterator[None]:
+    """Say in one line that this version of Ray lacks something.
+
+    Raises:
+        JobError: if the block looks up what is not there.
+    """
+    try:
+        yield
+    except (ImportError, AttributeError):
+        import ray
+
+        raise JobError(
+            f"Ray {ray.__version__} has no {place.replace(':', '.')}, which tune-jobs relies on; "
+            f"install the version that it was tested with: pip install 'ray[tune]=={TESTED}.*'"
+        ) from None
