@@ -1,9 +1,11 @@
 """The command line: a mistake is one line and exit code 2, and nothing was started."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
+import click
 import numpy as np
 import pandas as pd
 import pytest
@@ -81,7 +83,7 @@ TABLE = ("breast_cancer_tpe", "--data")
         ([*TABLE, "latin.csv", "--target", "churned"], "UTF-8"),
         ([*TABLE, "empty.csv", "--target", "churned"], "empty.csv"),
         (["mnist_dense"], "mnist.npz"),
-        (["digits_cnn_asha", "--target", "y"], "--target: the job's data has no target"),
+        (["digits_cnn_asha", "--target", "y"], "--target: the job's data set has no target"),
         (["breast_cancer_tpe", "--num-samples", "0"], "num_samples is 0"),
         (
             ["breast_cancer_tpe", "--max-epochs", "1"],
@@ -90,7 +92,10 @@ TABLE = ("breast_cancer_tpe", "--data")
         (["breast_cancer_tpe", "--seed", "-1"], "seed is -1"),
         (["breast_cancer_tpe", "--max-hours", "0"], "max_hours must be above 0, got 0"),
         (["breast_cancer_tpe", "--set", "searcher.gama=0.3"], "did you mean 'gamma'"),
-        (["breast_cancer_tpe", "--set", "searcher.gamma=x"], "which is a number"),
+        (
+            ["breast_cancer_tpe", "--set", "searcher.gamma=x"],
+            "must be a number, got 'x'",
+        ),
         (["breast_cancer_tpe", "--profile", "labtop"], "did you mean 'laptop'"),
         (
             ["breast_cancer_tpe", "--profile", "huge.yaml"],
@@ -98,13 +103,16 @@ TABLE = ("breast_cancer_tpe", "--data")
         ),
         (["breast_cancer_tpe", "--profile", "gpu.yaml"], "gpus_per_trial is 64, but this machine"),
         (["breast_cancer_tpe", "--name", "a/b"], "experiment name 'a/b' must be"),
-        (["--extend", "5"], "which JOB? To go on with an experiment's own, give --name too"),
+        (["--extend", "5"], "no JOB given; to continue an experiment without it, add --name"),
         (["--extend", "5", "--name", "nothing"], "no experiment at 'nothing'"),
         (["breast_cancer_tpe", "--extend", "5", "--name", "new"], "no experiment 'new' at"),
-        (["breast_cancer_tpe", "--default", "x"], "--default 'x' must read name=value"),
+        (
+            ["breast_cancer_tpe", "--default", "x"],
+            "must have the form name=value, got",
+        ),
         (["breast_cancer_tpe", "--name", "taken"], "experiment 'taken' exists already"),
         (["breast_cancer_tpe", "--storage", "notes.txt"], "cannot be written to"),
-        (["grid.py"], "the grid has 2,000 points, more than 1,000; start it with --yes"),
+        (["grid.py"], "the grid has 2,000 points, more than 1,000; add --yes"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -151,8 +159,11 @@ def test_list_names_every_job_with_its_first_line() -> None:
         (["show", "nothing"], "no experiment at 'nothing'"),
         (["show", "take"], "did you mean 'taken'"),
         (["predict", "nothing", "a.csv", "b.csv"], "no experiment at 'nothing'"),
-        (["export", "nothing", "model.h5"], "a model goes to a .keras file"),
-        (["export", "nothing", "no/where/model.keras"], "the folder of 'no/where/model.keras'"),
+        (["export", "nothing", "model.h5"], "TARGET must end in .keras, got 'model.h5'"),
+        (
+            ["export", "nothing", "no/where/model.keras"],
+            "'no/where/model.keras': its folder",
+        ),
     ],
 )
 def test_an_experiment_that_is_not_there_is_said_so(here, arguments, message) -> None:
@@ -166,6 +177,42 @@ def test_the_machine_readable_help_of_click_knows_every_command() -> None:
     around = {"retest", "ls", "compare", "clean", "schedule"}
     there = {"submit", "status", "logs", "stop", "doctor", "cluster"}
     assert set(main.commands) == here | around | there
+
+
+def every_command(group: click.Group = main) -> list[click.Command]:
+    inner = [each for each in group.commands.values() if isinstance(each, click.Group)]
+    return [*group.commands.values(), *(each for one in inner for each in every_command(one))]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [each for each in every_command() if each.name not in ("schedule", "lint")],
+    ids=lambda command: command.name,
+)
+def test_every_help_text_is_a_sentence(command) -> None:
+    options = [each for each in command.params if isinstance(each, click.Option)]
+    for text in (str(command.help).strip(), *(str(option.help) for option in options)):
+        assert text[0].isupper()
+        assert text.endswith(".")
+        assert "default:" not in text.lower()  # click says it
+
+
+def test_the_help_of_run_shows_each_option_once_in_its_section() -> None:
+    said = invoke("run", "--help").stdout
+    titles = re.findall(r"^([A-Z][a-z ]+):$", said, re.MULTILINE)
+
+    assert titles == [
+        *("Job", "Experiment", "Limits", "Earlier results", "Scheduled runs", "Output", "Options")
+    ]
+    shown = re.findall(r"^  (?:-., )?(--[a-z-]+)", said, re.MULTILINE)
+    declared = [each.opts[0] for each in main.commands["run"].params if each.opts[0][0] == "-"]
+    assert sorted(shown) == sorted([*declared, "--help"])
+
+
+def test_the_help_lists_every_command_in_its_section() -> None:
+    said = invoke("--help").stdout
+    shown = re.findall(r"^  ([a-z]+)  ", said, re.MULTILINE)
+    assert sorted(shown) == sorted(main.commands)
 
 
 def test_a_slot_is_submitted_by_its_name(here) -> None:

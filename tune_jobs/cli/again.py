@@ -1,4 +1,4 @@
-"""Command lines that continue what an earlier one began."""
+"""Complete a command line that continues an earlier one."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tune_jobs.engine.experiments.experiment import open_experiment
 
 
 def command_of(job: str | None, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The job and the options of a command line, those that are not given from the experiment.
+    """Return the job and the options of a command line, taking missing ones from the experiment.
 
     Raises:
-        JobError: without a job and without an experiment to take it from.
+        JobError: if neither a job nor an experiment to take it from is given.
     """
     from tune_jobs.engine.job.profile import load_profile
 
@@ -22,23 +22,23 @@ def command_of(job: str | None, options: dict[str, Any]) -> tuple[str, dict[str,
     if not options["name"] or not (options["resume"] or options["extend"]):
         lacking = "--resume or --extend" if options["name"] else "--name"
         raise JobError(
-            f"which JOB? To go on with an experiment's own, give {lacking} too: "
+            f"no JOB given; to continue an experiment without it, add {lacking}: "
             "tune-jobs run --name NAME --resume"
         )
     storage = options["storage"] or load_profile(options["profile"] or "laptop").storage
     command = dict(open_experiment(options["name"], storage).description.get("command") or {})
     if command.get("retest_of"):
         raise JobError(
-            f"{options['name']} is a retest; go on with: tune-jobs retest {command['retest_of']} "
-            f"--name {options['name']} --resume"
+            f"{options['name']} is a retest; continue it with: "
+            f"tune-jobs retest {command['retest_of']} --name {options['name']} --resume"
         )
     if not command.get("job"):
-        raise JobError(f"experiment {options['name']!r} does not say its job; name it")
-    begun_by: str = command.pop("job")
-    return begun_by, fill_in(options, command)
+        raise JobError(f"experiment {options['name']!r} does not record its job; give JOB")
+    original: str = command.pop("job")
+    return original, fill_in(options, command)
 
 
-def fill_in(options: Mapping[str, Any], begun: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a command line, those that are not given from the one that began it."""
+def fill_in(options: Mapping[str, Any], original: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete command-line options, taking missing ones from the original command."""
     given = {name: value for name, value in options.items() if value not in (None, (), [])}
-    return {**options, **begun, **given}
+    return {**options, **original, **given}

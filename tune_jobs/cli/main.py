@@ -1,4 +1,4 @@
-"""The command line. Heavy imports happen inside the commands, so that ``--help`` answers at once.
+"""The command line. Commands do heavy imports when they run, so that ``--help`` answers at once.
 
 Results go to standard output, everything else to standard error.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from tune_jobs.cli.cluster import cluster, doctor, logs, status, stop, submit
+from tune_jobs.cli.cluster import cluster, doctor, logs, status, stop
 from tune_jobs.cli.experiments import (
     clean,
     compare,
@@ -20,23 +20,25 @@ from tune_jobs.cli.experiments import (
     list_experiments,
     predict,
     report,
-    retest,
     show,
 )
+from tune_jobs.cli.help import write_sections
 from tune_jobs.cli.output import JSON_LOG, say
+from tune_jobs.cli.retest import retest
 from tune_jobs.cli.run import check, run
 from tune_jobs.cli.schedule import schedule
+from tune_jobs.cli.submit import submit
 
-INTERRUPTED = 7  # that of engine.outcome, which is imported where it is needed
+INTERRUPTED = 7  # as in engine.outcome, which is imported only when needed
 
 
 class Group(click.Group):
-    """A group in which what was foreseen is one line on standard error and an exit code."""
+    """A group of commands whose foreseen errors are one line on standard error and an exit code."""
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
-        """Be the program: one that was interrupted ends at once.
+        """Run the program, and exit at once if it was interrupted.
 
-        Threads that are in the middle of something would let Python's own end crash now and then.
+        Python's own shutdown crashes now and then if threads are still busy.
         """
         try:
             return super().main(args, *rest, **options)
@@ -48,7 +50,7 @@ class Group(click.Group):
             raise
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command."""
+        """Run a command, and print a foreseen error as one line."""
         from tune_jobs.engine.errors import JobError
 
         try:
@@ -57,9 +59,21 @@ class Group(click.Group):
             say(ctx, error.word, str(error))
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
-            goes_on = JSON_LOG in ctx.meta  # it is a run
-            say(ctx, "interrupted", "the same line goes on, or begins" if goes_on else "")
+            is_run = JSON_LOG in ctx.meta
+            say(ctx, "interrupted", "run the same command to continue" if is_run else "")
             ctx.exit(INTERRUPTED)
+
+    def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands by section."""
+        width = formatter.width - 6 - max(map(len, self.commands))
+        write_sections(
+            formatter,
+            [
+                (title, (str(command.name), command.get_short_help_str(width)))
+                for title, commands in SECTIONS.items()
+                for command in commands
+            ],
+        )
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -68,13 +82,13 @@ def main() -> None:
     """Search the hyperparameters of Keras models on Ray Tune.
 
     A JOB is the name of a module in tune_jobs, a dotted module name, or the path of a Python file.
-    An EXPERIMENT is the folder of a run, or its name in ./results.
+    An EXPERIMENT is the name of a run in ./results, or the path or URI of its folder.
     """
 
 
-@main.command("list")
+@click.command("list")
 def list_command() -> None:
-    """List the jobs with the first lines of their docstrings."""
+    """List the jobs in tune_jobs."""
     from tune_jobs.engine.job.modules import list_jobs
 
     jobs = list_jobs()
@@ -82,9 +96,13 @@ def list_command() -> None:
         click.echo(f"{name:{max(map(len, jobs))}}  {line}")
 
 
-for command in (
-    *(run, check, show, report, predict, export),
-    *(retest, compare, list_experiments, clean, schedule),
-    *(submit, status, logs, stop, doctor, cluster),
-):
-    main.add_command(command)
+SECTIONS = {
+    "Searches": (list_command, check, run),
+    "Results": (list_experiments, show, report, compare, predict, export, clean),
+    "Recurring runs": (schedule, retest),
+    "Clusters": (submit, status, logs, stop, doctor, cluster),
+}
+
+for section in SECTIONS.values():
+    for command in section:
+        main.add_command(command)

@@ -1,222 +1,208 @@
-"""Options that several commands share, and what they say of a job and its profile."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import click
 
-if TYPE_CHECKING:
-    from tune_jobs.engine.job.modules import Found
+from tune_jobs.cli.help import Option
+from tune_jobs.cli.loading import MOST_GRID_TRIALS
 
-# Options that say what is searched; an experiment remembers them.
-FACTS = (
+Command = Callable[..., Any]
+
+# Options that define the search; an experiment remembers them.
+REMEMBERED = (
     *("num_samples", "max_epochs", "seed", "data", "target", "sets", "profile"),
     *("finalists", "ensemble"),
 )
 
-# Without --yes a grid of more points than this is not started.
-MOST_GRID_TRIALS = 1000
+in_job = partial(click.option, cls=Option, section="Job")
+in_experiment = partial(click.option, cls=Option, section="Experiment")
+in_limits = partial(click.option, cls=Option, section="Limits")
+in_history = partial(click.option, cls=Option, section="Earlier results")
+in_slots = partial(click.option, cls=Option, section="Scheduled runs")
+in_output = partial(click.option, cls=Option, section="Output")
+
+NAME = in_experiment(
+    "--name", help="Name of the experiment.", show_default="job name and start time"
+)
+PROFILE = in_experiment(
+    "--profile",
+    metavar="PROFILE",
+    help="Machines to run on: the name of a profile or a .yaml file.",
+    show_default="laptop",
+)
+STORAGE = in_experiment(
+    "--storage",
+    metavar="FOLDER",
+    help="Folder or URI of the experiments.",
+    show_default="the profile's",
+)
+ALLOW_CHANGED = in_history(
+    "--allow-changed", is_flag=True, help="Continue although the data or the code has changed."
+)
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+AS_JSON_LINES = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object per line."
+)
 
 
-def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that change a fact of the job or of its profile, the same for run and check."""
-    for option in reversed(
-        [
-            click.option("--num-samples", type=int, help="Trials to run (per point of a grid)."),
-            click.option(
-                "--finalists",
-                type=click.IntRange(0),
-                help="How many of the best trials are trained again to choose the winner; 0: none.",
-            ),
-            click.option("--ensemble", is_flag=True, help="Export the finalists together too."),
-        ]
-    ):
-        command = option(command)
-    return fact_options(command)
+def add_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Combine options into one decorator; the help lists them in this order."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
-def fact_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Those of them that are not about how much is searched: a retest has its own for that."""
-    for option in reversed(
-        [
-            click.option("--max-epochs", type=int, help="Ceiling of epochs for each trial."),
-            click.option("--seed", type=int, help="The seed that all others derive from."),
-            click.option("--data", help="Table (.parquet, .csv, folder) or images (.npz)."),
-            click.option("--target", help="Column to predict."),
-            click.option("--set", "sets", multiple=True, metavar="A.B=VALUE", help="Any fact."),
-            click.option("--profile", help="Where to run; default: laptop."),
-            click.option("--storage", help="Folder or URI of the experiments."),
-        ]
-    ):
-        command = option(command)
-    return command
+# Options that change a field of the job, except those that say how much is searched.
+field_options = add_options(
+    in_job("--max-epochs", metavar="N", type=int, help="Maximum epochs per trial."),
+    in_job(
+        "--data",
+        metavar="PATH",
+        help="Data set: a table (.parquet, .csv or a folder of .parquet files) or images (.npz).",
+    ),
+    in_job("--target", metavar="COLUMN", help="Column to predict."),
+    in_job("--seed", metavar="N", type=int, help="Seed that all others derive from."),
+    in_job(
+        "--set",
+        "sets",
+        multiple=True,
+        metavar="FIELD=VALUE",
+        help="Override any field of the job, e.g. scheduler.grace_period=3 (repeatable).",
+    ),
+)
 
+job_options = add_options(
+    in_job(
+        "--num-samples",
+        metavar="N",
+        type=int,
+        help="Number of trials; in a grid search, trials per grid point.",
+    ),
+    field_options,
+    in_job(
+        "--finalists",
+        metavar="N",
+        type=click.IntRange(0),
+        help="Number of best trials to retrain when choosing the winner; 0 for none.",
+    ),
+    in_job("--ensemble", is_flag=True, help="Also export the average of the finalists."),
+)
 
-def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options of a run that is started here, or on a cluster."""
-    for option in reversed(
-        [
-            click.option(
-                "--warm-start",
-                multiple=True,
-                metavar="SOURCE",
-                help="Results to learn from: experiment, .csv, .parquet, KerasTuner project, "
-                "Optuna database.",
-            ),
-            click.option(
-                "--default",
-                "defaults",
-                multiple=True,
-                metavar="NAME=VALUE",
-                help="What earlier trials had for a hyperparameter that is new in the space.",
-            ),
-            click.option(
-                "--allow-changed", is_flag=True, help="Go on although data or code have changed."
-            ),
-            click.option(
-                "--repeats", is_flag=True, help="Train a configuration again that was trained."
-            ),
-            click.option(
-                "--max-hours", type=float, help="End the search after so long; keep what it has."
-            ),
-            click.option(
-                "--max-checkpoint-gb", type=float, help="Space for checkpoints; the worst go."
-            ),
-            click.option(
-                "--yes",
-                is_flag=True,
-                help=f"Start a grid of more than {MOST_GRID_TRIALS:,} trials.",
-            ),
-            click.option(
-                "--track",
-                multiple=True,
-                metavar="TRACKER",
-                help="Tell tensorboard, mlflow=URI or wandb=PROJECT of each epoch too.",
-            ),
-        ]
-    ):
-        command = option(command)
-    return command
+run_options = add_options(
+    in_limits(
+        "--max-hours",
+        metavar="HOURS",
+        type=float,
+        help="Stop the search after this time and keep its results.",
+    ),
+    in_limits(
+        "--max-checkpoint-gb",
+        metavar="GB",
+        type=float,
+        help="Limit the space for checkpoints; those of the worst trials are deleted first.",
+    ),
+    in_limits(
+        "--yes",
+        is_flag=True,
+        help=f"Allow a grid search of more than {MOST_GRID_TRIALS:,} points.",
+    ),
+    in_history(
+        "--warm-start",
+        multiple=True,
+        metavar="SOURCE",
+        help="Learn from earlier results: an experiment, .csv, .parquet, KerasTuner project or "
+        "Optuna database (repeatable).",
+    ),
+    in_history(
+        "--default",
+        "defaults",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Value that earlier trials had for a hyperparameter that was added since "
+        "(repeatable).",
+    ),
+    ALLOW_CHANGED,
+    in_history(
+        "--allow-repeats",
+        is_flag=True,
+        help="Allow a configuration to be trained more than once.",
+    ),
+)
 
+slot_options = add_options(
+    in_slots(
+        "--slot",
+        metavar="SLOT",
+        help="Run once per hourly, daily, weekly or monthly slot (daily@02:00 sets its start), or "
+        "for a slot by name (2026-11-28). Within a slot, the same command continues its run or "
+        "reports that it is finished. Requires {slot} in --name.",
+    ),
+    in_slots(
+        "--time-zone",
+        default="UTC",
+        show_default=True,
+        metavar="ZONE",
+        help="Time zone of the slots.",
+    ),
+    in_slots(
+        "--on-overlap",
+        type=click.Choice(["fail", "skip", "wait"]),
+        default="fail",
+        show_default=True,
+        help="What to do if another run of this experiment or series is active.",
+    ),
+)
 
-def slot_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options of a run that a schedule starts, here or on a cluster."""
-    for option in reversed(
-        [
-            click.option(
-                "--slot",
-                metavar="SCHEDULE",
-                help="hourly, daily, weekly or monthly (daily@02:00), or a slot's name: the same "
-                "line again in one slot goes on or reports. Needs {slot} in --name.",
-            ),
-            click.option(
-                "--time-zone", default="UTC", metavar="ZONE", help="Of the slot; default: UTC."
-            ),
-            click.option(
-                "--on-overlap",
-                type=click.Choice(["fail", "skip", "wait"]),
-                default="fail",
-                help="What to do where another run of the experiment, or of the series, is at "
-                "work; default: fail.",
-            ),
-        ]
-    ):
-        command = option(command)
-    return command
+TRACK = in_output(
+    "--track",
+    multiple=True,
+    metavar="TRACKER",
+    help="Also log every epoch to tensorboard, mlflow=URI or wandb=PROJECT (repeatable).",
+)
 
+log_options = add_options(
+    in_output(
+        "--notify",
+        multiple=True,
+        envvar="TUNE_JOBS_NOTIFY",
+        show_envvar=True,
+        metavar="URL",
+        help="Send a notification when the outcome changes: a webhook or any URL that Apprise "
+        "supports (repeatable).",
+    ),
+    in_output(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="Format of the log on standard error; json writes one object per line.",
+    ),
+    in_output("--json", "as_json", is_flag=True, help="Print the result and the log as JSON."),
+)
 
-def log_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that say who hears of a run that is started here, and how."""
-    for option in reversed(
-        [
-            click.option(
-                "--notify",
-                multiple=True,
-                envvar="TUNE_JOBS_NOTIFY",
-                metavar="URL",
-                help="Tell a webhook, or anything that apprise knows, when the state changes; "
-                "default: those in the environment's TUNE_JOBS_NOTIFY.",
-            ),
-            click.option(
-                "--log-format",
-                type=click.Choice(["text", "json"]),
-                default="text",
-                help="What standard error gets: text, or a JSON object a line.",
-            ),
-            click.option("--json", "as_json", is_flag=True, help="Events and result as JSON."),
-        ]
-    ):
-        command = option(command)
-    return command
-
-
-def load(name: str, options: Mapping[str, Any]) -> tuple[Found, Any]:
-    """Find a job and its profile, and apply what the command line says otherwise."""
-    from dataclasses import replace
-
-    from tune_jobs.cli.overrides import override
-    from tune_jobs.engine.errors import JobError
-    from tune_jobs.engine.job.job import Job
-    from tune_jobs.engine.job.modules import find_job
-    from tune_jobs.engine.job.profile import load_profile
-
-    found = find_job(name)
-    profile = load_profile(options["profile"] or "laptop")
-    if options["storage"]:
-        profile = replace(profile, storage=options["storage"])
-    facts = {key: options[key] for key in ("num_samples", "max_epochs", "seed")}
-    facts = {key: value for key, value in facts.items() if value is not None}
-    data = {"source": options["data"], "target": options["target"]}
-    data = {key: value for key, value in data.items() if value is not None}
-    if not isinstance(found.job, Job):
-        if facts or data or options["sets"]:
-            raise JobError(f"{found.name} builds its own tuner; change it there")
-        return found, profile
-    job = replace(found.job, **facts)
-    for key, value in data.items():
-        if not hasattr(job.data, key):
-            raise JobError(f"--{'data' if key == 'source' else key}: the job's data has no {key}")
-        recipe: Any = job.data
-        job = replace(job, data=replace(recipe, **{key: value}))
-    job = _with_finalists(job, options["finalists"], options["ensemble"])
-    for assignment in options["sets"]:
-        job = override(job, assignment)
-    return replace(found, job=job), profile
-
-
-def storage_of(options: Mapping[str, Any]) -> str:
-    """Where the experiments lie that a command is about."""
-    from tune_jobs.engine.job.profile import load_profile
-
-    return options["storage"] or load_profile(options["profile"] or "laptop").storage
-
-
-def _with_finalists(job: Any, count: int | None, ensemble: bool) -> Any:
-    from dataclasses import replace
-
-    from tune_jobs.engine.errors import JobError
-    from tune_jobs.engine.job.finalists import Finalists
-
-    if count is None and not ensemble:
-        return job
-    if not (job.finalists if count is None else count):
-        if ensemble:
-            raise JobError("--ensemble needs finalists, but the job has none; give --finalists 5")
-        return replace(job, finalists=None)
-    found = job.finalists or Finalists()
-    found = found if count is None else replace(found, count=count)
-    return replace(job, finalists=replace(found, ensemble=ensemble or found.ensemble))
-
-
-def check_grid_size(job: Any, yes: bool) -> None:
-    """Refuse a large grid unless it was confirmed."""
-    from tune_jobs.engine.errors import JobError
-
-    points = job.num_trials // job.num_samples
-    if points > MOST_GRID_TRIALS and not yes:
-        raise JobError(
-            f"the grid has {points:,} points, more than {MOST_GRID_TRIALS:,}; "
-            "start it with --yes, or search it with RandomSearch() or TPE()"
-        )
+# Options of the commands that look at several experiments.
+storage_options = add_options(
+    click.option(
+        "--storage",
+        cls=Option,
+        metavar="FOLDER",
+        help="Folder or URI of the experiments.",
+        show_default="the profile's",
+    ),
+    click.option(
+        "--profile",
+        cls=Option,
+        metavar="PROFILE",
+        help="Profile whose storage to use.",
+        show_default="laptop",
+    ),
+)

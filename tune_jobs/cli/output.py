@@ -1,4 +1,4 @@
-"""What the command line prints and whom it tells: text, JSON lines, notifications."""
+"""The output of the command line: text, JSON lines, notifications."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from tune_jobs.engine.experiments.experiment import Experiment
     from tune_jobs.engine.storage.folder import Folder
 
-JSON_LOG = "tune_jobs.json_log"  # a key of click's own notes on a call
+JSON_LOG = "tune_jobs.json_log"  # a key of click's Context.meta
 
 
 class JsonLines(logging.Formatter):
-    """A JSON object for each thing that is logged."""
+    """Format log records as JSON objects, one per line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The object's line."""
+        """Return the line of a record."""
         return _line("log", record.getMessage(), level=record.levelname.lower())
 
 
@@ -40,13 +40,13 @@ def prepare_log(*, as_json: bool) -> None:
 
 
 def wants_json_events(options: Mapping[str, Any]) -> bool:
-    """Whether events are to be JSON: for a result in JSON, and for a log in it."""
+    """Say if events are printed as JSON: with --json and with --log-format json."""
     return bool(options["as_json"] or options["log_format"] == "json")
 
 
 @contextmanager
-def broken_off_by_sigterm() -> Iterator[None]:
-    """Take SIGTERM as Ctrl-C from the first moment of a block on."""
+def sigterm_as_ctrl_c() -> Iterator[None]:
+    """Handle SIGTERM like Ctrl-C within a block."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -58,7 +58,7 @@ def broken_off_by_sigterm() -> Iterator[None]:
 
 
 def say(context: click.Context, word: str, message: str = "") -> None:
-    """Say how a call ended, in a line of standard error."""
+    """Print how a command ended, as one line on standard error."""
     if context.meta.get(JSON_LOG):
         print(_line(word, message), file=sys.stderr)
     else:
@@ -66,7 +66,7 @@ def say(context: click.Context, word: str, message: str = "") -> None:
 
 
 def print_result(experiment: Experiment, *, as_json: bool, short: bool) -> None:
-    """Print what there is to say of an experiment, on standard output."""
+    """Print the result of an experiment on standard output."""
     from tune_jobs.engine.views.headline import headline
     from tune_jobs.engine.views.show import as_dict, tell
 
@@ -81,12 +81,12 @@ def print_result(experiment: Experiment, *, as_json: bool, short: bool) -> None:
 
 
 @contextmanager
-def watched(job: str, options: Mapping[str, Any]) -> Iterator[Callable[[Experiment], None]]:
-    """Tell those who asked for it how a run ends, where that is news; also of what it raises.
+def notifying(job: str, options: Mapping[str, Any]) -> Iterator[Callable[[Experiment], None]]:
+    """Notify the --notify targets if a run ends otherwise than the one before it, or raises.
 
     Args:
-        job: what runs.
-        options: of the command.
+        job: name of the job.
+        options: options of the command.
     """
     from tune_jobs.engine.recurring.notification import telling
     from tune_jobs.engine.views.headline import headline
@@ -94,7 +94,7 @@ def watched(job: str, options: Mapping[str, Any]) -> Iterator[Callable[[Experime
     name = options["name"] or ("{job}-{slot}" if options["slot"] else "{job}")
 
     def find_series() -> Folder:
-        from tune_jobs.cli.options import storage_of
+        from tune_jobs.cli.loading import storage_of
         from tune_jobs.engine.recurring.series import folder_of, short_name
 
         return folder_of(name, short_name(job), storage_of(options))
@@ -108,7 +108,7 @@ def watched(job: str, options: Mapping[str, Any]) -> Iterator[Callable[[Experime
 
     with telling(find_series, options["notify"], find_name) as tell:
 
-        def tell_change(experiment: Experiment) -> None:
+        def notify_change(experiment: Experiment) -> None:
             facts = {
                 "name": experiment.name,
                 "folder": experiment.folder.uri,
@@ -119,11 +119,11 @@ def watched(job: str, options: Mapping[str, Any]) -> Iterator[Callable[[Experime
             text = facts["reason"] or headline(experiment).removeprefix(f"{experiment.name}: ")
             tell(experiment.exit_code or 0, text, facts | summary)
 
-        yield tell_change
+        yield notify_change
 
 
 def _verdict_of(experiment: Experiment) -> str | None:
-    """What a retest has to tell: that nothing is better than what has become worse is news too."""
+    """Return the verdict of a retest; a keep of a config that has become worse is an alarm."""
     answer = experiment.retest
     if answer.get("answer") == "keep" and answer["fall"]["is_worse"]:
         return "alarm"
@@ -138,7 +138,7 @@ def _line(kind: str, message: str, **more: Any) -> str:
 
 @contextmanager
 def tensorflow_silenced() -> Iterator[None]:
-    """Keep from the screen what TensorFlow's C++ prints."""
+    """Keep the messages of TensorFlow's C++ code off the screen."""
     from tune_jobs.engine.cluster.stderr import stderr_aside
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

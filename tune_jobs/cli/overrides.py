@@ -1,4 +1,4 @@
-"""``--set a.b=value``: a job with one of its facts replaced."""
+"""``--set a.b=value``: override a field of a job."""
 
 from __future__ import annotations
 
@@ -10,32 +10,34 @@ from typing import Any
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.names import nearest
 
+KINDS = {bool: "True or False", int: "an integer", float: "a number", str: "text"}
+
 
 def override(target: Any, assignment: str) -> Any:
-    """A copy of a dataclass or dict with ``path=value`` applied.
+    """Return a copy of a dataclass or dict with ``path=value`` applied.
 
-    The value is read as Python (``3``, ``0.1``, ``None``, ``[1, 2]``), else as text.
+    The value is read as Python (``3``, ``0.1``, ``None``, ``[1, 2]``) if possible, else as text.
 
     Raises:
-        JobError: for a missing ``=``, an unknown name, or a value of another type than was there.
+        JobError: if ``=`` is missing, a name is unknown, or the value has another type.
     """
     path, equals, text = assignment.partition("=")
     if not equals or not path.strip():
-        raise JobError(f"--set {assignment!r} must read name=value, or outer.inner=value")
+        raise JobError(f"--set must have the form field=value, got {assignment!r}")
     return _set(target, path.strip().split("."), _parse(text.strip()), path.strip())
 
 
 def parse_assignments(option: str, assignments: Sequence[str]) -> dict[str, Any]:
-    """Values by name, of an option that is given as ``name=value`` any number of times.
+    """Parse a repeatable option of the form ``name=value`` into values by name.
 
     Raises:
-        JobError: for a missing ``=``.
+        JobError: if ``=`` is missing.
     """
     found = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals or not name.strip():
-            raise JobError(f"{option} {assignment!r} must read name=value")
+            raise JobError(f"{option} must have the form name=value, got {assignment!r}")
         found[name.strip()] = _parse(text.strip())
     return found
 
@@ -52,7 +54,7 @@ def _set(target: Any, names: list[str], value: Any, path: str) -> Any:
     known = _names(target)
     if name not in known:
         raise JobError(
-            f"--set {path}: no {name!r} here{nearest(name, known)} Known: {', '.join(known)}"
+            f"--set {path}: no field {name!r}{nearest(name, known)} Known: {', '.join(known)}"
         )
     before = target[name] if isinstance(target, dict) else getattr(target, name)
     after = _set(before, rest, value, path) if rest else _checked(before, value, path)
@@ -70,7 +72,7 @@ def _names(target: Any) -> list[str]:
 
 
 def _checked(before: Any, value: Any, path: str) -> Any:
-    """The value, where it is of the kind that it replaces."""
+    """Return the value if its type is that of the value it replaces."""
     if isinstance(before, tuple):
         return tuple(value) if isinstance(value, list | tuple) else tuple(str(value).split(","))
     plain = (bool, int, float, str)
@@ -81,9 +83,4 @@ def _checked(before: Any, value: Any, path: str) -> Any:
         return value
     if number:
         return value
-    raise JobError(f"--set {path}={value!r}: {before!r} is there, which is a {_kind(before)}")
-
-
-def _kind(value: Any) -> str:
-    kinds = {bool: "true or false", int: "whole number", float: "number", str: "text"}
-    return kinds[type(value)]
+    raise JobError(f"--set: {path} must be {KINDS[type(before)]}, got {value!r}")

@@ -1,4 +1,4 @@
-"""The commands that begin or check a search: run, check."""
+"""The commands that check or run a search: check, run."""
 
 from __future__ import annotations
 
@@ -7,39 +7,49 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tune_jobs.cli.help import Command
+from tune_jobs.cli.loading import check_grid_size, load
 from tune_jobs.cli.options import (
-    FACTS,
-    check_grid_size,
+    NAME,
+    PROFILE,
+    REMEMBERED,
+    STORAGE,
+    TRACK,
+    add_options,
+    in_experiment,
     job_options,
-    load,
     log_options,
     run_options,
     slot_options,
 )
 from tune_jobs.cli.output import (
-    broken_off_by_sigterm,
+    notifying,
     prepare_log,
     print_result,
+    sigterm_as_ctrl_c,
     tensorflow_silenced,
     wants_json_events,
-    watched,
 )
 
 if TYPE_CHECKING:
     from tune_jobs.engine.experiments.experiment import Experiment
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("job")
 @job_options
+@add_options(PROFILE, STORAGE)
 def check(job: str, **options: Any) -> None:
-    """Validate a job and say what it would do; starts no Ray."""
+    """Validate a job and show what a run would do.
+
+    Nothing is trained, and Ray is not started.
+    """
     from tune_jobs.engine.job.job import Job
     from tune_jobs.engine.runs.check import plan
 
     found, profile = load(job, options)
     if not isinstance(found.job, Job):
-        click.echo(f"{found.name} builds its own tuner: nothing to check before it runs")
+        click.echo(f"{found.name} builds its own tuner; only a run can check it")
         return
     with tensorflow_silenced():
         lines = plan(found.job, profile)
@@ -48,24 +58,33 @@ def check(job: str, **options: Any) -> None:
         click.echo(f"  {label:9}  {text}")
 
 
-@click.command()
+@click.command(cls=Command, short_help="Run a search and export its best model.")
 @click.argument("job", required=False)
 @job_options
+@add_options(NAME, PROFILE, STORAGE)
+@in_experiment(
+    "--resume", is_flag=True, help="Continue the experiment if it exists, else start it."
+)
+@in_experiment(
+    "--extend",
+    metavar="N",
+    type=click.IntRange(1),
+    help="Add this many trials to an existing experiment.",
+)
 @run_options
 @slot_options
+@TRACK
 @log_options
-@click.option("--name", help="Name of the experiment; default: the job's and the time.")
-@click.option("--resume", is_flag=True, help="Go on with the experiment if it exists, else begin.")
-@click.option("--extend", type=click.IntRange(1), help="Run so many trials more.")
 def run(job: str | None, **options: Any) -> None:
-    """Search: run a job, export its best model and score that on the test part.
+    """Run a search, export the best model and score it once on the test set.
 
-    Without JOB an experiment that exists goes on, with the job and the options that began it.
+    Without JOB, --name NAME --resume (or --extend) continues an experiment with its original job
+    and options.
     """
     prepare_log(as_json=options["log_format"] == "json")
-    with broken_off_by_sigterm(), watched(str(job), options) as tell_change:
+    with sigterm_as_ctrl_c(), notifying(str(job), options) as notify_change:
         experiment = _search(job, options)
-        tell_change(experiment)
+        notify_change(experiment)
     print_result(experiment, as_json=options["as_json"], short=True)
     sys.exit(experiment.exit_code)
 
@@ -87,9 +106,8 @@ def _search(job: str | None, options: dict[str, Any]) -> Experiment:
     listeners = []
     if isinstance(found.job, Job):
         check_grid_size(found.job, options["yes"])
-        as_json = wants_json_events(options)
-        facts = found.job.num_trials, found.job.max_epochs, found.job.goal
-        listeners = [choose_view(*facts, as_json=as_json)]
+        job_facts = found.job.num_trials, found.job.max_epochs, found.job.goal
+        listeners = [choose_view(*job_facts, as_json=wants_json_events(options))]
     name = options["name"] or (None if options["slot"] else default_name(found.name))
     return run_job(
         found.job,
@@ -104,9 +122,9 @@ def _search(job: str | None, options: dict[str, Any]) -> Experiment:
         warm_start=options["warm_start"],
         defaults=parse_assignments("--default", options["defaults"]),
         allow_changed=options["allow_changed"],
-        allow_repeats=options["repeats"],
+        allow_repeats=options["allow_repeats"],
         track=options["track"],
-        command={"job": job, **{name: options[name] for name in FACTS}},
+        command={"job": job, **{name: options[name] for name in REMEMBERED}},
         listeners=listeners,
         import_paths=found.import_paths,
     )

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tune_jobs.cli.output import watched
+from tune_jobs.cli.output import notifying
 from tune_jobs.engine.errors import ClusterError, JobError
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.lease import SkippedError, TakenError
@@ -371,7 +371,7 @@ def test_the_command_line_tells_a_retests_verdict(receiver, tmp_path) -> None:
         "profile": None,
         "notify": [receiver.url],
     }
-    with watched("nightly-2026-11-28", options) as tell_change:
+    with notifying("nightly-2026-11-28", options) as tell_change:
         tell_change(ended_retest(tmp_path / "nightly-2026-11-28-retest", "replace"))
 
     assert receiver.events == ["replace"]

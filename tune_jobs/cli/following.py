@@ -1,4 +1,4 @@
-"""A submitted search, followed from here: its log, its outcome, and Ctrl-C on the way."""
+"""Follow a submitted search: print its log, return its exit code, handle Ctrl-C."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from tune_jobs.engine.cluster.submit.submission import exit_code_of, is_live
-from tune_jobs.engine.errors import ClusterError
-
 if TYPE_CHECKING:
     from tune_jobs.engine.cluster.submit.jobs_api import JobsApi
 
-# How often a job is asked for, in seconds, and how often a lost connection is tried again.
+# Seconds between requests for a job's state, and how often a lost connection is retried.
 POLL = 1.0
 RETRIES = 10
 
@@ -22,17 +19,17 @@ Answer = Literal["detach", "stop"]
 
 
 class Log:
-    """What was printed of a job's log, so that a new connection does not print it again."""
+    """Prints a job's log, without what a lost connection has printed already."""
 
     def __init__(self) -> None:
         self._printed = self._read = 0
 
     def begin(self) -> None:
-        """Start to read from the beginning again."""
+        """Expect the log from its beginning, as a new connection sends it."""
         self._read = 0
 
-    def tell(self, chunk: str) -> None:
-        """Print what is new of a piece of the log."""
+    def print(self, chunk: str) -> None:
+        """Print the new part of a chunk."""
         new = chunk[max(self._printed - self._read, 0) :]
         self._read += len(chunk)
         self._printed = max(self._printed, self._read)
@@ -41,19 +38,22 @@ class Log:
 
 
 def follow(api: JobsApi, submission_id: str) -> int | None:
-    """Print a job's log until it ends; returns its exit code, None where the user detached.
+    """Print a job's log until it ends; return its exit code, or None if the user detached.
 
-    Ctrl-C asks whether to detach or to stop; where nobody can be asked it detaches.
+    Ctrl-C asks whether to detach or to stop the job; without a terminal it detaches.
 
     Raises:
-        ClusterError: where the cluster does not answer any more; the job may go on.
+        ClusterError: if the cluster stops answering; the job may still be running.
     """
+    from tune_jobs.engine.cluster.submit.submission import exit_code_of, is_live
+    from tune_jobs.engine.errors import ClusterError
+
     log, lost = Log(), 0
     while True:
         try:
             _wait_for_start(api, submission_id)
             log.begin()
-            api.follow_log(submission_id, log.tell)
+            api.follow_log(submission_id, log.print)
             job = api.find(submission_id)
             if not is_live(job):
                 return exit_code_of(job)
@@ -62,33 +62,33 @@ def follow(api: JobsApi, submission_id: str) -> int | None:
             lost += 1
             if lost > RETRIES:
                 raise ClusterError(
-                    f"{error}; the job may still run there: tune-jobs status shows it later"
+                    f"{error}; the job may still be running, see tune-jobs status"
                 ) from None
             time.sleep(POLL)
         except KeyboardInterrupt:
             if ask() == "detach":
                 return None
             api.stop(submission_id)
-            click.echo("asked it to stop; it writes its checkpoints first", err=True)
+            click.echo("stopping; trials save their checkpoints first", err=True)
 
 
 def _wait_for_start(api: JobsApi, submission_id: str) -> None:
-    """Wait until a job runs or has ended: the log of one that waits cannot be followed."""
-    told = False
+    """Wait until a job has started, since the log of a pending one cannot be followed."""
+    announced = False
     while api.find(submission_id).status.value == "PENDING":
-        if not told:
+        if not announced:
             click.echo("waiting for the cluster to start the job", err=True)
-            told = True
+            announced = True
         time.sleep(POLL)
 
 
 def ask() -> Answer:
-    """Ask what Ctrl-C is to mean; again Ctrl-C, or nobody to ask, is to detach."""
+    """Ask whether to detach or to stop the job; detach on a second Ctrl-C or without a terminal."""
     if not sys.stdin.isatty():
         return "detach"
     try:
-        said = click.prompt(
-            "\nThe search goes on without you. [d]etach, or [s]top it",
+        choice = click.prompt(
+            "\n[d]etach and leave the search running, or [s]top it",
             type=click.Choice(["d", "s"]),
             default="d",
             show_choices=False,
@@ -96,4 +96,4 @@ def ask() -> Answer:
         )
     except (click.Abort, KeyboardInterrupt):
         return "detach"
-    return "stop" if said == "s" else "detach"
+    return "stop" if choice == "s" else "detach"

@@ -1,0 +1,105 @@
+"""Load the job and the profile that a command names, with its options applied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.job.job import Job
+    from tune_jobs.engine.job.modules import Found
+    from tune_jobs.engine.job.profile import Profile
+
+# A grid of more points than this is searched only with --yes.
+MOST_GRID_TRIALS = 1000
+
+DATA = {"source": "data", "target": "target"}  # fields of a job's data, and their options
+
+
+def load(name: str, options: Mapping[str, Any]) -> tuple[Found, Profile]:
+    """Find a job and its profile, and apply the options of the command line.
+
+    Raises:
+        JobError: if either cannot be found, or an option does not fit it.
+    """
+    from tune_jobs.engine.errors import JobError
+    from tune_jobs.engine.job.job import Job
+    from tune_jobs.engine.job.modules import find_job
+    from tune_jobs.engine.job.profile import load_profile
+
+    found = find_job(name)
+    profile = load_profile(options["profile"] or "laptop")
+    if options["storage"]:
+        profile = replace(profile, storage=options["storage"])
+    if isinstance(found.job, Job):
+        return replace(found, job=_with_options(found.job, options)), profile
+    for option in ("num_samples", "max_epochs", "seed", "data", "target", "sets"):
+        if options[option] not in (None, (), []):
+            flag = "--set" if option == "sets" else f"--{option.replace('_', '-')}"
+            raise JobError(f"{flag} does not apply: {found.name} builds its own tuner")
+    return found, profile
+
+
+def storage_of(options: Mapping[str, Any]) -> str:
+    """Return the folder or URI of the experiments that a command is about."""
+    from tune_jobs.engine.job.profile import load_profile
+
+    return options["storage"] or load_profile(options["profile"] or "laptop").storage
+
+
+def check_grid_size(job: Job, yes: bool) -> None:
+    """Refuse a large grid unless --yes was given.
+
+    Raises:
+        JobError: if the grid has more than 1,000 points and ``yes`` is False.
+    """
+    from tune_jobs.engine.errors import JobError
+
+    points = job.num_trials // job.num_samples
+    if points > MOST_GRID_TRIALS and not yes:
+        raise JobError(
+            f"the grid has {points:,} points, more than {MOST_GRID_TRIALS:,}; "
+            "add --yes to search all of them, or use RandomSearch() or TPE()"
+        )
+
+
+def _with_options(job: Job, options: Mapping[str, Any]) -> Job:
+    """Apply options to a job, --set last."""
+    from tune_jobs.cli.overrides import override
+
+    given = {key: options[key] for key in ("num_samples", "max_epochs", "seed")}
+    job = replace(job, **{key: value for key, value in given.items() if value is not None})
+    job = _with_data(job, options)
+    job = _with_finalists(job, options["finalists"], options["ensemble"])
+    for assignment in options["sets"]:
+        job = override(job, assignment)
+    return job
+
+
+def _with_data(job: Job, options: Mapping[str, Any]) -> Job:
+    from tune_jobs.engine.errors import JobError
+
+    for field, option in DATA.items():
+        if options[option] is None:
+            continue
+        if not hasattr(job.data, field):
+            raise JobError(f"--{option}: the job's data set has no {field}")
+        recipe: Any = job.data
+        job = replace(job, data=replace(recipe, **{field: options[option]}))
+    return job
+
+
+def _with_finalists(job: Job, count: int | None, ensemble: bool) -> Job:
+    from tune_jobs.engine.errors import JobError
+    from tune_jobs.engine.job.finalists import Finalists
+
+    if count is None and not ensemble:
+        return job
+    if not (job.finalists if count is None else count):
+        if ensemble:
+            raise JobError("--ensemble needs finalists, but the job has none; add --finalists 5")
+        return replace(job, finalists=None)
+    found = job.finalists or Finalists()
+    found = found if count is None else replace(found, count=count)
+    return replace(job, finalists=replace(found, ensemble=ensemble or found.ensemble))
