@@ -1,30 +1,54 @@
-"""What the README tells a new user to type works as it stands."""
+"""What the README and the pages behind it tell a new user to type works as it stands."""
 
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests.shell import Shell, open_shell
+
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = [
-    line
-    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    for line in block.splitlines()
-    if line.startswith("tune-jobs ") and "gpu_cluster" not in line  # tests/cluster has a cluster
-]
-SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-SMALL_SEARCH = ["--num-samples", "2", "--max-epochs", "2", "--profile", "one_worker.yaml"]
-SMALL_RETEST = ["--num-samples", "3", "--finalists", "1", "--scores", "2", "--max-epochs", "2"]
-SMALL_RETEST += ["--profile", "one_worker.yaml"]
-SMALL = [*SMALL_SEARCH, "--set", "finalists.scores=2"]
-SMALL_SEARCH += ["--finalists", "0"]
-WITHOUT_FINALS = ("june", "nightly")  # nobody asks for their winners
+
+
+def read(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", read(page), re.DOTALL)
+
+
+def commands(page: str) -> list[str]:
+    """The ``tune-jobs`` lines of a page, but for those that need a cluster: tests/cluster has one."""
+    lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
+    return [line for line in lines if line.startswith("tune-jobs ") and "gpu_cluster" not in line]
+
+
+def snippet(page: str, words: str) -> str:
+    (found,) = [code for code in blocks(page, "python") if words in code]
+    return found
+
+
+EPOCHS = ["--max-epochs", "2", "--profile", "one_worker.yaml"]
+ONE_TRIAL = ["--num-samples", "1", *EPOCHS]
+FINALS = ["--num-samples", "2", "--set", "finalists.scores=2", *EPOCHS]
+RETEST = ["--num-samples", "2", "--finalists", "1", "--scores", "2", *EPOCHS]
+NO_WINNER_NEEDED = ("june", "nightly", "mine.py")
+
+
+def small(command: str) -> list[str]:
+    """The words of a command behind ``tune-jobs``, with a budget of seconds."""
+    words = shlex.split(command.replace("--extend 50", "--extend 1"))[1:]
+    if words[0] == "run":
+        without = any(part in command for part in NO_WINNER_NEEDED)
+        return [*words, *([*ONE_TRIAL, "--finalists", "0"] if without else FINALS)]
+    return [*words, *(RETEST if words[0] == "retest" else [])]
 
 
 @pytest.fixture(scope="module")
@@ -41,49 +65,49 @@ def here(tmp_path_factory) -> Path:
     (folder / "one_worker.yaml").write_text("max_concurrent_trials: 1")
     frame.to_parquet(folder / "customers.parquet")
     frame.drop(columns="churned").to_parquet(folder / "new_customers.parquet")
+    (folder / "my_model.py").write_text(snippet("README.md", "def build"))
     return folder
 
 
+@pytest.fixture(scope="module")
+def shell(here) -> Iterator[Shell]:
+    with open_shell(here) as shell:
+        yield shell
+
+
 def test_the_readme_shows_the_commands_of_a_whole_session() -> None:
-    assert [command.split()[1] for command in COMMANDS] == [
-        "check",
-        "run",
-        "show",
-        "predict",
-        "export",
-        "report",
-        "run",
-        "run",
-        "run",
-        "run",
-        *("run", "retest", "schedule", "ls", "ls", "compare", "clean"),
+    assert [command.split()[1] for command in commands("README.md")] == [
+        *("check", "run", "show", "report", "predict", "export"),
+        *("run", "run", "run"),
+        *("check", "run"),
+        *("run", "schedule", "retest", "ls", "ls", "compare", "clean"),
     ]
 
 
-def test_every_command_of_the_readme_works_in_turn(here) -> None:
-    for command in COMMANDS:
-        words = shlex.split(command.replace("--extend 50", "--extend 1"))[1:]
-        small = SMALL_SEARCH if any(name in command for name in WITHOUT_FINALS) else SMALL
-        words += {"run": small, "retest": SMALL_RETEST}.get(words[0], [])
-        ran = subprocess.run(
-            [sys.executable, "-m", "tune_jobs", *words], capture_output=True, text=True, cwd=here
-        )
-        assert ran.returncode == 0, f"{command}\n{ran.stdout}{ran.stderr}"
+def test_every_command_of_the_readme_works_in_turn(shell, here) -> None:
+    for command in commands("README.md"):
+        ran = shell.run(*small(command))
+        assert ran.code == 0, f"{command}\n{ran.stdout}{ran.stderr}"
         assert ran.stdout, command
     assert len(pd.read_parquet(here / "predictions.parquet")) == 200
     assert len(pd.read_parquet(here / "results/churn/trials.parquet")) == 3
+    assert (here / "results/first/best.keras").exists()
 
 
 def test_the_python_of_the_readme_works(here) -> None:
-    (snippet,) = [code for code in SNIPPETS if "run(job)" in code]
-    small = snippet.replace("num_samples=20", "num_samples=2, max_epochs=2")
+    code = snippet("README.md", "run(job)")
+    profile = "Profile(max_concurrent_trials=1)"
+    code = code.replace("num_samples=20", "num_samples=2, max_epochs=2, finalists=FINALISTS")
+    code = code.replace("run(job)", f"run(job, profile={profile})")
     free = "import sys\nassert not {'keras', 'tensorflow'} & sys.modules.keys()\n"
-    small = small.replace("result.best_model()", free + "result.best_model()")
-    assert "num_samples=2" in small
-    assert free in small
+    code = code.replace("result.best_model()", free + "result.best_model()")
+    assert "FINALISTS" in code
+    assert profile in code
+    assert free in code
+    names = "from tune_jobs.engine import Finalists, Profile\nFINALISTS = Finalists(count=1, scores=2)\n"
     checks = "assert len(result.trials) == 2\nassert result.best_model().count_params() > 0\n"
     ran = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", small + checks],
+        [sys.executable, "-W", "ignore", "-c", names + code + checks],
         capture_output=True,
         text=True,
         cwd=here,
@@ -91,27 +115,33 @@ def test_the_python_of_the_readme_works(here) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def test_the_job_of_the_readme_with_the_trainable_of_the_readme(here) -> None:
-    (job,) = [code for code in SNIPPETS if "JOB = Job(" in code]
-    (trainable,) = [code for code in SNIPPETS if "def build" in code]
-    (here / "linear.py").write_text(trainable)
-    (here / "wine.py").write_text(job)
+def test_the_job_and_the_trainable_of_the_page_on_jobs(shell, here) -> None:
+    (here / "wine.py").write_text(snippet("docs/writing-jobs.md", "JOB = Job("))
+    (here / "linear.py").write_text(snippet("docs/writing-jobs.md", "def build"))
     space = '{"learning_rate": tune.loguniform(1e-3, 1e-1)}'
     (here / "mine.py").write_text(
         "from ray import tune\nimport linear\nfrom tune_jobs.engine import Job, table\n"
         f"JOB = Job(trainable=linear.train, space={space},\n"
         "          data=table('breast_cancer', target='malignant'))\n"
     )
-    for name, words in (("wine", ["check", "wine.py"]), ("mine", ["run", "mine.py", *SMALL])):
-        ran = subprocess.run(
-            [sys.executable, "-m", "tune_jobs", *words], capture_output=True, text=True, cwd=here
-        )
-        assert ran.returncode == 0, f"{name}\n{ran.stdout}{ran.stderr}"
+    for words in (["check", "wine.py"], small("tune-jobs run mine.py")):
+        ran = shell.run(*words)
+        assert ran.code == 0, f"{words}\n{ran.stdout}{ran.stderr}"
     assert "best.keras" in ran.stdout
 
 
-def test_the_exit_codes_of_the_readme_are_those_of_the_engine() -> None:
+@pytest.mark.parametrize("name", ["writing-jobs", "choosing", "continuing", "results"])
+def test_every_command_of_the_pages_behind_the_readme_works_in_turn(shell, name) -> None:
+    page = f"docs/{name}.md"
+    assert commands(page)
+    for command in commands(page):
+        ran = shell.run(*small(command))
+        assert ran.code == 0, f"{command}\n{ran.stdout}{ran.stderr}"
+        assert ran.stdout, command
+
+
+def test_the_exit_codes_of_the_documents_are_those_of_the_engine() -> None:
     from tune_jobs.engine.outcome import EXIT_CODES, OVERDUE, VERDICT_CODES
 
-    told = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
+    told = {int(code) for code in re.findall(r"^\| (\d+) \|", read("docs/results.md"), re.MULTILINE)}
     assert told == {*EXIT_CODES.values(), *VERDICT_CODES.values(), OVERDUE}
