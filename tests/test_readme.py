@@ -25,7 +25,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def commands(page: str) -> list[str]:
-    """The ``tune-jobs`` lines of a page, but for those that need a cluster: tests/cluster has one."""
+    """The ``tune-jobs`` lines of a page, without those of a cluster, which tests/cluster runs."""
     lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
     return [line for line in lines if line.startswith("tune-jobs ") and "gpu_cluster" not in line]
 
@@ -104,7 +104,8 @@ def test_the_python_of_the_readme_works(here) -> None:
     assert "FINALISTS" in code
     assert profile in code
     assert free in code
-    names = "from tune_jobs.engine import Finalists, Profile\nFINALISTS = Finalists(count=1, scores=2)\n"
+    names = "from tune_jobs.engine import Finalists, Profile\n"
+    names += "FINALISTS = Finalists(count=1, scores=2)\n"
     checks = "assert len(result.trials) == 2\nassert result.best_model().count_params() > 0\n"
     ran = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", names + code + checks],
@@ -143,5 +144,5 @@ def test_every_command_of_the_pages_behind_the_readme_works_in_turn(shell, name)
 def test_the_exit_codes_of_the_documents_are_those_of_the_engine() -> None:
     from tune_jobs.engine.outcome import EXIT_CODES, OVERDUE, VERDICT_CODES
 
-    told = {int(code) for code in re.findall(r"^\| (\d+) \|", read("docs/results.md"), re.MULTILINE)}
-    assert told == {*EXIT_CODES.values(), *VERDICT_CODES.values(), OVERDUE}
+    codes = re.findall(r"^\| (\d+) \|", read("docs/results.md"), re.MULTILINE)
+    assert {int(code) for code in codes} == {*EXIT_CODES.values(), *VERDICT_CODES.values(), OVERDUE}
