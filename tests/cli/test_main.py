@@ -69,7 +69,7 @@ TABLE = ("breast_cancer_tpe", "--data")
     ("arguments", "message"),
     [
         (["brest_cancer"], "no job named 'brest_cancer'; did you mean 'breast_cancer"),
-        (["nowhere.py"], "no job file at 'nowhere.py'"),
+        (["nowhere.py"], "no such job file: 'nowhere.py'"),
         ([*TABLE, "customer.parquet", "--target", "churned"], "did you mean 'customers.parquet'"),
         ([*TABLE, "notes.txt", "--target", "churned"], "notes.txt"),
         ([*TABLE, "customers.parquet", "--target", "chured"], "did you mean 'churned'"),

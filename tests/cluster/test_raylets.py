@@ -109,7 +109,7 @@ def test_a_trial_that_fits_no_single_node_is_refused(cluster, nodes, make_site) 
     result = site.end(site.drive(cluster.address, gpus_per_trial=4))
 
     assert result["exit_code"] == 2
-    assert "a trial of 1 CPU and 4 GPUs fits on no node" in result["errors"]
+    assert "a trial of 1 CPU and 4 GPUs does not fit on any node" in result["errors"]
     assert site.notes == []
 
 

@@ -167,7 +167,7 @@ def test_a_search_is_submitted_followed_and_attached_to(cluster) -> None:
 
     assert first.returncode == 0, first.stderr + first.stdout
     assert "trial 4 of 4 complete" in first.stdout
-    assert "submitted first-1: experiment first begins" in first.stderr
+    assert "submitted first-1: new experiment first" in first.stderr
     assert again.returncode == 0
     assert "attached to first  attempt 1, complete" in again.stderr
     assert "trial 4 of 4 complete" in again.stdout
@@ -184,7 +184,7 @@ def test_more_trials_for_a_search_that_is_done_are_another_attempt(cluster) -> N
     more = cluster.tune_jobs(*words, "--num-samples", "6")
 
     assert more.returncode == 0, more.stderr + more.stdout
-    assert "submitted grown-2: experiment grown goes on" in more.stderr
+    assert "submitted grown-2: continuing experiment grown" in more.stderr
     assert "trial 6 of 6 complete" in more.stdout
     assert "trial 1 of 6" not in more.stdout
 
@@ -221,7 +221,7 @@ def test_a_stopped_search_keeps_its_trials_and_goes_on_when_submitted_again(clus
     assert submitted.returncode == 0
     assert f"tune-jobs logs {shlex.join(known[:1])} --profile slow.yaml" in submitted.stdout
     assert other.returncode == 2
-    assert "runs on the cluster with other options" in other.stderr
+    assert "is running on the cluster with other options" in other.stderr
     assert "attached to stopped  attempt 1, running" in attached.stderr
     assert "attempt 1, interrupted" in stopped.stdout
     assert "--name stopped" in before
@@ -300,13 +300,13 @@ def test_the_line_that_a_dry_run_prints_is_rays_own_command(cluster) -> None:
     ("changed", "message", "code"),
     [
         ({"jobs_api": "http://127.0.0.1:9"}, "no cluster answers at http://127.0.0.1:9", 9),
-        ({"token_file": ""}, "asks for a token, but there is none", 2),
+        ({"token_file": ""}, "requires a token", 2),
         ({"token_file": "wrong"}, "does not accept the token", 2),
-        ({"token_file": "readable"}, "has mode 0644, so others of this machine may read it", 2),
+        ({"token_file": "readable"}, "has mode 0644, so other users can read it", 2),
         ({"token_file": "absent"}, "'absent' cannot be read: No such file", 2),
-        ({"storage": "results"}, "storage is 'results', but the nodes of a cluster", 2),
-        ({"jobs_api": ""}, "the profile names no jobs_api", 2),
-        ({"address": "local"}, "has the address 'local'", 2),
+        ({"storage": "results"}, "storage is 'results', but must be a URI or an absolute path", 2),
+        ({"jobs_api": ""}, "the profile has no jobs_api", 2),
+        ({"address": "local"}, "is not a cluster (address: local)", 2),
         ({"env": "{AWS_SECRET_ACCESS_KEY: hush}"}, "env.AWS_SECRET_ACCESS_KEY looks like", 2),
     ],
     ids=lambda value: str(next(iter(value.items()))) if isinstance(value, dict) else "",
@@ -348,10 +348,10 @@ def test_a_cluster_is_examined_from_here_and_from_its_nodes(cluster) -> None:
     large = cluster.tune_jobs("doctor", "--profile", "large.yaml")
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "answers, takes the token, and runs Ray" in ran.stderr
+    assert "reachable, token accepted, Ray" in ran.stderr
     assert "max_concurrent_trials is 2" in ran.stdout
     assert large.returncode == 2
-    assert "a trial of 1 CPU and 1 GPU fits on no node" in large.stdout
+    assert "a trial of 1 CPU and 1 GPU does not fit on any node" in large.stdout
 
 
 @pytest.mark.slow
@@ -364,7 +364,7 @@ def test_a_run_joins_a_cluster_with_its_token_and_says_why_where_it_cannot(clust
         (cluster.folder / "join.yaml").write_text(joined)
         ran = cluster.tune_jobs(*words, "--name", f"joined-{code}")
         assert ran.returncode == code, ran.stdout + ran.stderr
-    assert "does not let this process join; token_file of the profile" in ran.stderr
+    assert "refused the connection; token_file in the profile" in ran.stderr
     assert ran.stderr.count("\n") == 1, ran.stderr
     nobody = profile_of(cluster, address=f"127.0.0.1:{free_port()}")
     (cluster.folder / "join.yaml").write_text(nobody)

@@ -27,13 +27,13 @@ class ClusterError(JobError):
 
 
 def check_whole_number(name: str, value: object, least: int) -> None:
-    """Refuse what is not a whole number, or is too small.
+    """Refuse a value that is not an integer, or is too small.
 
     Raises:
         JobError: naming it.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise JobError(f"{name} is {value!r}, but must be a whole number >= {least}")
+        raise JobError(f"{name} is {value!r}, but must be an integer >= {least}")
 
 
 # Of what a file system says in an error, so many characters are shown.

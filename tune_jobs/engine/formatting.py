@@ -87,7 +87,7 @@ def parse_duration(text: str) -> float:
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text.strip())
     if not found:
-        raise JobError(f"{text!r} is no duration; write 45s, 90m, 26h or 30d")
+        raise JobError(f"{text!r} is not a duration; write it like 45s, 90m, 26h or 30d")
     return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
 
 

@@ -29,8 +29,8 @@ def check_experiment_name(name: str) -> None:
     """
     if not EXPERIMENT_NAME.fullmatch(name) or len(name) > 100:
         raise JobError(
-            f"experiment name {name!r} must be letters, digits, '.', '_' or '-', not a path, "
-            "start with a letter or digit, and have at most 100 characters"
+            f"experiment name {name!r} must be at most 100 letters, digits, '.', '_' or '-', "
+            "starting with a letter or digit; it must not be a path"
         )
 
 

@@ -66,7 +66,7 @@ def test_other_options_are_another_attempt_once_the_search_has_ended() -> None:
     attempt = next_attempt(other, [known("SUCCEEDED", 0)])
     assert attempt is not None
     assert attempt.attempt == 2
-    with pytest.raises(JobError, match="'mine' runs on the cluster with other options"):
+    with pytest.raises(JobError, match="'mine' is running on the cluster with other options"):
         next_attempt(other, [known("RUNNING")])
 
 

@@ -51,7 +51,7 @@ def test_too_much_is_refused_before_it_is_packed_and_the_largest_paths_are_named
     with (tmp_path / "data/large.csv").open("r+b") as sparse:
         sparse.truncate(upload_limit() + 1)
 
-    with pytest.raises(JobError, match="the cluster takes at most 100 MiB") as caught:
+    with pytest.raises(JobError, match="the cluster accepts at most 100 MiB") as caught:
         check_upload(tmp_path, [])
 
     assert "Largest: data/large.csv (100.0 MiB), " in str(caught.value)
@@ -64,13 +64,13 @@ def test_what_a_job_needs_and_git_ignores_is_named(tmp_path) -> None:
     (tmp_path / ".gitignore").write_text("data/\n")
     needed = tmp_path / "data/table.csv"
 
-    with pytest.raises(JobError, match=r"needs data/table.csv, which is left out of the upload"):
+    with pytest.raises(JobError, match=r"needs data/table.csv, which is excluded from the upload"):
         check_upload(tmp_path, [needed])
-    with pytest.raises(JobError, match=r"needs data, which is left out"):
+    with pytest.raises(JobError, match=r"needs data, which is excluded"):
         check_upload(tmp_path, [needed.parent])
     with pytest.raises(JobError, match=r"gone.csv, which does not exist"):
         check_upload(tmp_path, [tmp_path / "gone.csv"])
-    with pytest.raises(JobError, match="lies outside of"):
+    with pytest.raises(JobError, match="is outside"):
         check_upload(tmp_path, [Path("/etc/hostname")])
     (tmp_path / ".gitignore").unlink()
     assert check_upload(tmp_path, [needed, needed.parent]) > 0

@@ -52,7 +52,7 @@ def test_the_test_part_stays_out_and_a_config_knows_the_rows_of_a_fold():
 
 @pytest.mark.parametrize("options", [{"folds": 0}, {"repeats": 0}, {"folds": 2.5}], ids=str)
 def test_folds_and_repeats_are_whole_numbers(options):
-    with pytest.raises(JobError, match="must be a whole number >= 1"):
+    with pytest.raises(JobError, match="must be an integer >= 1"):
         Evaluation(**options)
 
 
@@ -62,7 +62,7 @@ def test_too_many_folds_say_how_many_rows_there_are():
 
 
 def test_folds_need_data():
-    with pytest.raises(JobError, match="evaluation needs data"):
+    with pytest.raises(JobError, match="the job has an evaluation but no data"):
         Job(trainable=print, space={"x": 1}, evaluation=Evaluation(folds=3))
 
 

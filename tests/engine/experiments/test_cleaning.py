@@ -114,7 +114,7 @@ def test_a_dry_run_deletes_nothing(tmp_path) -> None:
     assert ran.exit_code == 0
     *each, last = ran.stdout.splitlines()
     assert [line.split(":")[1] for line in each] == [" its checkpoints"] * 2
-    assert last == "3.9 KiB to free; nothing was deleted, add --yes"
+    assert last == "3.9 KiB can be freed; add --yes to delete"
 
 
 def test_checkpoints_go_beyond_the_last_of_each_series(tmp_path) -> None:
@@ -169,7 +169,7 @@ def test_an_age_that_is_none_is_refused(tmp_path) -> None:
     make(tmp_path, "a", days=99)
     ran = clean(tmp_path, "--keep-last", "0", "--older-than", "a month", "--yes")
     assert ran.exit_code == 2
-    assert ran.stderr == "error: 'a month' is no duration; write 45s, 90m, 26h or 30d\n"
+    assert ran.stderr == "error: 'a month' is not a duration; write it like 45s, 90m, 26h or 30d\n"
     assert has_checkpoints(tmp_path / "a")
 
 

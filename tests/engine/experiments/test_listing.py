@@ -241,7 +241,7 @@ def test_a_pattern_chooses_by_name(tmp_path) -> None:
 
     assert {entry.name for entry in found} == {"nightly-2026-11-27", "nightly-2026-11-28"}
     assert (nothing.exit_code, nothing.stdout) == (0, "")
-    assert "no experiment 'hourly*'" in nothing.stderr
+    assert "no experiments match 'hourly*'" in nothing.stderr
 
 
 def test_only_experiments_are_listed(tmp_path) -> None:
@@ -379,7 +379,7 @@ def test_a_retest_is_no_run_of_the_series_that_it_tests(tmp_path) -> None:
 def test_expect_and_within_belong_together(tmp_path, words) -> None:
     ran = ls(tmp_path, *words)
     assert ran.exit_code == 2
-    assert ran.stderr.startswith("error: --expect and --within belong together")
+    assert ran.stderr.startswith("error: --expect and --within need each other")
     assert ran.stderr.count("\n") == 1
 
 

@@ -206,9 +206,9 @@ def test_fresh_scores_do_not_count_any_more_after_the_budget_was_raised(job, pro
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"count": 0}, "Finalists: count is 0, but must be a whole number >= 1"),
-        ({"scores": 1}, "Finalists: scores is 1, but must be a whole number >= 2"),
-        ({"level": 1.0}, "Finalists: level is 1.0, but must be from 0.5 up, below 1"),
+        ({"count": 0}, "Finalists: count is 0, but must be an integer >= 1"),
+        ({"scores": 1}, "Finalists: scores is 1, but must be an integer >= 2"),
+        ({"level": 1.0}, "Finalists: level is 1.0, but must be at least 0.5 and below 1"),
     ],
 )
 def test_finalists_that_make_no_sense_are_refused(options, message) -> None:

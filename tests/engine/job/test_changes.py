@@ -50,6 +50,6 @@ def test_changes_are_decisive_or_worth_saying() -> None:
 
     assert decisive == [
         "the trainable's code changed",
-        "how the data are read changed (was table('x'), is table('y'))",
+        "the way the data is read changed (from table('x') to table('y'))",
     ]
-    assert notes == ["keras was 3.1, is 3.2", "seed was 0, is 1"]
+    assert notes == ["keras changed from 3.1 to 3.2", "seed changed from 0 to 1"]

@@ -30,18 +30,18 @@ JOB = Job(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_samples": 0}, "num_samples is 0, but must be a whole number >= 1"),
+        ({"num_samples": 0}, "num_samples is 0, but must be an integer >= 1"),
         ({"num_samples": "40"}, "num_samples is '40', but"),
         ({"num_samples": True}, "num_samples is True"),
         ({"max_epochs": 2.5}, "max_epochs is 2.5"),
-        ({"seed": -1}, "seed is -1, but must be a whole number >= 0"),
+        ({"seed": -1}, "seed is -1, but must be an integer >= 0"),
         ({"mode": "minimum"}, "mode is 'minimum', but must be 'min' or 'max'"),
         ({"metric": ""}, "metric is ''"),
         ({"trainable": "train"}, "trainable is 'train', but must be callable"),
         ({"searcher": "tpe"}, "searcher is 'tpe'"),
         ({"scheduler": "asha"}, "scheduler is 'asha'"),
         ({"data": "x.csv"}, "data is 'x.csv'"),
-        ({"space": {"seed": tune.uniform(0, 1)}}, "the space defines 'seed'"),
+        ({"space": {"seed": tune.uniform(0, 1)}}, "the space must not define 'seed'"),
         ({"space": {"x": tune.uniform(1, 0)}}, "lower bound first"),
         ({"space": {"x": tune.grid_search([1, 2])}}, "cannot use a grid"),
         ({"scheduler": ASHA(grace_period=10)}, "grace_period is 10 epochs but max_epochs is 9"),
@@ -90,12 +90,14 @@ def test_a_metric_that_contradicts_its_mode_is_a_warning(metric, mode, warns) ->
 
 def test_patience_beyond_the_last_epoch_is_a_warning() -> None:
     (warning,) = replace(JOB, space={**JOB.space, "patience": 10}).warnings
-    assert warning == "patience is 10 epochs but max_epochs is 9: it will never stop a trial"
+    assert (
+        warning == "patience is 10 epochs but max_epochs is 9: no trial will ever be stopped by it"
+    )
 
 
 def test_a_space_without_choice_is_a_warning() -> None:
     (warning,) = replace(JOB, space={"x": 1}).warnings
-    assert "nothing to choose" in warning
+    assert "the space has no choices" in warning
 
 
 def test_a_grid_counts_its_points() -> None:

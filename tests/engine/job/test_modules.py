@@ -80,5 +80,5 @@ def test_a_mistake_in_a_job_file_is_one_line_with_its_place(tmp_path, text, mess
 
 @pytest.mark.parametrize("name", ["nowhere.py", "tune_jobs.nowhere", "no.where"])
 def test_a_module_that_is_not_there_is_said_so(name) -> None:
-    with pytest.raises(JobError, match=r"no job file|no module named"):
+    with pytest.raises(JobError, match=r"no such job file|no module named"):
         find_job(name)

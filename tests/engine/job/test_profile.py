@@ -38,17 +38,20 @@ def test_the_laptop_profile_is_the_default() -> None:
         ("gpu_per_trial: 1", "unknown key 'gpu_per_trial'; did you mean 'gpus_per_trial'"),
         ("cpus_per_trial: four", "cpus_per_trial is 'four', but must be a number"),
         ("cpus_per_trial: 0", "cpus_per_trial is 0"),
-        ("gpus_per_trial: 1.5", "gpus_per_trial is 1.5, but above 1 Ray gives whole GPUs only"),
+        ("gpus_per_trial: 1.5", "gpus_per_trial is 1.5, but must be an integer if above 1"),
         ("max_concurrent_trials: 0", "max_concurrent_trials is 0"),
         ("storage: 3", "storage is 3, but must be text"),
         ("env: {API_TOKEN: x}", "env.API_TOKEN looks like a secret"),
-        ("address: auto", "storage is 'results', but the nodes of a cluster"),
-        ("{address: auto, storage: ~/results}", "storage is '~/results', but the nodes"),
+        ("address: auto", "storage is 'results', but must be a URI or an absolute path"),
+        (
+            "{address: auto, storage: ~/results}",
+            "storage is '~/results', but must be a URI or an absolute path",
+        ),
         ("jobs_api: head:8265", "jobs_api is 'head:8265', but must be a URL"),
         ("token_file: 7", "token_file is 7, but must be text"),
-        ("env: {A: 1}", "env is {'A': 1}, but must map names to text"),
+        ("env: {A: 1}", "env is {'A': 1}, but must map names to strings"),
         ("- a", "must map keys to values"),
-        ("a: [", "not readable as YAML"),
+        ("a: [", "invalid YAML"),
     ],
 )
 def test_a_wrong_profile_is_refused_with_its_path(tmp_path, text, message) -> None:
@@ -124,7 +127,7 @@ def test_a_trial_that_needs_more_than_each_node_has_does_not_fit_two() -> None:
     with pytest.raises(JobError, match="but the cluster at auto has 2 GPUs on a node"):
         concurrency_of(replace(WANTED, gpus_per_trial=4), nodes)
     apart = [Node("1", "1", {"CPU": 4}), Node("2", "2", {"CPU": 1, "GPU": 2})]
-    with pytest.raises(JobError, match="has the 2 CPUs and 1 GPUs of a trial together"):
+    with pytest.raises(JobError, match="has both the 2 CPUs and the 1 GPUs of a trial"):
         concurrency_of(replace(WANTED, cpus_per_trial=2), apart)
 
 
@@ -153,7 +156,7 @@ def test_a_plain_name_is_one_folder(name) -> None:
 
 @pytest.mark.parametrize("name", ["", "a/b", "../up", "a b", "a\n", "ä", "x" * 101, "a\\b", ".."])
 def test_a_name_that_is_a_path_is_refused(name) -> None:
-    with pytest.raises(JobError, match="must be letters, digits"):
+    with pytest.raises(JobError, match="must be at most 100 letters, digits"):
         check_experiment_name(name)
 
 

@@ -94,11 +94,14 @@ def test_a_search_that_is_done_is_not_done_again(whole, profile) -> None:
 @pytest.mark.parametrize(
     ("stages", "message"),
     [
-        ([Stage(2, zoom=0.5)], "stage 1 has a zoom, but nothing has been tried yet"),
-        ([Stage(2, max_epochs=9)], "stage 1 has max_epochs 9, above the job's 4"),
+        (
+            [Stage(2, zoom=0.5)],
+            "stage 1 has a zoom, but there are no earlier trials to narrow the space by",
+        ),
+        ([Stage(2, max_epochs=9)], "stage 1 has max_epochs 9, more than the job's 4"),
         (
             [Stage(2, max_epochs=3), Stage(2, max_epochs=2)],
-            "stage 2 has max_epochs 2, less than the 3 of the one before",
+            "stage 2 has max_epochs 2, less than the 3 of the stage before it",
         ),
     ],
 )

@@ -32,7 +32,7 @@ def test_a_name_has_its_places_filled_in(template, name) -> None:
         ("{slot!r}", SLOT, "has the place {slot}; there are"),
         ("{slot:>30}", SLOT, "has the place {slot}; there are"),
         ("{slot", SLOT, "--name '{slot': expected '}' before end of string"),
-        ("a b-{slot}", SLOT, "experiment name 'a b-2026-11-28' must be letters"),
+        ("a b-{slot}", SLOT, "experiment name 'a b-2026-11-28' must be at most 100 letters"),
     ],
 )
 def test_a_name_that_cannot_be_filled_in_is_refused(template, slot, said) -> None:

@@ -154,7 +154,7 @@ def test_a_hyperparameter_may_be_added_with_a_default(search, job, caplog) -> No
     search(wider, resume=True, defaults={"y": 0.5})
 
     assert "do not count" not in caplog.text
-    assert "the space was edited" in caplog.text
+    assert "the search space changed" in caplog.text
     search(replace(wider, num_samples=6), resume=True)
     assert "trial 1: y has no value" in caplog.text
 

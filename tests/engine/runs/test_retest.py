@@ -141,7 +141,7 @@ def test_a_retest_is_not_gone_on_with_as_a_run(moved, monkeypatch) -> None:
     ran = CliRunner().invoke(main, ["run", "--name", f"spring-retest-{DAY}", "--resume"])
 
     assert ran.exit_code == 2
-    assert f"spring-retest-{DAY} is a retest; go on with: tune-jobs retest " in ran.stderr
+    assert f"spring-retest-{DAY} is a retest; continue it with: tune-jobs retest " in ran.stderr
 
 
 @pytest.mark.slow
@@ -217,7 +217,7 @@ def test_answers_are_kept_and_a_promoted_challenger_is_the_next_incumbent(here) 
         (["spring", "--level", "2"], "Finalists: level is 2.0, but must be"),
         (["spring", "--min-gain", "-1"], "Finalists: least_gain is -1.0, but must be >= 0"),
         (["spring", "--set", "metric=other"], "was searched by metric 'loss', but the job says"),
-        (["spring", "--data", "x.parquet"], "--data: the job's data has no source"),
+        (["spring", "--data", "x.parquet"], "--data: the job's data set has no source"),
         (["spring", "--slot", "daily", "--name", "a"], "all slots would be one run"),
     ],
 )

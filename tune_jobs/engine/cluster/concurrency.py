@@ -70,6 +70,6 @@ def _explain_lack(profile: Profile, places: Sequence[Node | NodeType]) -> str:
                 "no trial could start"
             )
     return (
-        f"no node of {profile.place} has the {profile.cpus_per_trial:g} CPUs and "
-        f"{profile.gpus_per_trial:g} GPUs of a trial together: no trial could start"
+        f"no node of {profile.place} has both the {profile.cpus_per_trial:g} CPUs and the "
+        f"{profile.gpus_per_trial:g} GPUs of a trial: no trial could start"
     )

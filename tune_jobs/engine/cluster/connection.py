@@ -101,7 +101,7 @@ def _explained(address: str) -> Iterator[None]:
         ClusterError: where nothing answers.
         JobError: where the cluster runs other versions.
     """
-    from_outside = "from outside of a cluster, use tune-jobs submit"
+    from_outside = "from outside the cluster, use tune-jobs submit"
     host, _, port = address.rpartition(":")
     if host and port.isdigit():
         try:
@@ -121,11 +121,13 @@ def _explained(address: str) -> Iterator[None]:
             if "ersion mismatch" not in said:
                 raise
     if "ersion mismatch" in said:
-        raise JobError(f"the cluster at {address} runs other versions: {' '.join(said.split())}")
+        raise JobError(
+            f"the cluster at {address} runs different versions: {' '.join(said.split())}"
+        )
     if "nauthenticated" in said:
         raise JobError(
-            f"the cluster at {address} does not let this process join; token_file of the profile "
-            "must name the file with the token that the cluster was started with"
+            f"the cluster at {address} refused the connection; token_file in the profile must name "
+            "a file with the token that the cluster was started with"
         )
     raise ClusterError(f"no Ray cluster answers at {address}; {from_outside}")
 

@@ -40,12 +40,12 @@ def read_token(token_file: str) -> str:
     try:
         exposure, token = find_exposure(token_file), path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise JobError(f"token_file {token_file!r} cannot be read: {reason}") from None
     if exposure:
         raise JobError(f"token_file {token_file!r} {exposure}")
     if not token or len(token.split()) != 1:
-        raise JobError(f"token_file {token_file!r} must hold one token and nothing else")
+        raise JobError(f"token_file {token_file!r} must contain one token and nothing else")
     return token
 
 
@@ -54,7 +54,7 @@ def find_exposure(token_file: str) -> str | None:
     mode = Path(token_file).expanduser().stat().st_mode & 0o777
     if not mode & 0o077:
         return None
-    return f"has mode {mode:04o}, so others of this machine may read it; chmod 600 {token_file}"
+    return f"has mode {mode:04o}, so other users can read it; run chmod 600 {token_file}"
 
 
 def use_token(token_file: str | None) -> None:

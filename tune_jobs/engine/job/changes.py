@@ -16,7 +16,7 @@ DECISIVE = {
     "trainable": "the trainable",
     "code": "the trainable's code",
     "fingerprint": "the data",
-    "data": "how the data are read",
+    "data": "the way the data is read",
     "evaluation": "the evaluation",
     "preprocessing": "the preprocessing",
 }
@@ -31,17 +31,17 @@ def find_changes(before: dict[str, Any], now: dict[str, Any]) -> tuple[list[str]
         if _plain(before.get(name)) != _plain(now.get(name))
     ]
     notes = [
-        f"{package} was {version}, is {now['versions'].get(package, 'not there')}"
+        f"{package} changed from {version} to {now['versions'].get(package, 'not installed')}"
         for package, version in before.get("versions", {}).items()
         if now["versions"].get(package) != version
     ]
     notes += [
-        f"{name} was {_short(before.get(name))}, is {_short(now.get(name))}"
+        f"{name} changed from {_short(before.get(name))} to {_short(now.get(name))}"
         for name in ("max_epochs", "seed", "searcher", "scheduler")
         if _plain(before.get(name)) != _plain(now.get(name))
     ]
     if _plain(before.get("space")) != _plain(now.get("space")):
-        notes.append("the space was edited")
+        notes.append("the search space changed")
     return decisive, notes
 
 
@@ -54,9 +54,9 @@ def _how(name: str, before: Any, now: Any) -> str:
             [column["name"] for column in each.get("columns", ())] for each in (before, now)
         )
         gone, come = [c for c in old if c not in new], [c for c in new if c not in old]
-        parts = [("without", gone), ("with", come)]
+        parts = [("removed", gone), ("added", come)]
         said = [f"{word} {', '.join(map(repr, names))}" for word, names in parts if names]
-        return f" ({' and '.join(said)})" if said else " (what was learnt of the same columns)"
+        return f" ({' and '.join(said)})" if said else " (same columns, fitted to other values)"
     return _shown(before, now)
 
 
@@ -124,7 +124,7 @@ def _plain(value: Any) -> str:
 
 def _shown(before: Any, now: Any) -> str:
     texts = [_short(before), _short(now)]
-    return f" (was {texts[0]}, is {texts[1]})" if max(map(len, texts)) <= 60 else ""
+    return f" (from {texts[0]} to {texts[1]})" if max(map(len, texts)) <= 60 else ""
 
 
 def _short(value: Any) -> str:

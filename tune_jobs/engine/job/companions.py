@@ -21,9 +21,11 @@ def companion(module: ModuleType, name: str) -> Callable[..., Any]:
     found = getattr(module, name, None)
     if not callable(found):
         advice = (
-            f"define {name}(config)"
+            f"define {name}(config) there"
             if name == "build"
-            else f"write `from trainables.export import {name}`"
+            else f"add `from trainables.export import {name}` there"
         )
-        raise JobError(f"{module.__name__} has no function {name!r} beside its trainable; {advice}")
+        raise JobError(
+            f"{module.__name__} has no function {name!r} next to its trainable; {advice}"
+        )
     return found  # type: ignore[no-any-return]

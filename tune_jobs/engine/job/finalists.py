@@ -38,6 +38,8 @@ class Finalists:
         check_whole_number("Finalists: count", self.count, 1)
         check_whole_number("Finalists: scores", self.scores, 2)
         if not 0.5 <= self.level < 1:
-            raise JobError(f"Finalists: level is {self.level!r}, but must be from 0.5 up, below 1")
+            raise JobError(
+                f"Finalists: level is {self.level!r}, but must be at least 0.5 and below 1"
+            )
         if not 0 <= self.least_gain < math.inf:
             raise JobError(f"Finalists: least_gain is {self.least_gain!r}, but must be >= 0")

@@ -80,13 +80,13 @@ class Job:
         check_space(self.space)
         if taken := RESERVED & self.space.keys():
             raise JobError(
-                f"the space defines {min(taken)!r}, which comes from the job or its data"
+                f"the space must not define {min(taken)!r}: the job or the data sets its value"
             )
         searcher = self.searcher(self.seed)
         if not isinstance(searcher, Searcher):
             raise JobError(
-                f"searcher(seed) gave a {type(searcher).__name__}, but must give one of Ray's "
-                "Searchers; for random search and grids write RandomSearch()"
+                f"searcher(seed) returned a {type(searcher).__name__}, but must return a Ray Tune "
+                "Searcher; for random and grid search use RandomSearch()"
             )
         if not isinstance(searcher, RandomDraws):
             dimensions(self.space)
@@ -146,26 +146,24 @@ class Job:
         scored = self.evaluation.metrics if self.evaluation else ()
         name = "" if self.metric in scored else self.metric.lower()
         if self.metric in scored and self.mode == "min":
-            found.append(f"scorer {self.metric!r} gets better by rising, but mode is 'min'")
+            found.append(f"higher is better for scorer {self.metric!r}, but mode is 'min'")
         if self.mode == "min" and any(word in name for word in RISING):
-            found.append(f"metric {self.metric!r} usually gets better by rising, but mode is 'min'")
+            found.append(f"higher is usually better for metric {self.metric!r}, but mode is 'min'")
         if self.mode == "max" and any(word in name for word in FALLING):
-            found.append(
-                f"metric {self.metric!r} usually gets better by falling, but mode is 'max'"
-            )
+            found.append(f"lower is usually better for metric {self.metric!r}, but mode is 'max'")
         if scored and self.metric not in scored:
             found.append(
-                f"the evaluation scores {', '.join(scored)}, but what decides is {self.metric}; "
-                "write metric=..., mode='max'"
+                f"the evaluation computes {', '.join(scored)}, but the metric is {self.metric}; to "
+                "optimise one of them, set metric and mode='max'"
             )
         patience = self.space.get("patience")
         if isinstance(patience, int) and patience > self.max_epochs:
             found.append(
                 f"patience is {patience} epochs but max_epochs is {self.max_epochs}: "
-                "it will never stop a trial"
+                "no trial will ever be stopped by it"
             )
         if not has_domain(self.space):
-            found.append("the space has nothing to choose: every trial is the same")
+            found.append("the space has no choices: all trials are the same")
         return found
 
 
@@ -173,7 +171,7 @@ def _check_fields(job: Job) -> None:
     for name, least in (("num_samples", 1), ("max_epochs", 1), ("seed", 0)):
         check_whole_number(name, getattr(job, name), least)
     if job.evaluation is not None and job.data is None:
-        raise JobError("evaluation needs data, but the job has none")
+        raise JobError("the job has an evaluation but no data")
     if job.mode not in ("min", "max"):
         raise JobError(f"mode is {job.mode!r}, but must be 'min' or 'max'")
     if not isinstance(job.metric, str) or not job.metric:

@@ -65,7 +65,7 @@ def _load_file(path: Path) -> Found:
 
     if not path.is_file():
         near = [str(other) for other in path.parent.glob("*.py")]
-        raise JobError(f"no job file at {str(path)!r}{nearest(str(path), near)}")
+        raise JobError(f"no such job file: {str(path)!r}{nearest(str(path), near)}")
     folder = str(path.parent.absolute())
     if folder not in sys.path:
         sys.path.insert(0, folder)
@@ -124,7 +124,7 @@ def _import_failure(where: str, error: Exception) -> JobError:
 
 
 def _known() -> str:
-    return f"Jobs: {', '.join(list_jobs())}, or the path of a file"
+    return f"Jobs: {', '.join(list_jobs())}; or give the path of a file"
 
 
 def _first_line(path: Path) -> str:

@@ -71,23 +71,23 @@ class Profile:
                 raise JobError(f"{name} is {value!r}, but must be a number >= {least}")
         if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
             raise JobError(
-                f"gpus_per_trial is {self.gpus_per_trial:g}, but above 1 Ray gives whole GPUs only"
+                f"gpus_per_trial is {self.gpus_per_trial:g}, but must be an integer if above 1"
             )
         bound = self.max_checkpoint_gb
         if bound is not None and (not isinstance(bound, int | float) or not bound > 0):
             raise JobError(f"max_checkpoint_gb is {bound!r}, but must be a number > 0")
         limit = self.max_concurrent_trials
         if limit is not None and (not isinstance(limit, int) or limit < 1):
-            raise JobError(f"max_concurrent_trials is {limit!r}, but must be a whole number >= 1")
+            raise JobError(f"max_concurrent_trials is {limit!r}, but must be an integer >= 1")
         if not isinstance(self.env, dict) or not all(
             isinstance(text, str) for pair in self.env.items() for text in pair
         ):
-            raise JobError(f"env is {self.env!r}, but must map names to text")
+            raise JobError(f"env is {self.env!r}, but must map names to strings")
         for name in self.env:
             if SECRET.search(name):
                 raise JobError(
-                    f"env.{name} looks like a secret, which would show in logs and in the "
-                    "dashboard; set it on the nodes, or give them a role"
+                    f"env.{name} looks like a secret, which logs and the dashboard would show; set "
+                    "it on the nodes, or give them a role"
                 )
         if self.jobs_api is not None and not self.jobs_api.startswith(("http://", "https://")):
             raise JobError(
@@ -95,8 +95,8 @@ class Profile:
             )
         if self.address != "local" and not ABSOLUTE.match(self.storage):
             raise JobError(
-                f"storage is {self.storage!r}, but the nodes of a cluster have no folder in "
-                "common to start from: give an absolute path that all share, or a URI"
+                f"storage is {self.storage!r}, but must be a URI or an absolute path that all "
+                "nodes of the cluster share"
             )
 
     @property
@@ -126,7 +126,9 @@ def load_profile(name: str) -> Profile:
         if name == "laptop":
             return Profile()
         known = sorted({"laptop", *(found.stem for found in FOLDER.glob("*.yaml"))})
-        raise JobError(f"no profile at {path}{nearest(name, known)} Profiles: {', '.join(known)}")
+        raise JobError(
+            f"no such profile: {path}{nearest(name, known)} Profiles: {', '.join(known)}"
+        )
     return _parse(path)
 
 
@@ -134,9 +136,9 @@ def _parse(path: Path) -> Profile:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise JobError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+        raise JobError(f"{path}: invalid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
-        raise JobError(f"{path}: holds {content!r}, but must map keys to values")
+        raise JobError(f"{path}: must map keys to values, got {content!r}")
     known = [entry.name for entry in fields(Profile)]
     for key in content:
         if key not in known:

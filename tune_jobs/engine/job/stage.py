@@ -51,11 +51,14 @@ def check_stages(stages: Sequence[Stage], max_epochs: int) -> None:
     for number, stage in enumerate(stages, 1):
         epochs = stage.max_epochs or max_epochs
         if epochs > max_epochs:
-            raise JobError(f"stage {number} has max_epochs {epochs}, above the job's {max_epochs}")
+            raise JobError(
+                f"stage {number} has max_epochs {epochs}, more than the job's {max_epochs}"
+            )
         if epochs < ceiling:
             raise JobError(
-                f"stage {number} has max_epochs {epochs}, less than the {ceiling} of the one before"
+                f"stage {number} has max_epochs {epochs}, less than the {ceiling} of the stage "
+                "before it"
             )
         ceiling = epochs
     if stages and stages[0].zoom is not None:
-        raise JobError("stage 1 has a zoom, but nothing has been tried yet")
+        raise JobError("stage 1 has a zoom, but there are no earlier trials to narrow the space by")

@@ -82,7 +82,7 @@ class MedianStopping:
 
 def _check_grace_period(grace_period: int, max_epochs: int) -> None:
     if not isinstance(grace_period, int) or grace_period < 1:
-        raise JobError(f"grace_period is {grace_period!r}, but must be a whole number >= 1")
+        raise JobError(f"grace_period is {grace_period!r}, but must be an integer >= 1")
     if grace_period > max_epochs:
         raise JobError(
             f"grace_period is {grace_period} epochs but max_epochs is {max_epochs}: "

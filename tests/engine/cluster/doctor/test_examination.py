@@ -52,7 +52,7 @@ def test_a_healthy_cluster_passes_and_its_storage_is_as_it_was(local_ray, tmp_pa
 
 
 def test_a_trial_too_large_for_every_node_stops_a_run(local_ray, tmp_path) -> None:
-    with pytest.raises(JobError, match="a trial of 1 CPU and 8 GPUs fits on no node"):
+    with pytest.raises(JobError, match="a trial of 1 CPU and 8 GPUs does not fit on any node"):
         refuse(examine(cluster(tmp_path, gpus_per_trial=8)))
 
 

@@ -42,7 +42,7 @@ def test_the_same_everywhere_is_one_line() -> None:
 
     assert state == "ok"
     assert text.startswith("Python 3.11.7, ray 2.60.0")
-    assert text.endswith("the same here and on 2 nodes")
+    assert text.endswith("same here and on 2 nodes")
 
 
 @pytest.mark.parametrize(
@@ -74,12 +74,12 @@ def test_code_that_differs_or_is_absent_stops_a_run() -> None:
 
     assert texts(compare(HERE, [(node(2), other)])).splitlines() == [
         (
-            "failure: tune_jobs has other code than here on 10.0.0.2 (gpu-2): let tune-jobs submit "
-            "send the code, or install the same wheel there"
+            "failure: tune_jobs has different code on 10.0.0.2 (gpu-2): use tune-jobs submit, "
+            "which sends the code, or install the same wheel there"
         ),
         (
-            "failure: trainables cannot be imported on 10.0.0.2 (gpu-2): let tune-jobs submit "
-            "send the code, or install the same wheel there"
+            "failure: trainables cannot be imported on 10.0.0.2 (gpu-2): use tune-jobs submit, "
+            "which sends the code, or install the same wheel there"
         ),
     ]
 
@@ -118,9 +118,9 @@ def test_gpus_that_are_only_declared_are_a_warning_unless_they_are_not_nvidias()
     [
         (0.9, 0.001, None, ""),
         (-3.5, 3.0, None, ""),
-        (-3.5, 0.01, "warning", "gpu is 3.5 s behind this one's (give or take 0.01 s)"),
+        (-3.5, 0.01, "warning", "gpu is 3.5 s behind this one (± 0.01 s)"),
         (299.0, 0.01, "warning", "299.0 s ahead of"),
-        (1000.0, 0.01, "failure", "1,000.0 s ahead of this one's (give or take 0.01 s): S3"),
+        (1000.0, 0.01, "failure", "1,000.0 s ahead of this one (± 0.01 s): S3"),
     ],
 )
 def test_a_clock_is_judged_by_more_than_the_message_took(skew, error, state, text) -> None:
@@ -137,14 +137,14 @@ def test_a_trial_that_fits_on_no_node_is_refused_although_it_fits_on_all_togethe
     assert only(check_room(profile, nodes, Autoscaler())) == (
         "failure",
         (
-            "a trial of 6 CPUs and 2 GPUs fits on no node: there are nodes of 4 CPUs and 1 GPU; "
-            "lower cpus_per_trial or gpus_per_trial, or add a larger node"
+            "a trial of 6 CPUs and 2 GPUs does not fit on any node: the nodes have 4 CPUs and 1 "
+            "GPU; lower cpus_per_trial or gpus_per_trial, or add a larger node"
         ),
     )
 
 
 def test_a_cluster_with_nothing_but_a_head_says_so() -> None:
-    assert "there is no node but the head" in only(check_room(CLUSTER, [HEAD], Autoscaler()))[1]
+    assert "the head is the only node" in only(check_room(CLUSTER, [HEAD], Autoscaler()))[1]
 
 
 def test_a_node_type_that_may_start_is_room_enough() -> None:
@@ -152,12 +152,9 @@ def test_a_node_type_that_may_start_is_room_enough() -> None:
     profile = Profile(address="auto", storage="/s", gpus_per_trial=0.6, max_concurrent_trials=4)
 
     assert texts(check_room(profile, [HEAD], autoscaler)).splitlines() == [
+        ("ok: a trial of 1 CPU and 0.6 GPUs fits on nodes that the autoscaler can start: gpu"),
         (
-            "ok: a trial of 1 CPU and 0.6 GPUs fits on no node yet, but on those that the "
-            "autoscaler may start: gpu"
-        ),
-        (
-            "ok: at once: 0 trials, 6 with all nodes that the autoscaler may start; "
+            "ok: in parallel: 0 trials, 6 with all nodes that the autoscaler can start; "
             "max_concurrent_trials is 4"
         ),
     ]
@@ -168,12 +165,12 @@ def test_an_autoscaler_whose_types_are_not_known_turns_a_failure_into_a_warning(
 
     assert texts(check_room(CLUSTER, [HEAD], autoscaler)).splitlines() == [
         (
-            "warning: the autoscaler's node types cannot be read: HTTPError: 403; only the nodes "
-            "there are count here"
+            "warning: the autoscaler's node types cannot be read: HTTPError: 403; only running "
+            "nodes are counted"
         ),
         (
-            "warning: a trial of 1 CPU and 0 GPUs fits on no node: there is no node but the head; "
-            "lower cpus_per_trial or gpus_per_trial, or add a larger node"
+            "warning: a trial of 1 CPU and 0 GPUs does not fit on any node: the head is the only "
+            "node; lower cpus_per_trial or gpus_per_trial, or add a larger node"
         ),
     ]
 
@@ -183,9 +180,10 @@ def test_a_cluster_that_could_grow_needs_a_number_to_grow_to() -> None:
     growing = Autoscaler([NodeType("w", {"CPU": 8}, 0, 3)])
     nodes = [HEAD, node(2, CPU=4.0)]
 
-    assert "failure: max_concurrent_trials is not set in the profile, so the cluster would not grow"
-    assert "set it to 28 or less" in texts(check_room(profile, nodes, growing))
-    assert "failure" in texts(check_room(profile, nodes, growing))
+    assert (
+        "failure: max_concurrent_trials is not set in the profile, so the cluster would not grow "
+        "beyond 4; set it to at most 28"
+    ) in texts(check_room(profile, nodes, growing))
     assert "warning: max_concurrent_trials is not set in the profile: 4 is used" in texts(
         check_room(profile, nodes, Autoscaler())
     )

@@ -186,20 +186,20 @@ def test_a_node_with_other_packages_is_named(examine) -> None:
 
     assert [text.partition(" on ")[0] for text in found] == [
         "failure: keras is 9.9",
-        "failure: tune_jobs has other code than here",
+        "failure: tune_jobs has different code",
     ]
 
 
 def test_room_is_counted_node_by_node_and_with_those_that_the_autoscaler_may_start(examine) -> None:
     half = texts(examine(gpus_per_trial=0.6)[0], "room")
     assert "fits on 1 of 3 nodes" in half[0]
-    assert "2 trials, 10 with all nodes that the autoscaler may start" in half[1]
+    assert "2 trials, 10 with all nodes that the autoscaler can start" in half[1]
 
     both = texts(examine(cpus_per_trial=4, gpus_per_trial=1)[0], "room")
-    assert "fits on no node yet, but on those that the autoscaler may start: large" in both[0]
+    assert "fits on nodes that the autoscaler can start: large" in both[0]
 
     none = texts(examine(cpus_per_trial=9)[0], "room")
-    assert none[0].startswith("failure: a trial of 9 CPUs and 0 GPUs fits on no node")
+    assert none[0].startswith("failure: a trial of 9 CPUs and 0 GPUs does not fit on any node")
 
 
 def test_a_node_that_stops_answering_is_named_within_the_limit(examine, cluster) -> None:

@@ -38,15 +38,15 @@ def judge(label: str, skew: float, error: float) -> Check | None:
     way = "ahead of" if skew > 0 else "behind"
     is_far = abs(skew) > MOST + error
     harm = (
-        "S3 refuses requests from 15 minutes on"
+        "S3 refuses requests that are 15 minutes off"
         if is_far
-        else "times in the report are shifted by as much"
+        else "times in the report are off by as much"
     )
     return Check(
         NAME,
         "failure" if is_far else "warning",
-        f"the clock of {label} is {abs(skew):,.1f} s {way} this one's (give or take {error:.2g} "
-        f"s): {harm}; turn time synchronisation on there (timedatectl set-ntp true)",
+        f"the clock of {label} is {abs(skew):,.1f} s {way} this one (± {error:.2g} s): "
+        f"{harm}; turn on time synchronisation there (timedatectl set-ntp true)",
     )
 
 

@@ -47,7 +47,7 @@ def examine(
     gone = _find_gone([node for node in nodes if isinstance(answers[node.id], NoAnswer)])
     if gone:
         left = listed([node.label for node in gone])
-        yield Check("nodes", "warning", f"{left} left the cluster while it was examined")
+        yield Check("nodes", "warning", f"{left} left the cluster during the check")
     nodes = [node for node in nodes if node not in gone]
     described = [(node, answers[node.id]) for node in nodes]
     answering = [(node, said) for node, said in described if not isinstance(said, NoAnswer)]
@@ -94,5 +94,5 @@ def _miss(described: Sequence[tuple[Node, Any]]) -> Iterator[Check]:
             "nodes",
             "failure",
             f"{listed(labels)} cannot run a task ({reason}): see ray status and the node's "
-            "raylet.out, or take the node out of the cluster",
+            "raylet.out, or remove the node from the cluster",
         )

@@ -30,7 +30,7 @@ def survey(described: Sequence[tuple[Node, Mapping[str, Any]]]) -> Iterator[Chec
             NAME,
             "warning",
             f"Ray counts more GPUs than nvidia-smi finds on {listed(declared)}: Keras would train "
-            "on the CPU; install the NVIDIA driver and container toolkit, or drop --num-gpus",
+            "on the CPU; install the NVIDIA driver and container toolkit, or remove --num-gpus",
         )
 
 

@@ -26,15 +26,15 @@ def check_room(profile: Profile, nodes: Sequence[Node], autoscaler: Autoscaler) 
         yield Check(
             NAME,
             "warning",
-            f"the autoscaler's node types cannot be read: {autoscaler.problem}; only the nodes "
-            "there are count here",
+            f"the autoscaler's node types cannot be read: {autoscaler.problem}; only running nodes "
+            "are counted",
         )
     if fault := _find_fault(profile, nodes, autoscaler):
         yield fault
         return
     now, later = trials_at_once(nodes, wanted), trials_with_all(nodes, autoscaler, wanted)
     yield Check(NAME, "ok", f"{_demand(profile)} fits {_say_where(profile, nodes, autoscaler)}")
-    yield Check(NAME, "ok", f"at once: {_say_count(profile, now, later)}")
+    yield Check(NAME, "ok", f"in parallel: {_say_count(profile, now, later)}")
     if profile.address != "local" and profile.max_concurrent_trials is None:
         yield _miss_limit(now, later)
 
@@ -47,8 +47,8 @@ def check_free(profile: Profile, nodes: Sequence[Node], free: Sequence[Node]) ->
         yield Check(
             NAME,
             "warning",
-            f"{now:,} of the {count(total, 'trial')} that fit could start now: other jobs hold "
-            "the rest, and trials wait for it (see ray status)",
+            f"{now:,} of the {count(total, 'trial')} that fit could start now: other jobs use the "
+            "rest, and trials wait for it (see ray status)",
         )
 
 
@@ -60,14 +60,12 @@ def _find_fault(profile: Profile, nodes: Sequence[Node], autoscaler: Autoscaler)
         [_shape(node.resources) for node in nodes if node.resources.get("CPU")]
         + [f"{_shape(kind.resources)} ({kind.name})" for kind in autoscaler.types if kind.most]
     )
-    has = (
-        f"there are nodes of {listed(list(shapes))}" if shapes else "there is no node but the head"
-    )
+    has = f"the nodes have {listed(list(shapes))}" if shapes else "the head is the only node"
     return Check(
         NAME,
         state,
-        f"{_demand(profile)} fits on no node: {has}; lower cpus_per_trial or gpus_per_trial, or "
-        "add a larger node",
+        f"{_demand(profile)} does not fit on any node: {has}; lower cpus_per_trial or "
+        "gpus_per_trial, or add a larger node",
     )
 
 
@@ -81,12 +79,12 @@ def _say_where(profile: Profile, nodes: Sequence[Node], autoscaler: Autoscaler) 
     types = [
         kind.name for kind in autoscaler.types if kind.most and trials_on(kind.resources, wanted)
     ]
-    return f"on no node yet, but on those that the autoscaler may start: {listed(types)}"
+    return f"on nodes that the autoscaler can start: {listed(types)}"
 
 
 def _say_count(profile: Profile, now: int, later: int) -> str:
     more = "any number" if later >= UNBOUNDED else f"{later:,}"
-    growth = f", {more} with all nodes that the autoscaler may start" if later > now else ""
+    growth = f", {more} with all nodes that the autoscaler can start" if later > now else ""
     limit = profile.max_concurrent_trials
     bound = f"; max_concurrent_trials is {limit}" if limit is not None else ""
     return f"{count(now, 'trial')}{growth}{bound}"
@@ -96,9 +94,9 @@ def _miss_limit(now: int, later: int) -> Check:
     """Tune asks an autoscaler for the trials that it wants to run, and no others."""
     unset = "max_concurrent_trials is not set in the profile"
     if later == now:
-        return Check(NAME, "warning", f"{unset}: {now} is used, as many as fit now")
-    most = "as many as you want" if later >= UNBOUNDED else f"{later:,} or less"
-    text = f"{unset}, so the cluster would not grow beyond the {now} that fit now; set it to {most}"
+        return Check(NAME, "warning", f"{unset}: {now} is used, since that many fit now")
+    most = "the number you want" if later >= UNBOUNDED else f"at most {later:,}"
+    text = f"{unset}, so the cluster would not grow beyond {now}; set it to {most}"
     return Check(NAME, "failure", text)
 
 

@@ -21,10 +21,10 @@ MARKER, DATA = "marker", "data"
 # Bytes per second below which a checkpoint of 100 MB takes more than ten seconds.
 SLOW = 10e6
 
-REMEDY = "mount the same file system there, or let storage be an s3:// or gs:// URI"
+REMEDY = "mount the same file system there, or use an s3:// or gs:// URI as storage"
 
 # What a node says of a marker that it could not read as it was written.
-UNSHARED = {"missing": "does not see what", "other content": "sees other content than"}
+UNSHARED = {"missing": "does not see what", "other content": "sees something else than what"}
 
 Answers = Sequence[tuple[Node, Any]]
 
@@ -93,7 +93,9 @@ def _find_fault(place: Folder, answer: Any) -> str | None:
     except OSError:
         arrived = b""
     if arrived.decode(errors="replace") != answer["content"]:
-        return f"storage is not shared: what {{}} wrote to {{storage}} is not seen here; {REMEDY}"
+        return (
+            f"storage is not shared: what {{}} wrote to {{storage}} is not visible here; {REMEDY}"
+        )
     return None
 
 
@@ -102,7 +104,7 @@ def _is_good(answer: Any) -> bool:
 
 
 def _say_shared(folder: Folder, nodes: Sequence[Node]) -> str:
-    where = f" and on {count(len(nodes), 'node')}, each sees what others write" if nodes else ""
+    where = f" and on {count(len(nodes), 'node')}, each sees what the others write" if nodes else ""
     return f"{folder.uri}: read and written here{where}"
 
 
@@ -114,8 +116,8 @@ def _judge_speed(where: str, write: Sequence[float], read: Sequence[float]) -> C
     return Check(
         "speed",
         "warning",
-        f"{text}: below {SLOW / 1e6:g} MB/s trials wait for their checkpoints; keep storage closer "
-        "to the nodes, or checkpoint less often",
+        f"{text}: below {SLOW / 1e6:g} MB/s trials wait for their checkpoints; move the storage "
+        "closer to the nodes, or checkpoint less often",
     )
 
 

@@ -10,7 +10,7 @@ from tune_jobs.engine.cluster.doctor.check import Check, State
 from tune_jobs.engine.formatting import count, listed
 
 NAME = "versions"
-REMEDY = "install the same everywhere (requirements.lock names it)"
+REMEDY = "install the same version everywhere (see requirements.lock)"
 
 # Messages between processes, checkpoints and models are read by another version at best by luck.
 MUST_AGREE = ("Python", "ray", "tensorflow", "keras")
@@ -23,7 +23,7 @@ def compare(here: Description, there: Sequence[tuple[Node, Description]]) -> Ite
     checks = [*_compare_versions(here, there), *_compare_code(here, there)]
     if not checks:
         told = [f"{name} {version}" for name, version in here["versions"].items() if version]
-        same = f": the same here and on {count(len(there), 'node')}" if there else ""
+        same = f", same here and on {count(len(there), 'node')}" if there else ""
         checks = [Check(NAME, "ok", f"{', '.join(told)}{same}")]
     yield from checks
 
@@ -53,11 +53,11 @@ def _compare_code(here: Description, there: Sequence[tuple[Node, Description]]) 
     for name, expected in here["code"].items():
         found = [(node, description["code"][name]) for node, description in there]
         for digest, nodes in _others(found, expected):
-            what = "has other code than here" if digest else "cannot be imported"
+            what = "has different code" if digest else "cannot be imported"
             yield Check(
                 NAME,
                 "failure",
-                f"{name} {what} on {listed(nodes)}: let tune-jobs submit send the code, or "
+                f"{name} {what} on {listed(nodes)}: use tune-jobs submit, which sends the code, or "
                 "install the same wheel there",
             )
 

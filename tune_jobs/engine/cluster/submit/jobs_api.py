@@ -45,8 +45,8 @@ class JobsApi:
         """
         if profile.jobs_api is None:
             raise JobError(
-                "the profile names no jobs_api; give the URL at which the cluster takes jobs, "
-                "such as jobs_api: http://127.0.0.1:8265"
+                "the profile has no jobs_api; add the URL of the cluster's Jobs API, such as "
+                "jobs_api: http://127.0.0.1:8265"
             )
         self.address = profile.jobs_api
         self._client = self._connect(find_token(profile.token_file))
@@ -58,7 +58,7 @@ class JobsApi:
             from ray.job_submission import JobSubmissionClient
         except ImportError:
             raise JobError(
-                'the Jobs API needs what this command installs: pip install "tune-jobs[cluster]"'
+                'the Jobs API needs the extra packages of: pip install "tune-jobs[cluster]"'
             ) from None
         headers = {"Authorization": f"Bearer {token}"} if token else None
         for name in CHATTY:
@@ -71,8 +71,8 @@ class JobsApi:
         if there.split(".")[:2] != ray.__version__.split(".")[:2]:
             raise JobError(
                 f"the cluster at {self.address} runs Ray {there}, but Ray {ray.__version__} is "
-                "installed here; both must be of one minor version: install "
-                f"'ray[default]=={there}' here, or use the versions of requirements.lock there"
+                "installed here, and the minor versions must agree: install "
+                f"'ray[default]=={there}' here, or the versions of requirements.lock there"
             )
 
     def version(self) -> str:
@@ -144,8 +144,8 @@ class JobsApi:
             raise JobError(self._explain_token(str(error))) from None
         except (TimeoutError, OSError) as error:  # those of requests and aiohttp are too
             raise ClusterError(
-                f"no cluster answers at {self.address}; is it running, and is the tunnel or the "
-                f"port-forward to it open? ({type(error).__name__})"
+                f"no cluster answers at {self.address} ({type(error).__name__}); check that it is "
+                "running and that the tunnel or port-forward to it is open"
             ) from None
         except Exception as error:
             if "401" in str(error)[:80] or "403" in str(error)[:80]:
@@ -161,10 +161,10 @@ class JobsApi:
     def _explain_token(self, said: str) -> str:
         if "403" in said[:80] or "invalid" in said:
             return (
-                f"the cluster at {self.address} does not accept the token; token_file of the "
-                "profile must hold the token that the cluster was started with"
+                f"the cluster at {self.address} does not accept the token; token_file in the "
+                "profile must contain the token that the cluster was started with"
             )
         return (
-            f"the cluster at {self.address} asks for a token, but there is none; name the file "
-            "that holds it as token_file in the profile"
+            f"the cluster at {self.address} requires a token; add token_file to the profile, the "
+            "path of a file that contains it"
         )

@@ -129,8 +129,8 @@ def check_submitted_name(experiment: str) -> None:
     """
     if not NAME.fullmatch(experiment):
         raise JobError(
-            f"experiment name {experiment!r} cannot be submitted; give a --name of letters, "
-            "digits, '_' and '-' that starts with a letter or digit and has at most 80 characters"
+            f"experiment name {experiment!r} cannot be submitted; use a --name of at most 80 "
+            "letters, digits, '_' or '-', starting with a letter or digit"
         )
 
 
@@ -178,7 +178,7 @@ def next_attempt(wanted: Submission, before: Sequence[JobDetails]) -> Submission
     is_same = (last.metadata or {}).get("tune_jobs_digest") == wanted.metadata["tune_jobs_digest"]
     if is_live(last) and not is_same:
         raise JobError(
-            f"experiment {wanted.experiment!r} runs on the cluster with other options: "
+            f"experiment {wanted.experiment!r} is running on the cluster with other options: "
             f"{last.entrypoint}; stop it first, or choose another --name"
         )
     if is_same and (is_live(last) or exit_code_of(last) in DONE):

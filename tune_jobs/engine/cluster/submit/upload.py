@@ -56,9 +56,9 @@ def check_upload(folder: Path, needed: Iterable[Path]) -> int:
     total, limit = sum(found.values()), upload_limit()
     if total > limit:
         raise JobError(
-            f"{folder} has {total / MIB:,.0f} MiB to upload, but the cluster takes at most "
-            f"{limit / MIB:.0f} MiB. Largest: {_largest(folder, found)}. Name what the job does "
-            "not need in .rayignore, and keep data in storage that the cluster reaches"
+            f"{folder} has {total / MIB:,.0f} MiB to upload, but the cluster accepts at most "
+            f"{limit / MIB:.0f} MiB. Largest: {_largest(folder, found)}. Add what the job does not "
+            "need to .rayignore, and put data into storage that the cluster can reach"
         )
     return total
 
@@ -67,15 +67,14 @@ def _check_needed(path: Path, folder: Path, found: dict[Path, int]) -> None:
     path = path.absolute()
     if not path.is_relative_to(folder):
         raise JobError(
-            f"{path} lies outside of {folder}, the folder that is uploaded; move it there, or "
-            "submit from a folder that holds it"
+            f"{path} is outside {folder}, the folder that is uploaded; move it there, or submit "
+            "from a folder that contains it"
         )
     if not any(file == path or file.is_relative_to(path) for file in found):
-        what = "does not exist" if not path.exists() else "is left out of the upload"
+        what = "does not exist" if not path.exists() else "is excluded from the upload"
         raise JobError(
-            f"the job needs {path.relative_to(folder)}, which {what}: .gitignore and .rayignore "
-            "are honoured; take its line out of them, or put it into storage that the cluster "
-            "reaches"
+            f"the job needs {path.relative_to(folder)}, which {what}; check .gitignore and "
+            ".rayignore, or put it into storage that the cluster can reach"
         )
 
 
