@@ -1,1 +1,1 @@
-"""What tune-jobs costs in time and memory, beside its peers."""
+"""Measure what tune-jobs costs in time and memory, next to its peers."""

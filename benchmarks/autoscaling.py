@@ -1,11 +1,11 @@
-"""Autoscaling from none to two GPU nodes: when they come, and when they go again.
+"""Measure autoscaling from zero to two GPU nodes: when they start, and when they are removed.
 
     python -m benchmarks.autoscaling
     python -m benchmarks.autoscaling --trials 4 --boot 5 --idle 10 --contenders tune-jobs
 
-Ray's autoscaler is at work, and the nodes are processes of this machine that say they have a GPU
-each (its fake provider) and come as late as they are told to, so that what is compared is when
-they are asked for. The head offers trials nothing. Each contender has a cluster of its own.
+Ray's autoscaler is real. The nodes are processes on this machine that claim to have a GPU each
+(Ray's fake provider) and start after a set delay, so that the comparison is about when they are
+requested. The head has no resources for trials. Each contender has its own cluster.
 """
 
 from __future__ import annotations
@@ -70,14 +70,14 @@ class Watch(threading.Thread):
         self.join()
 
     def first(self, count: int, *, since: float, falling: bool = False) -> float | None:
-        """Seconds until there were so many nodes, or only so many."""
+        """Return the seconds until there were this many nodes, or only this many."""
         for moment, number in self.seen:
             if moment >= since and (number <= count if falling else number >= count):
                 return moment - since
         return None
 
     def wait_for(self, count: int) -> None:
-        """Wait until only so many nodes are left."""
+        """Wait until only this many nodes are left."""
         deadline = time.monotonic() + PATIENCE
         while self.seen[-1][1] > count and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -85,7 +85,7 @@ class Watch(threading.Thread):
 
 @contextmanager
 def secret() -> Iterator[None]:
-    """A token of its own for a cluster, which processes have to know before they import Ray."""
+    """Return a cluster token; processes must have it before they import Ray."""
     with tempfile.NamedTemporaryFile("w", prefix="token") as file:
         file.write(secrets.token_hex(32))
         file.flush()
@@ -95,7 +95,7 @@ def secret() -> Iterator[None]:
 
 @contextmanager
 def cluster(boot: float, idle: float) -> Iterator[str]:
-    """A head with an autoscaler, ended with all that it started; its address."""
+    """Run a head with an autoscaler, yield its address, and end everything it started."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     with tempfile.TemporaryDirectory(prefix="as", ignore_cleanup_errors=True) as folder:
         with socket.socket() as free:
@@ -128,7 +128,7 @@ def cluster(boot: float, idle: float) -> Iterator[str]:
 
 
 def configuration(address: str, boot: float, idle: float) -> dict[str, Any]:
-    """What the autoscaler is told: up to two nodes with a GPU, gone after so many idle seconds."""
+    """Return the autoscaler's configuration: at most two GPU nodes, removed when idle."""
     provider = {
         "type": "external",
         "module": "benchmarks.slow_nodes.SlowNodes",
@@ -277,9 +277,11 @@ def read_options() -> argparse.Namespace:
     )
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--trials", type=int, default=12)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of a trial")
-    parser.add_argument("--boot", type=float, default=30.0, help="seconds until a node is there")
-    parser.add_argument("--idle", type=float, default=30.0, help="seconds, then a node goes")
+    parser.add_argument("--seconds", type=float, default=10.0, help="seconds per trial")
+    parser.add_argument("--boot", type=float, default=30.0, help="seconds until a node is ready")
+    parser.add_argument(
+        "--idle", type=float, default=30.0, help="idle seconds until a node is removed"
+    )
     parser.add_argument("--repetitions", type=int, default=1)
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, metavar="PARQUET")

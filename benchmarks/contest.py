@@ -1,4 +1,4 @@
-"""One run of one contender, in a process of its own, measured from outside."""
+"""Run one contender in a separate process, measured from outside."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
 
 @dataclass(frozen=True)
 class Run:
-    """What a contender found, what it took, and the epochs that it noted down."""
+    """The result of a contender, its cost, and the epochs that it noted."""
 
     usage: Usage
     found: dict[str, Any]
@@ -31,7 +31,7 @@ def contend(kind: str, contender: str, *what: Any, **how: Any) -> Run:
     """Give a new task to a contender.
 
     Raises:
-        RuntimeError: where it failed or ran for hours; the message ends with what it printed.
+        RuntimeError: if it failed or ran for hours; the message ends with its output.
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         task = make_task(Path(folder), *what, **how)
@@ -46,7 +46,7 @@ def contend(kind: str, contender: str, *what: Any, **how: Any) -> Run:
 
 
 def warm_up() -> None:
-    """Compile the packages to bytecode and bring them into the page cache, for all alike."""
+    """Compile the packages to bytecode and bring them into the page cache, for all contenders."""
     names = "tensorflow, keras, keras_tuner, optuna, sklearn.model_selection, ray.tune, hyperopt"
     with tempfile.NamedTemporaryFile() as output:
         command = [sys.executable, "-c", f"import {names}"]
@@ -62,7 +62,7 @@ def environment() -> dict[str, str]:
 
 
 def _last_line(said: str, contender: str) -> dict[str, Any]:
-    """The contender's line of JSON, which a daemon's late words may follow."""
+    """Return the contender's line of JSON, which late output of a daemon may follow."""
     start = f'{{"contender": "{contender}"'
     lines = [line for line in said.splitlines() if line.startswith(start)]
     return json.loads(lines[-1]) if lines else {}

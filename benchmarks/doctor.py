@@ -1,9 +1,9 @@
-"""What the examination before a run takes, by the number of nodes.
+"""Measure how long the examination before a run takes, by the number of nodes.
 
     python -m benchmarks.doctor --nodes 1 2 4
 
-Each number of raylets runs on this machine, with storage on its disk, in a process of its own. The
-first examination starts a worker process on every node; the second finds them there.
+Each number of raylets runs on this machine, with storage on its disk, in a separate process. The
+first examination starts a worker process on every node; the second reuses them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def measure(count: int) -> dict[str, float]:
-    """Examine a cluster of so many raylets twice."""
+    """Examine a cluster of this many raylets twice."""
     import ray
     from ray.cluster_utils import Cluster
 
@@ -53,7 +53,7 @@ def measure(count: int) -> dict[str, float]:
 
 
 def examine(address: str, storage: str) -> float:
-    """Seconds until everything is checked, and nothing failed."""
+    """Return the seconds until everything is checked; nothing may fail."""
     from tune_jobs.engine import Profile
     from tune_jobs.engine.cluster.doctor import examine, refuse
 

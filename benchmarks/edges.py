@@ -1,9 +1,9 @@
-"""Bounds that the best trials crowd at: how often they are told where there is nothing to find.
+"""Measure how often a warning says that the best trials crowd at a bound, rightly and wrongly.
 
     python -m benchmarks.edges --searches 100
 
 The searches are those of :mod:`benchmarks.importance`. Two numbers without any effect must not be
-said to lie at a bound; ``units`` is best at its upper bound, with a fifth of the variance.
+reported at a bound; ``units`` is best at its upper bound, with a fifth of the variance.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ BEST = 10
 
 
 def best_configs(sweep: Sweep) -> list[dict[str, object]]:
-    """Those of the best trials, by their best epoch."""
+    """Return the configs of the best trials, by their best epoch."""
     order = sorted(range(len(sweep.configs)), key=lambda place: min(sweep.curves[place]))
     return [sweep.configs[place] for place in order[:BEST]]
 
 
 def judge(scenario: str, searches: int) -> list[tuple[str, int, int]]:
-    """With all hyperparameters and without noise: false lines, and those about ``units``."""
+    """Count false lines and lines about ``units``, with all hyperparameters and without noise."""
     found = {"all hyperparameters": [0, 0], "without what is called noise": [0, 0]}
     for seed in range(searches):
         sweep = search(scenario, seed)

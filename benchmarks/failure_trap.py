@@ -1,10 +1,11 @@
-"""The failure trap: how often a searcher suggests what is known to fail.
+"""Measure how often a searcher suggests configs that are known to fail.
 
     python -m benchmarks.failure_trap --seeds 10
 
 The top third of ``units`` always runs out of memory, and the optimum lies far away. HyperOpt as Ray
-uses it, and Optuna's TPE, forget what failed, so they find that region least explored. Counted are
-suggestions 41 to 80 of one worker. The peers are asked in a loop, as Ray asks them; tune-jobs runs.
+uses it, and Optuna's TPE, forget failures, so that region looks least explored to them. Suggestions
+41 to 80 of one worker are counted. The peers are asked in a loop, as Ray asks them; tune-jobs
+really runs.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ TRIALS, EARLY = 80, 40
 
 
 def loss_of(config: dict[str, Any]) -> float:
-    """The loss, lowest at 64 units and a rate of 0.01.
+    """Return the loss, lowest at 64 units and a rate of 0.01.
 
     Raises:
-        MemoryError: for the top third of ``units``.
+        MemoryError: in the top third of ``units``.
     """
     import math
 
@@ -45,21 +46,21 @@ def train(config: dict[str, Any], data: object) -> None:
 
 
 def space() -> dict[str, Any]:
-    """Widths and rates."""
+    """Return the space of widths and rates."""
     from ray import tune
 
     return {"units": tune.randint(LEAST, MOST + 1), "rate": tune.loguniform(1e-4, 1)}
 
 
 def suggest_hyperopt(seed: int) -> list[dict[str, Any]]:
-    """Ray's HyperOptSearch, told of failures as Ray tells it."""
+    """Ask Ray's HyperOptSearch, which receives failures as Ray reports them."""
     from ray.tune.search.hyperopt import HyperOptSearch
 
     return _ask(HyperOptSearch(random_state_seed=seed))
 
 
 def suggest_optuna(seed: int) -> list[dict[str, Any]]:
-    """Ray's OptunaSearch, told of failures as Ray tells it."""
+    """Ask Ray's OptunaSearch, which receives failures as Ray reports them."""
     import optuna
     from ray.tune.search.optuna import OptunaSearch
 
@@ -68,7 +69,7 @@ def suggest_optuna(seed: int) -> list[dict[str, Any]]:
 
 
 def search_tune_jobs(seed: int) -> list[dict[str, Any]]:
-    """A real search with one worker."""
+    """Run a real search with one worker."""
     import json
 
     from tune_jobs.engine import TPE, Job, Profile, run

@@ -1,4 +1,4 @@
-"""The families of models that every contender trains, in plain Keras, and their search spaces."""
+"""Define the models that every contender trains, in plain Keras, and their search spaces."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DrawLog = Callable[[str, float, float], float]
 
 
 def ask(family: str, choose: Choose, draw_log: DrawLog) -> dict[str, Any]:
-    """One config, each hyperparameter asked for by a flat name, inactive ones not at all."""
+    """Ask for one config, each hyperparameter by a flat name, inactive ones not at all."""
     if family == "cnn":
         return {
             "blocks": [
@@ -39,7 +39,7 @@ def ask(family: str, choose: Choose, draw_log: DrawLog) -> dict[str, Any]:
 
 
 def nested_space(family: str) -> dict[str, Any]:
-    """The space as a job of tune-jobs says it: layers in lists, conditional on their number."""
+    """Return the space as a job states it: layers in lists, conditional on their number."""
     from ray import tune
 
     common = {"learning_rate": tune.loguniform(*LEARNING_RATES), "batch_size": BATCH_SIZE}
@@ -52,7 +52,7 @@ def nested_space(family: str) -> dict[str, Any]:
 
 
 def flat_space(family: str) -> dict[str, Any]:
-    """The space as Ray's searchers know it: every hyperparameter of the deepest model, always."""
+    """Return the space for Ray's searchers: every hyperparameter of the deepest model, always."""
     from ray import tune
 
     found: dict[str, Any] = {}
@@ -70,12 +70,12 @@ def flat_space(family: str) -> dict[str, Any]:
 
 
 def from_flat(family: str, flat: Config) -> dict[str, Any]:
-    """The config that flat values stand for."""
+    """Return the config for flat values."""
     return ask(family, lambda name, _: flat[name], lambda name, *_: flat[name])
 
 
 def build(config: Config) -> Any:
-    """The compiled model of a config; a config from a list of them is under ``model``."""
+    """Build the compiled model of a config; a config from a list of them is under ``model``."""
     import keras
 
     chosen = config.get("model", config)
@@ -91,7 +91,7 @@ def build(config: Config) -> Any:
 
 
 def build_anew(config: Config) -> Any:
-    """The model with the seed of its config, the last one forgotten, as users of the peers do."""
+    """Build the model with its config's seed after clearing Keras, as users of the peers do."""
     import keras
 
     keras.utils.clear_session()
@@ -100,7 +100,7 @@ def build_anew(config: Config) -> Any:
 
 
 def train(config: Config, data: Any) -> Any:
-    """The trainable of tune-jobs."""
+    """Train one config, as the trainable of tune-jobs."""
     from trainables.fitting import fit
 
     return fit(build, config, data)

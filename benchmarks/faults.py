@@ -1,10 +1,10 @@
-"""Faults: what is left of a search whose driver is killed or whose files are damaged.
+"""Measure what is left of a search after its driver is killed or its files are damaged.
 
     python -m benchmarks.faults
 
 The same 60 short trials under raw Ray Tune with HyperOpt (``Tuner.restore``) and under tune-jobs
-(``--resume``), 2 workers. A trial notes in a log when it has trained to its end; so it is known
-which finished trials are forgotten, and which are trained again.
+(``--resume``), 2 workers. Each trial writes to a log when it has finished, which shows
+which finished trials are lost and which are trained again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PATIENCE = 120  # seconds after which a driver is taken to hang
 
 
 def train(config: dict[str, Any], data: object = None) -> None:
-    """Three short epochs, and a line in the log."""
+    """Train three short epochs, and write a line to the log."""
     import pathlib
     import time
 
@@ -45,7 +45,7 @@ def train(config: dict[str, Any], data: object = None) -> None:
 
 
 def search_ray(folder: Path, *, again: bool, extend: int = 0) -> list[float]:
-    """Run or restore a plain Tuner; the x of the trials that it knows as finished."""
+    """Run or restore a plain Tuner; return the x of the trials that it knows as finished."""
     import ray
     from ray import tune
     from ray.tune.search.hyperopt import HyperOptSearch
@@ -74,7 +74,7 @@ def search_ray(folder: Path, *, again: bool, extend: int = 0) -> list[float]:
 
 
 def search_tune_jobs(folder: Path, *, again: bool, extend: int = 0) -> list[float]:
-    """Run or resume a job; the x of the trials that it knows as finished."""
+    """Run or resume a job; return the x of the trials that it knows as finished."""
     from ray import tune
 
     from tune_jobs.engine import TPE, Job, Profile, run
@@ -105,7 +105,7 @@ FOLDERS = {"raw Ray Tune": "ray", "tune-jobs": "tune_jobs"}
 
 
 class Driver:
-    """A search in a process of its own."""
+    """A search in its own process."""
 
     def __init__(self, name: str, folder: Path, *, again: bool, extend: int = 0) -> None:
         command = [sys.executable, "-m", "benchmarks.faults", "--contender", name]
@@ -119,7 +119,7 @@ class Driver:
         self.folder = folder
 
     def kill_after(self, finished: int) -> set[float]:
-        """Send SIGKILL once so many trials have finished; those trials."""
+        """Send SIGKILL after this many finished trials; return those trials."""
         while len(read_log(self.folder)) < finished and self.process.poll() is None:
             time.sleep(0.02)
         done = set(read_log(self.folder))
@@ -129,7 +129,7 @@ class Driver:
         return done
 
     def end(self) -> list[float] | str:
-        """The trials that it knows as finished, or what became of it."""
+        """Return the trials that it knows as finished, or the error that ended it."""
         try:
             out, _ = self.process.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
@@ -142,13 +142,13 @@ class Driver:
 
 
 def read_log(folder: Path) -> list[float]:
-    """The x of every trial that has trained to its end, as often as it did."""
+    """Return the x of every trial that was trained to its end, once for each time."""
     path = folder / "log"
     return [float(line) for line in path.read_text().split()] if path.exists() else []
 
 
 def kill_twice(name: str, folder: Path) -> str:
-    """SIGKILL after 20 and after 40 finished trials."""
+    """Send SIGKILL after 20 and after 40 finished trials."""
     first = Driver(name, folder, again=False).kill_after(20)
     second = Driver(name, folder, again=True).kill_after(40)
     known = Driver(name, folder, again=True).end()
@@ -161,7 +161,7 @@ def kill_twice(name: str, folder: Path) -> str:
 
 
 def damage(pattern: str, how: Callable[[Path], None]) -> Callable[[str, Path], str]:
-    """Kill after 20 finished trials, damage the newest file of a kind, and go on."""
+    """Kill after 20 finished trials, damage the newest file of a kind, and continue."""
 
     def scenario(name: str, folder: Path) -> str:
         done = Driver(name, folder, again=False).kill_after(20)
@@ -181,7 +181,7 @@ def damage(pattern: str, how: Callable[[Path], None]) -> Callable[[str, Path], s
 
 
 def extend(name: str, folder: Path) -> str:
-    """Ten trials more, of an experiment that is finished."""
+    """Run ten more trials of a finished experiment."""
     Driver(name, folder, again=False).end()
     known = Driver(name, folder, again=True, extend=10).end()
     return f"{len(known)} trials" if isinstance(known, list) else "not possible"

@@ -1,11 +1,11 @@
-"""Growth: what a trial and a report cost the driver as the number of trials grows.
+"""Measure what a trial and a report cost the driver as the number of trials grows.
 
     python -m benchmarks.growth --trials 100 1000 10000 --searcher random
     python -m benchmarks.growth --trials 100 1000 --searcher tpe --out growth.parquet
 
-Arithmetic trainables, which take no time, so that what is measured is Tune, the searcher and the
-history. Each run is a process of its own; the seconds are those between the first and the last
-trial, and the driver's CPU time and memory are its own, without the workers'.
+The trainables only do arithmetic and take no time, so the cost is that of Tune, the searcher and
+the history. Each run has its own process. The seconds are those between the first and the last
+trial; CPU time and memory are those of the driver, without the workers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ REPORTS = (1, 10)
 
 
 def train(config: dict[str, Any], data: object) -> None:
-    """Report as many messages as the config says, of one epoch each."""
+    """Report as many messages as the config states, one epoch each."""
     from ray import tune
 
     for epoch in range(1, config["reports"] + 1):
@@ -35,7 +35,7 @@ def train(config: dict[str, Any], data: object) -> None:
 
 
 def search(trials: int, reports: int, searcher: str) -> dict[str, float]:
-    """Run one search in this process and say what it cost."""
+    """Run one search in this process and return its cost."""
     from ray import tune
 
     from tune_jobs.engine import TPE, Job, Profile, RandomSearch, run

@@ -1,12 +1,12 @@
-"""What mattered in a search: which estimators find it, the truth being known.
+"""Measure which estimators find what mattered in a search, with a known truth.
 
     python -m benchmarks.importance --sweeps 100
 
 Searches of 60 trials under asynchronous successive halving are simulated: a loss is the sum of four
 effects whose shares of its variance are known, of chance, and of a learning curve; four more
 hyperparameters have no effect. The estimators: tune-jobs; Optuna's fANOVA and scikit-learn's
-permutation importance on the completed trials, as their users have them; and fANOVA on what
-tune-jobs looks at, all trials at the first rung.
+permutation importance on the completed trials, as their users run them; and fANOVA on the data that
+tune-jobs uses, all trials at the first rung.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ Shares = dict[str, float]
 
 @dataclass(frozen=True)
 class Sweep:
-    """One simulated search: a config and a curve, cut where it was stopped, for each trial."""
+    """One simulated search: for each trial a config, and a curve that ends where it was stopped."""
 
     configs: list[dict[str, Any]]
     curves: list[list[float]]
 
     @property
     def completed(self) -> list[int]:
-        """The places of the trials that ran to the end."""
+        """The indices of the trials that ran to the end."""
         return [place for place, curve in enumerate(self.curves) if len(curve) == RUNGS[-1]]
 
 
 def space() -> dict[str, Any]:
-    """Four hyperparameters with an effect, four without."""
+    """Return a space of four hyperparameters with an effect and four without."""
     from ray import tune
 
     return {
@@ -74,7 +74,7 @@ def space() -> dict[str, Any]:
 
 
 def effects_of(config: dict[str, Any]) -> Shares:
-    """Each effect with mean 0 and variance 1 where configs are drawn at random."""
+    """Return the effects, each with mean 0 and variance 1 over random configs."""
     return {
         "rate": ((config["rate"] - 0.6) ** 2 - 0.0933) / 0.0955,
         "units": (0.5 - config["units"]) * 12**0.5,
@@ -84,7 +84,7 @@ def effects_of(config: dict[str, Any]) -> Shares:
 
 
 def train(config: dict[str, Any], scenario: str, random: np.random.Generator) -> list[float]:
-    """The whole learning curve of a config."""
+    """Return the whole learning curve of a config."""
     effects = effects_of(config)
     epochs = np.arange(1, RUNGS[-1] + 1)
     early, late = (
@@ -102,7 +102,7 @@ def train(config: dict[str, Any], scenario: str, random: np.random.Generator) ->
 
 
 def search(scenario: str, seed: int) -> Sweep:
-    """A search, one trial after the other."""
+    """Simulate a search, one trial after the other."""
     random = np.random.default_rng(seed)
     ask, tell = _searcher("TPE" if scenario == "TPE" else "random", seed)
     seen: dict[int, list[float]] = {rung: [] for rung in RUNGS}
@@ -120,7 +120,7 @@ def search(scenario: str, seed: int) -> Sweep:
 
 
 def _goes_on(seen: list[float], value: float) -> bool:
-    """ASHA: a trial goes on while it is in the best third of those seen at the rung."""
+    """Return whether ASHA continues a trial: if it is in the best third seen at the rung."""
     seen.append(value)
     return value <= np.quantile(seen, 1 / 3)
 
@@ -145,7 +145,7 @@ def _searcher(kind: str, seed: int) -> tuple[Callable[[int], Any], Callable[[int
 
 
 def measure_ours(sweep: Sweep) -> tuple[Shares, set[str] | None]:
-    """All trials at the first rung, in their order."""
+    """Measure with tune-jobs on all trials at the first rung, in their order."""
     trials = pd.DataFrame(
         {
             "trial": range(len(sweep.configs)),
@@ -167,19 +167,19 @@ def measure_ours(sweep: Sweep) -> tuple[Shares, set[str] | None]:
 
 
 def measure_ours_shuffled(sweep: Sweep) -> tuple[Shares, set[str] | None]:
-    """The same without regard to the order of the trials."""
+    """Measure the same while ignoring the order of the trials."""
     order = np.random.default_rng(0).permutation(len(sweep.configs))
     return measure_ours(Sweep([sweep.configs[i] for i in order], [sweep.curves[i] for i in order]))
 
 
 def measure_fanova(sweep: Sweep) -> tuple[Shares, set[str] | None]:
-    """Optuna's fANOVA on the completed trials."""
+    """Measure with Optuna's fANOVA on the completed trials."""
     places = sweep.completed
     return _fanova([sweep.configs[i] for i in places], [sweep.curves[i][-1] for i in places]), None
 
 
 def measure_fanova_of_rung(sweep: Sweep) -> tuple[Shares, set[str] | None]:
-    """Optuna's fANOVA on all trials at the first rung."""
+    """Measure with Optuna's fANOVA on all trials at the first rung."""
     return _fanova(sweep.configs, [curve[0] for curve in sweep.curves]), None
 
 
@@ -210,7 +210,7 @@ def _distributions() -> dict[str, Any]:
 
 
 def measure_permutation(sweep: Sweep) -> tuple[Shares, set[str] | None]:
-    """scikit-learn's permutation importance of a random forest on the completed trials."""
+    """Measure with permutation importance of scikit-learn's forest on the completed trials."""
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.inspection import permutation_importance
 
@@ -240,7 +240,7 @@ SCENARIOS = {
 
 
 def judge(scenario: str, estimator: str, seed: int, sweep: Sweep) -> dict[str, Any]:
-    """How near an estimator comes to the truth about one search."""
+    """Compare an estimator with the truth about one search."""
     truth = LATE if scenario == "late" else SHARES
     began = time.perf_counter()
     found, real = ESTIMATORS[estimator](sweep)
@@ -264,7 +264,7 @@ def judge(scenario: str, estimator: str, seed: int, sweep: Sweep) -> dict[str, A
 
 
 def time_growth() -> str:
-    """What a large search costs, all hyperparameters active or each in 70 % of the trials."""
+    """Time large searches, with all hyperparameters active or each in 70 % of the trials."""
     seconds = {}
     for share in (1.0, 0.7):
         random = np.random.default_rng(0)
@@ -283,7 +283,7 @@ def time_growth() -> str:
 
 
 def table(frame: pd.DataFrame) -> str:
-    """The results as a Markdown table for each scenario."""
+    """Return the results as a Markdown table per scenario."""
     parts = []
     for scenario, about in SCENARIOS.items():
         runs = frame[frame["scenario"] == scenario]
@@ -316,7 +316,7 @@ def main() -> None:
         "--out",
         type=Path,
         metavar="PARQUET",
-        help="with a table beside it; other scenarios in it are kept",
+        help="a table is written beside it; other scenarios in it are kept",
     )
     options = parser.parse_args()
     rows = []

@@ -1,12 +1,12 @@
-"""Listing a thousand experiments: what a whole process takes, beside what users have today.
+"""Measure how long it takes to list a thousand experiments, next to the alternatives.
 
     python -m benchmarks.listing --out benchmarks/figures/listing.md
 
 The experiments are made in a temporary folder: all have the summary and the description of a real
-run (17 KB), a third of them the answer of a retest, five are being written by a process that lives.
-Each command runs in a process of its own, the page cache warm. Beside them are what must be
-imported before Ray can read its results, its reading of one experiment as small as one can be, and
-Optuna listing as many studies from a local database.
+run (17 KB), a third have a retest's answer, and a live process is writing five of them. Each
+command runs in a separate process with a warm page cache. The alternatives are the import that Ray
+needs before it can read results, Ray reading one minimal experiment, and Optuna listing as many
+studies from a local database.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def compare(place: Path, count: int, repetitions: int) -> list[list[str]]:
-    """A row a command: the median, the fastest and the slowest of several processes."""
+    """Return one row per command: the median, the fastest and the slowest of several processes."""
     storage, one = place / "results", f"nightly-{RUNNING:04}"
     database, ray_results = f"sqlite:///{place / 'studies.db'}", str(place / "ray")
     run_python(MAKE_STUDIES, database, str(count))
@@ -105,7 +105,7 @@ def compare(place: Path, count: int, repetitions: int) -> list[list[str]]:
 
 
 def make_experiments(storage: Path, count: int) -> Iterator[str]:
-    """Make experiments, and give the names of those that are to be running."""
+    """Make experiments, and return the names of those that shall be running."""
     for number in range(count):
         folder, ended = storage / f"nightly-{number:04}", time.time() - 3600.0 * number
         (folder / "history").mkdir(parents=True)
@@ -121,7 +121,7 @@ def make_experiments(storage: Path, count: int) -> Iterator[str]:
 
 
 def describe(started: float) -> dict[str, Any]:
-    """A description as long as that of the breast cancer table's job."""
+    """Return a description as long as that of the breast cancer table's job."""
     columns = {f"column_{n}": {"kind": "number", "mean": n / 7, "std": 1 / 3} for n in range(30)}
     about = {"metric": "val_loss", "mode": "min", "started": started, "data": columns}
     about |= {"space": {"learning_rate": "loguniform(0.0001, 0.1)"}, "max_epochs": 27, "seed": 0}
@@ -130,7 +130,7 @@ def describe(started: float) -> dict[str, Any]:
 
 
 def summarise(number: int, ended: float) -> dict[str, Any]:
-    """A summary as the end of a run writes it."""
+    """Return a summary as the end of a run writes it."""
     config = {"layers": [{"units": 64, "dropout": 0.1}] * 4, "learning_rate": 0.01, "patience": 8}
     value = 0.1 + number / 10_000
     return {
@@ -152,7 +152,7 @@ def summarise(number: int, ended: float) -> dict[str, Any]:
 
 
 def write_history(folder: Path) -> None:
-    """Trials for the one experiment that is shown."""
+    """Write trials for the one experiment that is shown."""
     from tune_jobs.engine.experiments.segments import SegmentWriter
     from tune_jobs.engine.storage.folder import open_folder
 
@@ -177,7 +177,7 @@ def write_history(folder: Path) -> None:
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """A run of this process that holds an experiment."""
+    """Hold an experiment in the name of a run of this process."""
     from tune_jobs.engine.experiments.lease import leased
     from tune_jobs.engine.storage.folder import open_folder
 
@@ -191,17 +191,17 @@ def write(path: Path, content: dict[str, Any]) -> None:
 
 
 def run_python(code: str, *arguments: str) -> None:
-    """Run code in a process of its own.
+    """Run code in a separate process.
 
     Raises:
-        CalledProcessError: where it failed.
+        CalledProcessError: if it failed.
     """
     command = [sys.executable, "-c", code, *arguments]
     subprocess.run(command, check=True, capture_output=True, env=environment(), cwd=ROOT)
 
 
 def time_of(command: list[str], repetitions: int) -> list[str]:
-    """Median, fastest and slowest wall seconds of a command, a first run not counted."""
+    """Return median, fastest and slowest wall seconds of a command, without a first run."""
     seconds = []
     for _ in range(repetitions + 1):
         began = time.perf_counter()
@@ -214,7 +214,7 @@ def time_of(command: list[str], repetitions: int) -> list[str]:
 
 
 def as_markdown(rows: list[list[str]], count: int, repetitions: int) -> str:
-    """The table, for the documentation."""
+    """Return the table for the documentation."""
     about = (
         f"{count:,} experiments, {RUNNING} of them running, on a local disk; wall seconds of whole "
         f"processes, {repetitions} each, the page cache warm."

@@ -1,15 +1,15 @@
-"""Luck: how far the score of a search's best trial is from the truth, and the verdict's interval.
+"""Measure how far a search's best score, and the verdict's interval, are from the truth.
 
     python -m benchmarks.luck search --count 500
     python -m benchmarks.luck folds --count 500
     python -m benchmarks.luck report --out benchmarks/figures/luck.md
 
-``search`` runs real searches by TPE, finalists included, of a trainable that is arithmetic and
-noise, so that the true loss of a config is known. They differ in how much configs differ. ``folds``
-does the same with models of scikit-learn on 200 rows, where fresh folds share rows with each other
-and with the search; there the truth is the loss on fresh rows, averaged over many training sets.
-Both note each search down as it ends, and go on where they were. A real search takes 5 to 8 s
-on two cores that others use too.
+``search`` runs real searches by TPE, finals included, of a trainable that is arithmetic plus noise,
+so that the true loss of a config is known. They vary how much configs differ. ``folds`` does the
+same with scikit-learn's models on 200 rows, where fresh folds share rows with each other and with
+the search; the truth is then the loss on fresh rows, averaged over many training sets. Both note
+each search when it ends, and continue where they stopped. A real search takes 5 to 8 s on two cores
+that are shared.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ Row = dict[str, Any]
 
 
 def true_loss(config: dict[str, Any], epoch: int) -> float:
-    """The loss of a config without noise."""
+    """Return the loss of a config without noise."""
     distance = (config["x"] - 0.5) ** 2 + (config["y"] - 0.5) ** 2
     return float(config["spread"] * distance / LOSS_SD + LEARNING * (EPOCHS - epoch))
 
 
 def train(config: dict[str, Any], data: object) -> None:
-    """Report the true loss and noise of standard deviation 1, another for each seed and config."""
+    """Report the true loss plus noise of standard deviation 1, by seed and config."""
     import random
 
     from ray import tune
@@ -69,7 +69,7 @@ def train(config: dict[str, Any], data: object) -> None:
 
 
 def search(seed: int) -> Row:
-    """A real search with its finals, and the truth about what it said."""
+    """Run a real search with its finals, and compare its result with the truth."""
     from ray import tune
 
     from tune_jobs.engine import TPE, Job, Profile, run
@@ -113,7 +113,7 @@ def search(seed: int) -> Row:
 def describe(
     verdict: dict[str, Any], truth_of: Callable[[int, int], float], overlap: float = 0.0
 ) -> Row:
-    """What a verdict says, beside the truth."""
+    """Return a verdict's values beside the truth."""
     from tune_jobs.engine.analysis.estimates import estimate
 
     by_trial = {each["trial"]: each for each in verdict["finalists"]}
@@ -137,7 +137,7 @@ def _ends(name: str, interval: Sequence[float]) -> Row:
 
 
 def make_models(kind: str) -> list[Any]:
-    """The configs of a family, the same for all searches."""
+    """Return the configs of a family, the same for all searches."""
     from sklearn.linear_model import Ridge
     from sklearn.tree import DecisionTreeRegressor
 
@@ -155,7 +155,7 @@ def make_models(kind: str) -> list[Any]:
 
 
 def make_rows(rows: int, seed: Sequence[int]) -> tuple[Any, Any]:
-    """Friedman's first problem with ten features of no effect."""
+    """Draw rows of Friedman's first problem with ten features that have no effect."""
     from sklearn.datasets import make_friedman1
 
     state = np.random.RandomState(np.random.SeedSequence(seed).generate_state(1))
@@ -164,7 +164,7 @@ def make_rows(rows: int, seed: Sequence[int]) -> tuple[Any, Any]:
 
 
 def fit(model: Any, seed: int, train: tuple[Any, Any], held: tuple[Any, Any]) -> float:
-    """The mean squared error on held-out rows."""
+    """Return the mean squared error on held-out rows."""
     from sklearn.base import clone
 
     fitted = clone(model)
@@ -174,7 +174,7 @@ def fit(model: Any, seed: int, train: tuple[Any, Any], held: tuple[Any, Any]) ->
 
 
 def true_errors(models: Sequence[Any]) -> list[float]:
-    """What each model is expected to score when trained on as many rows as a fold leaves."""
+    """Return each model's expected score when trained on as many rows as a fold leaves."""
     rows = ROWS * (FOLDS - 1) // FOLDS
     sums = np.zeros(len(models))
     for number in range(TRUTH_SETS):
@@ -184,7 +184,7 @@ def true_errors(models: Sequence[Any]) -> list[float]:
 
 
 def search_rows(models: Sequence[Any], truths: Sequence[float], seed: int) -> Row:
-    """A search on one validation part and its finals on fresh folds, as the engine has them."""
+    """Search on one validation set, with finals on fresh folds, as the engine does."""
     from tune_jobs.engine.analysis.estimates import estimate
     from tune_jobs.engine.data.splitting import cut_folds
     from tune_jobs.engine.finals.candidates import Candidate
@@ -229,7 +229,7 @@ def search_rows(models: Sequence[Any], truths: Sequence[float], seed: int) -> Ro
 
 
 def race_pair(gap: float, seed: int) -> Row:
-    """Two finalists whose true losses differ by so much, in a race of their own."""
+    """Race two finalists whose true losses differ by this gap."""
     from tune_jobs.engine.finals.candidates import Candidate
     from tune_jobs.engine.finals.race import Race
     from tune_jobs.engine.finals.verdict import give_verdict
@@ -244,7 +244,7 @@ def race_pair(gap: float, seed: int) -> Row:
 
 
 def run_all(path: Path, one: Callable[[int], Row], seeds: Sequence[int]) -> None:
-    """Note down each search as it ends; those that are there are not run again."""
+    """Note each search when it ends, and skip those that are noted already."""
     path.parent.mkdir(parents=True, exist_ok=True)
     done = {row["seed"] for row in read(path)}
     for seed in seeds:
@@ -255,14 +255,14 @@ def run_all(path: Path, one: Callable[[int], Row], seeds: Sequence[int]) -> None
 
 
 def read(path: Path) -> list[Row]:
-    """The searches that ended, by their seed."""
+    """Return the searches that ended, by their seed."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     rows = {row["seed"]: row for row in map(json.loads, lines)}
     return [rows[seed] for seed in sorted(rows)]
 
 
 def tabulate(runs: pd.DataFrame, folds: dict[str, pd.DataFrame]) -> str:
-    """What was measured, as Markdown."""
+    """Return the measurements as Markdown."""
     about = (
         f"{len(runs)} searches of {TRIALS} trials by TPE, 5 finalists, {SCORES} + {SCORES} scores. "
         "Losses in standard deviations of one fit's noise; ± is the simulation's standard error."
@@ -369,24 +369,24 @@ def _say_rows(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def _covers(rows: pd.DataFrame, interval: str, truth: str = "truth") -> str:
-    """How often an interval holds the truth."""
+    """Return how often an interval contains the truth."""
     return _share(rows[truth].between(rows[f"{interval}_low"], rows[f"{interval}_high"]))
 
 
 def _share(events: pd.Series) -> str:
-    """A share and its standard error, which is that of Agresti and Coull (1998): never 0."""
+    """Return a share and its standard error by Agresti and Coull (1998), which is never 0."""
     count = len(events) + 4
     near = (events.sum() + 2) / count
     return f"{100 * events.mean():.1f} ± {100 * (near * (1 - near) / count) ** 0.5:.1f} %"
 
 
 def _mean(errors: pd.Series) -> str:
-    """A mean and its standard error."""
+    """Return a mean and its standard error."""
     return f"{errors.mean():+.2f} ± {errors.sem():.2f}"
 
 
 def plot(runs: pd.DataFrame, path: Path) -> None:
-    """How far both scores are from the truth: a histogram each, on one scale."""
+    """Plot how far both scores are from the truth: two histograms on one scale."""
     import altair as alt
 
     search, fresh = runs["search"] - runs["search_truth"], runs["fresh"] - runs["truth"]
@@ -417,7 +417,7 @@ def plot(runs: pd.DataFrame, path: Path) -> None:
 
 
 def _histogram(errors: pd.Series, color: str, about: str | None, name: str, says: str) -> Any:
-    """Bars of one color, and above them what they say."""
+    """Draw bars of one color with a caption above."""
     import altair as alt
 
     edges = np.linspace(-4, 2, 31)
@@ -443,9 +443,9 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, metavar="SEED")
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--runs", type=Path, default=RUNS, metavar="FOLDER")
-    parser.add_argument("--commit", default="", help="that the searches in the runs were made at")
+    parser.add_argument("--commit", default="", help="commit at which the searches were run")
     parser.add_argument(
-        "--out", type=Path, metavar="MARKDOWN", help="with Parquet and PNG beside it"
+        "--out", type=Path, metavar="MARKDOWN", help="Parquet and PNG are written beside it"
     )
     options = parser.parse_args()
     seeds = range(options.first, options.first + options.count)

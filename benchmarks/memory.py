@@ -1,8 +1,8 @@
-"""Memory and time that one million rows x 50 columns of Parquet take to load and to train on.
+"""Measure the memory and time to load and train on one million rows x 50 columns of Parquet.
 
     python benchmarks/memory.py
 
-Each step has a fresh process of its own, so that the peak is the recipe's and nothing else's. The
+Each step has a fresh process, so that the peak is that of the recipe alone. The
 search is measured over all its processes, shared memory counted once (Linux only), against the same
 search over a small table.
 """
@@ -51,7 +51,7 @@ def make_table(path: str, rows: int = ROWS) -> int:
 
 
 def measure(path: str) -> dict[str, float]:
-    """Run the recipe once: the peak over what the imports take, and the seconds."""
+    """Run the recipe once; return the peak above that of the imports, and the seconds."""
     import pandas  # noqa: F401
     import sklearn.model_selection  # noqa: F401
 
@@ -96,7 +96,7 @@ def search(path: str) -> None:
 
 
 def measure_search(path: str) -> int:
-    """The most memory that a search and all its workers hold at once, sampled 5 times a second."""
+    """Return the peak memory of a search and all its workers, sampled 5 times a second."""
     process = multiprocessing.get_context("spawn").Process(target=search, args=(path,))
     process.start()
     peak = 0
@@ -108,7 +108,7 @@ def measure_search(path: str) -> int:
 
 
 def descendants(root: int) -> set[int]:
-    """A process and all that it started."""
+    """Return a process and all that it started."""
     parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
@@ -120,7 +120,7 @@ def descendants(root: int) -> set[int]:
 
 
 def proportional_bytes(pid: int) -> int:
-    """A process's memory, what it shares with others divided among them."""
+    """Return a process's memory, with shared pages divided among their users."""
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
@@ -129,7 +129,7 @@ def proportional_bytes(pid: int) -> int:
 
 
 def peak_bytes() -> int:
-    """The most memory that this process has had in use."""
+    """Return the peak memory of this process."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

@@ -1,11 +1,11 @@
-"""The same search by tune-jobs and by its peers: wall and CPU seconds of the whole process.
+"""Run the same search with tune-jobs and its peers: wall and CPU seconds of the whole process.
 
     python -m benchmarks.peers --size breast_cancer --trials 10 40 --repetitions 3
     python -m benchmarks.peers --quick       # what `make bench` runs
 
-Same arrays, configs, epochs and batch size; nothing is pruned; every contender starts cold in a
-process of its own, and repetitions alternate. KerasTuner's Hyperband draws and trains by its own
-rule. With --limit a contender that would take longer is extrapolated from its last two counts, and
+Arrays, configs, epochs and batch size are the same; nothing is pruned; every contender starts cold
+in its own process, and repetitions alternate. KerasTuner's Hyperband draws and trains by its own
+rule. With --limit, a contender that would take longer is extrapolated from its last two counts, and
 marked with ~.
 """
 
@@ -67,8 +67,10 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--limit", type=float, metavar="SECONDS", help="extrapolate longer runs")
-    parser.add_argument("--out", type=Path, metavar="PARQUET", help="the plot lies beside it")
-    parser.add_argument("--quick", action="store_true", help="and beside the committed figures")
+    parser.add_argument("--out", type=Path, metavar="PARQUET", help="the plot is written beside it")
+    parser.add_argument(
+        "--quick", action="store_true", help="a small comparison, next to the committed figures"
+    )
     options = parser.parse_args()
     if options.quick:
         vars(options).update(QUICK)
@@ -78,7 +80,7 @@ def read_options() -> argparse.Namespace:
 def compete(
     size: str, trials: int, options: argparse.Namespace, before: list[dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
-    """Run every contender, then every contender again: one row a run."""
+    """Run every contender, then every contender again; return one row per run."""
     too_slow = {
         guess["contender"]: guess
         for contender in options.contenders
@@ -116,7 +118,7 @@ def run_once(size: str, trials: int, contender: str, epochs: int) -> dict[str, A
 def extrapolate(
     runs: list[dict[str, Any]], size: str, trials: int, contender: str
 ) -> dict[str, Any] | None:
-    """The line through the medians of the last two measured counts, or None before there are."""
+    """Return the line through the medians of the last two measured counts, or None without two."""
     kept = [
         r
         for r in runs
@@ -132,7 +134,7 @@ def extrapolate(
 
 
 def show(title: str, group: pd.DataFrame) -> None:
-    """A row a contender: medians, spreads, and how many times as long as tune-jobs."""
+    """Print one row per contender: medians, spreads, and the ratio to tune-jobs."""
     medians = group.groupby("contender")[["wall", "cpu"]].median()
     rows = []
     for contender, runs in group.groupby("contender", sort=False):
@@ -153,7 +155,7 @@ def show(title: str, group: pd.DataFrame) -> None:
 
 
 def complaints(group: pd.DataFrame) -> Iterator[str]:
-    """What makes a comparison unfair: too few trials or epochs, losses from elsewhere."""
+    """List what makes a comparison unfair: too few trials or epochs, other losses."""
     from scipy.stats import ks_2samp
 
     measured = group[~group["extrapolated"] & ~group["contender"].isin(OWN_RULE)]
@@ -166,7 +168,7 @@ def complaints(group: pd.DataFrame) -> Iterator[str]:
 
 
 def compare(frame: pd.DataFrame) -> None:
-    """Print how many times as long as tune-jobs each peer takes, now and as committed."""
+    """Print the ratio of each peer to tune-jobs, now and as committed."""
     if not COMMITTED.exists():
         print(f"no committed figures yet at {COMMITTED}")
         return

@@ -1,4 +1,4 @@
-"""Wall and CPU seconds of a whole process tree, daemons and orphans included (Linux)."""
+"""Measure wall and CPU seconds of a whole process tree, with daemons and orphans (Linux)."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ EVERY = 0.1  # seconds between samples; a process loses at most so much CPU at i
 
 @dataclass(frozen=True)
 class Usage:
-    """What a command took.
+    """The cost of a command.
 
     Attributes:
         wall: seconds until the command itself had ended.
         cpu: seconds of all processes it started, until the last of them had ended.
         started: the time of day at which it was started.
-        killed: it ran past its deadline.
+        killed: whether it ran past its deadline.
     """
 
     wall: float
@@ -39,7 +39,7 @@ class Usage:
 
 
 def run_apart(module: str, *options: str) -> dict[str, float]:
-    """Run a module in a process of its own, and read the JSON that it prints last."""
+    """Run a module in a separate process, and read the JSON that it prints last."""
     command = [sys.executable, "-m", module, *options]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     found: dict[str, float] = json.loads(ran.stdout.splitlines()[-1])
@@ -49,9 +49,9 @@ def run_apart(module: str, *options: str) -> dict[str, float]:
 def measure(command: list[str], *, env: dict[str, str], output: Path, deadline: float) -> Usage:
     """Run a command to its end, its output to a file, and kill its tree after ``deadline`` s.
 
-    Orphans come to this process, which must have no other children. What a process used is
-    sampled, since Ray's raylet ignores its children's ends, which loses their time for
-    ``getrusage``; where that knows more, it counts.
+    Orphans are adopted by this process, which must have no other children. CPU time is sampled,
+    since Ray's raylet ignores the end of its children, which hides their time from ``getrusage``;
+    if that reports more, its value is used.
     """
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     before, sampler = _waited(), Sampler()
@@ -90,12 +90,12 @@ class Sampler(threading.Thread):
 
     @property
     def seconds(self) -> float:
-        """What all of them together have used."""
+        """The CPU seconds of all of them together."""
         return sum(self._latest.values())
 
 
 def descendants() -> dict[tuple[int, int], float]:
-    """CPU seconds of every descendant of this process, by its id and start."""
+    """Return the CPU seconds of every descendant of this process, by its id and start."""
     seen: dict[int, tuple[int, int, float]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError, IndexError):

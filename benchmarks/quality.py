@@ -1,14 +1,15 @@
-"""Time to quality: seconds until the best validation loss is near that of a long random search.
+"""Measure the seconds until the best validation loss is near that of a long random search.
 
     python -m benchmarks.quality --find-target 1000     # once: the number to reach
     python -m benchmarks.quality --seeds 0 1 2 3 4
 
 tune-jobs searches with TPE and ASHA, Optuna with TPE and successive halving, KerasTuner with
-Hyperband, raw Ray Tune with HyperOpt and ASHA in processes that it keeps. A loss counts when the
-search knows of it; start-up is included. Who does not get there within its trials is shown so.
+Hyperband, raw Ray Tune with HyperOpt and ASHA in reused processes. A loss counts from the moment
+the search knows it; start-up is included. A contender that does not reach it within its trials says
+so.
 
 The data are a table with a tenth of its labels drawn at random: the validation loss of the breast
-cancer table's best networks is 0, of which nothing lies within 1 %.
+cancer table's best networks is 0, and nothing lies within 1 % of that.
 """
 
 from __future__ import annotations
@@ -64,19 +65,25 @@ def read_options() -> argparse.Namespace:
     )
     parser.add_argument("--size", choices=SIZES, default="noisy_table")
     parser.add_argument("--trials", type=int, default=100)
-    parser.add_argument("--epochs", type=int, default=27, help="of a trial that nobody stops")
+    parser.add_argument(
+        "--epochs", type=int, default=27, help="epochs of a trial that is not stopped"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=CONTENDERS)
     parser.add_argument(
-        "--within", nargs="+", type=float, default=[0.01, 0.05], help="of the target, as fractions"
+        "--within",
+        nargs="+",
+        type=float,
+        default=[0.01, 0.05],
+        help="distances from the target, as fractions",
     )
     parser.add_argument("--find-target", type=int, metavar="TRIALS")
-    parser.add_argument("--out", type=Path, metavar="PARQUET", help="the plot lies beside it")
+    parser.add_argument("--out", type=Path, metavar="PARQUET", help="the plot is written beside it")
     return parser.parse_args()
 
 
 def find_target(size: str, trials: int, epochs: int) -> None:
-    """Search at random for long, with a seed of its own, and store the best loss of any epoch."""
+    """Search at random for long, with its own seed, and store the best loss of any epoch."""
     run = contend("quality", LONG, size, trials, epochs, seed=2**20)
     best = min(epoch["val_loss"] for epoch in run.epochs)
     about = {"trials": trials, "epochs": epochs, "machine": report.machine()}
@@ -87,12 +94,12 @@ def find_target(size: str, trials: int, epochs: int) -> None:
 
 
 def read_targets() -> dict[str, Any]:
-    """The stored targets by size."""
+    """Return the stored targets by size."""
     return json.loads(TARGETS.read_text(encoding="utf-8")) if TARGETS.exists() else {}
 
 
 def best_so_far(run: Run) -> pd.DataFrame:
-    """When the search knew of each epoch, and the best loss until then."""
+    """Return when the search knew of each epoch, and the best loss until then."""
     epochs = pd.DataFrame(run.epochs, columns=["time", "val_loss"]).sort_values("time")
     return pd.DataFrame(
         {"seconds": epochs["time"] - run.usage.started, "best": epochs["val_loss"].cummin()}
@@ -100,7 +107,7 @@ def best_so_far(run: Run) -> pd.DataFrame:
 
 
 def summarise(run: Run, curve: pd.DataFrame, target: float, within: float) -> dict[str, Any]:
-    """Seconds to the wanted loss (infinite if it was not reached), and what the rest came to."""
+    """Return the seconds to each wanted loss (infinite if not reached), and the totals."""
     wanted = (1 + within) * target
     there = curve.loc[curve["best"] <= wanted, "seconds"]
     return {
@@ -115,7 +122,7 @@ def summarise(run: Run, curve: pd.DataFrame, target: float, within: float) -> di
 
 
 def show(frame: pd.DataFrame, title: str) -> None:
-    """A row a contender: medians over seeds, a seed that did not get there being the slowest."""
+    """Print one row per contender: medians over seeds; a seed without success counts as slowest."""
     rows = []
     for contender, runs in frame.groupby("contender", sort=False):
         seconds = runs["seconds"]

@@ -1,11 +1,11 @@
-"""Replicas in step: 5 folds x 3 repeats of one config, against one fit and against 15.
+"""Measure replicas in step: 5 folds x 3 repeats of one config, against one fit and against 15.
 
     python -m benchmarks.replicas --out replicas.parquet
 
 For each kind of model, in one warm process on one thread, 10 epochs: one fit by ``model.fit``; one
 compiled fit; 15 replicas in one vectorised program; 15 through one compiled program, one after the
 other. The seconds are those of training and validation, the median of repetitions, without
-compilation, which is given too.
+compilation, which is listed separately.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def make_data(shape: tuple[int, ...], replicas: int) -> Any:
 
 
 def spend(run: Callable[[], Any]) -> dict[str, float]:
-    """What a fit spent on each purpose."""
+    """Return the seconds of a fit by purpose."""
     from trainables.fitting.session import Session
 
     sessions: list[Session] = []

@@ -1,4 +1,4 @@
-"""What a benchmark found: machine and versions, a table, Parquet, a plot."""
+"""Present the results of a benchmark: machine and versions, a table, Parquet, a plot."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ PACKAGES = (
 
 
 def machine() -> str:
-    """CPU model, the cores that this process may use, memory."""
+    """Return the CPU model, the cores that this process may use, and the memory."""
     cores = len(os.sched_getaffinity(0))
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     return f"{_cpu_model()}, {cores} cores, {memory:.0f} GiB, {platform.system()}"
 
 
 def versions() -> str:
-    """Python and the packages that are compared."""
+    """Return the versions of Python and of the packages that are compared."""
     found = [f"Python {platform.python_version()}"]
     for package in PACKAGES:
         try:
@@ -37,7 +37,7 @@ def versions() -> str:
 
 
 def show(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print a table, numbers to the right."""
+    """Print a table with numbers aligned right."""
     from rich.console import Console
     from rich.table import Table
 
@@ -57,13 +57,13 @@ def state() -> None:
 
 
 def save(frame: pd.DataFrame, path: Path) -> None:
-    """Write the runs, each with the machine and versions it was measured with."""
+    """Write the runs, each with its machine and versions."""
     path.parent.mkdir(parents=True, exist_ok=True)
     frame.assign(machine=machine(), versions=versions()).to_parquet(path, index=False)
 
 
 def plot_peers(frame: pd.DataFrame, path: Path) -> None:
-    """Median wall and CPU seconds against the number of trials, both logarithmic."""
+    """Plot median wall and CPU seconds against the number of trials, both logarithmic."""
     import altair as alt
 
     keys = ["size", "contender", "trials", "extrapolated"]
@@ -82,7 +82,7 @@ def plot_peers(frame: pd.DataFrame, path: Path) -> None:
 
 
 def plot_quality(curves: pd.DataFrame, targets: pd.DataFrame, path: Path) -> None:
-    """The best validation loss so far against the time, and the loss to reach."""
+    """Plot the best validation loss so far against time, with the loss to reach."""
     import altair as alt
 
     lines = (

@@ -1,12 +1,12 @@
-"""The report: its size, the seconds to write it, and to open it in Chromium.
+"""Measure the size of a report, and the seconds to write it and to open it in Chromium.
 
     python -m benchmarks.report_size
     python -m benchmarks.report_size --trials 60 1000 --out benchmarks/figures/report_size.parquet
 
-Experiments of 10 epochs a trial are written record by record and not trained: the figures depend
-on how much there is to draw and not on what it means. The page is opened from disk, offline, once
-to warm the browser and then ``--repeat`` times; what counts is the median until the charts,
-the table and the links between them are there and a frame has been drawn.
+Experiments of 10 epochs per trial are written record by record and not trained: the figures depend
+on the amount to draw and not on its meaning. The page is opened from disk, offline, once to warm
+the browser and then ``--repeat`` times. The result is the median time until the charts, the table
+and the links between them are complete and a frame has been drawn.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def read_options() -> argparse.Namespace:
 
 
 def write_experiment(place: Path, trials: int) -> Experiment:
-    """An experiment whose trials are stopped early as by ASHA."""
+    """Write an experiment whose trials ASHA stopped early."""
     folder = open_folder(place)
     folder.create()
     folder.write_json(
@@ -95,7 +95,7 @@ def write_experiment(place: Path, trials: int) -> Experiment:
 
 
 def measure(experiment: Experiment, repeat: int) -> dict[str, float]:
-    """Sizes in bytes and times in seconds; opening is left out where there is no browser."""
+    """Return sizes in bytes and times in seconds; opening is omitted without a browser."""
     began = time.perf_counter()
     write_report([Experiment(experiment.folder)])
     found: dict[str, float] = {"write": time.perf_counter() - began}
@@ -106,7 +106,7 @@ def measure(experiment: Experiment, repeat: int) -> dict[str, float]:
 
 
 def open_page(page: Path, repeat: int) -> float:
-    """The median seconds until everything is drawn."""
+    """Return the median seconds until everything is drawn."""
     from playwright.sync_api import sync_playwright
 
     path = next(filter(None, map(shutil.which, BROWSERS)), None)

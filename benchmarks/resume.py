@@ -1,10 +1,10 @@
-"""Resume: how long it takes to go on from a history, and how that grows with it.
+"""Measure how long it takes to continue from a history, and how that grows with its size.
 
     python -m benchmarks.resume --trials 100 1000 10000 --searcher random tpe
 
-A history of finished trials of 10 epochs each is written as a run writes it, one segment a trial;
-then one trial more is run. What is measured is the whole run, Ray's start included, the seconds
-until the new trial starts, the driver's memory, and the bytes of the history.
+A history of finished trials of 10 epochs each is written as a run writes it, one segment per trial;
+then one more trial is run. The results are the duration of the whole run, including Ray's start,
+the seconds until the new trial starts, the driver's memory, and the bytes of the history.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def train(config: dict[str, Any], data: object) -> None:
 
 
 def make_job(searcher: str, trials: int) -> Any:
-    """The job of so many trials."""
+    """Return a job of this many trials."""
     from ray import tune
 
     from tune_jobs.engine import ASHA, TPE, Job, RandomSearch
@@ -54,7 +54,7 @@ def make_job(searcher: str, trials: int) -> Any:
 
 
 def write_history(folder: Any, job: Any, trials: int) -> float:
-    """Write a history as a run does; the seconds that took."""
+    """Write a history as a run does; return the seconds."""
     from tune_jobs.engine import Profile
     from tune_jobs.engine.experiments.segments import SegmentWriter
     from tune_jobs.engine.job.description import description
@@ -78,7 +78,7 @@ def write_history(folder: Any, job: Any, trials: int) -> float:
 
 
 def resume(trials: int, searcher: str) -> dict[str, float]:
-    """Write a history, go on from it in this process, and say what that cost."""
+    """Write a history, continue from it in this process, and return the cost."""
     from tune_jobs.engine import Profile, run
     from tune_jobs.engine.storage.folder import open_folder
 

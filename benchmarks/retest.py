@@ -1,13 +1,13 @@
-"""Retests: how often nothing has changed and "replace" is said, and how often it is said rightly.
+"""Measure how often a retest answers "replace" wrongly, because nothing has changed, and rightly.
 
     python -m benchmarks.retest --count 500 --out benchmarks/figures/retest.md
 
 Each simulated retest is a search of 20 configs on today's rows, a race of the incumbent and the
-best four of the others, and the judgement, by the engine's own race. The incumbent was chosen
-before, so today's rows have had no part in that. ``seeds`` has scores that are the true loss and a
-noise of standard deviation 1, another for each fit. ``rows`` has linear models on 200 rows, each on
-the five features that matter and on five of forty that do not: in truth all are equally good, but
-on the rows of today each has its luck, which search, choice and judgement share.
+best four of the others, and the decision, by the engine's own race. The incumbent was chosen
+before, so today's rows were not used for that. ``seeds`` has scores that are the true loss plus
+noise of standard deviation 1, different for each fit. ``rows`` has linear models on 200 rows, each
+on the five features that matter and on five of forty that do not: in truth all are equally good,
+but on today's rows each has its luck, which search, choice and decision share.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Score = Callable[[int, int], float]  # of a config and the number of a fit, 0 be
 
 
 def retest(score: Score, overlap: float, scores: int = SCORES) -> dict[str, Any]:
-    """A retest of config 0, which is the incumbent."""
+    """Simulate a retest of config 0, the incumbent."""
     from tune_jobs.engine.finals.race import Race
 
     seen = [score(place, 0) for place in range(1, CONFIGS)]
@@ -60,14 +60,14 @@ def retest(score: Score, overlap: float, scores: int = SCORES) -> dict[str, Any]
 
 
 def by_seeds(gap: float, seed: int) -> tuple[Score, float]:
-    """Scores of noise alone; all configs but the incumbent are better by the gap."""
+    """Return scores that are pure noise, with all configs but the incumbent better by the gap."""
     draw = np.random.default_rng([seed, round(100 * gap)])
     noise = draw.normal(size=(CONFIGS, 1 + 4 * SCORES))
     return lambda place, fit: float(noise[place, fit] + gap * (place == 0)), 0.0
 
 
 def by_rows(gap: float, seed: int) -> tuple[Score, float]:
-    """Squared errors of linear models on folds of the same rows; the incumbent's are inflated."""
+    """Return squared errors of linear models on folds of the same rows; the incumbent is worse."""
     from tune_jobs.engine.data.splitting import cut_folds
 
     draw = np.random.default_rng([seed, 1])
@@ -91,7 +91,7 @@ def by_rows(gap: float, seed: int) -> tuple[Score, float]:
 
 
 def _spread_of_scores() -> float:
-    """The standard deviation of one score, over rows and folds."""
+    """Return the standard deviation of one score, over rows and folds."""
     if "rows" not in _SPREADS:
         _SPREADS["rows"] = float(np.std([by_rows(0.0, 10_000 + n)[0](0, 0) for n in range(300)]))
     return _SPREADS["rows"]
@@ -103,7 +103,7 @@ KINDS = {"seeds": by_seeds, "rows": by_rows}
 
 
 def simulate(count: int) -> pd.DataFrame:
-    """All retests, a row each."""
+    """Simulate all retests; return one row each."""
     rows = [
         {
             "kind": kind,
@@ -121,7 +121,7 @@ def simulate(count: int) -> pd.DataFrame:
 
 
 def look_again(kind: str, fall: float, seed: int) -> dict[str, Any]:
-    """The cheap mode: an incumbent that is worse than it was, on other rows."""
+    """Simulate the cheap mode: an incumbent that is worse than it was, on other rows."""
     from tune_jobs.engine.analysis.estimates import estimate
     from tune_jobs.engine.runs.answers import compare_with_before
 
@@ -135,7 +135,7 @@ def look_again(kind: str, fall: float, seed: int) -> dict[str, Any]:
 
 
 def tabulate_alarms(count: int) -> str:
-    """How often the cheap mode raises the alarm, as Markdown."""
+    """Return how often the cheap mode raises the alarm, as Markdown."""
     lines = [
         "| what is scored | worse by | mean beyond the earlier interval | alarm |",
         "|---|---:|---:|---:|",
@@ -149,7 +149,7 @@ def tabulate_alarms(count: int) -> str:
 
 
 def tabulate(rows: pd.DataFrame) -> str:
-    """What was found, as Markdown."""
+    """Return the results as Markdown."""
     head = ["scores", "what is scored", "others better by", *ANSWERS, "interval covers", "fits"]
     lines = [f"| {' | '.join(head)} |", "|---:|---" + "|---:" * (len(head) - 2) + "|"]
     for (scores, kind, gap), part in rows.groupby(["scores", "kind", "gap"]):
@@ -162,7 +162,7 @@ def tabulate(rows: pd.DataFrame) -> str:
 
 
 def share(values: Sequence[bool] | pd.Series) -> str:
-    """A share with the simulation's standard error."""
+    """Return a share with the simulation's standard error."""
     mean, count = float(np.mean(values)), len(values)
     error = max(mean * (1 - mean), 1 / count) ** 0.5 / count**0.5
     return f"{100 * mean:.1f} ± {100 * error:.1f} %"

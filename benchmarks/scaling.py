@@ -1,4 +1,4 @@
-"""Scaling: what more workers are worth, and what more trials cost the driver.
+"""Measure what more workers are worth, and what more trials cost the driver.
 
     python -m benchmarks.scaling --quick
     python -m benchmarks.scaling workers --repetitions 3
@@ -6,9 +6,9 @@
     python -m benchmarks.scaling report
 
 ``workers`` runs the same trials of known duration on 1, 2, 4 and 8 workers; the trials sleep, so
-that two cores serve them all. ``driver`` runs trials that take no time. Each search has a process
-of its own, tune-jobs and plain Ray Tune by turns, and is noted down when it has ended; ``report``
-makes tables and a picture of what was noted last.
+that two cores serve them all. ``driver`` runs trials that take no time. Each search has its own
+process, tune-jobs and plain Ray Tune in turn, and is noted when it has ended; ``report`` makes
+tables and a picture of the last notes.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def read_options() -> argparse.Namespace:
 def list_workers(
     workers: Sequence[int], trials: int, seconds: float, repetitions: int
 ) -> Iterator[Search]:
-    """Searches of trials of known duration."""
+    """List searches of trials of known duration."""
     for _ in range(repetitions):
         for count in workers:
             for contender in ("tune-jobs", "Ray Tune"):
@@ -72,7 +72,7 @@ def list_workers(
 
 
 def list_driver(trials: Sequence[int], contenders: Sequence[str]) -> Iterator[Search]:
-    """Searches of trials that take no time."""
+    """List searches of trials that take no time."""
     for count in trials:
         for reports in REPORTS:
             for contender in contenders:
@@ -81,7 +81,7 @@ def list_driver(trials: Sequence[int], contenders: Sequence[str]) -> Iterator[Se
 
 
 def note(prefix: Path, part: str, searches: Iterator[Search]) -> None:
-    """Run each search apart, and add what it took to the lines of its part."""
+    """Run each search in its own process, and append its cost to the lines of its part."""
     rows = []
     for search in searches:
         began = time.perf_counter()
@@ -105,7 +105,7 @@ def path_of(prefix: Path, part: str) -> Path:
 
 
 def show(prefix: Path) -> None:
-    """Tables and a picture of all that was noted, on the screen and as files."""
+    """Show tables and a picture of everything noted, on the screen and as files."""
     frames = {part: path_of(prefix, part) for part in PARTS}
     found = {part: pd.read_parquet(path) for part, path in frames.items() if path.exists()}
     if len(found) < len(PARTS):
@@ -122,7 +122,7 @@ def show(prefix: Path) -> None:
 
 
 def table_of_workers(frame: pd.DataFrame) -> tuple[str, list[str], list[list[str]]]:
-    """Medians over the repetitions."""
+    """Return medians over the repetitions."""
     keys = ["contender", "trials", "workers"]
     medians = frame.groupby(keys, as_index=False).median(numeric_only=True)
     header = ["contender", "trials", "workers", "ideal s", "wall s", "start-up s", "gap ms"]
@@ -140,7 +140,7 @@ def table_of_workers(frame: pd.DataFrame) -> tuple[str, list[str], list[list[str
 
 
 def table_of_driver(frame: pd.DataFrame) -> tuple[str, list[str], list[list[str]]]:
-    """What a search cost its driver; a report's cost is a tenth of what ten cost more than one."""
+    """Return the cost per search; a report costs a tenth of what ten cost more than one."""
     header = ["contender", "trials", "reports", "wall ms a trial", "CPU ms a trial"]
     header += ["CPU ms a late trial", "CPU ms a report", "end s", "MiB", "MiB at the end"]
     costs = {(row.contender, row.trials, row.reports): cost_of(row) for row in frame.itertuples()}
@@ -163,7 +163,7 @@ def table_of_driver(frame: pd.DataFrame) -> tuple[str, list[str], list[list[str]
 
 
 def cost_of(row: Any) -> dict[str, float]:
-    """Costs of a trial between the first and the last that ended, and of the last tenth."""
+    """Return the cost of a trial between the first and the last to end, and in the last tenth."""
     marks = pd.DataFrame(json.loads(row.marks), columns=["trials", "wall", "cpu", "memory"])
     first, late, last = marks.iloc[0], marks.iloc[-3], marks.iloc[-1]
     after = json.loads(row.after)
@@ -179,7 +179,7 @@ def cost_of(row: Any) -> dict[str, float]:
 
 
 def course_of(row: Any) -> pd.DataFrame:
-    """The driver's CPU milliseconds a trial in each part of a search."""
+    """Return the driver's CPU milliseconds per trial in each section of a search."""
     marks = pd.DataFrame(json.loads(row.marks), columns=["trials", "wall", "cpu", "memory"])
     steps = marks.diff().iloc[1:]
     return pd.DataFrame(
@@ -193,7 +193,7 @@ def course_of(row: Any) -> pd.DataFrame:
 
 
 def plot(workers: pd.DataFrame, driver: pd.DataFrame, path: Path) -> None:
-    """Efficiency by workers, and the driver's cost of a trial along its longest searches."""
+    """Plot efficiency by workers, and the driver's cost per trial along its longest searches."""
     import altair as alt
 
     color = alt.Color("contender:N", title=None, scale=alt.Scale(domain=list(CONTENDERS)))

@@ -1,9 +1,9 @@
-"""Searches of arithmetic trainables by tune-jobs and by plain Ray Tune, each in a process it owns.
+"""Search with arithmetic trainables, by tune-jobs or plain Ray Tune, each in its own process.
 
     python -m benchmarks.searches tune-jobs --trials 64 --workers 8 --reports 4 --seconds 1.5
 
-Prints, as JSON, what the search took: of its workers where trials sleep and so have a known
-duration, of the driver where they take no time. :mod:`benchmarks.scaling` runs many of them.
+Prints the cost of the search as JSON: that of its workers if trials sleep and so have a known
+duration, that of the driver if they take no time. :mod:`benchmarks.scaling` runs many of them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched: trials of so many reports and, on average, so many seconds."""
+    """The search to run: trials with this many reports and, on average, this many seconds."""
 
     contender: str
     trials: int
@@ -39,25 +39,25 @@ class Search:
 
     @property
     def durations(self) -> list[float]:
-        """Those of the trials: from two thirds to four thirds of the average, in any order."""
+        """The durations of the trials: from two thirds to four thirds of the average, shuffled."""
         steps = [2 / 3 * (1 + (index + 0.5) / self.trials) for index in range(self.trials)]
         random.Random(0).shuffle(steps)
         return [self.seconds * step for step in steps]
 
     @property
     def space(self) -> dict[str, Any]:
-        """The hyperparameters; with durations a grid of them, in the same order for everybody."""
+        """The hyperparameters; durations become a grid of them, in the same order for all."""
         lasting = tune.grid_search(self.durations) if self.seconds else 0
         return {"x": tune.uniform(0, 1), "seconds": lasting, "reports": self.reports}
 
     @property
     def num_samples(self) -> int:
-        """How many trials a point of the grid has."""
+        """The number of trials per point of the grid."""
         return 1 if self.seconds else self.trials
 
     @property
     def cpus_per_trial(self) -> float:
-        """So many that all workers fit the machine: they sleep."""
+        """The CPUs per trial that let all workers fit the machine: they sleep."""
         return min(1.0, len(os.sched_getaffinity(0)) / self.workers)
 
 
@@ -83,20 +83,20 @@ class Meter(tune.Callback):
             self.count()
 
     def count(self) -> None:
-        """Count a trial, and read the clocks at the first and at each twentieth of them."""
+        """Count a trial, and read the clocks at the first and at every twentieth."""
         self._ended += 1
         if self._ended == 1 or self._ended % self._every == 0:
             self.marks.append((self._ended, *read_clocks()))
 
 
 def train(config: Row, data: object = None) -> None:
-    """Report a loss as often as the config says."""
+    """Report a loss as often as the config states."""
     for epoch in range(1, config["reports"] + 1):
         tune.report({"loss": (config["x"] - 0.3) ** 2 + 1 / epoch})
 
 
 def sleep(config: Row, data: object = None) -> None:
-    """Sleep as long as the config says, and report a loss, the worker and its clock."""
+    """Sleep as long as the config states, and report a loss, the worker and its clock."""
     began = time.time()
     for epoch in range(1, config["reports"] + 1):
         time.sleep(max(0.0, began + epoch * config["seconds"] / config["reports"] - time.time()))
@@ -105,7 +105,7 @@ def sleep(config: Row, data: object = None) -> None:
 
 
 def search_with_tune_jobs(search: Search, meter: Meter, folder: str) -> list[Row]:
-    """Run a job as users do, its report and its lines on standard error included."""
+    """Run a job as users do, with its report and its lines on standard error."""
     from tune_jobs.engine import TPE, Job, Profile, RandomSearch, run
     from tune_jobs.engine.views.live import choose_view
 
@@ -131,7 +131,7 @@ def search_with_tune_jobs(search: Search, meter: Meter, folder: str) -> list[Row
 
 
 def search_with_ray_tune(search: Search, meter: Meter, folder: str) -> list[Row]:
-    """Run a tuner of Ray's own, with what of its options helps: warm workers, quiet output."""
+    """Run Ray's own tuner with the options that help: warm workers, quiet output."""
     import ray
 
     if search.contender.endswith("no loggers"):
@@ -167,7 +167,7 @@ def check_ended(count: int, search: Search) -> None:
 
 
 def measure(search: Search) -> Row:
-    """Run one search in this process and say what it took."""
+    """Run one search in this process and return its cost."""
     by_ray = search.contender.startswith("Ray")
     run: Callable[..., list[Row]] = search_with_ray_tune if by_ray else search_with_tune_jobs
     meter = Meter(search.trials)
@@ -181,11 +181,11 @@ def measure(search: Search) -> Row:
 
 
 def account(search: Search, fits: list[Row], called: float, returned: float) -> Row:
-    """Where the workers' seconds went, from the call of the search until it returned.
+    """Return where the workers' seconds went, from the call of the search until it returned.
 
     Returns:
         ``startup``, until a worker's first trial began, and ``tail``, from its last trial until
-        the last of all: both averaged over the workers. ``gap``: between two trials of a worker,
+        the last of all, both averaged over the workers. ``gap``: between two trials of a worker,
         averaged over the gaps. ``efficiency``: the trials' seconds among those after start-up.
     """
     ended = max(fit["ended"] for fit in fits)
@@ -213,7 +213,7 @@ def account(search: Search, fits: list[Row], called: float, returned: float) -> 
 
 
 def read_clocks() -> tuple[float, float, float]:
-    """Seconds, this process's CPU seconds, and the most memory it has had so far, in MiB."""
+    """Return seconds, this process's CPU seconds, and its peak memory in MiB."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return time.perf_counter(), used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
@@ -225,7 +225,7 @@ def main() -> None:
     parser.add_argument("contender", choices=CONTENDERS)
     for name in ("trials", "workers", "reports"):
         parser.add_argument(f"--{name}", type=int, required=True)
-    parser.add_argument("--seconds", type=float, default=0.0, help="of a trial, on average")
+    parser.add_argument("--seconds", type=float, default=0.0, help="seconds per trial, on average")
     search = Search(**vars(parser.parse_args()))
     print(json.dumps(measure(search)), file=sys.stdout)
 

@@ -1,9 +1,9 @@
-"""Memory of a search over 1 GB of arrays with one worker and with four, which share it.
+"""Measure the memory of a search over 1 GB of arrays, with one worker and with four that share it.
 
     python -m benchmarks.shared
 
 The memory is that of the driver, Ray and all workers together, shared pages counted once (Linux
-only), sampled while trials run; against the same search over a thousandth of the rows.
+only), sampled while trials run, and compared with the same search over a thousandth of the rows.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def measure(rows: int, workers: int) -> int:
-    """The most that a search and all its processes hold at once, in bytes."""
+    """Return the peak memory of a search and all its processes, in bytes."""
     context = multiprocessing.get_context("spawn")
     process = context.Process(target=search, args=(rows, workers))
     process.start()
@@ -46,7 +46,7 @@ def measure(rows: int, workers: int) -> int:
 
 
 def search(rows: int, workers: int) -> None:
-    """Train a linear model for one epoch in two trials a worker."""
+    """Train a linear model for one epoch in two trials per worker."""
     from ray import tune
 
     from trainables import tabular_mlp

@@ -1,4 +1,4 @@
-"""Ray's fake nodes, which take as long to come as the machines of a cloud do; Ray loads this."""
+"""Start Ray's fake nodes as slowly as a cloud starts machines; Ray loads this module."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ray.autoscaler._private.fake_multi_node.node_provider import FakeMultiNodeP
 
 
 class SlowNodes(FakeMultiNodeProvider):  # type: ignore[misc]  # Ray calls it
-    """Nodes that are asked for together come together, ``boot_seconds`` later."""
+    """Nodes that are requested together start together, ``boot_seconds`` later."""
 
     def create_node_with_resources_and_labels(self, *wanted: Any) -> None:
         """Wait, then start the processes."""

@@ -1,9 +1,9 @@
-"""From the command to the first training step: where each second of the start-up goes.
+"""Measure where each second of the start-up goes, from the command to the first training step.
 
     python -m benchmarks.startup --repetitions 3
 
-A search of two trials on the breast cancer table, each time in a process of its own, the page cache
-warm. The moments are those of the first trial.
+A search of two trials on the breast cancer table, each time in a separate process with a warm page
+cache. The times are those of the first trial.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def run_apart() -> dict[str, float]:
-    """Measure one start in a process of its own."""
+    """Measure one start in a separate process."""
     command = [sys.executable, "-m", "benchmarks.startup", "--one", str(time.time())]
     ran = subprocess.run(
         command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment()
@@ -61,7 +61,7 @@ def run_apart() -> dict[str, float]:
 
 
 def search(started: float) -> dict[str, float]:
-    """Run the search in this process and say when what was reached."""
+    """Run the search in this process and return when each step was reached."""
     from tune_jobs.engine import Profile, run
     from tune_jobs.engine.job.modules import find_job
 

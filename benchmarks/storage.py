@@ -1,10 +1,10 @@
-"""Storage: what a search costs in S3, in requests and in seconds, against a folder of this machine.
+"""Measure what a search costs in S3, in requests and seconds, against a local folder.
 
     python -m benchmarks.storage --trials 40 --checkpoints 0 1 9 --latency 0 40
 
 An arithmetic search of 9 epochs under ASHA with two workers, each epoch taking 50 ms, is run in a
-folder and in S3 (moto's server, with so many milliseconds added to each request), with a checkpoint
-of 100 KiB after so many of the epochs of each trial. The server counts the requests.
+folder and in S3 (moto's server, which delays each request by the latency), with a checkpoint of 100
+KiB after the given number of epochs of each trial. The server counts the requests.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def train(config: dict[str, Any], data: object) -> None:
 
 
 def search(place: str, trials: int, checkpoints: int) -> dict[str, float]:
-    """Search in this process, and say how long the trials took, and how long what came after."""
+    """Search in this process; return how long the trials took, and how long the end took."""
     from ray import tune
 
     from tune_jobs.engine import ASHA, Job, Profile, RandomSearch, run
@@ -75,7 +75,7 @@ def search(place: str, trials: int, checkpoints: int) -> dict[str, float]:
 
 
 def serve(port_file: Path, latency: float) -> None:
-    """Serve S3 on a free port until killed; ``GET /requests`` says what was asked for so far."""
+    """Serve S3 on a free port until killed; ``GET /requests`` returns the requests so far."""
     from moto.server import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
 

@@ -1,4 +1,4 @@
-"""A task: one search, told to every contender in the same folder of arrays and JSON."""
+"""Describe one search to every contender, in the same folder of arrays and JSON."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Data:
 
     @property
     def validation(self) -> tuple[np.ndarray, np.ndarray]:
-        """The validation part as Keras takes it."""
+        """The validation rows as Keras takes them."""
         return self.x_validation, self.y_validation
 
 
 @dataclass(frozen=True)
 class Task:
-    """What to search.
+    """The search to run.
 
     Attributes:
         folder: where the arrays lie, and where contenders may write.
@@ -59,11 +59,11 @@ class Task:
 
     @property
     def log(self) -> Path:
-        """Where a contender writes the time and the value of every epoch, if it is asked to."""
+        """The file where a contender writes the time and value of every epoch, if asked to."""
         return Path(self.folder, "epochs.jsonl")
 
     def fit_options(self, data: Data, callbacks: Sequence[Any] = ()) -> dict[str, Any]:
-        """What every contender that calls ``model.fit`` itself gives it, beside x and y."""
+        """The arguments of every contender that calls ``model.fit`` itself, besides x and y."""
         return {
             "batch_size": BATCH_SIZE,
             "epochs": self.epochs,
@@ -78,7 +78,7 @@ class Task:
 
 
 def make_task(folder: Path, size: str, trials: int, epochs: int, seed: int = 0) -> Task:
-    """Write a task: arrays, and configs drawn from the space, more trials continuing fewer."""
+    """Write a task: arrays, and configs drawn from the space; more trials extend fewer."""
     folder.mkdir(parents=True, exist_ok=True)
     data = make_data(size)
     for part, array in zip(PARTS, data, strict=True):
@@ -95,17 +95,17 @@ def make_task(folder: Path, size: str, trials: int, epochs: int, seed: int = 0) 
 
 
 def read_task(folder: str) -> Task:
-    """The task in a folder."""
+    """Return the task in a folder."""
     return Task(**json.loads(Path(folder, TASK).read_text(encoding="utf-8")))
 
 
 def family_of(size: str) -> str:
-    """Images have convolutional networks, tables have perceptrons."""
+    """Return the family: convolutional networks for images, perceptrons for tables."""
     return "cnn" if size == "digits" else "mlp"
 
 
 def draw(family: str, trials: int, seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Random configs, flat and nested."""
+    """Draw random configs, flat and nested."""
     random, points, configs = np.random.default_rng(seed), [], []
     for _ in range(trials):
         point: dict[str, Any] = {}
@@ -122,7 +122,7 @@ def draw(family: str, trials: int, seed: int) -> tuple[list[dict[str, Any]], lis
 
 
 def make_data(size: str) -> list[np.ndarray]:
-    """Training part (60 %) and validation part (20 %), standardised by the former; seeded."""
+    """Return training (60 %) and validation rows (20 %), standardised by the former; seeded."""
     from sklearn.model_selection import train_test_split
 
     x, y = _load(size)

@@ -1,13 +1,13 @@
-"""What tracking costs: the seconds of a search with each tracker, and with Ray's callbacks alone.
+"""Measure what tracking costs: a search with each tracker, and with Ray's callbacks alone.
 
     pip install 'tune-jobs[mlflow,wandb]'
     python -m benchmarks.tracking --trials 10
 
 Trials of 27 epochs and four metrics in messages of nine, without any training, on one Ray of this
-machine whose workers import Keras as a run's do. Each tracker has seen a trial before, so that
-what happens once (imports, MLflow's tables) does not count. MLflow writes to SQLite, Weights &
-Biases offline. "as Ray has it" is the callback of Ray without a thread and without unpacking: it
-writes one point per message.
+machine whose workers import Keras as a run's do. Each tracker has already logged a trial, so that
+one-time costs (imports, MLflow's tables) do not count. MLflow writes to SQLite, Weights & Biases
+offline. "as Ray has it" is Ray's callback without a thread and without unpacking: it writes one
+point per message.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def train(config: dict[str, Any]) -> None:
 
 
 def ours(*wanted: str) -> Any:
-    """Trackers as ``--track`` makes them."""
+    """Return trackers as ``--track`` makes them."""
 
     def make(place: Path) -> list[Callback]:
         given = [each.replace("PLACE", str(place)) for each in wanted]

@@ -1,8 +1,8 @@
-"""One module for each tool: the same search, as that tool's users write it.
+"""Search the same space with each tool, as its users would write it: one module per tool.
 
 Each search takes a task and returns the last validation loss of every trial and the number of
-epochs trained: ``{"losses": [...], "epochs": 400}``. The searches of ``QUALITY`` prune, and write
-the time and the validation loss of every epoch to the task's log instead.
+epochs trained: ``{"losses": [...], "epochs": 400}``. The searches of ``QUALITY`` prune, and
+instead write the time and the validation loss of every epoch to the task's log.
 """
 
 # By name: module and function. Imported only in the contender's own process.

@@ -1,4 +1,4 @@
-"""One contender's search in this process: python -m benchmarks.contenders peers NAME FOLDER."""
+"""Run one contender's search in this process: python -m benchmarks.contenders peers NAME FOLDER."""
 
 import importlib
 import json

@@ -1,4 +1,4 @@
-"""Times and values of epochs, in JSON lines."""
+"""Note times and values of epochs as JSON lines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Journal:
-    """Writes down when a value became known; can be pickled."""
+    """Notes when a value became known; can be pickled."""
 
     path: Path
 
@@ -21,7 +21,7 @@ class Journal:
 
 
 def journal_callback(journal: Journal) -> object:
-    """What Keras calls at the end of every epoch."""
+    """Return the function that Keras calls at the end of every epoch."""
     import keras
 
     return keras.callbacks.LambdaCallback(

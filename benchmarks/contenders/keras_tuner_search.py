@@ -1,4 +1,4 @@
-"""KerasTuner: a hypermodel, searched in one process."""
+"""Search with KerasTuner: a hypermodel in one process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FACTOR = 3
 
 
 def search(task: Task) -> dict[str, Any]:
-    """RandomSearch, whose draws are the listed configs."""
+    """Run RandomSearch, whose draws are the listed configs."""
     model = Model(task)
     oracle = ListedOracle(objective="val_loss", max_trials=task.trials, seed=_seed(task))
     oracle.points = task.points
@@ -23,19 +23,19 @@ def search(task: Task) -> dict[str, Any]:
 
 
 def search_hyperband(task: Task) -> dict[str, Any]:
-    """Hyperband, repeated until it has trained about as many epochs as the others do."""
+    """Run Hyperband repeatedly until it has trained about as many epochs as the others."""
     _, epochs = one_hyperband(task.epochs)
     return _run_hyperband(task, max(1, round(task.trials * task.epochs / epochs)))
 
 
 def search_pruned(task: Task) -> dict[str, Any]:
-    """Hyperband, repeated until it has tried about as many configs as the others do."""
+    """Run Hyperband repeatedly until it has tried about as many configs as the others."""
     configs, _ = one_hyperband(task.epochs)
     return _run_hyperband(task, max(1, round(task.trials / configs)), journal=True)
 
 
 def one_hyperband(max_epochs: int) -> tuple[int, int]:
-    """Configs and epochs of one iteration, as KerasTuner plans its brackets."""
+    """Return the configs and epochs of one iteration, as KerasTuner plans its brackets."""
     ends, configs, epochs = math.ceil(1 + math.log(max_epochs, FACTOR)), 0, 0
     bracket, first = 0, float(max_epochs)  # the epochs of a bracket's first round
     while first >= 1:
@@ -49,12 +49,12 @@ def one_hyperband(max_epochs: int) -> tuple[int, int]:
 
 
 class ListedOracle(keras_tuner.oracles.RandomSearchOracle):
-    """Gives the listed configs in place of random ones."""
+    """Gives the listed configs instead of random ones."""
 
     points: list[dict[str, Any]]
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """The next config."""
+        """Return the next config."""
         return {"status": "RUNNING", "values": dict(self.points[int(trial_id)])}
 
 
@@ -68,7 +68,7 @@ class Model(keras_tuner.HyperModel):
         self.epochs = 0
 
     def build(self, hp: keras_tuner.HyperParameters) -> Any:
-        """The model of what KerasTuner chooses."""
+        """Build the model for KerasTuner's choice."""
 
         def draw_log(name: str, lower: float, upper: float) -> float:
             return hp.Float(name, lower, upper, sampling="log")
@@ -101,7 +101,7 @@ def _run_hyperband(task: Task, iterations: int, journal: bool = False) -> dict[s
 
 
 def _seed(task: Task) -> int:
-    """A seed of one up: KerasTuner takes 0 for none."""
+    """Return a seed of at least one: KerasTuner takes 0 for none."""
     return task.seed + 1
 
 

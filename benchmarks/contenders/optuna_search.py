@@ -1,4 +1,4 @@
-"""Optuna with Keras, in one process."""
+"""Search with Optuna and Keras in one process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.task import Data, Task
 
 
 def search(task: Task) -> dict[str, Any]:
-    """All listed configs."""
+    """Train all listed configs."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=task.seed))
     for point in task.points:
         study.enqueue_trial(point)
@@ -22,7 +22,7 @@ def search(task: Task) -> dict[str, Any]:
 
 
 def search_pruned(task: Task) -> dict[str, Any]:
-    """TPE and successive halving."""
+    """Run TPE and successive halving."""
     study = optuna.create_study(
         sampler=optuna.samplers.TPESampler(seed=task.seed),
         pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3),
@@ -31,7 +31,7 @@ def search_pruned(task: Task) -> dict[str, Any]:
 
 
 class Report(keras.callbacks.Callback):
-    """Tells Optuna the loss of every epoch, and ends the fit where it says so."""
+    """Reports the loss of every epoch to Optuna, and ends the fit if Optuna says so."""
 
     def __init__(self, trial: optuna.Trial) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Report(keras.callbacks.Callback):
         self.pruned = False
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Report, and ask."""
+        """Report the loss, and ask whether to continue."""
         self.trial.report(logs["val_loss"], epoch + 1)
         self.pruned = self.trial.should_prune()
         self.model.stop_training = self.pruned

@@ -1,4 +1,4 @@
-"""Raw Ray Tune: a function trainable that reports every epoch."""
+"""Search with raw Ray Tune: a function trainable that reports every epoch."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from benchmarks.task import Data, Task
 
 
 def search(task: Task) -> dict[str, Any]:
-    """All listed configs, with Ray's defaults: a fresh process for every trial."""
+    """Train all listed configs with Ray's defaults: a fresh process for every trial."""
     return _run(task, _listed(task), tune.TuneConfig())
 
 
 def search_reusing(task: Task) -> dict[str, Any]:
-    """All listed configs, in processes that are kept."""
+    """Train all listed configs in reused processes."""
     return _run(task, _listed(task), tune.TuneConfig(reuse_actors=True))
 
 
 def search_pruned(task: Task) -> dict[str, Any]:
-    """HyperOpt and ASHA, in processes that are kept."""
+    """Run HyperOpt and ASHA in reused processes."""
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.hyperopt import HyperOptSearch
 
@@ -54,7 +54,7 @@ def train(config: dict[str, Any], data: Data, task: Task) -> None:
 
 
 class JournalCallback(tune.Callback):
-    """Notes every epoch when the driver learns of it."""
+    """Notes every epoch when the driver receives it."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal

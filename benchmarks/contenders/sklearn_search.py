@@ -1,7 +1,7 @@
-"""scikit-learn's RandomizedSearchCV over Keras' own wrapper.
+"""Search with scikit-learn's RandomizedSearchCV over Keras' own wrapper.
 
-The wrapper makes classes one-hot and refuses images, hence another form of the same loss and a
-reshaping layer; and a clone of it forgets ``fit_kwargs``, hence they are passed to the search.
+The wrapper one-hot encodes classes and refuses images, so the same loss has another form and there
+is a reshaping layer. A clone of it loses ``fit_kwargs``, so they are passed to the search.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from benchmarks.task import Task
 
 
 def search(task: Task) -> dict[str, Any]:
-    """All listed configs, in one process."""
+    """Train all listed configs in one process."""
     return _search(task, n_jobs=1)
 
 
 def search_in_two(task: Task) -> dict[str, Any]:
-    """All listed configs, in two processes."""
+    """Train all listed configs in two processes."""
     return _search(task, n_jobs=2)
 
 
 def build(X: Any, y: Any, config: dict[str, Any]) -> Any:  # noqa: N803 - called by Keras
-    """The model of a config, for rows that are flat."""
+    """Build the model of a config for flat rows."""
     import keras
 
     model = family.build_anew({**config, "loss": "categorical_crossentropy"})
@@ -40,7 +40,7 @@ def build(X: Any, y: Any, config: dict[str, Any]) -> Any:  # noqa: N803 - called
 
 
 def last_loss(estimator: Any, *_: Any) -> float:
-    """The negated validation loss of the last epoch, which the fit has found already."""
+    """Return the negated validation loss of the last epoch, which the fit has already computed."""
     return -estimator.history_.history["val_loss"][-1]
 
 

@@ -1,6 +1,6 @@
-"""tune-jobs: a job whose data are the task's arrays.
+"""Search with tune-jobs: a job whose data are the task's arrays.
 
-The module of the trainable has no ``export``, so that no model file is made: no peer makes one.
+The trainable's module has no ``export``, so no model file is written: no peer writes one.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from tune_jobs.engine.data.dataset import Dataset, TrainingData, digest
 
 
 def search(task: Task) -> dict[str, Any]:
-    """All listed configs, as a grid."""
+    """Train all listed configs, as a grid."""
     space = {"model": tune.grid_search(task.configs), "batch_size": family.BATCH_SIZE}
     return _run(Job(space=space, num_samples=1, **_common(task)), task)
 
 
 def search_pruned(task: Task) -> dict[str, Any]:
-    """TPE and ASHA."""
+    """Run TPE and ASHA."""
     return _run(_job(task, searcher=TPE(), scheduler=ASHA(grace_period=1)), task, _listen(task))
 
 
 def search_long(task: Task) -> dict[str, Any]:
-    """Random search without pruning: how low the loss can get."""
+    """Run a random search without pruning, to find how low the loss can get."""
     return _run(_job(task, searcher=RandomSearch()), task, _listen(task))
 
 
