@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.names import check_experiment_name
-from tune_jobs.engine.recurring.slots import Slots, name_of_slot, parse_slots
+from tune_jobs.engine.recurring.slots import RULE, Slots, name_of_slot, parse_slots
 
 # Clocks that are put forward and back by an hour and by half of one, in either hemisphere, at
 # midnight, and one that left out a whole day.
@@ -96,8 +96,11 @@ def test_every_day_of_a_year_has_a_slot_leap_days_too(year, zone, clock) -> None
         ("daily@02:30", "Europe/Berlin", at("2026-10-25T02:29", "Europe/Berlin"), "2026-10-24"),
         ("daily@02:30", "Europe/Berlin", at("2026-10-25T02:45", "Europe/Berlin"), "2026-10-25"),
         ("daily@02:30", "Europe/Berlin", at("2026-10-25T02:15", "Europe/Berlin", 1), "2026-10-25"),
-        ("hourly", "Europe/Berlin", at("2026-10-25T02:15", "Europe/Berlin"), "2026-10-25T02"),
-        ("hourly", "Europe/Berlin", at("2026-10-25T02:15", "Europe/Berlin", 1), "2026-10-25T02b"),
+        # Hours are those of UTC in any zone: the one that comes twice has two names.
+        ("hourly", "Europe/Berlin", at("2026-10-25T02:15", "Europe/Berlin"), "2026-10-25T00"),
+        ("hourly", "Europe/Berlin", at("2026-10-25T02:15", "Europe/Berlin", 1), "2026-10-25T01"),
+        ("hourly", "Asia/Kathmandu", at("2026-11-28T02:10"), "2026-11-28T02"),
+        ("2026-11-28T02", "UTC", at("2030-01-01T00:00"), "2026-11-28T02"),
         # 02:30 does not come: it is 03:30 of clocks that were put forward.
         ("daily@02:30", "Europe/Berlin", at("2026-03-29T03:29", "Europe/Berlin"), "2026-03-28"),
         ("daily@02:30", "Europe/Berlin", at("2026-03-29T03:31", "Europe/Berlin"), "2026-03-29"),
@@ -119,16 +122,17 @@ def test_slots_are_shown_as_they_are_written(text) -> None:
 @pytest.mark.parametrize(
     ("slot", "zone", "said"),
     [
-        ("dayly", "UTC", "--slot is 'dayly'; did you mean 'daily'?"),
-        ("daily@24:00", "UTC", "--slot is 'daily@24:00', but must be hourly, daily"),
-        ("hourly@02:00", "UTC", "--slot is 'hourly@02:00', but must be"),
-        ("weekly@02:00", "UTC", "--slot is 'weekly@02:00', but must be"),
-        ("weekly@caturday-02:00", "UTC", "the day of a week is 'caturday'"),
-        ("monthly@31-02:00", "UTC", "the day of a month is '31', but must be 1 to 28"),
-        ("2026/11/28", "UTC", "--slot is '2026/11/28'; it must be hourly, daily"),
-        ("2026-13-45", "UTC", "--slot is '2026-13-45', but no calendar has it: month must be"),
-        ("2026-02-29", "UTC", "--slot is '2026-02-29', but no calendar has it: day is out"),
-        ("daily", "Europe/Berln", "time zone 'Europe/Berln' is not known; did you mean 'Europe/B"),
+        ("dayly", "UTC", f"--slot must be {RULE}, got 'dayly'; did you mean 'daily'?"),
+        ("daily@24:00", "UTC", f"--slot must be {RULE}, got 'daily@24:00'"),
+        ("hourly@02:00", "UTC", f"--slot must be {RULE}, got 'hourly@02:00'"),
+        ("weekly@02:00", "UTC", f"--slot must be {RULE}, got 'weekly@02:00'"),
+        ("weekly@caturday-02:00", "UTC", "the day of a week must be one of mon, tue, wed, thu, "),
+        ("monthly@31-02:00", "UTC", "the day of a month must be 1 to 28, got '31'"),
+        ("2026/11/28", "UTC", f"--slot must be {RULE}, got '2026/11/28'"),
+        ("2026-10-25T02b", "UTC", f"--slot must be {RULE}, got '2026-10-25T02b'"),
+        ("2026-13-45", "UTC", "--slot '2026-13-45' is not a date: month must be"),
+        ("2026-02-29", "UTC", "--slot '2026-02-29' is not a date: day is out"),
+        ("daily", "Europe/Berln", "unknown time zone 'Europe/Berln'; did you mean 'Europe/B"),
     ],
 )
 def test_what_is_no_slot_is_refused(slot, zone, said) -> None:

@@ -1,11 +1,11 @@
-"""Slots of a schedule: each moment lies in one, and a run that is started twice in it is one run.
+"""Slots of a schedule: each moment lies in one slot, and two starts in one slot are one run.
 
-A slot begins at a time of the clock in a stated time zone and lasts until the next one begins. Its
-name is the day on which it begins (``2026-11-28``), of an hourly one the hour too
-(``2026-11-28T02``), so that names sort as slots follow each other. Where clocks are put back, the
-hour that comes twice has two names (``2026-10-25T02`` and ``2026-10-25T02b``), and a time of day
-that comes twice begins a slot when it comes first; one that is left out, where clocks are put
-forward, begins a slot when clocks that were not put forward would show it.
+A daily, weekly or monthly slot begins at a time of day in a given time zone and lasts until the
+next one begins. It is named after the day on which it begins (``2026-11-28``). An hourly slot is an
+hour of UTC in any time zone, and is named after it (``2026-11-28T02``). So names sort in the order
+of the slots. When clocks are put back, a time of day that comes twice begins a slot the first time;
+when they are put forward, one that is left out begins a slot at the moment at which clocks that
+were not changed would show it.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ EVERY: tuple[Every, ...] = get_args(Every)
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 LAST_DAY = 28  # the last that each month has
 
-NAME = re.compile(r"\d{4}-\d\d-\d\d(T\d\db?)?")
+NAME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d)?")
 TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 RULE = (
-    "hourly, daily, weekly or monthly, with the time at which a slot begins where that is not "
+    "hourly, daily, weekly or monthly, with the time at which a slot begins unless that is "
     "midnight (daily@02:00, weekly@sun-02:00, monthly@15-02:00), or the name of a slot "
     "(2026-11-28)"
 )
@@ -40,9 +40,9 @@ class Slots:
 
     Attributes:
         every: how often.
-        at: the time of day, of daily, weekly and monthly slots.
-        on: the day: of weekly slots 0 (Monday) to 6, of monthly ones 1 to 28; else 0.
-        zone: the time zone, by its name in the IANA database.
+        at: the time of day of daily, weekly and monthly slots.
+        on: the day: 0 (Monday) to 6 for weekly slots, 1 to 28 for monthly ones, else 0.
+        zone: the time zone of ``at``, by its name in the IANA database.
     """
 
     every: Every
@@ -51,31 +51,30 @@ class Slots:
     zone: str = "UTC"
 
     def __str__(self) -> str:
-        """As it is written on the command line."""
+        """Return it as written on the command line."""
         if self.every == "hourly":
             return self.every
         day = {"weekly": f"{DAYS[self.on % 7]}-", "monthly": f"{self.on}-"}.get(self.every, "")
         return f"{self.every}@{day}{self.at:%H:%M}"
 
     def name(self, now: datetime) -> str:
-        """The name of the slot that a moment lies in.
+        """Return the name of the slot that a moment lies in.
 
         Args:
-            now: the moment, with a time zone of its own.
+            now: the moment, with a time zone.
         """
-        zone = _find_zone(self.zone)
-        local = now.astimezone(zone)
         if self.every == "hourly":
-            return f"{local:%Y-%m-%dT%H}{'b' if local.fold else ''}"
-        begun = (day for day in self._days_around(local.date()) if self._begin(day, zone) <= now)
-        return max(begun).isoformat()
+            return f"{now.astimezone(UTC):%Y-%m-%dT%H}"
+        zone = _find_zone(self.zone)
+        days = self._days_around(now.astimezone(zone).date())
+        return max(day for day in days if self._begin(day, zone) <= now).isoformat()
 
     def _begin(self, day: date, zone: ZoneInfo) -> datetime:
-        """When the slot that is named after a day begins."""
+        """Return the moment at which the slot that is named after a day begins."""
         return datetime.combine(day, self.at, zone).astimezone(UTC)
 
     def _days_around(self, today: date) -> Iterator[date]:
-        """The days near today on which a slot begins: the last ones, today, and the next."""
+        """Yield the days near today on which a slot begins: the last ones, today, the next."""
         reach = {"daily": 2, "weekly": 8, "monthly": 33}[self.every]
         for shift in range(-reach, 2):
             day = today + timedelta(days=shift)
@@ -86,10 +85,10 @@ class Slots:
 
 
 def parse_slots(text: str, zone: str = "UTC") -> Slots | str:
-    """What ``--slot`` says: a schedule, or the name of one slot as it stands.
+    """Read what ``--slot`` gives: a schedule, or the name of one slot, which is returned as it is.
 
     Raises:
-        JobError: for what is neither, and for a time zone that is not known.
+        JobError: if the text is neither, or the time zone is unknown.
     """
     _find_zone(zone)
     if NAME.fullmatch(text):
@@ -97,35 +96,36 @@ def parse_slots(text: str, zone: str = "UTC") -> Slots | str:
         return text
     every, mark, when = text.partition("@")
     if every not in EVERY:
-        raise JobError(f"--slot is {text!r}{nearest(every, EVERY).rstrip('.')}; it must be {RULE}")
+        hint = nearest(every, EVERY).removesuffix(".")
+        raise JobError(f"--slot must be {RULE}, got {text!r}{hint}")
     if not mark:
         return Slots(every, on=1 if every == "monthly" else 0, zone=zone)
     day, dash, clock = when.rpartition("-")
     at = TIME.fullmatch(clock)
     if at is None or every == "hourly" or bool(dash) != (every in ("weekly", "monthly")):
-        raise JobError(f"--slot is {text!r}, but must be {RULE}")
+        raise JobError(f"--slot must be {RULE}, got {text!r}")
     return Slots(every, time(int(at[1]), int(at[2])), parse_day(every, day), zone)
 
 
 def parse_day(every: Every, day: str) -> int:
-    """The day on which weekly or monthly slots begin.
+    """Read the day on which weekly or monthly slots begin; 0 for others.
 
     Raises:
-        JobError: where it is none.
+        JobError: if it is not a day of the week or of every month.
     """
     if every == "weekly":
         if day.lower() not in DAYS:
-            raise JobError(f"the day of a week is {day!r}, but must be one of {', '.join(DAYS)}")
+            raise JobError(f"the day of a week must be one of {', '.join(DAYS)}, got {day!r}")
         return DAYS.index(day.lower())
     if every == "monthly":
         if not day.isdigit() or not 1 <= int(day) <= LAST_DAY:
-            raise JobError(f"the day of a month is {day!r}, but must be 1 to {LAST_DAY}")
+            raise JobError(f"the day of a month must be 1 to {LAST_DAY}, got {day!r}")
         return int(day)
     return 0
 
 
 def name_of_slot(slot: str, zone: str = "UTC", now: datetime | None = None) -> str:
-    """The name of the slot that ``--slot`` means at a moment; the default is now.
+    """Return the name of the slot that ``--slot`` means at a moment, by default now.
 
     Raises:
         JobError: as :func:`parse_slots` does.
@@ -136,22 +136,22 @@ def name_of_slot(slot: str, zone: str = "UTC", now: datetime | None = None) -> s
 
 def _check_date(name: str) -> None:
     try:
-        datetime.fromisoformat(name.removesuffix("b"))
+        datetime.fromisoformat(name)
     except ValueError as error:
-        raise JobError(f"--slot is {name!r}, but no calendar has it: {error}") from None
+        raise JobError(f"--slot {name!r} is not a date: {error}") from None
 
 
 def _find_zone(name: str) -> ZoneInfo:
-    """A time zone.
+    """Find a time zone by its name.
 
     Raises:
-        JobError: where there is none of that name; the nearest are shown.
+        JobError: if it is unknown; similar names are shown.
     """
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         hint = nearest(name, available_timezones()).rstrip(".")
         raise JobError(
-            f"time zone {name!r} is not known{hint}; write one of the IANA database, such as UTC "
-            "or Europe/Berlin"
+            f"unknown time zone {name!r}{hint}; give a name of the IANA database, such as UTC or "
+            "Europe/Berlin"
         ) from None

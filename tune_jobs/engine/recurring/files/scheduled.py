@@ -13,7 +13,7 @@ from tune_jobs.engine.recurring.files.firing import HOURS, as_cron, in_words
 from tune_jobs.engine.recurring.slots import Slots
 
 SLOT = "{slot}"
-LONGEST_SLOT = "2026-11-28T02b"
+LONGEST_SLOT = "2026-11-28T02"
 LONGEST_IDENTIFIER = 36  # what KubeRay allows for a RayCronJob, the strictest of all
 PLACE = ("--profile", "--storage")
 MARGIN = 15  # minutes between a budget and the one around it
