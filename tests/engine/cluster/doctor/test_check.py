@@ -8,7 +8,7 @@ from tune_jobs.engine import JobError
 from tune_jobs.engine.cluster.doctor import Check, as_dict, refuse, tell
 
 GOOD = Check("clocks", "ok", "at most 0.1 s apart")
-POOR = Check("speed", "warning", "2 MB/s: move storage closer")
+POOR = Check("clocks", "warning", "2 s behind: turn time synchronisation on")
 BAD = Check("storage", "failure", "storage is not shared: mount it")
 WORSE = Check("versions", "failure", "ray is 2.59.0 there: install 2.60.0")
 
@@ -31,7 +31,7 @@ def test_every_check_is_a_line_in_three_columns_told_as_it_comes() -> None:
     assert next(lines) == "ok       clocks       at most 0.1 s apart"
     assert came == [GOOD]
     assert list(lines) == [
-        "warning  speed        2 MB/s: move storage closer",
+        "warning  clocks       2 s behind: turn time synchronisation on",
         "FAILURE  storage      storage is not shared: mount it",
     ]
 

@@ -46,7 +46,7 @@ def test_a_healthy_cluster_passes_and_its_storage_is_as_it_was(local_ray, tmp_pa
 
     checks = refuse(examine(cluster(tmp_path)))
 
-    assert {"versions", "machines", "clocks", "storage", "speed", "room"} <= states(checks).keys()
+    assert {"versions", "machines", "clocks", "storage", "room"} <= states(checks).keys()
     assert states(checks)["storage"] == states(checks)["versions"] == {"ok"}
     assert [path.name for path in tmp_path.iterdir()] == ["earlier"]
 

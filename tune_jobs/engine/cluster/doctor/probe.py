@@ -1,4 +1,4 @@
-"""What runs on each node: it travels by value, so that a node without tune-jobs answers too.
+"""Tasks for each node; they travel by value, so that a node without tune-jobs answers too.
 
 For that reason nothing here refers to the rest of the package.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
-import os
 import platform
 import subprocess
 import time
@@ -22,16 +21,13 @@ OTHER_NAMES = {"tensorflow": ("tensorflow", "tensorflow-cpu")}
 # The packages whose code must be the same, whatever version it calls itself.
 CODE = {"tune_jobs": "engine", "trainables": ""}
 
-CHUNK = 2**20
-CHUNKS = 16
-LONGEST = 10.0  # seconds for which a file is written or read: then so many chunks say enough
-PATIENCE = 5.0  # seconds until a file that another machine wrote shows: NFS caches folders
+PATIENCE = 5.0  # seconds until a file from another machine shows: NFS caches folders
 
 GPU_QUERY = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits")
 
 
 def describe() -> dict[str, Any]:
-    """Versions, code and GPUs of the machine that this runs on; nothing heavy is imported."""
+    """Return versions, code and GPUs of this machine; nothing heavy is imported."""
     return {
         "versions": {"Python": platform.python_version()}
         | {name: _version(name) for name in PACKAGES},
@@ -42,17 +38,16 @@ def describe() -> dict[str, Any]:
 
 
 def clock() -> float:
-    """The machine's time."""
+    """Return the machine's time."""
     return time.time()
 
 
-def use_storage(place: str, marker: str, data: str, content: str) -> dict[str, Any]:
-    """Read what the driver wrote, write files of one's own, and time both.
+def use_storage(place: str, marker: str, content: str) -> dict[str, Any]:
+    """Read what the driver wrote, and write a file for the driver to read.
 
     Returns:
         ``problem``: ``missing``, ``other content``, ``read-only (...)`` or None; in the last case
-        also ``read`` and ``write`` in bytes per second, and the file that it ``wrote`` with its
-        ``content``, beside which lies a larger one, ``.data``.
+        also the name of the file, ``wrote``, and its ``content``.
     """
     filesystem, path = _open(place)
     try:
@@ -61,35 +56,13 @@ def use_storage(place: str, marker: str, data: str, content: str) -> dict[str, A
         return {"problem": "missing"}
     if found.decode(errors="replace") != content:
         return {"problem": "other content"}
-    read = read_speed(filesystem, f"{path}/{data}")
     name, own = uuid4().hex, uuid4().hex
     try:
         with filesystem.open_output_stream(f"{path}/{name}", None) as stream:
             stream.write(own.encode())
-        write = write_speed(filesystem, f"{path}/{name}.data")
     except OSError as error:
         return {"problem": f"read-only ({' '.join(str(error).split())})"}
-    return {"problem": None, "read": read, "write": write, "wrote": name, "content": own}
-
-
-def write_speed(filesystem: Any, path: str) -> float:
-    """Bytes per second at which a file of 16 MiB is written, closing it included."""
-    chunk = os.urandom(CHUNK)
-    began, written = time.perf_counter(), 0
-    with filesystem.open_output_stream(path, None) as stream:
-        while written < CHUNKS * CHUNK and time.perf_counter() - began < LONGEST:
-            stream.write(chunk)
-            written += CHUNK
-    return written / (time.perf_counter() - began)
-
-
-def read_speed(filesystem: Any, path: str) -> float:
-    """Bytes per second at which a file is read."""
-    began, size = time.perf_counter(), 0
-    with filesystem.open_input_stream(path, compression=None) as stream:
-        while time.perf_counter() - began < LONGEST and (chunk := stream.read(CHUNK)):
-            size += len(chunk)
-    return size / (time.perf_counter() - began)
+    return {"problem": None, "wrote": name, "content": own}
 
 
 def read_soon(filesystem: Any, path: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Storage: whether every node sees what is written elsewhere, and how fast."""
+"""Storage: whether every node can write to it, and sees what is written elsewhere."""
 
 from __future__ import annotations
 
@@ -9,28 +9,25 @@ from uuid import uuid4
 
 from tune_jobs.engine.cluster.capacity import Node
 from tune_jobs.engine.cluster.doctor.check import Check
-from tune_jobs.engine.cluster.doctor.probe import read_soon, read_speed, use_storage, write_speed
+from tune_jobs.engine.cluster.doctor.probe import read_soon, use_storage
 from tune_jobs.engine.cluster.node_tasks import NoAnswer, ask
 from tune_jobs.engine.errors import JobError, reason_of
 from tune_jobs.engine.formatting import count, listed
 from tune_jobs.engine.storage.folder import Folder
 
 NAME = "storage"
-MARKER, DATA = "marker", "data"
-
-# Bytes per second below which a checkpoint of 100 MB takes more than ten seconds.
-SLOW = 10e6
+MARKER = "marker"
 
 REMEDY = "mount the same file system there, or use an s3:// or gs:// URI as storage"
 
-# What a node says of a marker that it could not read as it was written.
+# What to say of a node that could not read a marker as it was written.
 UNSHARED = {"missing": "does not see what", "other content": "sees something else than what"}
 
 Answers = Sequence[tuple[Node, Any]]
 
 
 def check_storage(folder: Folder, nodes: Sequence[Node], limit: float) -> Iterator[Check]:
-    """Write here and read there, write there and read here; nothing of it is left behind."""
+    """Write here and read on every node, then the reverse; nothing is left behind."""
     place = folder.child(f".doctor-{uuid4().hex}")
     was_there = folder.exists()
     try:
@@ -52,23 +49,15 @@ def _exchange(
     content = uuid4().hex
     place.create()
     place.write(MARKER, content.encode())
-    write = write_speed(place.filesystem, f"{place.path}/{DATA}")
-    asked = ask(nodes, use_storage, place.uri, MARKER, DATA, content, limit=limit)
+    place.read(MARKER)
+    asked = ask(nodes, use_storage, place.uri, MARKER, content, limit=limit)
     answers = [(node, asked[node.id]) for node in nodes]
     faults = list(_find_faults(place, answers, folder.uri))
     yield from faults or [Check(NAME, "ok", _say_shared(folder, nodes))]
-    good = [answer for _, answer in answers if _is_good(answer)]
-    # What another machine wrote is not in this one's memory.
-    other = f"{good[0]['wrote']}.data" if good else DATA
-    read = read_speed(place.filesystem, f"{place.path}/{other}")
-    yield _judge_speed("here", [write], [read])
-    if good:
-        speeds = [answer["write"] for answer in good], [answer["read"] for answer in good]
-        yield _judge_speed(f"on {count(len(good), 'node')} at a time", *speeds)
 
 
 def _find_faults(place: Folder, answers: Answers, name: str) -> Iterator[Check]:
-    """What keeps nodes from using the storage as it is used here, those with the same together."""
+    """Yield what keeps nodes from using the storage, those with the same fault together."""
     faults: dict[str, list[str]] = {}
     for node, answer in answers:
         if fault := _find_fault(place, answer):
@@ -78,7 +67,7 @@ def _find_faults(place: Folder, answers: Answers, name: str) -> Iterator[Check]:
 
 
 def _find_fault(place: Folder, answer: Any) -> str | None:
-    """What is wrong on a node, with ``{}`` for its label and ``{storage}`` for the folder."""
+    """Say what is wrong on a node, with ``{}`` for its label and ``{storage}`` for the folder."""
     if isinstance(answer, NoAnswer):
         return f"storage {{storage}} cannot be used on {{}}: {answer.reason}"
     if answer["problem"] in UNSHARED:
@@ -99,29 +88,6 @@ def _find_fault(place: Folder, answer: Any) -> str | None:
     return None
 
 
-def _is_good(answer: Any) -> bool:
-    return not isinstance(answer, NoAnswer) and answer["problem"] is None
-
-
 def _say_shared(folder: Folder, nodes: Sequence[Node]) -> str:
     where = f" and on {count(len(nodes), 'node')}, each sees what the others write" if nodes else ""
     return f"{folder.uri}: read and written here{where}"
-
-
-def _judge_speed(where: str, write: Sequence[float], read: Sequence[float]) -> Check:
-    slowest = min(*write, *read)
-    text = f"write {_span(write)}, read {_span(read)} MB/s {where}"
-    if slowest >= SLOW:
-        return Check("speed", "ok", text)
-    return Check(
-        "speed",
-        "warning",
-        f"{text}: below {SLOW / 1e6:g} MB/s trials wait for their checkpoints; move the storage "
-        "closer to the nodes, or checkpoint less often",
-    )
-
-
-def _span(speeds: Sequence[float]) -> str:
-    """The slowest and the quickest, in MB/s."""
-    ends = dict.fromkeys(f"{speed / 1e6:,.0f}" for speed in (min(speeds), max(speeds)))
-    return " to ".join(ends)
