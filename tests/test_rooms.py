@@ -20,6 +20,9 @@ ROOMS = [
 ]
 MOST_MODULES = 15
 
+# Bottom up: each package of tune_jobs imports only those before it.
+FLOORS = ["engine", "lint", "cli"]
+
 # ``Job.tuner`` is a plain ``ray.tune.Tuner`` in one line, so a job reaches up to what builds it.
 EXCEPTION = (f"{ENGINE}.job.job", f"{ENGINE}.trials.tuner")
 
@@ -72,6 +75,23 @@ def find_arrows_upwards(imports: dict[str, set[str]]) -> list[str]:
     return sorted(found)
 
 
+def floor_of(module: str) -> int | None:
+    package, _, rest = module.partition(".")
+    first = rest.split(".")[0]
+    return FLOORS.index(first) if package == "tune_jobs" and first in FLOORS else None
+
+
+def find_floors_upwards(imports: dict[str, set[str]]) -> list[str]:
+    """Imports of a higher floor, or of what lies on none: jobs and `__main__`."""
+    found = []
+    for module, others in imports.items():
+        for other in others:
+            here, there = floor_of(module), floor_of(other)
+            if here is not None and (there is None or there > here):
+                found.append(f"{module} -> {other}")
+    return sorted(found)
+
+
 def find_loops(imports: dict[str, set[str]]) -> list[list[str]]:
     """The strongly connected components of more than one module (Tarjan 1972)."""
     index: dict[str, int] = {}
@@ -104,6 +124,10 @@ def test_a_room_imports_only_rooms_below_it() -> None:
     assert find_arrows_upwards(read_imports(ROOT)) == []
 
 
+def test_the_lint_knows_the_engine_and_never_the_command_line() -> None:
+    assert find_floors_upwards(read_imports(ROOT)) == []
+
+
 def test_no_files_import_each_other_in_a_loop() -> None:
     assert find_loops(read_imports(ROOT)) == []
 
@@ -113,17 +137,9 @@ def test_every_folder_of_the_engine_is_a_room_in_the_order() -> None:
     assert folders == set(ROOMS) - {GROUND}
 
 
-def list_folders() -> list[object]:
-    """Every folder with modules; that of lint is still to be cut down."""
-    folders = sorted({path.parent for path in list_modules(ROOT).values()})
-    large = pytest.mark.xfail(strict=True, reason="lint is to shrink to a third")
-    lint = ROOT / "tune_jobs" / "lint"
-    return [pytest.param(each, marks=large) if each == lint else each for each in folders]
-
-
 @pytest.mark.parametrize(
     "folder",
-    list_folders(),
+    sorted({path.parent for path in list_modules(ROOT).values()}),
     ids=lambda folder: str(folder.relative_to(ROOT)),
 )
 def test_no_folder_has_more_modules_than_one_can_take_in(folder) -> None:
@@ -134,6 +150,12 @@ def test_no_folder_has_more_modules_than_one_can_take_in(folder) -> None:
 def test_an_arrow_upwards_and_a_loop_would_be_found() -> None:
     imports = read_imports(ROOT)
     imports[f"{ENGINE}.seeds"] = {f"{ENGINE}.runs.run"}
+    imports["tune_jobs.lint.runs"] |= {"tune_jobs.cli.main"}
+    imports[f"{ENGINE}.names"] = {"tune_jobs.lint.runs"}
 
+    assert find_floors_upwards(imports) == [
+        f"{ENGINE}.names -> tune_jobs.lint.runs",
+        "tune_jobs.lint.runs -> tune_jobs.cli.main",
+    ]
     assert f"{ENGINE}.seeds -> {ENGINE}.runs.run" in find_arrows_upwards(imports)
     assert any(f"{ENGINE}.seeds" in loop for loop in find_loops(imports))

@@ -1,8 +1,5 @@
 """YAML with lines: each key is where it is said to be, and what is no YAML is refused."""
 
-import tempfile
-from pathlib import Path
-
 import pytest
 import yaml
 from hypothesis import given
@@ -36,10 +33,7 @@ def all_keys(content, keys=()):
 
 
 def read(text: str) -> list[Document]:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "a.yaml")
-        path.write_text(text, encoding="utf-8", newline="")
-        return read_documents(path)
+    return read_documents("a.yaml", text)
 
 
 @given(TREES.map(lambda tree: (tree,)), st.sampled_from([True, False, None]), st.integers(20, 80))
@@ -76,7 +70,7 @@ def test_a_key_that_stands_twice_is_found_at_its_second_line() -> None:
 
     assert document.content == {"a": {"b": 3, "c": 2}}
     (finding,) = document.repetitions()
-    assert (finding.line, finding.text[:18]) == (4, "a.b stands twice: ")
+    assert (finding.line, finding.text[:17]) == (4, "a.b is repeated: ")
 
 
 def test_merged_keys_are_there_with_the_lines_where_they_are_written() -> None:
@@ -95,7 +89,7 @@ def test_merged_keys_are_there_with_the_lines_where_they_are_written() -> None:
         ("a: 1\nb: !Ref c", 2, "could not determine a constructor for the tag '!Ref'"),
         ("a: 1\nb: 2026-13-45", 2, "month must be in 1..12"),
         ("a: 1\n? [b]\n: 2", 2, "a key that is a list or a mapping"),
-        ("a: 1\nb: &b [*b]", 2, "an anchor that holds itself"),
+        ("a: 1\nb: &b [*b]", 2, "an anchor that contains itself"),
         ("a: 1\nb:\n  <<: 2", 3, "<< must name a mapping"),
         ("a: 1\n\tb: 2", 2, "cannot start any token"),
         ("a: \x00", 1, "not allowed"),

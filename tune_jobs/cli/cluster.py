@@ -146,17 +146,39 @@ def cluster() -> None:
 
 @cluster.command()
 @click.argument("files", nargs=-1, metavar="[FILE...]")
-def lint(files: tuple[str, ...]) -> None:
-    """Check cluster files offline; default: all in ./cluster. Exits with 2 where one is wrong."""
-    from tune_jobs.lint.linting import find_files
-    from tune_jobs.lint.linting import lint as lint_files
+@click.pass_context
+def lint(context: click.Context, files: tuple[str, ...]) -> None:
+    """Check cluster files and schedulers' files offline; default: all in ./cluster.
 
-    findings = lint_files(files)
+    Prints each problem with file and line. Exits with 2 if there is one.
+    """
+    from tune_jobs.lint.linting import lint as lint_files
+    from tune_jobs.lint.linting import summaries
+
+    checked = lint_files(files, known_options(context))
+    findings = [finding for each in checked for finding in each.findings]
     for finding in findings:
         click.echo(finding)
-    wrong, count = len({finding.path for finding in findings}), len(find_files(files))
-    click.echo(f"{count} files, {len(findings)} findings in {wrong} of them", err=True)
+    for line in summaries(checked):
+        click.echo(line, err=True)
     sys.exit(2 if findings else 0)
+
+
+def known_options(context: click.Context) -> dict[str, dict[str, bool]]:
+    """Return the options of each command of the program, and whether they take a value."""
+    program = context.find_root().command
+    commands = program.commands if isinstance(program, click.Group) else {}
+    return {
+        name: {"--help": False}
+        | {
+            option: not getattr(parameter, "is_flag", False)
+            for parameter in command.params
+            for option in (*parameter.opts, *parameter.secondary_opts)
+            if option.startswith("--")
+        }
+        for name, command in commands.items()
+        if not isinstance(command, click.Group)
+    }
 
 
 def _examine_from_there(

@@ -1,4 +1,4 @@
-"""The command that makes files for schedulers."""
+"""The command that prints files for schedulers."""
 
 from __future__ import annotations
 
@@ -10,46 +10,67 @@ import click
 if TYPE_CHECKING:
     from tune_jobs.engine.recurring.files.scheduled import ScheduledRun
 
-SCHEDULERS = ("cron", "systemd", "kubernetes", "raycronjob", "slurm", "github", "airflow")
-HERE = ("cron", "systemd", "slurm")  # those that start it in the clone's folder
-# Options that the run is given as they stand.
+SCHEDULERS = ("cron", "systemd", "kubernetes", "slurm")
+HERE = ("cron", "systemd", "slurm")  # those that start runs in the folder of the clone
+# Schedulers for which a page has a complete file to copy.
+PAGES = {
+    "github": "docs/schedules/github.md",
+    "airflow": "docs/schedules/airflow.md",
+    "raycronjob": "docs/schedules/kubernetes.md",
+}
+# Options that the run gets as they are.
 PASSED_ON = ("profile", "storage", "data", "target", "num_samples")
 
 
 @click.command()
 @click.argument("job", required=False)
-@click.option("--retest", metavar="EXPERIMENT", help="Test an experiment again, in place of JOB.")
-@click.option("--for", "scheduler", required=True, type=click.Choice(SCHEDULERS), help="For whom.")
+@click.option("--retest", metavar="EXPERIMENT", help="Retest an experiment instead of a JOB.")
 @click.option(
-    "--every", required=True, type=click.Choice(["hour", "day", "week", "month"]), help="How often."
+    "--for",
+    "scheduler",
+    required=True,
+    type=click.Choice([*SCHEDULERS, *PAGES]),
+    metavar=f"[{'|'.join(SCHEDULERS)}]",
+    help="The scheduler.",
 )
-@click.option("--on", "day", help="The day: mon (default) to sun, or 1 (default) to 28.")
-@click.option("--at", "clock", help="The time of day; default: 02:00.")
 @click.option(
-    "--time-zone", "zone", help="Of --at; default: this machine's for cron and slurm, else UTC."
+    "--every", required=True, type=click.Choice(["hour", "day", "week", "month"]), help="Interval."
+)
+@click.option("--on", "day", help="Day: mon (default) to sun, or 1 (default) to 28.")
+@click.option("--at", "clock", help="Time of day; default: 02:00.")
+@click.option(
+    "--time-zone",
+    "zone",
+    help="Time zone of --at; default: this machine's for cron and slurm, else UTC.",
 )
 @click.option("--name", help="Name of the experiments, without the slot; default: the job's.")
-@click.option("--max-hours", type=float, help="When a run ends itself; default: 5, hourly 0.75.")
+@click.option("--max-hours", type=float, help="Budget of a run; default: 5, hourly 0.75.")
 @click.option(
     "--on-overlap",
     type=click.Choice(["skip", "wait", "fail"]),
     default="skip",
-    help="What a run does while another one of its name is running; default: skip.",
+    help="What to do if another run of the series is active; default: skip.",
 )
-@click.option("--profile", help="Where it runs.")
+@click.option("--profile", help="Where to run.")
 @click.option("--storage", help="Folder or URI of the experiments.")
 @click.option("--data", help="Table or images.")
 @click.option("--target", help="Column to predict.")
 @click.option("--num-samples", type=click.IntRange(1), help="Trials to run.")
 @click.option("--folder", help="The clone; '~/...' is the home there. Default: this folder.")
-@click.option("--write", "into", metavar="DIR", help="Write files there, over none that exists.")
+@click.option(
+    "--write", "into", metavar="DIR", help="Write the files to a folder; never overwrites."
+)
 def schedule(job: str | None, scheduler: str, into: str | None, **options: Any) -> None:
     """Print a file with which a scheduler runs JOB every hour, day, week or month.
 
-    Its first lines say how to install it. The slots of its runs begin when the scheduler fires.
+    Its first lines say how to install it. A slot begins whenever the scheduler starts a run.
+    For GitHub Actions, Airflow and RayCronJob, docs/schedules has files to copy.
     """
+    from tune_jobs.engine.errors import JobError
     from tune_jobs.engine.recurring.files.rendering import as_stream, render, write
 
+    if scheduler in PAGES:
+        raise JobError(f"--for {scheduler}: copy the file in {PAGES[scheduler]}")
     files = render(_scheduled(job, scheduler, options), scheduler)
     if into is None:
         click.echo(as_stream(files), nl=False)
@@ -92,14 +113,14 @@ def _default_name(job: str | None, retest: str | None) -> str:
     from tune_jobs.engine.recurring.files.asked import name_of_job
 
     if bool(job) == bool(retest):
-        raise JobError("one thing is to be run: name a JOB, or --retest EXPERIMENT")
+        raise JobError("give either a JOB or --retest EXPERIMENT")
     return name_of_job(job) if job else f"{str(retest).rstrip('/').rpartition('/')[2]}-retest"
 
 
 def _warn_of_data(data: str | None, folder: Path) -> None:
-    """Say where a relative path leads to that is not there yet: runs begin in the folder."""
+    """Warn of a relative path that does not exist in the folder in which runs start."""
     if data and "://" not in data and folder.is_dir() and not (folder / data).exists():
-        click.echo(f"warning: runs begin in {folder}, which has no {data!r} now", err=True)
+        click.echo(f"warning: runs start in {folder}, which has no {data!r} yet", err=True)
 
 
 def _passed_on(options: dict[str, Any]) -> tuple[tuple[str, str], ...]:

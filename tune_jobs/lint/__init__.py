@@ -1,1 +1,1 @@
-"""Checks of cluster files, offline, with file and line."""
+"""The files in ./cluster and those of schedulers, checked offline for what only tune-jobs knows."""

@@ -1,4 +1,4 @@
-"""What a lint says: a file, a line, and the rule that the line breaks."""
+"""What a lint reports: a file, a line, and the rule that the line breaks."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ class Finding:
     """A mistake in a file.
 
     Attributes:
-        path: the file, as it was named.
+        path: the file, as it was given.
         line: counted from 1.
-        text: what is wrong, with the value that is there and the rule; one line.
+        text: what is wrong, with the value found and the rule; one line.
     """
 
     path: str

@@ -1,103 +1,120 @@
-"""Lint of cluster files: each goes to the linter of its kind, which its content tells."""
+"""Lint of cluster files and schedulers' files: each by the rules of its kind."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
-from importlib import import_module
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.job.profile import Profile
+from tune_jobs.engine.formatting import count, listed
+from tune_jobs.lint.commands import KnownOptions
 from tune_jobs.lint.findings import Finding
-from tune_jobs.lint.located import NotYamlError
+from tune_jobs.lint.located import Document, NotYamlError, read_documents
+from tune_jobs.lint.manifests import lint_manifests
+from tune_jobs.lint.parts import Part
+from tune_jobs.lint.profiles import KNOWN as PROFILE_KEYS
+from tune_jobs.lint.profiles import lint_profile
+from tune_jobs.lint.ray_up import lint_ray_up
+from tune_jobs.lint.texts import lint_text
 
 FOLDER = "cluster"
 YAML = (".yaml", ".yml")
 PROSE = (".md", ".rst", ".txt")
-
-# The kinds, and the module and function that knows each; imported only where a file is of it.
-LINTERS = {
-    "ray up": ("launcher", "lint_launcher"),
-    "KubeRay": ("kuberay", "lint_kuberay"),
-    "Slurm": ("sbatch", "lint_sbatch"),
-    "Dockerfile": ("dockerfile", "lint_dockerfile"),
-    "profile": ("profiles", "lint_profile"),
-    "crontab": ("crontab", "lint_crontab"),
-    "systemd": ("systemd", "lint_systemd"),
-    "workflow": ("workflow", "lint_workflow"),
-    "Airflow": ("airflow", "lint_airflow"),
-}
-KINDS = (
-    "a `ray up` file has cluster_name and provider, a KubeRay manifest apiVersion, a Slurm script "
-    "#SBATCH lines, a Dockerfile FROM, a profile keys such as address and storage, a crontab lines "
-    "that begin with five fields, a systemd unit [Unit], a GitHub workflow on and jobs, and a DAG "
-    "of Airflow imports from it"
-)
-CRONTABS = (".crontab", ".scrontab", ".cron")
-ENTRY = re.compile(r"^(#SCRON\b|@[a-z]+\s+\S|([\d*][\d*,/-]*\s+){4}[\d*]\S*\s)", re.MULTILINE)
+Kind = Literal["profile", "`ray up` file", "Kubernetes", "text"]
 
 
-def find_files(paths: Sequence[str | Path] = ()) -> list[Path]:
-    """The files to look at; a folder stands for those in it, without hidden ones and prose.
+@dataclass(frozen=True)
+class Checked:
+    """One file after its lint.
+
+    Attributes:
+        path: as it was given.
+        findings: its mistakes, by line.
+        commands: how many commands of tune-jobs it has, if nothing else in it was checked.
+    """
+
+    path: Path
+    findings: Sequence[Finding]
+    commands: int | None = None
+
+
+def lint(paths: Sequence[str | Path], known: KnownOptions) -> list[Checked]:
+    """Check files, each once.
 
     Args:
-        paths: files and folders; none stands for ``cluster``.
+        paths: files and folders; a folder stands for its files, without hidden ones and prose.
+            None stands for ``cluster``.
+        known: the commands of tune-jobs with their options.
 
     Raises:
-        JobError: for a path where nothing is.
+        JobError: if a path does not exist or cannot be read.
     """
-    return [file for path in paths or [FOLDER] for file in _files(Path(path))]
+    files = dict.fromkeys(file for path in paths or [FOLDER] for file in _files(Path(path)))
+    return [_lint_file(file, known) for file in files]
 
 
-def lint(paths: Sequence[str | Path] = ()) -> list[Finding]:
-    """All mistakes in files of the cluster, by file and line.
+def summaries(checked: Sequence[Checked]) -> Iterator[str]:
+    """Say in a line or two what was checked, and what was not."""
+    searched = [f"{each.path} ({each.commands})" for each in checked if each.commands is not None]
+    if searched:
+        yield (
+            f"only tune-jobs commands were checked in {listed(searched, most=20)}; "
+            "docs/clusters.md names tools for the rest"
+        )
+    total = sum(len(each.findings) for each in checked)
+    wrong = sum(bool(each.findings) for each in checked)
+    whole = len(checked) - len(searched)
+    problems = f"{count(total, 'problem')} in {count(wrong, 'file')}" if total else "no problems"
+    yield f"{count(whole, 'file')} checked, {problems}" if whole else problems
 
-    Raises:
-        JobError: for a path where nothing is, or that cannot be read.
-    """
-    return sorted({finding for file in find_files(paths) for finding in _of(file)})
+
+def kind_of(path: Path, text: str) -> Kind:
+    """Tell the kind of a file by its content; all that has no rules of its own is text."""
+    if path.suffix not in YAML:
+        return "text"
+    keys = set(re.findall(r"^([A-Za-z_]+)\s*:", text, re.MULTILINE))
+    if "apiVersion" in keys:
+        return "Kubernetes"
+    if keys & {"cluster_name", "provider"}:
+        return "`ray up` file"
+    is_profile = keys & {*PROFILE_KEYS} or path.absolute().parent.name == "profiles"
+    is_workflow = {"on", "jobs"} <= keys  # which may have a key `env` too
+    return "profile" if is_profile and not is_workflow else "text"
 
 
-def kind_of(path: Path) -> str | None:
-    """Which kind of file it is, one of `LINTERS`; None for another."""
+def _lint_file(path: Path, known: KnownOptions) -> Checked:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        return None
+        return Checked(path, [Finding(str(path), 1, "is not a text file")])
     except OSError as error:
         raise JobError(f"{path} cannot be read: {error.strerror}") from None
-    if path.suffix in YAML:
-        return _kind_of_yaml(path, text)
-    if path.suffix == ".py":
-        return "Airflow" if re.search(r"^(from|import) airflow\b", text, re.MULTILINE) else None
-    if re.search(r"^#SBATCH\b", text, re.MULTILINE):
-        return "Slurm"
-    if re.search(r"^\[(Unit|Service|Timer)\]", text, re.MULTILINE):
-        return "systemd"
-    if path.suffix in CRONTABS or path.name == "crontab" or ENTRY.search(text):
-        return "crontab"
-    if "dockerfile" in path.name.lower() or re.search(r"^FROM\s+\S", text, re.MULTILINE):
-        return "Dockerfile"
-    return None
+    kind = kind_of(path, text)
+    if kind == "text":
+        findings, commands = lint_text(str(path), text, known)
+        return Checked(path, sorted({*findings}), commands)
+    try:
+        documents = read_documents(path, text)
+    except NotYamlError as error:
+        return Checked(path, [error.finding])
+    return Checked(path, sorted({*_lint_documents(kind, documents, known)}))
 
 
-def _kind_of_yaml(path: Path, text: str) -> str | None:
-    keys = set(re.findall(r"^([A-Za-z_]+)\s*:", text, re.MULTILINE))
-    if "apiVersion" in keys:
-        return "KubeRay"
-    if {"on", "jobs"} <= keys:
-        return "workflow"
-    if keys & {"cluster_name", "provider"}:
-        return "ray up"
-    if (
-        keys & {entry.name for entry in fields(Profile)}
-        or path.absolute().parent.name == "profiles"
-    ):
-        return "profile"
-    return None
+def _lint_documents(
+    kind: Kind, documents: Sequence[Document], known: KnownOptions
+) -> Iterator[Finding]:
+    if kind == "Kubernetes":
+        yield from lint_manifests(documents, known)
+    elif len(documents) > 1:
+        yield documents[1].finding(f"a second YAML document, but a {kind} has only one")
+    elif documents and not isinstance(documents[0].content, dict):
+        yield documents[0].finding(f"must map keys to values, got {documents[0].content!r}")
+    elif documents:
+        check = lint_profile if kind == "profile" else lint_ray_up
+        yield from check(Part(documents[0]))
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -107,21 +124,8 @@ def _files(path: Path) -> Iterator[Path]:
     elif path.is_file():
         yield path
     else:
-        raise JobError(f"{path} is no file and no folder: name the cluster's files, or folders")
+        raise JobError(f"{path}: no such file or folder")
 
 
 def _is_left_out(file: Path) -> bool:
     return file.suffix in PROSE or any(part.startswith(".") for part in file.parts)
-
-
-def _of(path: Path) -> list[Finding]:
-    kind = kind_of(path)
-    if kind is None:
-        return [Finding(str(path), 1, f"of no known kind: {KINDS}")]
-    module, function = LINTERS[kind]
-    linter: Any = getattr(import_module(f"tune_jobs.lint.{module}"), function)
-    try:
-        findings: list[Finding] = linter(path)
-    except NotYamlError as error:
-        return [error.finding]
-    return findings

@@ -1,8 +1,8 @@
-"""YAML documents that know on which line each of their values stands."""
+"""YAML documents that know the line of each of their values."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ MERGE = "tag:yaml.org,2002:merge"
 
 
 class NotYamlError(JobError):
-    """A file that YAML's rules refuse; ``finding`` says where."""
+    """A file that is not YAML; ``finding`` says where."""
 
     def __init__(self, path: str | Path, line: int, problem: str) -> None:
         self.finding = Finding(str(path), line, f"not YAML: {' '.join(problem.split())}")
@@ -30,9 +30,9 @@ class Document:
     """One document of a YAML file.
 
     Attributes:
-        path: the file, as it was named.
+        path: the file, as it was given.
         content: plain dicts, lists, texts, numbers, booleans and None.
-        repeated: keys that stand twice in one mapping, of which YAML keeps the last silently.
+        repeated: keys that occur twice in one mapping, of which YAML silently keeps the last.
     """
 
     path: str
@@ -41,75 +41,47 @@ class Document:
     _lines: dict[Keys, int] = field(default_factory=dict, repr=False)
 
     def line(self, *keys: str | int) -> int:
-        """The line of a key or a list's element, or of the nearest one around it that is there."""
+        """Return the line of a key or list element, or of the nearest one around it."""
         for length in range(len(keys), -1, -1):
             if keys[:length] in self._lines:
                 return self._lines[keys[:length]]
         return 1
 
     def finding(self, text: str, *keys: str | int) -> Finding:
-        """A finding at the line of a key."""
+        """Return a finding at the line of a key."""
         return Finding(self.path, self.line(*keys), text)
 
-    def mapping(self, *keys: str) -> dict[str, Any]:
-        """The mapping at a key; empty where there is none, or something else."""
-        found = self.content
-        for key in keys:
-            found = found.get(key) if isinstance(found, dict) else None
-        return found if isinstance(found, dict) else {}
-
     def repetitions(self) -> Iterator[Finding]:
-        """One finding for each key that stands twice."""
+        """Yield one finding per key that occurs twice."""
         for keys in self.repeated:
-            yield self.finding(
-                f"{dotted(keys)} stands twice: only this one counts, so remove one", *keys
-            )
+            yield self.finding(f"{dotted(keys)} is repeated: only this one counts", *keys)
 
 
 def dotted(keys: tuple[str | int, ...]) -> str:
-    """The way to a value, as one writes it: ``provider.region``, ``setup_commands[2]``."""
+    """Write the path to a value: ``provider.region``, ``setup_commands[2]``."""
     text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
     return text.removeprefix(".")
 
 
-def check_one_document(
-    path: str | Path, check: Callable[[Document], Iterable[Finding]], what: str
-) -> list[Finding]:
-    """All mistakes in a file that holds one document, or is empty.
+def read_documents(path: str | Path, text: str) -> list[Document]:
+    """Parse all documents of a YAML file; empty ones are left out.
 
     Raises:
-        NotYamlError: where it is no YAML.
-        JobError: where it cannot be read.
-    """
-    documents = read_documents(path)
-    if len(documents) > 1:
-        return [documents[1].finding(f"a second YAML document, but {what} is one")]
-    return sorted({finding for document in documents for finding in check(document)})
-
-
-def read_documents(path: str | Path) -> list[Document]:
-    """Read all documents of a YAML file; empty ones are left out.
-
-    Raises:
-        NotYamlError: ``path:line: ...`` where it is no YAML.
-        JobError: where it cannot be read.
+        NotYamlError: if it is not YAML.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
         nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise NotYamlError(path, line, str(error.problem)) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except yaml.YAMLError as error:
         raise NotYamlError(path, 1, str(error)) from None
-    except OSError as error:
-        raise JobError(f"{path} cannot be read: {error.strerror}") from None
     documents = [_Reading(str(path)).read(node) for node in nodes if node is not None]
     return [document for document in documents if document.content is not None]
 
 
 class _Reading:
-    """One walk over a document's nodes, which notes the line of each."""
+    """One walk over a document's nodes, which records the line of each."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -124,7 +96,7 @@ class _Reading:
 
     def value(self, node: yaml.Node, keys: Keys) -> Any:
         if node in self.around:
-            raise self.refusal(node, "an anchor that holds itself")
+            raise self.refusal(node, "an anchor that contains itself")
         self.lines.setdefault(keys, node.start_mark.line + 1)
         self.around.append(node)
         try:
@@ -137,7 +109,7 @@ class _Reading:
             self.around.pop()
 
     def mapping(self, node: yaml.MappingNode, keys: Keys) -> dict[Any, Any]:
-        """The pairs of a mapping; those that ``<<`` brings in give way to its own."""
+        """Read the pairs of a mapping; its own win over those merged by ``<<``."""
         found: dict[Any, Any] = {}
         for key_node, value_node in node.value:
             if key_node.tag == MERGE:

@@ -1,4 +1,4 @@
-"""Lint of profiles: what loading one refuses, with its line, and what a cluster needs besides."""
+"""Lint of profiles: what loading one refuses, with its line, and what a cluster needs."""
 
 from __future__ import annotations
 
@@ -14,98 +14,83 @@ from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.names import nearest
 from tune_jobs.engine.storage.uris import check_without_secrets
 from tune_jobs.lint.findings import Finding
-from tune_jobs.lint.located import Document, Keys, check_one_document
+from tune_jobs.lint.located import Keys
+from tune_jobs.lint.parts import Part
 
+KNOWN = tuple(entry.name for entry in fields(Profile))
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def lint_profile(path: str | Path) -> list[Finding]:
-    """All mistakes in a profile.
-
-    Raises:
-        NotYamlError: where it is no YAML.
-        JobError: where it cannot be read.
-    """
-    return check_one_document(path, _check, "a profile")
-
-
-def _check(document: Document) -> Iterator[Finding]:
-    if not isinstance(document.content, dict):
-        yield document.finding(f"holds {document.content!r}, but must map keys to values")
-        return
-    yield from document.repetitions()
+def lint_profile(whole: Part) -> Iterator[Finding]:
+    """Yield the mistakes in a profile."""
+    yield from whole.document.repetitions()
     sound: dict[str, Any] = {}
-    for key, value in document.content.items():
-        wrong = [*_check_key(document, key, value)]
-        yield from wrong
-        if not wrong:
+    for key, value in whole.mapping().items():
+        mistakes = [*_check_key(whole, key, value)]
+        yield from mistakes
+        if not mistakes:
             sound[key] = value
-    if "storage" in document.content:
-        sound.setdefault("storage", "/")  # one that is wrong has been told of
-    at = "storage" if "storage" in document.content else "address"
-    refusals = [*_refusals(document, sound, (at,))]
-    yield from refusals or _check_place(document, Profile(**sound))
+    if "storage" in whole.mapping():
+        sound.setdefault("storage", "/")  # a wrong one is reported already
+    at = "storage" if "storage" in whole.mapping() else "address"
+    refusals = [*_refusals(whole, sound, (at,))]
+    yield from refusals or _check_place(whole, Profile(**sound))
 
 
-def _check_key(document: Document, key: str, value: Any) -> Iterator[Finding]:
-    """What is wrong with one key, whatever the others say."""
-    known = [entry.name for entry in fields(Profile)]
-    if key not in known:
-        text = f"unknown key {key!r}{nearest(str(key), known)} Known: {', '.join(known)}"
-        yield document.finding(text, key)
-        return
-    if key == "env" and isinstance(value, dict):
+def _check_key(whole: Part, key: str, value: Any) -> Iterator[Finding]:
+    """Check one key, whatever the others say."""
+    if key not in KNOWN:
+        text = f"unknown key {key!r}{nearest(str(key), KNOWN)} Known: {', '.join(KNOWN)}"
+        yield whole.finding(text, key)
+    elif key == "env" and isinstance(value, dict):
         for name, text in value.items():
-            yield from _refusals(document, {key: {name: text}}, (key, name))
+            yield from _refusals(whole, {key: {name: text}}, (key, name))
     else:
-        yield from _refusals(document, {"storage": "/", key: value}, (key,))
+        yield from _refusals(whole, {"storage": "/", key: value}, (key,))
 
 
-def _refusals(document: Document, content: dict[str, Any], keys: Keys) -> Iterator[Finding]:
-    """What `Profile` says of a content, and where."""
+def _refusals(whole: Part, content: dict[str, Any], keys: Keys) -> Iterator[Finding]:
+    """Yield what `Profile` refuses in a content, at a place."""
     try:
         Profile(**content)
         check_without_secrets(content.get("storage", ""))
     except JobError as error:
-        yield document.finding(str(error), *keys)
+        yield whole.finding(str(error), *keys)
 
 
-def _check_place(document: Document, profile: Profile) -> Iterator[Finding]:
-    """What a cluster needs of a profile, and what only a cluster has."""
+def _check_place(whole: Part, profile: Profile) -> Iterator[Finding]:
+    """Check what a cluster needs of a profile, and what only a cluster has."""
     if profile.address == "local":
         for key in ("jobs_api", "token_file"):
-            if getattr(profile, key):
-                yield document.finding(
-                    f"{key} is {getattr(profile, key)!r}, but address is 'local', a Ray without "
-                    "one; say address: auto, or leave it out",
-                    key,
-                )
+            if value := getattr(profile, key):
+                text = f"{key} is {value!r}, but address is 'local': set address: auto, or drop it"
+                yield whole.finding(text, key)
         return
     if profile.max_concurrent_trials is None:
-        yield document.finding(
-            f"max_concurrent_trials is not set, but address is {profile.address!r}: then no "
-            "more trials run than fit the nodes that are there, and an autoscaler starts no more",
+        yield whole.finding(
+            f"max_concurrent_trials is missing, but address is {profile.address!r}: only as many "
+            "trials run as fit the present nodes, and an autoscaler starts no more",
             "address",
         )
-    yield from _check_access(document, profile)
+    yield from _check_access(whole, profile)
 
 
-def _check_access(document: Document, profile: Profile) -> Iterator[Finding]:
+def _check_access(whole: Part, profile: Profile) -> Iterator[Finding]:
     if profile.jobs_api and not profile.token_file:
-        yield document.finding(
-            f"jobs_api is {profile.jobs_api!r} without a token_file: whoever reaches it runs what "
-            "they like; start the cluster with RAY_AUTH_MODE=token, and name its token's file",
+        yield whole.finding(
+            f"jobs_api is {profile.jobs_api!r} without a token_file: whoever reaches it can run "
+            "any code; start the cluster with RAY_AUTH_MODE=token, and name its token's file",
             "jobs_api",
         )
     url = urlsplit(profile.jobs_api or "")
     if url.scheme == "http" and url.hostname not in LOOPBACK:
-        yield document.finding(
-            f"jobs_api is {profile.jobs_api!r}: plain http carries the token in clear; give "
-            "https, or http://127.0.0.1 at the end of a tunnel",
+        yield whole.finding(
+            f"jobs_api is {profile.jobs_api!r}: plain http sends the token in clear; use https, "
+            "or http://127.0.0.1 at the end of a tunnel",
             "jobs_api",
         )
     if profile.token_file and Path(profile.token_file).expanduser().exists():
         try:
             read_token(profile.token_file)
         except JobError as error:
-            yield document.finding(str(error), "token_file")
+            yield whole.finding(str(error), "token_file")

@@ -1,4 +1,4 @@
-"""What the options of ``tune-jobs schedule`` mean."""
+"""The options of ``tune-jobs schedule``, interpreted."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ PART_OF_HOUR = 0.75
 
 
 def slots_of(every: str, day: str | None, clock: str | None, zone: str | None) -> Slots:
-    """When slots begin; without a zone by UTC.
+    """Return when slots begin; UTC is the default zone.
 
     Raises:
-        JobError: for a day or a time that such slots do not have, and for what is none.
+        JobError: if a day or a time is malformed, or such slots have none.
     """
     kind = EVERY[every]
     if day is not None and kind not in FIRST_DAYS:
-        raise JobError(f"--on is {day!r}, but only --every week and --every month have a day")
+        raise JobError(f"--on needs --every week or --every month, got {day!r}")
     if kind == "hourly":
         for option, value in {"--at": clock, "--time-zone": zone}.items():
             if value is not None:
-                raise JobError(f"{option} is {value!r}, but --every hour begins at each full hour")
+                raise JobError(f"--every hour starts at each full hour and takes no {option}")
         return Slots("hourly")
     at = TIME.fullmatch(clock or CLOCK)
     if at is None:
-        raise JobError(f"--at is {clock!r}, but must be a time of day such as 02:00")
+        raise JobError(f"--at must be a time of day such as 02:00, got {clock!r}")
     on = parse_day(kind, day or FIRST_DAYS.get(kind, ""))
     slots = Slots(kind, time(int(at[1]), int(at[2])), on, zone or "UTC")
     parse_slots(str(slots), slots.zone)
@@ -45,17 +45,17 @@ def slots_of(every: str, day: str | None, clock: str | None, zone: str | None) -
 
 
 def hours_of(slots: Slots, hours: float | None) -> float:
-    """The budget of a run: as given, else one that fits between two slots."""
+    """Return the budget of a run: as given, else one that fits between two slots."""
     if hours is not None:
         return hours
     return PART_OF_HOUR if HOURS[slots.every] == 1 else MOST_HOURS
 
 
 def name_of_job(job: str) -> str:
-    """The short name of a job that is there; it is not imported.
+    """Return the short name of an existing job, without importing it.
 
     Raises:
-        JobError: where there is none of that name, or no such file.
+        JobError: if there is no job of that name, or no such file.
     """
     if job.endswith(".py"):
         if not Path(job).is_file():
@@ -73,9 +73,10 @@ def name_of_job(job: str) -> str:
 
 
 def program_in(folder: str) -> str:
-    """How tune-jobs is started in a folder: by its own environment, or by the one that runs this.
+    """Return the program that a scheduler starts in a folder.
 
-    A scheduler looks for programs in few places, so that the latter is called by its path.
+    It is that of the folder's own environment, else the running one by its path: schedulers look
+    for programs in few places.
     """
     there = Path(folder).expanduser()
     if (there / PROGRAM).exists() or not there.exists():

@@ -1,4 +1,4 @@
-"""When slots begin, in the words of cron and of systemd."""
+"""The times at which slots begin, as cron and systemd write them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ DAY = 24 * 60  # minutes
 
 
 def as_cron(slots: Slots) -> str:
-    """The five fields with which cron fires as each slot begins."""
+    """Return the five fields by which cron starts a run as each slot begins."""
     if slots.every == "hourly":
         return "0 * * * *"
     return _cron(slots, slots.at.hour * 60 + slots.at.minute)
 
 
 def as_calendar(slots: Slots) -> str:
-    """What OnCalendar= says, with the time zone."""
+    """Return the value of OnCalendar=, with the time zone."""
     if slots.every == "hourly":
         return f"*-*-* *:00:00 {slots.zone}"
     weekday = f"{CALENDAR_DAYS[slots.on]} " if slots.every == "weekly" else ""
@@ -29,7 +29,7 @@ def as_calendar(slots: Slots) -> str:
 
 
 def in_words(slots: Slots) -> str:
-    """As a person says it: ``every Sunday at 02:00 (Europe/Berlin)``."""
+    """Say when slots begin: ``every Sunday at 02:00 (Europe/Berlin)``."""
     if slots.every == "hourly":
         return "every hour"
     day = {
@@ -41,24 +41,24 @@ def in_words(slots: Slots) -> str:
 
 
 def when_overdue(slots: Slots, max_hours: float) -> tuple[str, str]:
-    """When to ask whether a slot's run came to a good end, and within which time.
+    """Return when to check that a slot's run succeeded, and how far back to look.
 
-    It is an hour after the latest end. The time reaches back to just before the slot began, also
-    where clocks were put back meanwhile, and so never to the run of the slot before.
+    The check is an hour after the latest end. It looks back to just before the slot began, even if
+    clocks were put back since, and so never at the run of the slot before.
     """
     if slots.every == "hourly":
         return "50 * * * *", "2h"
     hours = ceil(max_hours) + 1
     minutes = slots.at.hour * 60 + slots.at.minute + hours * 60
     if slots.every == "monthly" and slots.on + minutes // DAY > LAST_DAY:
-        # Not each month has the day after the 28th, so it waits for the next month's first ones.
+        # Some months end on the 28th, so the check waits for the first days of the next one.
         late = 24 * (31 - LAST_DAY)
         return _cron(slots, minutes), f"{hours + 1 + late}h"
     return _cron(slots, minutes), f"{hours + 1}h"
 
 
 def _cron(slots: Slots, minutes: int) -> str:
-    """The fields for so many minutes after the beginning of a day on which slots begin."""
+    """Return the fields for some minutes after midnight of a day on which slots begin."""
     days, minutes = divmod(minutes, DAY)
     weekday = str((slots.on + 1 + days) % 7) if slots.every == "weekly" else "*"
     day = str((slots.on + days - 1) % LAST_DAY + 1) if slots.every == "monthly" else "*"

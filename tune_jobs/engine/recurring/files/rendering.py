@@ -1,4 +1,4 @@
-"""Files for schedulers. One more scheduler is one more template, and one more entry of a table."""
+"""Files for schedulers: one template each, and one entry in a table."""
 
 from __future__ import annotations
 
@@ -20,42 +20,37 @@ Check = Callable[[ScheduledRun], None]
 
 
 def _check_gap(run: ScheduledRun) -> None:
-    """Cron makes up for a time that is left out before the slot begins that it is meant for."""
+    """Refuse a time that clocks skip: cron would start the run before its slot begins."""
     day = left_out(run.slots)
     if day and is_inside_gap(run.slots, day):
         raise JobError(
-            f"--at is {run.slots.at:%H:%M}, which {run.slots.zone} leaves out on {day}: cron fires "
-            "before the slot begins then; take another time, or --time-zone UTC"
-        )
-
-
-def _check_utc(run: ScheduledRun) -> None:
-    if run.slots.zone != "UTC":
-        raise JobError(
-            f"--time-zone is {run.slots.zone}, but a workflow of GitHub is made for UTC alone"
+            f"--at is {run.slots.at:%H:%M}, which clocks in {run.slots.zone} skip on {day}: cron "
+            "would start the run before its slot begins; use another time, or --time-zone UTC"
         )
 
 
 def _check_program(run: ScheduledRun) -> None:
     if found := re.search(r"[\"'\\]", run.folder):
-        raise JobError(f"--folder is {run.folder!r}, but systemd starts no program with {found[0]}")
+        raise JobError(
+            f"--folder is {run.folder!r}, but systemd starts no program whose path has {found[0]}"
+        )
 
 
 def _check_run(run: ScheduledRun) -> None:
     _check_gap(run)
     if run.command != "run":
-        raise JobError("--retest: cluster/slurm/ray.sbatch knows `tune-jobs run` alone; use cron")
+        raise JobError("--retest: cluster/slurm/ray.sbatch only runs `tune-jobs run`; use cron")
 
 
 @dataclass(frozen=True)
 class Scheduler:
-    """What a scheduler wants.
+    """The needs of a scheduler.
 
     Attributes:
         files: the template of each file, by the file's name; ``{base}`` and ``{identifier}`` are
             those of the run.
-        fires_here: whether it fires by the clock of the machine that it is on.
-        has_folder: whether runs begin in a folder of a machine.
+        fires_here: whether it starts runs by the clock of its machine.
+        has_folder: whether runs start in a folder of a machine.
         check: refuses what this scheduler cannot do.
     """
 
@@ -76,18 +71,15 @@ SCHEDULERS = {
         check=_check_program,
     ),
     "kubernetes": Scheduler({"rayjob_{base}.yaml": "kubernetes.j2"}, has_folder=False),
-    "raycronjob": Scheduler({"raycronjob_{base}.yaml": "raycronjob.j2"}, has_folder=False),
     "slurm": Scheduler({"{base}.scrontab": "slurm.j2"}, fires_here=True, check=_check_run),
-    "github": Scheduler({"{base}.yaml": "github.j2"}, has_folder=False, check=_check_utc),
-    "airflow": Scheduler({"{base}_dag.py": "airflow.j2"}),
 }
 
 
 def render(run: ScheduledRun, scheduler: str) -> dict[str, str]:
-    """The files of a scheduler, by their names.
+    """Render the files of a scheduler, by their names.
 
     Raises:
-        JobError: for what the scheduler cannot do.
+        JobError: if the scheduler cannot do it.
     """
     entry = SCHEDULERS[scheduler]
     if entry.check is not None:
@@ -100,7 +92,7 @@ def render(run: ScheduledRun, scheduler: str) -> dict[str, str]:
 
 
 def as_stream(files: dict[str, str]) -> str:
-    """The files one after another; where there are several, each below a line with its name."""
+    """Join files; if there are several, each below a line with its name."""
     if len(files) == 1:
         return next(iter(files.values()))
     return "\n".join(f"# --- {name} ---\n{text}" for name, text in files.items())
@@ -110,12 +102,12 @@ def write(files: dict[str, str], folder: Path) -> list[Path]:
     """Write the files into a folder.
 
     Raises:
-        JobError: where one of them is there already, or cannot be written; then none is.
+        JobError: if one of them exists, in which case none is written, or cannot be written.
     """
     paths = {folder / name: text for name, text in files.items()}
     for path in paths:
         if path.exists():
-            raise JobError(f"{path} is there already: remove it, or write to another folder")
+            raise JobError(f"{path} exists: remove it, or write to another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path, text in paths.items():
@@ -149,7 +141,7 @@ def _fill(run: ScheduledRun, scheduler: str, name: str, template: str) -> str:
 
 
 def _environment() -> Environment:
-    """Jinja with marks of its own: {{ and }} are Airflow's and GitHub's."""
+    """Return Jinja with the marks {= and =}: braces are common in what is rendered."""
     return Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         variable_start_string="{=",
@@ -160,5 +152,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # no page: each template quotes for its own reader
+        autoescape=False,  # not HTML: each template quotes for its own reader
     )

@@ -14,10 +14,9 @@ from tune_jobs.engine.recurring.slots import Slots
 
 SLOT = "{slot}"
 LONGEST_SLOT = "2026-11-28T02"
-LONGEST_IDENTIFIER = 36  # what KubeRay allows for a RayCronJob, the strictest of all
+LONGEST_IDENTIFIER = 36  # a RayJob may have 47; the CronJob adds 9 to the name of each run
 PLACE = ("--profile", "--storage")
 MARGIN = 15  # minutes between a budget and the one around it
-TEMPLATED = re.compile(r"\{\{|\{%|\{#|\$\{")
 
 
 @dataclass(frozen=True)
@@ -26,15 +25,15 @@ class ScheduledRun:
 
     Attributes:
         job: the job's name, or the experiment to test again.
-        command: of tune-jobs, with which it runs.
-        name: of the experiments; it holds ``{slot}``.
+        command: the command of tune-jobs.
+        name: of the experiments; it contains ``{slot}``.
         slots: when they begin.
-        max_hours: after which the run ends by itself.
-        on_overlap: what a run does while another one of its name is running.
+        max_hours: the budget after which the run ends itself.
+        on_overlap: what a run does if another run of its series is active.
         options: further options, with their values.
-        folder: of the clone; ``~/`` stands for the home folder of whoever runs it.
+        folder: the clone; ``~/`` is the home folder of whoever runs it.
         program: what is started there.
-        machine_zone: in which this machine's cron fires.
+        machine_zone: the time zone of this machine's cron.
     """
 
     job: str
@@ -51,12 +50,12 @@ class ScheduledRun:
     def __post_init__(self) -> None:
         check_experiment_name(self.name.replace(SLOT, LONGEST_SLOT))
         if not self.base:
-            raise JobError(f"--name is {self.name!r}, but needs more than the slot")
+            raise JobError(f"--name must be more than the slot, got {self.name!r}")
         longest = HOURS[self.slots.every]
         if not 0 < self.max_hours < longest:
             raise JobError(
-                f"--max-hours is {self.max_hours:g}, but must be above 0 and below {longest}, "
-                f"since {self.slots.every} runs would overlap"
+                f"--max-hours must be above 0 and below {longest}, or {self.slots.every} runs "
+                f"would overlap; got {self.max_hours:g}"
             )
         texts = {"JOB": self.job, "--folder": self.folder, **dict(self.options)}
         for what, text in texts.items():
@@ -64,52 +63,52 @@ class ScheduledRun:
 
     @property
     def base(self) -> str:
-        """The name without the slot: what all runs of this schedule share."""
+        """The name without the slot, which all runs of this schedule share."""
         return re.sub(r"([._-])[._-]+", r"\1", self.name.replace(SLOT, "")).strip("._-")
 
     @property
     def identifier(self) -> str:
-        """A name that systemd, Kubernetes and Slurm take."""
+        """A name that systemd, Kubernetes and Slurm accept."""
         plain = re.sub(r"[^a-z0-9]+", "-", f"tune-{self.base}".lower())
         return plain[:LONGEST_IDENTIFIER].strip("-")
 
     @property
     def title(self) -> str:
-        """What runs, and when, in words."""
+        """The command and its schedule, in words."""
         return f"`tune-jobs {self.command} {self.job}` {in_words(self.slots)}"
 
     @property
     def cron(self) -> str:
-        """When it starts, as cron writes it."""
+        """The five fields of cron by which it starts."""
         return as_cron(self.slots)
 
     @property
     def minutes(self) -> int:
-        """The budget of the search, in whole minutes; those around it are larger."""
+        """The budget of the search in whole minutes; those around it are larger."""
         return ceil(self.max_hours * 60)
 
     @property
     def place(self) -> list[str]:
-        """The options that say where the experiments are."""
+        """The options that say where the experiments are stored."""
         return [word for name, value in self.options if name in PLACE for word in (name, value)]
 
     def option(self, name: str) -> str | None:
-        """The value of a further option, where it is given."""
+        """Return the value of a further option, if given."""
         return dict(self.options).get(name)
 
     @property
     def words(self) -> list[str]:
-        """What follows ``tune-jobs`` on its command line."""
+        """The words after ``tune-jobs`` on its command line."""
         return [self.command, self.job, *self.named, "--slot", str(self.slots), *self.rest]
 
     @property
     def named(self) -> list[str]:
-        """The option with the name."""
+        """The option that names the experiments."""
         return ["--name", self.name]
 
     @property
     def rest(self) -> list[str]:
-        """The options after the slot, which some schedulers name themselves."""
+        """The options after the slot, which Slurm's file names itself."""
         return [
             *("--time-zone", self.slots.zone, "--max-hours", f"{self.max_hours:g}"),
             *("--on-overlap", self.on_overlap),
@@ -117,7 +116,7 @@ class ScheduledRun:
         ]
 
     def made_by(self, scheduler: str) -> list[str]:
-        """The line that makes this schedule again."""
+        """Return the words of the command that makes this schedule again."""
         slots, what = self.slots, ["--retest", self.job] if self.command == "retest" else [self.job]
         day = {"weekly": str(slots)[7:10], "monthly": str(slots.on)}.get(slots.every)
         every = {"hourly": "hour", "daily": "day", "weekly": "week", "monthly": "month"}
@@ -133,12 +132,10 @@ class ScheduledRun:
 
 
 def check_text(what: str, text: str) -> None:
-    """Refuse a value that a scheduler would read otherwise than a shell.
+    """Refuse a value that does not fit on one line of a file.
 
     Raises:
-        JobError: for one of several lines, and for what Airflow or GitHub fill in.
+        JobError: if it has several lines or invisible characters.
     """
     if not text.isprintable():
-        raise JobError(f"{what} is {text!r}, but must be one line of text")
-    if found := TEMPLATED.search(text):
-        raise JobError(f"{what} is {text!r}, but {found[0]} is what templates are marked with")
+        raise JobError(f"{what} must be one line of text, got {text!r}")

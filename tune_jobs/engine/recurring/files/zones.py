@@ -1,4 +1,4 @@
-"""The time zone of this machine, and the times of day that a zone's clocks leave out."""
+"""The time zone of this machine, and the times of day that a zone's clocks skip."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ YEARS = 2
 
 
 def machine_zone(link: Path = LINK) -> str:
-    """The zone that cron fires in here: that of TZ or of a link to the zone's file, else UTC."""
+    """Return the time zone of cron here: that of TZ or of /etc/localtime, else UTC."""
     named = os.environ.get("TZ", "").removeprefix(":")
     if not named and link.is_symlink():
         named = str(link.readlink())
@@ -24,7 +24,7 @@ def machine_zone(link: Path = LINK) -> str:
 
 
 def left_out(slots: Slots, today: date | None = None) -> date | None:
-    """The next day on which the clocks of the zone leave the time out at which slots begin."""
+    """Return the next day on which clocks skip the time at which slots begin."""
     if slots.every == "hourly" or slots.zone == "UTC":
         return None
     day = today or datetime.now(UTC).date()
@@ -33,7 +33,7 @@ def left_out(slots: Slots, today: date | None = None) -> date | None:
 
 
 def is_inside_gap(slots: Slots, day: date) -> bool:
-    """Whether the time that a day leaves out is not the first that is left out."""
+    """Return whether clocks skip the minute before, too."""
     before = datetime.combine(day, slots.at) - timedelta(minutes=1)
     return _is_left_out(before.date(), before.time(), slots.zone)
 
