@@ -40,11 +40,11 @@ def test_a_sound_profile_passes_as_it_loads(tmp_path, text) -> None:
     [
         ("address: local\ngpu_per_trial: 1\n", 2, "unknown key 'gpu_per_trial'; did you mean"),
         ("\ncpus_per_trial: four\n", 2, "cpus_per_trial is 'four', but must be a number"),
-        ("env:\n  A: b\n  B: 1\n", 3, "env is {'B': 1}, but must map names to text"),
+        ("env:\n  A: b\n  B: 1\n", 3, "env is {'B': 1}, but must map names to strings"),
         ("env:\n  A: b\n  AWS_SECRET_ACCESS_KEY: x\n", 3, "env.AWS_SECRET_ACCESS_KEY looks like"),
         ("env:\n  HF_TOKEN: x\n", 2, "env.HF_TOKEN looks like a secret"),
         ("env:\n  DB_PASSWORD: x\n", 2, "env.DB_PASSWORD looks like a secret"),
-        ("env: 1\n", 1, "env is 1, but must map names to text"),
+        ("env: 1\n", 1, "env is 1, but must map names to strings"),
         ("storage: /a\nstorage: /b\n", 2, "storage is repeated"),
         ("- a\n", 1, "must map keys to values, got ['a']"),
         ("address: local\n---\naddress: auto\n", 3, "a second YAML document"),

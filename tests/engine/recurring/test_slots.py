@@ -5,7 +5,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tune_jobs.engine.errors import JobError
@@ -48,6 +48,7 @@ def test_later_moments_lie_in_the_same_slot_or_a_later_one(slots, some) -> None:
     assert names == sorted(names)
 
 
+@settings(deadline=None)
 @given(slots, moments)
 def test_slots_follow_each_other_and_last_as_long_as_they_should(slots, now) -> None:
     """Walked through in quarters of an hour: each name once, and none is shorter or longer."""
