@@ -386,6 +386,9 @@ def test_the_commands_that_the_documents_show_work_in_turn(cluster, tmp_path, do
     ]
     (tmp_path / "cluster/profiles").mkdir(parents=True)
     (tmp_path / "cluster/profiles/gpu_cluster.yaml").write_text(profile_of(cluster))
+    for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        if "JOB = Job(" in code:
+            (tmp_path / "my_model.py").write_text(code)
     small = ["--num-samples", "2", "--max-epochs", "2", "--set", "finalists.scores=2"]
 
     for command in commands:
