@@ -42,7 +42,7 @@ NO_DEADLINE = Deadline()
 
 
 def deadline_after(max_hours: float | None, began: float) -> Deadline:
-    """Return the deadline of a run that may take so many hours.
+    """Return the deadline of a run that may take a number of hours.
 
     Args:
         max_hours: what ``--max-hours`` says, None for no limit.

@@ -1,4 +1,4 @@
-"""The errors that are the user's to mend."""
+"""Errors that the user can fix."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def check_whole_number(name: str, value: object, least: int) -> None:
         raise JobError(f"{name} is {value!r}, but must be an integer >= {least}")
 
 
-# Of what a file system says in an error, so many characters are shown.
+# How many characters of a file system's error are shown.
 LONGEST = 500
 
 
 def reason_of(error: BaseException) -> str:
-    """What an exception says, in one line that can be read."""
+    """Return what an exception says as one readable line."""
     said = " ".join(str(error).split())
     return said if len(said) <= LONGEST else f"{said[:LONGEST]} ..."

@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 
 from tune_jobs.engine.errors import JobError
 
-# What stands where there is nothing to say.
+# Shown for a missing value.
 NONE = "\N{EN DASH}"
 # Controls, half characters, and what turns the direction of writing.
 HIDDEN = re.compile(
@@ -19,12 +19,12 @@ HIDDEN = re.compile(
 
 
 def visible(text: object) -> str:
-    """Foreign text without characters that act rather than show."""
+    """Return text without characters that act rather than show."""
     return HIDDEN.sub("\ufffd", str(text))
 
 
 def shortened(text: object, most: int = 48) -> str:
-    """Text of at most so many characters, its middle left out."""
+    """Shorten text to a number of characters by leaving out its middle."""
     whole = visible(text)
     if len(whole) <= most:
         return whole
@@ -33,12 +33,12 @@ def shortened(text: object, most: int = 48) -> str:
 
 
 def columns_of(text: str) -> int:
-    """How many columns a text takes, wide characters counted twice."""
+    """Count the columns that a text takes, wide characters twice."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def number(value: Any, digits: int = 4) -> str:
-    """A number as short as it reads well: ``0.0123``, ``1.5e-7``, ``12,345``."""
+    """Format a number as short as it reads well: ``0.0123``, ``1.5e-7``, ``12,345``."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return NONE
     if isinstance(value, int) and abs(value) < 10**7:
@@ -51,12 +51,12 @@ def number(value: Any, digits: int = 4) -> str:
 
 
 def is_number(value: Any) -> TypeGuard[float]:
-    """Whether there is a finite number to show."""
+    """Return whether a value is a finite number."""
     return isinstance(value, int | float) and math.isfinite(value)
 
 
 def setting(value: Any) -> str:
-    """A hyperparameter's value in words."""
+    """Format a hyperparameter's value."""
     if value is None or isinstance(value, bool):
         return {None: "none", True: "yes", False: "no"}[value]
     if isinstance(value, int | float):
@@ -65,7 +65,7 @@ def setting(value: Any) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as people say them: ``8.1 s``, ``12 min``, ``3 h 20 min``."""
+    """Format seconds: ``8.1 s``, ``12 min``, ``3 h 20 min``."""
     if seconds is None or not math.isfinite(seconds):
         return NONE
     if seconds < 100:
@@ -80,7 +80,7 @@ def duration(seconds: float | None) -> str:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of ``45s``, ``90m``, ``26h`` or ``30d``.
+    """Read ``45s``, ``90m``, ``26h`` or ``30d`` as seconds.
 
     Raises:
         JobError: for anything else.
@@ -92,7 +92,7 @@ def parse_duration(text: str) -> float:
 
 
 def size(bytes_: float) -> str:
-    """Bytes as people say them: ``812 B``, ``3.4 MiB``."""
+    """Format bytes: ``812 B``, ``3.4 MiB``."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if bytes_ < 1024:
             return f"{bytes_:.{0 if unit == 'B' else 1}f} {unit}"
@@ -101,7 +101,7 @@ def size(bytes_: float) -> str:
 
 
 def columns(rows: list[list[str]], right: Collection[int] = ()) -> list[str]:
-    """Rows of cells as lines in which columns stand below each other.
+    """Align the cells of rows in columns, one line per row.
 
     Args:
         rows: the cells; the first row is the head.
@@ -117,24 +117,24 @@ def columns(rows: list[list[str]], right: Collection[int] = ()) -> list[str]:
 
 
 def count(amount: int, thing: str) -> str:
-    """``1 trial``, ``2 trials``."""
+    """Count things in words: ``1 trial``, ``2 trials``."""
     return f"{amount:,} {thing}{'' if amount == 1 else 's'}"
 
 
 def listed(things: Sequence[str], most: int = 5) -> str:
-    """``a, b and c``; of many the first ones."""
+    """List things in words: ``a, b and c``; of many only the first."""
     if len(things) > most:
         return f"{', '.join(things[:most])} and {len(things) - most} more"
     return " and ".join([", ".join(things[:-1]), things[-1]] if len(things) > 1 else things)
 
 
 def brief(config: dict[str, Any]) -> str:
-    """A config in one line: ``layers=[160/0.1 32/0], optimizer=adam(learning_rate=0.01)``."""
+    """Format a config: ``layers=[160/0.1 32/0], optimizer=adam(learning_rate=0.01)``."""
     return ", ".join(f"{name}={show(value)}" for name, value in config.items())
 
 
 def show(value: Any) -> str:
-    """A value as short as it reads well; of a list of layers the values only."""
+    """Format a value as short as it reads well; of a list of layers the values only."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list | tuple):

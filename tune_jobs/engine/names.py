@@ -13,7 +13,7 @@ EXPERIMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` where a known name is near, else ``.``."""
+    """Return ``; did you mean 'x'?`` if a known name is similar, else ``.``."""
     matches = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
     if not matches:
         return "."
@@ -35,10 +35,10 @@ def check_experiment_name(name: str) -> None:
 
 
 def default_name(module: str) -> str:
-    """A name for an experiment that was given none: what is run, and when."""
+    """Name an experiment after what is run and when."""
     return f"{module.split('.')[-1].strip('_') or 'search'}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def trial_id(number: int) -> str:
-    """What Tune calls a trial, and its folder."""
+    """Return the id that Tune gives a trial and its folder."""
     return f"{number:05d}"

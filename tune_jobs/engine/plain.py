@@ -7,7 +7,7 @@ from typing import Any
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON knows it: numpy's numbers as numbers, tuples as lists, the rest as text."""
+    """Convert a value for JSON: numpy's numbers to numbers, tuples to lists, the rest to text."""
     if isinstance(value, dict):
         return {str(key): plain(child) for key, child in value.items()}
     if isinstance(value, list | tuple):
@@ -22,7 +22,7 @@ def plain(value: Any) -> Any:
 
 
 def finite(value: Any) -> Any:
-    """A value of JSON in which numbers that are not finite are null, as its standard wants it."""
+    """Replace numbers in JSON that are not finite by null, which its standard requires."""
     if isinstance(value, dict):
         return {key: finite(child) for key, child in value.items()}
     if isinstance(value, list):

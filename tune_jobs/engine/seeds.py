@@ -8,6 +8,6 @@ import numpy as np
 
 
 def derive(seed: int, purpose: str) -> int:
-    """An independent seed below 2**31 for one purpose: ``"split"``, ``"searcher"``, ``"model"``."""
+    """Derive an independent seed below 2**31 for a purpose such as ``"split"``."""
     key = zlib.crc32(purpose.encode())
     return int(np.random.SeedSequence(seed, spawn_key=(key,)).generate_state(1)[0] >> 1)

@@ -290,7 +290,7 @@ def test_what_was_told_cannot_be_noted_is_a_warning(receiver, tmp_path, caplog) 
     end(open_folder(tmp_path / "file" / "series"), [receiver.url], 1)
 
     assert receiver.events == ["failed"]
-    assert "what was told cannot be noted" in caplog.text
+    assert "the state of the series cannot be saved" in caplog.text
 
 
 @pytest.mark.parametrize("target", [f"{SECRET}/hook", f"carrier-pigeon://{SECRET}/hook"])

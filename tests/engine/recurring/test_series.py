@@ -26,11 +26,11 @@ def test_a_name_has_its_places_filled_in(template, name) -> None:
 @pytest.mark.parametrize(
     ("template", "slot", "said"),
     [
-        ("nightly", SLOT, "--name is 'nightly', but all slots would be one run; add {slot}"),
-        ("nightly-{slot}", None, "--name 'nightly-{slot}' has the place {slot}, but no --slot"),
-        ("{date}-{slot}", SLOT, "has the place {date}; there are {job}, {slot}, {hash}"),
-        ("{slot!r}", SLOT, "has the place {slot}; there are"),
-        ("{slot:>30}", SLOT, "has the place {slot}; there are"),
+        ("nightly", SLOT, "--name 'nightly' would be the same for every slot; add {slot}"),
+        ("nightly-{slot}", None, "--name 'nightly-{slot}' has {slot}, but --slot is not given"),
+        ("{date}-{slot}", SLOT, "may have only the plain placeholders {job}, {slot}, {hash}"),
+        ("{slot!r}", SLOT, "may have only the plain placeholders"),
+        ("{slot:>30}", SLOT, "may have only the plain placeholders"),
         ("{slot", SLOT, "--name '{slot': expected '}' before end of string"),
         ("a b-{slot}", SLOT, "experiment name 'a b-2026-11-28' must be at most 100 letters"),
     ],

@@ -218,7 +218,7 @@ def test_answers_are_kept_and_a_promoted_challenger_is_the_next_incumbent(here) 
         (["spring", "--min-gain", "-1"], "Finalists: least_gain is -1.0, but must be >= 0"),
         (["spring", "--set", "metric=other"], "was searched by metric 'loss', but the job says"),
         (["spring", "--data", "x.parquet"], "--data: the job's data set has no source"),
-        (["spring", "--slot", "daily", "--name", "a"], "all slots would be one run"),
+        (["spring", "--slot", "daily", "--name", "a"], "would be the same for every slot"),
     ],
 )
 def test_a_retest_that_cannot_be_is_one_line(here, words, said) -> None:

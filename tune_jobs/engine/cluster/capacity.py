@@ -1,4 +1,4 @@
-"""How many trials fit: on a node, on the nodes there are, on those that an autoscaler may start."""
+"""How many trials fit: on a node, on the present nodes, on those an autoscaler may start."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class NodeType:
 class Autoscaler:
     """What may be started: of each type, and nodes beside the head in all.
 
-    ``problem`` says why the types of an autoscaler that is at work are not known.
+    ``problem`` says why the types of a running autoscaler are unknown.
     """
 
     types: Sequence[NodeType] = ()
@@ -54,7 +54,7 @@ class Autoscaler:
 
 
 def trials_on(resources: Mapping[str, float], wanted: Mapping[str, float]) -> int:
-    """How many trials fit on one node, each with all that it wants.
+    """Count the trials that fit on one node, each with the resources it needs.
 
     Fractions of a GPU never span two: of 0.6 GPU each, one trial fits on every GPU. Above one, Ray
     gives out whole GPUs only, so that none fits that wants 1.5.
@@ -68,14 +68,14 @@ def trials_on(resources: Mapping[str, float], wanted: Mapping[str, float]) -> in
 
 
 def trials_at_once(nodes: Iterable[Node], wanted: Mapping[str, float]) -> int:
-    """How many trials fit on the nodes there are, none of them spread over two."""
+    """Count the trials that fit on the present nodes, none of them spread over two."""
     return sum(trials_on(node.resources, wanted) for node in nodes)
 
 
 def trials_with_all(
     nodes: Sequence[Node], autoscaler: Autoscaler, wanted: Mapping[str, float]
 ) -> int:
-    """How many trials fit once the autoscaler has started all that it may.
+    """Count the trials that fit once the autoscaler has started all the nodes it may.
 
     A node is taken to be of the type that has as much of what is wanted; a type of one node that
     looks like the head is the head.
@@ -97,7 +97,7 @@ def trials_with_all(
 
 
 def alive_nodes() -> list[Node]:
-    """The nodes of the Ray that this process has joined, the head first."""
+    """List the nodes of the Ray that this process has joined, the head first."""
     import ray
 
     found = [node for node in ray.nodes() if node["Alive"]]

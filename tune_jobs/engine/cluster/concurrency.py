@@ -1,4 +1,4 @@
-"""How many trials of a profile are to run at once."""
+"""How many trials of a profile run at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check_fits(profile: Profile) -> None:
     """Refuse a profile of which no trial fits, before anything is started, as far as is known.
 
     Raises:
-        JobError: where not one trial fits this machine, or the Ray that was joined already.
+        JobError: if not one trial fits this machine, or the Ray that was joined already.
     """
     if ray.is_initialized():
         find_concurrency(profile)
@@ -33,7 +33,7 @@ def check_fits(profile: Profile) -> None:
 
 
 def find_concurrency(profile: Profile) -> int:
-    """How many trials are to run at once on the Ray that this process has joined.
+    """Return how many trials run at once on the Ray that this process has joined.
 
     Raises:
         JobError: if not even one fits on a node that is there or may be started.

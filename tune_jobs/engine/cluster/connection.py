@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 def worker_env(profile: Profile, import_paths: Sequence[str]) -> dict[str, str]:
-    """The environment that a worker needs before Keras is imported.
+    """Return the environment that a worker needs before Keras is imported.
 
     Threads are pinned to the trial's CPUs, so that n workers on n cores do not oversubscribe; a
     GPU's memory grows as needed instead of being taken whole, so that fractions of it can be given.
@@ -95,11 +95,11 @@ def connect(profile: Profile, import_paths: Sequence[str], preload: str | None =
 
 @contextmanager
 def _explained(address: str) -> Iterator[None]:
-    """Say in one line why a cluster cannot be joined; Ray takes minutes where nothing answers.
+    """Say in one line why a cluster cannot be joined; Ray takes minutes if nothing answers.
 
     Raises:
-        ClusterError: where nothing answers.
-        JobError: where the cluster runs other versions.
+        ClusterError: if nothing answers.
+        JobError: if the cluster runs other versions.
     """
     from_outside = "from outside the cluster, use tune-jobs submit"
     host, _, port = address.rpartition(":")

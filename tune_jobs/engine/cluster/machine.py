@@ -9,7 +9,7 @@ from tune_jobs.engine.cluster.capacity import Node
 
 
 def local_resources() -> dict[str, float]:
-    """CPUs that this process may use, and NVIDIA GPUs, of this machine."""
+    """Count this machine's CPUs that this process may use, and its NVIDIA GPUs."""
     affinity = getattr(os, "sched_getaffinity", None)
     cpus = len(affinity(0)) if affinity else os.cpu_count() or 1
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -21,5 +21,5 @@ def local_resources() -> dict[str, float]:
 
 
 def local_node() -> Node:
-    """This machine as a node."""
+    """Return this machine as a node."""
     return Node("", "this machine", local_resources())

@@ -24,7 +24,7 @@ class NoAnswer:
 def ask(
     nodes: Sequence[Node], function: Callable[..., Any], *arguments: Any, limit: float
 ) -> dict[str, Any]:
-    """What a function returns on each node, by the node's id; a :class:`NoAnswer` where nothing.
+    """Call a function on each node; return results, or a :class:`NoAnswer`, by node id.
 
     The function travels by value, so it must not refer to this package; the worker processes that
     run it skip what a trial's do first (importing Keras), and none of the node's CPUs is needed.

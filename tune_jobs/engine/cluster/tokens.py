@@ -1,4 +1,4 @@
-"""The token of a cluster: read from a file that nobody else may read, told to nobody."""
+"""The token of a cluster, read from a file that nobody else may read, and shown to nobody."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _used: str | None = None
 
 
 def find_token(token_file: str | None) -> str | None:
-    """The token in a file, or where none is named in the environment; None where there is none.
+    """Find the token in a file, or in the environment if no file is given; None if neither has one.
 
     Raises:
         JobError: for a file that is not there, is empty, or may be read by others.
@@ -31,7 +31,7 @@ def find_token(token_file: str | None) -> str | None:
 
 
 def read_token(token_file: str) -> str:
-    """The token in a file.
+    """Read the token in a file.
 
     Raises:
         JobError: for a file that is not there, is empty, or may be read by others.
@@ -50,7 +50,7 @@ def read_token(token_file: str) -> str:
 
 
 def find_exposure(token_file: str) -> str | None:
-    """What there is to say of a file that others may read; None where they may not."""
+    """Say that others may read a token file; None if they may not."""
     mode = Path(token_file).expanduser().stat().st_mode & 0o777
     if not mode & 0o077:
         return None
@@ -58,9 +58,9 @@ def find_exposure(token_file: str) -> str | None:
 
 
 def use_token(token_file: str | None) -> None:
-    """Let this process join clusters with a profile's token; one that was set outside stands.
+    """Let this process join clusters with a profile's token, unless one was set from outside.
 
-    A job that was submitted runs on the cluster, where Ray has set it and the file need not be.
+    A submitted job runs on the cluster: there Ray has set the token, and the file may be missing.
 
     Raises:
         JobError: for a file that is not there, is empty, or may be read by others.

@@ -10,13 +10,13 @@ from tune_jobs.engine.errors import JobError
 
 
 def companion(module: ModuleType, name: str) -> Callable[..., Any]:
-    """The function called ``name`` in the module of a trainable.
+    """Find the function called ``name`` in the module of a trainable.
 
     A module of ``trainables`` has ``build`` and ``train``, and re-exports ``export``, ``load`` and
     ``predict``: so the engine needs no import of Keras.
 
     Raises:
-        JobError: where there is none.
+        JobError: if there is none.
     """
     found = getattr(module, name, None)
     if not callable(found):

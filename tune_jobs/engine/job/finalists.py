@@ -19,7 +19,7 @@ class Finalists:
             made of the winner and the runner-up for the intervals.
         level: of the confidence intervals.
         ensemble: whether the finalists that are not out are exported together too.
-        incumbent: a config that is in use: it is a finalist besides, never out, and wins unless the
+        incumbent: a config in use: it is an additional finalist, never out, and wins unless the
             best of the others is clearly better.
         least_gain: by how much that one has to be better, in units of the metric.
 

@@ -54,7 +54,8 @@ class Job:
     or with several seeds. ``finalists`` says how the winner is chosen among the best trials; with
     None it is the best of the search, whose score is optimistic. ``points_to_evaluate`` are whole
     configs of the space, tried first. ``stages`` divide the search into a wide, cheap beginning and
-    narrower, dearer parts; they then say how many trials there are. All seeds derive from ``seed``.
+    narrower, more expensive parts; they then say how many trials there are. All seeds derive from
+    ``seed``.
 
     Raises:
         JobError: for a field that is not as it must be.
@@ -101,7 +102,7 @@ class Job:
                 self.scheduler(epochs or self.max_epochs)
 
     def tuner(self, profile: Profile | None = None, name: str | None = None) -> tune.Tuner:
-        """The job as a plain ``ray.tune.Tuner``, its history written to the profile's storage."""
+        """Build a plain ``ray.tune.Tuner`` that writes its history to the profile's storage."""
         from tune_jobs.engine.trials.tuner import tuner_of  # the one import of a higher room
 
         return tuner_of(self, profile or Profile(), name)
@@ -122,7 +123,7 @@ class Job:
 
     @property
     def rungs(self) -> list[int] | None:
-        """The epochs at which the scheduler may decide, or None where it may after any."""
+        """The epochs at which the scheduler may stop trials, None if it may after any epoch."""
         if self.scheduler is None:
             return []
         rungs = getattr(self.scheduler, "rungs", None)
@@ -136,12 +137,12 @@ class Job:
 
     @property
     def points(self) -> int:
-        """How many points the grids of the space have, 1 where it has none."""
+        """How many points the grids of the space have, 1 without a grid."""
         return prod(count_points(part) for part in self.space.values() if is_grid(part))
 
     @property
     def warnings(self) -> list[str]:
-        """What is allowed but probably not meant."""
+        """Settings that are allowed but probably a mistake."""
         found = []
         scored = self.evaluation.metrics if self.evaluation else ()
         name = "" if self.metric in scored else self.metric.lower()

@@ -31,7 +31,7 @@ class Found:
 
 
 def list_jobs() -> dict[str, str]:
-    """The jobs of ``tune_jobs`` with the first line of their docstrings; none is imported."""
+    """List the jobs of ``tune_jobs`` with the first line of their docstrings; none is imported."""
     files = [path for path in PACKAGE.glob("*.py") if not path.stem.startswith("_")]
     return {path.stem: _first_line(path) for path in sorted(files)}
 
@@ -40,7 +40,7 @@ def find_job(name: str) -> Found:
     """Import a job module and take its ``JOB``, or its ``tuner`` function.
 
     Raises:
-        JobError: where there is no such module, it cannot be imported, or it defines neither.
+        JobError: if there is no such module, it cannot be imported, or it defines neither.
     """
     if name.endswith(".py"):
         return _load_file(Path(name))
@@ -108,7 +108,7 @@ def _job_of(module: ModuleType) -> Job | MakeTuner:
 
 
 def _import_failure(where: str, error: Exception) -> JobError:
-    """The user's mistake in his module, with the line that it is in."""
+    """Return the mistake in a user's module, with its line."""
     if isinstance(error, SyntaxError):
         return JobError(f"{where}, line {error.lineno}: {error.msg}")
     stem = Path(where).name if where.endswith(".py") else f"{where.rsplit('.', 1)[-1]}.py"

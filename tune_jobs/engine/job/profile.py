@@ -1,4 +1,4 @@
-"""A profile: where a job runs, and with how much of the machine."""
+"""A profile: the machines that a job runs on, and the resources of each trial."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ LEAST = {
 class Profile:
     """Address, storage and resources; the defaults are a laptop's.
 
-    ``address`` is ``local`` (a Ray of one's own, ended with the run), ``auto`` (the cluster of the
-    machine that the search runs on) or a cluster's ``host:port``; ``jobs_api`` is where that
-    cluster takes jobs from outside, and ``token_file`` holds its token. ``storage`` is a folder or
-    a URI that pyarrow knows; ``env`` reaches the workers before Keras.
+    ``address`` is ``local`` (a Ray for this run only), ``auto`` (the cluster of the machine that the
+    search runs on) or a cluster's ``host:port``; ``jobs_api`` is the URL at which that cluster
+    takes jobs from outside, and ``token_file`` holds its token. ``storage`` is a folder or a URI
+    that pyarrow knows; ``env`` reaches the workers before Keras.
     ``max_failures`` is how often a trial whose worker was lost starts again from its checkpoint;
     one without a report for ``max_silence_minutes`` is taken to hang. A run ends before less than
     ``min_free_gb`` of a local storage are left; above ``max_checkpoint_gb`` the worst trials'
@@ -111,7 +111,7 @@ class Profile:
 
 
 def find_profile(name: str) -> Path:
-    """Where a profile lies that is called by its name, or by its path."""
+    """Return the path of a profile given by its name or path."""
     return Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
 
 
@@ -152,7 +152,7 @@ def _parse(path: Path) -> Profile:
 
 
 def locate(profile: Profile, name: str) -> Folder:
-    """Where an experiment of that name lies or will lie.
+    """Return the folder in which an experiment lies or will lie.
 
     Raises:
         JobError: for a name that is no plain name.

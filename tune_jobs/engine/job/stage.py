@@ -10,9 +10,9 @@ from tune_jobs.engine.errors import JobError, check_whole_number
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a search: so many trials of at most so many epochs.
+    """A part of a search, with its own number of trials and maximum epochs.
 
-    All stages are one search: a later one goes on with the searcher, the scheduler and the best
+    All stages are one search: a later one continues with the searcher, the scheduler and the best
     trials of the earlier ones.
 
     Attributes:

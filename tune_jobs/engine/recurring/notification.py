@@ -1,9 +1,9 @@
-"""Notifications: people are told when the state of a series changes, and only then.
+"""Notifications: one is sent when the state of a series changes, and only then.
 
-A run is ``ok`` or ``failed``, a retest has its verdict; a run that is to go on later changes
-nothing. What people were told last is kept with the series, so that a failing night is told once,
-and so is the first good one after it. A notification that cannot be sent is a warning in the log,
-and is tried again at the next run; it never makes a run fail.
+A run is ``ok`` or ``failed``, a retest has its verdict; a run that will be continued changes
+nothing. The last state that was sent is kept with the series, so that a series of failing nights is
+reported once, and so is the first good one after it. A notification that cannot be sent is a
+warning in the log and is tried again at the next run; it never makes a run fail.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ logger = logging.getLogger(__name__)
 STATE = "told.json"
 PATIENCE = 10.0  # seconds until a receiver counts as not answering
 
-# What exit codes say of a series; the others, such as "budget used", say that a run is to go on.
+# What exit codes say of a series; with others, such as "budget used", a run will be continued.
 OK, FAILED = (0, 3), (1, 2, 4, 5, 8, 9)
 
 Send = Callable[[str, Mapping[str, Any]], None]
 
 
 def check_targets(targets: Sequence[str]) -> None:
-    """Refuse what could not be notified, before a run rather than after it.
+    """Refuse targets that cannot be notified, before a run rather than after it.
 
     Raises:
-        JobError: without repeating the target, which may hold a secret.
+        JobError: naming the target by its number, since it may hold a secret.
     """
     for number, target in enumerate(targets, 1):
         _sender(target, number)
 
 
 def state_of(exit_code: int, verdict: str | None = None) -> str | None:
-    """The state of a series after a run; None where that says nothing new."""
+    """Return the state of a series after a run; None if the exit code says nothing about it."""
     if exit_code in FAILED:
         return "failed"
     if exit_code not in OK:
@@ -57,16 +57,16 @@ def telling(
     targets: Sequence[str],
     find_name: Callable[[], str] | None = None,
 ) -> Iterator[Callable[[int, str, Mapping[str, Any]], None]]:
-    """Tell the targets of what becomes of a run, where it is news.
+    """Notify the targets of how a run ends, if that is news.
 
     Args:
-        find_series: finds the folder of the series; where it cannot, everything is news.
-        targets: URLs of webhooks, or whatever else apprise knows.
-        find_name: finds what a run is called that has come to no experiment.
+        find_series: finds the folder of the series; if it cannot, everything is news.
+        targets: URLs of webhooks, or whatever else apprise supports.
+        find_name: finds the name of a run that has no experiment yet.
 
     Yields:
-        What is to be called with the exit code, a line and more facts. Where it is not, since an
-        exception ends the block, that is what people are told.
+        A function to call with the exit code, a line and more facts. If an exception ends the block
+        before that, the exception is reported.
     """
     check_targets(targets)
 
@@ -78,7 +78,7 @@ def telling(
         yield tell
     except Exception as error:
         code = error.exit_code if isinstance(error, JobError) else 1
-        if code:  # a run that was skipped says nothing of its series
+        if code:  # a skipped run says nothing about its series
             kind = "" if isinstance(error, JobError) else f"{type(error).__name__}: "
             tell(code, f"{kind}{reason_of(error)}", _named(find_name))
         raise
@@ -87,7 +87,7 @@ def telling(
 def _named(find_name: Callable[[], str] | None) -> dict[str, str]:
     try:
         return {"name": find_name()} if find_name else {}
-    except JobError:  # what is wrong with it is what people are told
+    except JobError:  # what is wrong with it is reported
         return {}
 
 
@@ -98,13 +98,13 @@ def _tell_change(
     text: str,
     facts: Mapping[str, Any],
 ) -> None:
-    """Send what is news, and remember it if it has arrived somewhere."""
+    """Send a new state, and remember it once one target has accepted it."""
     state = state_of(exit_code, facts.get("verdict"))
     if state is None:
         return
     try:
         series: Folder | None = find_series()
-    except Exception:  # noqa: BLE001  # what is wrong with it is what people are told
+    except Exception:  # noqa: BLE001  # what is wrong with it is reported
         series = None
     before = series.read_object(STATE).get("state") if series else None
     if state == before or (before is None and state == "ok"):
@@ -119,26 +119,26 @@ def _tell_change(
 
 
 def _send(targets: Sequence[str], title: str, message: Mapping[str, Any]) -> bool:
-    """Send to all; whether one of them took it."""
+    """Send to all targets; return whether one of them accepted it."""
     taken = 0
     for number, target in enumerate(targets, 1):
         try:
             _sender(target, number)(title, message)
             taken += 1
-        except Exception as error:  # noqa: BLE001  # whatever it is, the run goes on
+        except Exception as error:  # noqa: BLE001  # the run does not depend on it
             logger.warning(f"notification {number} was not sent: {_said_by(error)}")
     return taken > 0
 
 
 def _said_by(error: Exception) -> str:
-    """What went wrong, without the target, which may be part of a message and holds a secret."""
+    """Say what went wrong, without the target, which may hold a secret."""
     detail = getattr(error, "code", None) or getattr(error, "reason", None)
     detail = getattr(detail, "strerror", detail)
     return f"{type(error).__name__}{f': {detail}' if detail else ''}"
 
 
 def _sender(target: str, number: int) -> Send:
-    """What sends to a target: ours for a plain webhook, apprise for whatever else it knows."""
+    """Return what sends to a target: our own for a plain webhook, apprise for others."""
     try:
         scheme = urlsplit(target).scheme
     except ValueError as error:
@@ -181,4 +181,4 @@ def _remember(series: Folder | None, state: str) -> None:
             series.create()
             series.write_json(STATE, {"state": state, "time": time.time()})
     except (OSError, JobError) as error:
-        logger.warning(f"what was told cannot be noted: {reason_of(error)}")
+        logger.warning(f"the state of the series cannot be saved: {reason_of(error)}")

@@ -1,7 +1,7 @@
-"""A series: the runs of one job that a schedule starts, one for each of its slots.
+"""A series: the runs of one job that a schedule starts, one per slot.
 
 What belongs to a series as a whole lies in the hidden folder ``.series`` beside the experiments:
-the lease that keeps two of its runs from going on at once, and what people were told last.
+the lease that keeps its runs from overlapping, and the state that people were last sent.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PLACES = ("job", "slot", "hash")
 
 @dataclass(frozen=True)
 class Slot:
-    """What a scheduled run is: its job, its slot, and what is searched.
+    """The identity of a scheduled run: its job, its slot, and what is searched.
 
     Attributes:
         job: the job's short name.
@@ -36,29 +36,31 @@ class Slot:
 
 
 def fill_name(template: str, slot: Slot | None) -> str:
-    """The name of a slot's experiment; without a slot the template is the name.
+    """Fill in the name of a slot's experiment; without a slot the template is the name.
 
     Raises:
-        JobError: for a template that all slots would share, one with a place that nobody fills,
-            and for one with places where there is no slot.
+        JobError: if all slots would share the name, a placeholder is unknown, or there are
+            placeholders but no slot.
     """
     places = places_of(template)
     if slot is None:
         if places:
-            raise JobError(f"--name {template!r} has the place {{{places[0]}}}, but no --slot")
+            raise JobError(
+                f"--name {template!r} has the placeholder {{{places[0]}}}, but --slot is not given"
+            )
         return template
     if "slot" not in places:
-        raise JobError(f"--name is {template!r}, but all slots would be one run; add {{slot}}")
+        raise JobError(f"--name {template!r} would be the same for every slot; add {{slot}}")
     name = template.format(job=slot.job, slot=slot.slot, hash=slot.content)
     check_experiment_name(name)
     return name
 
 
 def places_of(template: str) -> list[str]:
-    """What a template of names leaves to be filled in.
+    """List the placeholders in a template of names.
 
     Raises:
-        JobError: for braces that are not of a place that there is.
+        JobError: if a placeholder is unknown or a brace is not closed.
     """
     try:
         parsed = list(string.Formatter().parse(template))
@@ -68,17 +70,19 @@ def places_of(template: str) -> list[str]:
     for _, place, form, conversion in parsed:
         if place is not None and (place not in PLACES or form or conversion):
             known = ", ".join(f"{{{known}}}" for known in PLACES)
-            raise JobError(f"--name {template!r} has the place {{{place}}}; there are {known}")
+            raise JobError(
+                f"--name {template!r} has the unknown placeholder {{{place}}}; known: {known}"
+            )
     return places
 
 
 def folder_of(template: str, job: str, storage: str) -> Folder:
-    """Where a series lies: the same for all its slots; that of a name without a place is its own.
+    """Return the folder of a series, the same for all its slots.
 
     Args:
-        template: the name, its places not yet filled in.
+        template: the name with its placeholders.
         job: the job's short name.
-        storage: where the experiments lie.
+        storage: the folder or URI of the experiments.
     """
     name = template.replace("{job}", job)
     for place in PLACES:
@@ -88,18 +92,18 @@ def folder_of(template: str, job: str, storage: str) -> Folder:
 
 
 def schedule(job: Job | MakeTuner, slot: str | None, zone: str, asked: str) -> Slot | None:
-    """What a scheduled run is; None for one that is not.
+    """Return the slot of a scheduled run; None if the run is not scheduled.
 
     Raises:
-        JobError: for a slot that is none, or a job that could not go on.
+        JobError: if the slot is not valid, or the job cannot be continued.
     """
     if slot is None:
         return None
     if not isinstance(job, Job):
-        raise JobError("a job that builds its own tuner cannot go on, and so has no --slot")
+        raise JobError("a job that builds its own tuner cannot be continued, so it takes no --slot")
     return Slot(short_name(asked), name_of_slot(slot, zone), content_of(job))
 
 
 def short_name(job: str) -> str:
-    """What a job is called that is a module, or a file."""
+    """Return the short name of a job given as a module or a file."""
     return job.removesuffix(".py").replace("\\", "/").rsplit("/", 1)[-1].rsplit(".", 1)[-1]

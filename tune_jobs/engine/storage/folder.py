@@ -33,7 +33,7 @@ AT_ONCE = 16
 
 OBJECT_STORES = ("s3", "gcs", "abfs")
 
-# What a URI is opened with where it does not say otherwise: S3 takes a small file in one request
+# Options for a URI that does not set them: S3 takes a small file in one request
 # instead of three, and Google's client tries for 15 minutes if nobody bounds it.
 GOOGLE = {"retry_limit_seconds": "10"}
 DEFAULTS = {"s3": {"allow_delayed_open": "true"}, "gs": GOOGLE, "gcs": GOOGLE}
@@ -53,7 +53,7 @@ class Folder:
         return self.path.rsplit("/", 1)[-1]
 
     def child(self, name: str) -> Folder:
-        """The folder called ``name`` inside this one."""
+        """Return the folder called ``name`` inside this one."""
         return Folder(self.filesystem, f"{self.path.rstrip('/')}/{name}", join(self.uri, name))
 
     @property
@@ -63,18 +63,18 @@ class Folder:
 
     @property
     def local_path(self) -> Path | None:
-        """Where programs of this machine find it; None where only ``pyarrow`` does."""
+        """The path for programs of this machine; None if only ``pyarrow`` can open it."""
         return Path(self.path) if self.filesystem.type_name == "local" else None
 
     def free_bytes(self) -> int | None:
-        """The room that is left; None where the file system knows no bound."""
+        """Return the free space; None if the file system has no limit."""
         return shutil.disk_usage(self.local_path).free if self.local_path else None
 
     def create(self) -> None:
-        """Make the folder and its parents, once more where another process removes it meanwhile.
+        """Create the folder and its parents, again if another process removes it meanwhile.
 
         Raises:
-            JobError: where it cannot be written.
+            JobError: if it cannot be written.
         """
         probe = f".writable-{uuid4().hex}"
         for attempt in range(ATTEMPTS):
@@ -90,24 +90,24 @@ class Folder:
                 raise JobError(f"{self.uri} cannot be written to: {reason_of(error)}") from None
 
     def exists(self, name: str = "") -> bool:
-        """Whether the folder, or the file or folder called ``name`` in it, is there."""
+        """Return whether the folder exists, or the file or folder called ``name`` in it."""
         path = f"{self.path}/{name}" if name else self.path
         return bool(self.filesystem.get_file_info(path).type != fs.FileType.NotFound)
 
     def names(self) -> list[str]:
-        """The names of what the folder holds, sorted; none where it does not exist."""
+        """List the names in the folder, sorted; none if it does not exist."""
         selector = fs.FileSelector(self.path, allow_not_found=True)
         return sorted(info.base_name for info in self.filesystem.get_file_info(selector))
 
     def folders(self) -> list[str]:
-        """The names of the folders in it that are not hidden, sorted."""
+        """List the names of the folders in it that are not hidden, sorted."""
         selector = fs.FileSelector(self.path, allow_not_found=True)
         found = self.filesystem.get_file_info(selector)
         inner = [info.base_name for info in found if info.type == fs.FileType.Directory]
         return sorted(name for name in inner if not name.startswith("."))
 
     def read(self, name: str) -> bytes:
-        """The content of a file."""
+        """Read a file."""
         with self.filesystem.open_input_stream(f"{self.path}/{name}", compression=None) as stream:
             return bytes(stream.read())
 
@@ -140,7 +140,7 @@ class Folder:
             list(pool.map(self.delete, names))
 
     def delete_if_empty(self) -> None:
-        """Remove the folder unless it holds anything, where that is one step.
+        """Remove the folder if it is empty and the file system can do that in one step.
 
         An object store has no folders: there it may stay as an empty name.
         """
@@ -162,20 +162,20 @@ class Folder:
             self.delete(name)
 
     def inside(self, path: str) -> str:
-        """A path of the file system, seen from the folder."""
+        """Return a path of the file system relative to the folder."""
         return path.removeprefix(self.path).strip("/")
 
     def size(self) -> int:
-        """The bytes of all files in the folder, at any depth."""
+        """Return the bytes of all files in the folder, at any depth."""
         selector = fs.FileSelector(self.path, recursive=True, allow_not_found=True)
         return sum(info.size or 0 for info in self.filesystem.get_file_info(selector))
 
     def read_json(self, name: str) -> Any:
-        """The content of a JSON file."""
+        """Read a JSON file."""
         return json.loads(self.read(name))
 
     def read_object(self, name: str) -> dict[str, Any]:
-        """The content of a JSON file that holds an object; empty where it is gone or damaged."""
+        """Read a JSON file that holds an object; empty if it is missing or damaged."""
         try:
             found = self.read_json(name)
         except (OSError, ValueError):
@@ -189,7 +189,7 @@ class Folder:
 
 
 def open_folder(place: str | os.PathLike[str]) -> Folder:
-    """The folder at a path or URI; nothing is made, and of a remote one it is seen that it answers.
+    """Open the folder at a path or URI; nothing is created, and a remote store has to answer.
 
     Raises:
         JobError: for a URI that pyarrow does not know or that holds credentials, and for a store
@@ -211,7 +211,7 @@ def open_folder(place: str | os.PathLike[str]) -> Folder:
 
 
 def _reach(filesystem: fs.FileSystem, path: str, uri: str) -> Folder:
-    """A remote folder, once its store has answered: soon, or not at all."""
+    """Open a remote folder once its store has answered: soon, or not at all."""
     first = filesystem
     if filesystem.type_name == "s3":
         from tune_jobs.engine.storage.s3 import impatient, options_of, patient
@@ -236,7 +236,7 @@ def _is_there(filesystem: fs.FileSystem, path: str) -> bool:
 
 
 def _hint(error: OSError) -> str:
-    """What to look at after a store's answer."""
+    """Return what to check after a store's error."""
     said = str(error)
     if "NETWORK_CONNECTION" in said or "CURL error" in said:
         return "; is the endpoint (endpoint_override, or AWS_ENDPOINT_URL) right, and does it run?"

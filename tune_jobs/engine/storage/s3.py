@@ -21,25 +21,25 @@ class PatientS3(fs.S3FileSystem):  # type: ignore[misc]  # pyarrow has no types
         """Nothing: S3 has no folders, and what stands for one costs a request per level."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """What a worker makes its own from: no credentials but those that a URI may not have."""
+        """Return what a worker builds its own from, without credentials."""
         _, (options,) = super().__reduce__()
         return patient, (options,)
 
 
 def patient(options: dict[str, Any]) -> PatientS3:
-    """An S3 file system for the time of a run."""
+    """Open an S3 file system for the time of a run."""
     retries = fs.AwsDefaultS3RetryStrategy(max_attempts=PATIENT)
     return PatientS3(**_bounded(options), retry_strategy=retries)
 
 
 def impatient(options: dict[str, Any]) -> fs.S3FileSystem:
-    """An S3 file system that says soon that the store cannot be reached."""
+    """Open an S3 file system that soon reports a store that cannot be reached."""
     retries = fs.AwsStandardS3RetryStrategy(max_attempts=IMPATIENT)
     return fs.S3FileSystem(**_bounded(options), retry_strategy=retries)
 
 
 def options_of(filesystem: fs.S3FileSystem) -> dict[str, Any]:
-    """What a file system was made with, its environment's endpoint included."""
+    """Return the options of a file system, the endpoint of its environment included."""
     _, (options,) = filesystem.__reduce__()
     return dict(options)
 

@@ -1,4 +1,4 @@
-"""Places as text: which are URIs, what lies below one, and what must not stand in it."""
+"""Paths and URIs as text: joining them, and refusing credentials in them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ HARMLESS_USERS = ("anonymous",)  # Google's word for nobody
 
 
 def scheme_of(place: str) -> str | None:
-    """``s3`` of ``s3://bucket/results``; None for a plain path."""
+    """Return ``s3`` of ``s3://bucket/results``; None for a plain path."""
     found = URI.match(place)
     return found.group(1) if found else None
 
 
 def join(place: str, name: str) -> str:
-    """A path or URI with ``name`` below it; a URI's query stays at its end."""
+    """Append ``name`` to a path or URI; a URI's query stays at its end."""
     if scheme_of(place) is None:
         return f"{place.rstrip('/')}/{name}"
     path, mark, query = place.partition("?")
@@ -28,19 +28,19 @@ def join(place: str, name: str) -> str:
 
 
 def above(place: str) -> str:
-    """A path or URI without the last part of its path."""
+    """Return a path or URI without the last part of its path."""
     path, mark, query = place.partition("?") if scheme_of(place) else (place, "", "")
     return f"{path.rpartition('/')[0]}{mark}{query}"
 
 
 def without_last_slash(uri: str) -> str:
-    """A URI as it is told to people, and built upon."""
+    """Return a URI without a slash at the end of its path."""
     path, mark, query = uri.partition("?")
     return f"{path if path.endswith('://') else path.rstrip('/')}{mark}{query}"
 
 
 def with_defaults(uri: str, defaults: dict[str, str]) -> str:
-    """A URI with those parameters in its query that it does not set itself."""
+    """Add to a URI's query the parameters that it does not set itself."""
     query = uri.partition("?")[2]
     given = {name for name, _ in parse_qsl(query, keep_blank_values=True)}
     more = urlencode({name: value for name, value in defaults.items() if name not in given})

@@ -30,7 +30,7 @@ class Check:
 
 
 def refuse(checks: Iterable[Check]) -> list[Check]:
-    """All checks, if none of them is a failure.
+    """Return all checks, if none of them is a failure.
 
     Raises:
         JobError: with the first failure, and how many more there are.
@@ -44,14 +44,14 @@ def refuse(checks: Iterable[Check]) -> list[Check]:
 
 
 def tell(checks: Iterable[Check]) -> Iterator[str]:
-    """A line for each check as it comes, in three columns."""
+    """Yield a line for each check as it comes, in three columns."""
     width = max(map(len, MARKS.values()))
     for check in checks:
         yield f"{MARKS[check.state]:{width}}  {check.name:{NAME_WIDTH}}  {check.text}"
 
 
 def as_dict(checks: Iterable[Check]) -> dict[str, Any]:
-    """The same for machines; ``state`` is the worst of all."""
+    """Return the checks for machines to read; ``state`` is the worst of all."""
     checks = list(checks)
     states = {check.state for check in checks}
     worst = next((state for state in reversed(MARKS) if state in states), "ok")

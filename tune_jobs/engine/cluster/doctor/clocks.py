@@ -1,4 +1,4 @@
-"""Clocks: the history is told in each node's own time, and S3 checks the time of each request."""
+"""Clocks: each node writes its own time to the history, and S3 checks the time of each request."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST = 300.0
 
 
 def compare_clocks(nodes: Sequence[Node], limit: float) -> Iterator[Check]:
-    """How far each node's clock is from this one's; one line if none is far."""
+    """Compare each node's clock with this machine's; one line if all agree."""
     skews = [(node, *found) for node in nodes if (found := _read(node, limit))]
     bad = [check for node, skew, error in skews if (check := judge(node.label, skew, error))]
     if skews and not bad:
@@ -32,7 +32,7 @@ def compare_clocks(nodes: Sequence[Node], limit: float) -> Iterator[Check]:
 
 
 def judge(label: str, skew: float, error: float) -> Check | None:
-    """What to say of a clock that is ``skew`` seconds ahead of this one, give or take ``error``."""
+    """Judge a clock that is ``skew`` seconds ahead of this one, give or take ``error``."""
     if abs(skew) <= TOLERABLE + error:
         return None
     way = "ahead of" if skew > 0 else "behind"
@@ -51,7 +51,7 @@ def judge(label: str, skew: float, error: float) -> Check | None:
 
 
 def _read(node: Node, limit: float) -> tuple[float, float] | None:
-    """Skew and half the round trip of the quickest of several readings."""
+    """Return skew and half the round trip of the quickest of several readings."""
     readings = []
     for _ in range(READINGS):
         sent = time.time()

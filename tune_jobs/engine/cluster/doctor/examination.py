@@ -73,7 +73,7 @@ def _examine_machine(profile: Profile, folder: Folder, here: Mapping[str, Any]) 
 
 
 def _find_gone(silent: Sequence[Node]) -> list[Node]:
-    """Those of nodes that did not answer which have left, once the cluster has noticed it."""
+    """Return which silent nodes have left, once the cluster has noticed it."""
     end = time.monotonic() + NOTICE
     while True:
         there = {node.id for node in alive_nodes()} if silent else set()
@@ -84,7 +84,7 @@ def _find_gone(silent: Sequence[Node]) -> list[Node]:
 
 
 def _miss(described: Sequence[tuple[Node, Any]]) -> Iterator[Check]:
-    """Nodes that did not say anything of themselves, those with the same reason together."""
+    """Report the nodes that could not run a task, those with the same reason together."""
     silent: dict[str, list[str]] = {}
     for node, said in described:
         if isinstance(said, NoAnswer):

@@ -13,7 +13,7 @@ NAME = "machines"
 
 
 def survey(described: Sequence[tuple[Node, Mapping[str, Any]]]) -> Iterator[Check]:
-    """One line for each kind of node, and one for nodes whose GPUs are only declared."""
+    """Yield a line for each kind of node, and one for nodes whose GPUs are only declared."""
     kinds: dict[str, list[str]] = {}
     for node, description in described:
         text = equipment(node.resources, description["gpus"])
@@ -35,7 +35,7 @@ def survey(described: Sequence[tuple[Node, Mapping[str, Any]]]) -> Iterator[Chec
 
 
 def equipment(resources: Mapping[str, float], gpus: Sequence[str] = ()) -> str:
-    """What a node has, in words."""
+    """Describe the resources of a node."""
     parts = [
         count(round(resources.get("CPU", 0)), "CPU"),
         count(round(resources.get("GPU", 0)), "GPU") + _models(gpus),
@@ -48,10 +48,10 @@ def equipment(resources: Mapping[str, float], gpus: Sequence[str] = ()) -> str:
 
 
 def _models(gpus: Sequence[str]) -> str:
-    """The GPUs by model, as ``nvidia-smi`` names them with their MiB."""
-    told = []
+    """List the GPUs by model, as ``nvidia-smi`` names them with their MiB."""
+    models = []
     for line in dict.fromkeys(gpus):
         name, _, memory = line.rpartition(", ")
         size = f" of {int(memory) * 2**20 / 1e9:.1f} GB" if memory.isdigit() else ""
-        told.append(f"{gpus.count(line)} x {name}{size}")
-    return f" ({', '.join(told)})" if told else ""
+        models.append(f"{gpus.count(line)} x {name}{size}")
+    return f" ({', '.join(models)})" if models else ""

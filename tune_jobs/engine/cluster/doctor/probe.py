@@ -97,7 +97,7 @@ def _version(name: str) -> str | None:
 
 
 def _digest(package: str, part: str) -> str | None:
-    """A digest of a package's sources; None where it cannot be imported."""
+    """Hash a package's sources; None if it cannot be imported."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -109,7 +109,7 @@ def _digest(package: str, part: str) -> str | None:
 
 
 def _gpus() -> list[str]:
-    """Name and memory (MiB) of each NVIDIA GPU; none where there is no driver."""
+    """List name and memory (MiB) of each NVIDIA GPU; none without a driver."""
     try:
         ran = subprocess.run(GPU_QUERY, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):

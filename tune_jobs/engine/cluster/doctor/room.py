@@ -20,7 +20,7 @@ NAME = "room"
 
 
 def check_room(profile: Profile, nodes: Sequence[Node], autoscaler: Autoscaler) -> Iterator[Check]:
-    """Whether a trial fits, how many at once, and whether the profile says how many to ask for."""
+    """Check that a trial fits, how many do at once, and that the profile limits them."""
     wanted = profile.resources
     if autoscaler.problem:
         yield Check(
@@ -40,7 +40,7 @@ def check_room(profile: Profile, nodes: Sequence[Node], autoscaler: Autoscaler) 
 
 
 def check_free(profile: Profile, nodes: Sequence[Node], free: Sequence[Node]) -> Iterator[Check]:
-    """Whether other jobs hold what the trials would need."""
+    """Warn if other jobs hold resources that the trials would need."""
     total = trials_at_once(nodes, profile.resources)
     now = min(total, trials_at_once(free, profile.resources))
     if now < total:
@@ -91,7 +91,7 @@ def _say_count(profile: Profile, now: int, later: int) -> str:
 
 
 def _miss_limit(now: int, later: int) -> Check:
-    """Tune asks an autoscaler for the trials that it wants to run, and no others."""
+    """Report a missing limit: Tune asks an autoscaler for no more trials than it wants to run."""
     unset = "max_concurrent_trials is not set in the profile"
     if later == now:
         return Check(NAME, "warning", f"{unset}: {now} is used, since that many fit now")

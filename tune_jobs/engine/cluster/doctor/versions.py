@@ -19,17 +19,17 @@ Description = Mapping[str, Any]
 
 
 def compare(here: Description, there: Sequence[tuple[Node, Description]]) -> Iterator[Check]:
-    """Whatever differs from here, on which nodes; one line if nothing does."""
+    """Compare versions and code on the nodes with those here; one line if all agree."""
     checks = [*_compare_versions(here, there), *_compare_code(here, there)]
     if not checks:
-        told = [f"{name} {version}" for name, version in here["versions"].items() if version]
+        found = [f"{name} {version}" for name, version in here["versions"].items() if version]
         same = f", same here and on {count(len(there), 'node')}" if there else ""
-        checks = [Check(NAME, "ok", f"{', '.join(told)}{same}")]
+        checks = [Check(NAME, "ok", f"{', '.join(found)}{same}")]
     yield from checks
 
 
 def missing(here: Description) -> Iterator[Check]:
-    """What a run needs and this process cannot import."""
+    """Report packages that a run needs and this process cannot import."""
     for name in MUST_AGREE:
         if here["versions"][name] is None:
             yield Check(NAME, "failure", f"{name} is not installed here: pip install {name}")
@@ -65,7 +65,7 @@ def _compare_code(here: Description, there: Sequence[tuple[Node, Description]]) 
 def _others(
     found: Sequence[tuple[Node, str | None]], expected: str | None
 ) -> list[tuple[str | None, list[str]]]:
-    """The values that are not as expected, each with the labels of its nodes."""
+    """Return the values that are not as expected, each with the labels of its nodes."""
     values = dict.fromkeys(value for _, value in found if value != expected)
     return [(value, [node.label for node, other in found if other == value]) for value in values]
 

@@ -39,9 +39,9 @@ class JobsApi:
         """Connect.
 
         Raises:
-            JobError: where the profile names no Jobs API, the ``cluster`` extra is not installed,
+            JobError: if the profile names no Jobs API, the ``cluster`` extra is not installed,
                 the token is missing or not accepted, or the cluster runs another Ray.
-            ClusterError: where nothing answers.
+            ClusterError: if nothing answers.
         """
         if profile.jobs_api is None:
             raise JobError(
@@ -81,7 +81,7 @@ class JobsApi:
             return cluster_version(self._client)
 
     def submit(self, **submission: Any) -> bool:
-        """Submit a job; returns whether it was taken, False where its id exists already."""
+        """Submit a job; return whether it was accepted, False if its id exists already."""
         with self._explained():
             try:
                 self._client.submit_job(**submission)
@@ -92,12 +92,12 @@ class JobsApi:
         return True
 
     def find(self, submission_id: str) -> JobDetails:
-        """What the cluster knows of a job."""
+        """Return what the cluster knows of a job."""
         with self._explained():
             return self._client.get_job_info(submission_id)
 
     def list(self) -> list[JobDetails]:
-        """All jobs that were submitted through the Jobs API, those that have ended included."""
+        """Return all jobs that were submitted through the Jobs API, finished ones included."""
         with self._explained():
             return [job for job in self._client.list_jobs() if job.submission_id]
 
@@ -107,7 +107,7 @@ class JobsApi:
             self._client.stop_job(submission_id)
 
     def log(self, submission_id: str) -> str:
-        """All that a job has printed."""
+        """Return everything that a job has printed."""
         with self._explained():
             return str(self._client.get_job_logs(submission_id))
 
@@ -115,7 +115,7 @@ class JobsApi:
         """Call ``tell`` with what a job has printed and prints, until it ends.
 
         Raises:
-            ClusterError: where the connection is lost.
+            ClusterError: if the connection is lost.
             KeyboardInterrupt: on Ctrl-C, at once.
         """
 
@@ -132,7 +132,7 @@ class JobsApi:
 
         Raises:
             JobError: for a token that is missing or not accepted, or a request that is refused.
-            ClusterError: where nothing answers.
+            ClusterError: if nothing answers.
         """
         from ray.exceptions import AuthenticationError
 

@@ -46,8 +46,8 @@ class Submission:
     Attributes:
         experiment: the experiment's name.
         arguments: those of ``tune-jobs run``.
-        folder: what is uploaded, and where the command runs.
-        attempt: counted from 1; each goes on where the one before it ended.
+        folder: what is uploaded; the command runs in it.
+        attempt: counted from 1; each continues from the end of the one before.
     """
 
     experiment: str
@@ -84,7 +84,7 @@ class Submission:
         return runtime_env_of(self.folder)
 
     def request(self) -> dict[str, Any]:
-        """What the Jobs API is asked for; the driver reserves nothing."""
+        """Return the request for the Jobs API; the driver reserves nothing."""
         return {
             "entrypoint": self.entrypoint,
             "submission_id": self.submission_id,
@@ -93,7 +93,7 @@ class Submission:
         }
 
     def command(self, profile: Profile) -> str:
-        """The plain ``ray job submit`` line that does the same."""
+        """Return the ``ray job submit`` command that does the same."""
         env = {**self.runtime_env, "working_dir": "."}
         words = ["ray", "job", "submit", "--address", str(profile.jobs_api), "--no-wait"]
         words += ["--submission-id", self.submission_id]
@@ -106,14 +106,14 @@ class Submission:
 
 
 def runtime_env_of(folder: Path) -> dict[str, Any]:
-    """A folder to upload, this package where it is not in it, and how a job is stopped."""
+    """Return what to upload, this package too if the folder lacks it, and how a job is stopped."""
     packages = packages_to_send(folder)
     env = {"working_dir": str(folder), "excludes": EXCLUDES, "env_vars": ENVIRONMENT}
     return env | ({"py_modules": packages} if packages else {})
 
 
 def doctors_request(arguments: Sequence[str], folder: Path) -> dict[str, Any]:
-    """What the Jobs API is asked for to examine the cluster."""
+    """Return the request with which the Jobs API runs the doctor on the cluster."""
     return {
         "entrypoint": shlex.join(["python", "-m", "tune_jobs", "doctor", *arguments]),
         "submission_id": f"doctor-{uuid.uuid4().hex[:12]}",
@@ -135,27 +135,27 @@ def check_submitted_name(experiment: str) -> None:
 
 
 def attempts_of(experiment: str, jobs: Sequence[JobDetails]) -> list[JobDetails]:
-    """The attempts at an experiment that a cluster knows, the first first."""
+    """Return the attempts at an experiment that a cluster knows, in order."""
     return sorted((job for job in jobs if experiment_of(job) == experiment), key=attempt_of)
 
 
 def experiment_of(job: JobDetails) -> str | None:
-    """Which experiment a job is an attempt at; None for one that tune-jobs did not submit."""
+    """Return the experiment that a job is an attempt at; None if tune-jobs did not submit it."""
     return (job.metadata or {}).get("tune_jobs_experiment")
 
 
 def attempt_of(job: JobDetails) -> int:
-    """Which attempt a job is."""
+    """Return the number of the attempt that a job is."""
     return int((job.metadata or {}).get("tune_jobs_attempt", 0))
 
 
 def is_live(job: JobDetails) -> bool:
-    """Whether a job waits or runs."""
+    """Return whether a job waits or runs."""
     return job.status.value in LIVE
 
 
 def exit_code_of(job: JobDetails) -> int | None:
-    """The exit code of a job as this project counts; None while it is live."""
+    """Return the exit code of a job in terms of this project; None while it waits or runs."""
     if is_live(job):
         return None
     if job.status.value == "SUCCEEDED":
@@ -167,10 +167,10 @@ def exit_code_of(job: JobDetails) -> int | None:
 
 
 def next_attempt(wanted: Submission, before: Sequence[JobDetails]) -> Submission | None:
-    """The attempt to submit; None where the last one lives or is done, and is attached to.
+    """Return the attempt to submit; None if the last one is active or done, to attach to it.
 
     Raises:
-        JobError: where another search runs under that name.
+        JobError: if another search runs under that name.
     """
     if not before:
         return wanted

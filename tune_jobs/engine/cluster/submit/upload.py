@@ -79,7 +79,7 @@ def _check_needed(path: Path, folder: Path, found: dict[Path, int]) -> None:
 
 
 def _largest(folder: Path, found: dict[Path, int]) -> str:
-    """The largest files and folders at the top of what is uploaded."""
+    """List the largest files and folders at the top of the upload."""
     sizes: dict[str, int] = {}
     for path, size in found.items():
         inside = path.relative_to(folder) if path.is_relative_to(folder) else path
@@ -90,7 +90,7 @@ def _largest(folder: Path, found: dict[Path, int]) -> str:
 
 
 def imported_from(folder: Path) -> list[Path]:
-    """The files below a folder that this process has imported modules from."""
+    """List the files below a folder that this process has imported modules from."""
     left_out = {folder / ".venv", folder / "venv"}
     return [
         path
@@ -102,7 +102,7 @@ def imported_from(folder: Path) -> list[Path]:
 
 
 def packages_to_send(folder: Path) -> list[str]:
-    """Of this project's packages those that the folder does not bring itself."""
+    """List the packages of this project that the folder does not contain."""
     package = Path(__file__).parents[3]
     packages = [package, package.parent / "trainables"]
     return [str(path) for path in packages if not (folder / path.name).is_dir()]
