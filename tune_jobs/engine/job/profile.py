@@ -31,8 +31,8 @@ LEAST = {
 class Profile:
     """Address, storage and resources; the defaults are a laptop's.
 
-    ``address`` is ``local`` (a Ray for this run only), ``auto`` (the cluster of the machine that the
-    search runs on) or a cluster's ``host:port``; ``jobs_api`` is the URL at which that cluster
+    ``address`` is ``local`` (a Ray for this run only), ``auto`` (the cluster of the machine that
+    the search runs on) or a cluster's ``host:port``; ``jobs_api`` is the URL at which that cluster
     takes jobs from outside, and ``token_file`` holds its token. ``storage`` is a folder or a URI
     that pyarrow knows; ``env`` reaches the workers before Keras.
     ``max_failures`` is how often a trial whose worker was lost starts again from its checkpoint;

@@ -45,9 +45,7 @@ def fill_name(template: str, slot: Slot | None) -> str:
     places = places_of(template)
     if slot is None:
         if places:
-            raise JobError(
-                f"--name {template!r} has the placeholder {{{places[0]}}}, but --slot is not given"
-            )
+            raise JobError(f"--name {template!r} has {{{places[0]}}}, but --slot is not given")
         return template
     if "slot" not in places:
         raise JobError(f"--name {template!r} would be the same for every slot; add {{slot}}")
@@ -70,9 +68,7 @@ def places_of(template: str) -> list[str]:
     for _, place, form, conversion in parsed:
         if place is not None and (place not in PLACES or form or conversion):
             known = ", ".join(f"{{{known}}}" for known in PLACES)
-            raise JobError(
-                f"--name {template!r} has the unknown placeholder {{{place}}}; known: {known}"
-            )
+            raise JobError(f"--name {template!r} may have only the plain placeholders {known}")
     return places
 
 
