@@ -13,7 +13,8 @@ from pathlib import Path
 
 from benchmarks import report
 from benchmarks.importance import NOISE, Sweep, measure_ours, search, space
-from tune_jobs.engine.analysis.bounds import find_edges
+from tune_jobs.engine.analysis.bounds import find_crowding
+from tune_jobs.engine.analysis.observed import observe
 
 BEST = 10
 
@@ -31,7 +32,9 @@ def judge(scenario: str, searches: int) -> list[tuple[str, int, int]]:
         sweep = search(scenario, seed)
         real = measure_ours(sweep)[1] or set()
         for how, noise in zip(found, ((), space().keys() - real), strict=True):
-            lines = find_edges(space(), best_configs(sweep), noise=noise)
+            best = dict(enumerate(best_configs(sweep)))
+            crowding = find_crowding(observe(space(), best), len(best), noise=noise)
+            lines = [line for said in crowding.values() for line in said]
             found[how][0] += any(f"have {name} " in line for line in lines for name in NOISE)
             found[how][1] += any("have units " in line for line in lines)
     return [(how, *counts) for how, counts in found.items()]

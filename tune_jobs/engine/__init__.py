@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from tune_jobs.engine.runs.run import run
     from tune_jobs.engine.search.schedulers import ASHA, Hyperband, MedianStopping
     from tune_jobs.engine.search.searchers import TPE, RandomSearch
-    from tune_jobs.engine.space.domains import compose, near_one
+    from tune_jobs.engine.space.domains import compose
     from tune_jobs.engine.space.grid import as_grid
+    from tune_jobs.engine.space.ray_domains import near_one
 
 _HOMES = {
     "data.evaluation": ("Evaluation",),
@@ -37,8 +38,9 @@ _HOMES = {
     "runs.run": ("run",),
     "search.schedulers": ("ASHA", "Hyperband", "MedianStopping"),
     "search.searchers": ("TPE", "RandomSearch"),
-    "space.domains": ("compose", "near_one"),
+    "space.domains": ("compose",),
     "space.grid": ("as_grid",),
+    "space.ray_domains": ("near_one",),
 }
 
 __all__ = [

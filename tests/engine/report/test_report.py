@@ -1,17 +1,21 @@
 """What a report says: its words, its size, and that it is written of whatever there is."""
 
+import json
 import math
 import random
 import re
 import struct
 
 import pytest
+from ray import tune
 
+from tune_jobs.engine.analysis.advice import advise_on, warnings_of
+from tune_jobs.engine.analysis.zooming import narrow
 from tune_jobs.engine.report import write_report
 from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.headline import reach_verdict
 from tune_jobs.engine.report.progress_charts import chart_history
-from tune_jobs.engine.report.space_charts import find_next_range
+from tune_jobs.engine.report.space_charts import find_advice, shade_next
 from tune_jobs.engine.storage.folder import open_folder
 
 WINNER = {
@@ -158,17 +162,54 @@ def test_the_verdict_says_whether_the_search_has_converged(make, count, words) -
     assert any(words in sentence for sentence in verdict.sentences)
 
 
+def write_even_search(make, count: int = 60, **changes):
+    """A search in which every trial is trained as long as the others."""
+    records = []
+    for number in range(1, count + 1):
+        config = make.draw(number)
+        records += make.trial(number, config, [make.curve(config, 3)])
+    return make.write("even", records, **changes)
+
+
+def find_rate(findings):
+    return next(h for h in findings.hyperparameters if h.name == "learning_rate")
+
+
 def test_the_range_to_search_next_is_where_the_best_quarter_lies(make) -> None:
-    findings = Findings(make.search("nightly", 60))
-    rate = next(h for h in findings.hyperparameters if h.name == "learning_rate")
+    findings = Findings(write_even_search(make))
+    rate = find_rate(findings)
 
-    shape, words = find_next_range(findings, rate)
+    (shape,), words = shade_next(rate, find_advice(findings))
 
-    assert shape is not None, "the best learning rates are around 0.01"
     (left, _), (right, _) = shape[0], shape[2]
     assert left < rate.scale.position(0.01) < right
     assert right - left < 0.5
     assert words.startswith("search next: 0.00")
+
+
+def test_report_stages_and_summary_say_the_same(make) -> None:
+    records = []
+    for number in range(1, 61):
+        config = {"learning_rate": 10 ** random.Random(number).uniform(-4, -2)}
+        records += make.trial(number, config, [make.curve(config, 3)])
+    experiment = make.write("edge", records, space={"learning_rate": "loguniform(0.0001, 0.01)"})
+    findings, space = Findings(experiment), {"learning_rate": tune.loguniform(1e-4, 1e-2)}
+
+    (box,), words = shade_next(find_rate(findings), find_advice(findings))
+
+    ranked = [json.loads(text) for text in experiment.ranked["config"]]
+    narrower, (line,) = narrow(space, ranked, keep=0.25)
+    low, high = narrower["learning_rate"].lower, narrower["learning_rate"].upper
+    (warning,) = warnings_of(advise_on(experiment, space, findings.effects))
+    assert words == f"{warning}; search next: {low} to {high}; {line.split(': ')[1]}"
+    assert box[0][0] == pytest.approx(find_rate(findings).scale.position(low), abs=0.011)
+
+
+def test_what_has_no_clear_effect_is_kept(make) -> None:
+    findings = Findings(write_even_search(make))
+    momentum = next(h for h in findings.hyperparameters if h.name == "momentum")
+
+    assert shade_next(momentum, find_advice(findings)) == ([], "no clear effect: keep it")
 
 
 def test_values_are_compared_at_an_epoch_that_all_trials_have(make) -> None:

@@ -32,7 +32,7 @@ def test_objects_of_the_space_come_back_as_objects() -> None:
         ({"x": tune.choice([1, "a"])}, {"x": "b"}, "x is 'b', but must be one of 1, 'a'"),
         ({"x": 3}, {"x": 4}, "x is 4, but must be 3"),
         ({"x": tune.uniform(0, 1)}, {}, "x has no value"),
-        ({"x": 3}, {"x": 3, "y": 4}, "y is no hyperparameter of the space"),
+        ({"x": 3}, {"x": 3, "y": 4}, "y is not a hyperparameter of the space"),
         (BRANCHES, {"layers": [{"units": 3}] * 3}, "layers is .* which fits no branch"),
         ({"x": {"y": tune.uniform(0, 1)}}, {"x": 3}, "x is 3, but must be a dict"),
     ],

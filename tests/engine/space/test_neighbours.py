@@ -10,11 +10,11 @@ from ray import tune
 from ray.tune.search.variant_generator import generate_variants
 
 from tune_jobs.engine import as_grid, near_one
-from tune_jobs.engine.space.domains import distinct, has_domain
+from tune_jobs.engine.space.domains import distinct, domain_of, has_domain
 from tune_jobs.engine.space.encoding import dimensions, encode, flat_domains
 from tune_jobs.engine.space.membership import from_json, identity
 from tune_jobs.engine.space.neighbours import FARTHEST, NEAREST, as_choices, neighbours
-from tune_jobs.engine.space.scale import scale_of
+from tune_jobs.engine.space.numbers import Range
 
 
 def draw(space: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -122,9 +122,9 @@ def test_numbers_stay_inside_their_bounds(space, seed, count) -> None:
 
     for neighbour in neighbours(space, draw(space, seed), count, seed):
         for label, value in encode(space, neighbour).items():
-            if scale := scale_of(domains[label]):
-                slack = 1e-9 * max(abs(scale.first), abs(scale.last))
-                assert scale.first - slack <= value <= scale.last + slack
+            if isinstance(found := domains[label], Range):
+                slack = 1e-9 * max(abs(found.first), abs(found.last))
+                assert found.first - slack <= value <= found.last + slack
 
 
 continuous = st.one_of(
@@ -137,8 +137,8 @@ continuous = st.one_of(
 @settings(max_examples=100, deadline=None)
 @given(continuous, seeds)
 def test_a_continuous_number_moves_by_3_to_15_percent_of_its_own_scale(domain, seed) -> None:
-    config, scale = draw({"x": domain}, seed), scale_of(domain)
-    assert scale is not None
+    config, scale = draw({"x": domain}, seed), domain_of(domain)
+    assert isinstance(scale, Range)
 
     for neighbour in neighbours({"x": domain}, config, 4, seed):
         moved = abs(scale.position(neighbour["x"]) - scale.position(config["x"])) / scale.span
@@ -155,9 +155,9 @@ def test_a_continuous_number_moves_by_3_to_15_percent_of_its_own_scale(domain, s
     ids=["randint", "qrandint", "quniform"],
 )
 def test_a_number_with_a_step_moves_by_about_as_much(domain, value) -> None:
-    scale = scale_of(domain)
-    assert scale is not None
-    half = (scale.step or 1) / scale.span / 2
+    scale = domain_of(domain)
+    assert isinstance(scale, Range)
+    half = (scale.increment or 1) / scale.span / 2
 
     for seed in range(10):
         for neighbour in neighbours({"x": domain}, {"x": value}, 1, seed):

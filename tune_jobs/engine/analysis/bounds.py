@@ -2,149 +2,134 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from ray.tune.search.sample import Categorical, Domain
-
-from tune_jobs.engine.space.configs import Config, children
-from tune_jobs.engine.space.domains import Space, as_code, is_branching, is_grid
-from tune_jobs.engine.space.membership import place_of
-from tune_jobs.engine.space.scale import Scale, scale_of
+from tune_jobs.engine.analysis.observed import Observed
+from tune_jobs.engine.space.numbers import Range
 
 NEAR = 0.05
 LEVEL = 0.05
 FEWEST_CONFIGS = 3
 
 End = Literal["lower", "upper"]
+ENDS: tuple[End, ...] = ("lower", "upper")
 
 
 @dataclass
-class _Seen:
-    """A hyperparameter's scale, the numbers of its choice if it is one, and its values."""
+class _Number:
+    """A range, or the places of a choice between rising numbers, and its values.
 
-    label: str
-    scale: Scale
-    options: list[float] | None
+    The same name with the same domain in several branches is one number.
+    """
+
+    name: str
+    range: Range
+    options: Sequence[float] | None
+    labels: list[str] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
 
 
-def find_edges(
-    space: Space, configs: Sequence[Config], *, noise: Collection[str] = ()
-) -> list[str]:
-    """Say of which hyperparameters the best trials lie near a bound, a line each.
+def find_crowding(
+    observed: Iterable[Observed], total: int, *, noise: Collection[str] = ()
+) -> dict[str, tuple[str, ...]]:
+    """Find the hyperparameters whose best values lie near a bound.
 
-    Near is within 5 % of the range, on the domain's own scale; of few integers or steps that is
-    the bound itself. How many of the configs in which a hyperparameter is active lie there is
-    compared with what the domain gives by chance: a line is written where the binomial
-    distribution gives so many a probability of at most 5 %, divided by the number of
-    hyperparameters and bounds looked at (Bonferroni). Chance means configs drawn at random: a
-    searcher that learns crowds its configs anywhere more easily, so leave out what
-    :func:`~.importance.measure_importance` calls noise. Choices between rising
-    numbers are looked at like integers; fewer than 3 configs say nothing.
+    Near is within 5 % of the range, on the range's scale; of few integers or steps it is the bound
+    itself. The number of configs near a bound, of those in which the hyperparameter is active, is
+    compared with what the domain gives by chance: there is a line if the binomial distribution
+    gives that many or more a probability of at most 5 %, divided by the number of hyperparameters
+    and bounds looked at (Bonferroni). Chance means configs drawn at random: a searcher that learns
+    crowds its configs anywhere more easily, so leave out what
+    :func:`~.importance.measure_importance` calls noise. Choices between rising numbers are looked
+    at like integers; fewer than 3 configs say nothing.
 
     Args:
-        space: the job's.
-        configs: those of the best trials, the best first.
+        observed: the hyperparameters, with their values in the best configs.
+        total: how many configs these are.
         noise: the dotted names of hyperparameters that are not looked at.
 
-    Raises:
-        NotInSpaceError: for a config that comes from another space.
+    Returns:
+        By label, a line for each bound.
     """
-    seen: dict[tuple[str, str], _Seen] = {}
-    for config in configs:
-        for label, domain, value in _numbers(space, config, ""):
-            found = seen.setdefault((label, as_code(domain)), _start(label, domain))
-            found.values.append(found.options.index(value) if found.options else value)
     known = [
-        one for one in seen.values() if len(one.values) >= FEWEST_CONFIGS and one.label not in noise
+        number
+        for number in _numbers(observed)
+        if len(number.values) >= FEWEST_CONFIGS and number.name not in noise
     ]
-    ends: tuple[End, ...] = ("lower", "upper")
-    lines = (
-        _line(one, end, len(configs), level=LEVEL / (2 * len(known)))
-        for one in known
-        for end in ends
-    )
-    return [line for line in lines if line]
+    found: dict[str, tuple[str, ...]] = {}
+    for number in known:
+        level = LEVEL / (len(ENDS) * len(known))
+        lines = [_line(number, end, total, level=level) for end in ENDS]
+        said = tuple(line for line in lines if line)
+        found |= {label: said for label in number.labels if said}
+    return found
 
 
-def _numbers(part: Any, config: Any, label: str) -> Iterator[tuple[str, Domain, Any]]:
-    """The active domains of numbers, each with its dotted label and its value."""
-    if is_grid(part):
-        return
-    if isinstance(part, Categorical):
-        _, option = place_of(part, config)
-        if is_branching(part):
-            yield from _numbers(option, config, label)
-        elif _rises(part.categories):
-            yield label, part, option
-    elif isinstance(part, Domain):
-        if scale_of(part):
-            yield label, part, config
-    else:
-        for name, child in children(part):
-            yield from _numbers(child, config[name], f"{label}.{name}" if label else str(name))
+def _numbers(observed: Iterable[Observed]) -> list[_Number]:
+    found: dict[tuple[str, str], _Number] = {}
+    for each in observed:
+        if number := _number(each):
+            same = found.setdefault((each.name, each.domain.as_code()), number)
+            same.labels.append(each.label)
+            same.values += each.values.values()
+    return list(found.values())
 
 
-def _rises(options: Sequence[Any]) -> bool:
-    if any(isinstance(option, bool) or not isinstance(option, int | float) for option in options):
-        return False
-    return len(options) > 1 and all(a < b for a, b in itertools.pairwise(options))
-
-
-def _start(label: str, domain: Domain) -> _Seen:
-    if isinstance(domain, Categorical):
-        places = Scale(0, len(domain.categories) - 1, 1, "linear", is_whole=True)
-        return _Seen(label, places, list(domain.categories))
-    scale = scale_of(domain)
-    assert scale is not None
-    return _Seen(label, scale, None)
-
-
-def _line(seen: _Seen, end: End, total: int, *, level: float) -> str | None:
-    limit = _limit(seen.scale, end)
-    slack = (seen.scale.step or 0) / 2
-    sign = 1 if end == "lower" else -1
-    near = sum(sign * (value - limit) <= slack for value in seen.values)
-    count = len(seen.values)
-    if _probability(near, count, _chance(seen.scale, end, limit)) > level:
+def _number(observed: Observed) -> _Number | None:
+    domain = observed.domain
+    if isinstance(domain, Range):
+        return _Number(observed.name, domain, None)
+    if len(domain.options) < 2 or not domain.is_ordered:
         return None
-    bound = seen.scale.first if end == "lower" else seen.scale.last
+    places = Range(0, len(domain.options), is_integer=True)
+    return _Number(observed.name, places, domain.options)
+
+
+def _line(number: _Number, end: End, total: int, *, level: float) -> str | None:
+    searched, count = number.range, len(number.values)
+    limit, slack = _limit(searched, end), (searched.increment or 0) / 2
+    sign = 1 if end == "lower" else -1
+    near = sum(sign * (value - limit) <= slack for value in number.values)
+    if _probability(near, count, _chance(searched, end, limit)) > level:
+        return None
+    bound = searched.first if end == "lower" else searched.last
     at = "at" if abs(limit - bound) < slack else "within 5 % of"
-    shown = f"{seen.options[int(bound)] if seen.options else bound:g}"
-    whose = f"best have {seen.label}" if count == total else f"best with {seen.label} have it"
+    shown = f"{number.options[int(bound)] if number.options else bound:g}"
+    name = number.name
+    whose = f"best have {name}" if count == total else f"best with {name} have it"
     return f"{near} of the {count} {whose} {at} the {end} bound {shown}: widen it"
 
 
-def _limit(scale: Scale, end: End) -> float:
-    """The last value that counts as near a bound."""
+def _limit(searched: Range, end: End) -> float:
+    """Return the last value that counts as near a bound."""
+    step, margin = searched.increment, NEAR * searched.span
     if end == "lower":
-        limit = scale.value_at(scale.position(scale.first) + NEAR * scale.span)
-        return math.floor(limit / scale.step + 1e-9) * scale.step if scale.step else limit
-    limit = scale.value_at(scale.position(scale.last) - NEAR * scale.span)
-    return math.ceil(limit / scale.step - 1e-9) * scale.step if scale.step else limit
+        limit = searched.value_at(searched.position(searched.first) + margin)
+        return math.floor(limit / step + 1e-9) * step if step else limit
+    limit = searched.value_at(searched.position(searched.last) - margin)
+    return math.ceil(limit / step - 1e-9) * step if step else limit
 
 
-def _chance(scale: Scale, end: End, limit: float) -> float:
-    """The probability that the domain gives a value near a bound.
+def _chance(searched: Range, end: End, limit: float) -> float:
+    """Return the probability that the domain gives a value near a bound.
 
     Integers are drawn from one end to one past the other and cut down; steps are rounded.
     """
-    step = scale.step or 0
-    top = scale.last + (step if scale.is_whole else 0)
+    step = searched.increment or 0
+    top = searched.last + (step if searched.is_integer else 0)
     if end == "lower":
-        part = scale.first, limit + (step if scale.is_whole else step / 2)
+        low, high = searched.first, limit + (step if searched.is_integer else step / 2)
     else:
-        part = limit - (0 if scale.is_whole else step / 2), top
-    width = scale.position(part[1]) - scale.position(part[0])
-    return min(1.0, width / (scale.position(top) - scale.position(scale.first)))
+        low, high = limit - (0 if searched.is_integer else step / 2), top
+    width = searched.position(high) - searched.position(low)
+    return min(1.0, width / (searched.position(top) - searched.position(searched.first)))
 
 
 def _probability(near: int, count: int, chance: float) -> float:
-    """Of at least so many near the bound, by the binomial distribution."""
+    """Return the probability of that many or more near the bound, by the binomial distribution."""
     return math.fsum(
         math.comb(count, k) * chance**k * (1 - chance) ** (count - k)
         for k in range(near, count + 1)

@@ -17,8 +17,9 @@ from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.job.stage import Stage, check_stages
 from tune_jobs.engine.search.searchers import RandomDraws, RandomSearch
 from tune_jobs.engine.seeds import derive
+from tune_jobs.engine.space.checks import check_space
 from tune_jobs.engine.space.configs import Config
-from tune_jobs.engine.space.domains import Space, check_space, has_domain, is_grid
+from tune_jobs.engine.space.domains import Space, has_domain, is_grid
 from tune_jobs.engine.space.encoding import dimensions
 from tune_jobs.engine.space.grid import count_points
 from tune_jobs.engine.space.membership import NotInSpaceError, from_json

@@ -1,17 +1,14 @@
-"""The hyperparameters of an experiment: their domains, as written down, and the axes these ask for.
+"""The hyperparameters of an experiment: the domains it describes, and the axes these ask for.
 
-An experiment's description holds its space as JSON (:func:`~.space.domains.describe`):
-domains are texts such as ``loguniform(0.0001, 0.1)``, choices are lists. Nothing is evaluated.
+An experiment's description holds its space as JSON, which
+:func:`~tune_jobs.engine.space.domains.read_described` reads back. Nothing is evaluated.
 """
 
 from __future__ import annotations
 
-import math
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
 from tune_jobs.engine.formatting import number, setting
 from tune_jobs.engine.report.axes import (
@@ -23,25 +20,31 @@ from tune_jobs.engine.report.axes import (
     Scale,
     fit_linear,
 )
+from tune_jobs.engine.space.configs import children
+from tune_jobs.engine.space.domains import domain_of, read_described, walk
+from tune_jobs.engine.space.numbers import Range, Spacing
 
-Spacing = Literal["linear", "log", "near one"]
-
-NUMBER = r"([-+0-9.e]+)"
-RANGE = re.compile(rf"(q?)(log|near_)?(uniform|randint|one)\({NUMBER}, {NUMBER}(?:, {NUMBER})?\)")
 MOST_CATEGORIES = 12
 
 
 @dataclass(frozen=True)
-class Range:
-    """Where numbers are drawn from, and how they are spread over it."""
+class Hull:
+    """What covers all ranges that a dotted name has in the branches of a space.
+
+    Attributes:
+        low: the smallest value that can be drawn.
+        high: the largest.
+        spacing: the scale of all of them; ``linear`` if they differ.
+        is_integer: whether all values are integers.
+    """
 
     low: float
     high: float
     spacing: Spacing
-    is_whole: bool
+    is_integer: bool
 
     def __str__(self) -> str:
-        spread = {"linear": "", "log": ", logarithmic", "near one": ", near one"}[self.spacing]
+        spread = {"log": ", logarithmic", "near_one": ", near one"}.get(self.spacing, "")
         return f"{number(self.low)} to {number(self.high)}{spread}"
 
 
@@ -50,9 +53,9 @@ class Hyperparameter:
     """A dotted name, the values of the trials in which it was active, and its axis."""
 
     name: str
-    values: Mapping[int, Any]
+    values: Mapping[int, object]
     scale: Scale
-    range: Range | None
+    range: Hull | None
 
     @property
     def is_number(self) -> bool:
@@ -61,10 +64,10 @@ class Hyperparameter:
 
 
 def find_hyperparameters(
-    space: Any, configs: Mapping[int, Mapping[str, Any]]
+    described: object, configs: Mapping[int, Mapping[str, object]]
 ) -> list[Hyperparameter]:
-    """Whatever differs, or could, between the configs of trials; constants are left out."""
-    drawn, chosen = _domains(space)
+    """Find whatever differs, or could, between the configs of trials; constants are left out."""
+    drawn, chosen = _domains(described)
     names = list(dict.fromkeys(name for config in configs.values() for name in config))
     found = []
     for name in names:
@@ -78,8 +81,8 @@ def find_hyperparameters(
     return found
 
 
-def as_number(value: Any) -> float | None:
-    """A finite number that can be drawn, or None."""
+def as_number(value: object) -> float | None:
+    """Return a finite number that can be drawn, or None."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -90,7 +93,7 @@ def as_number(value: Any) -> float | None:
 
 
 def _scale_of(
-    values: Mapping[int, Any], drawn: Range | None, chosen: list[Any], *, is_set: bool
+    values: Mapping[int, object], drawn: Hull | None, chosen: Sequence[object], *, is_set: bool
 ) -> Scale:
     numbers = [as_number(value) for value in values.values()]
     known = [value for value in numbers if value is not None]
@@ -103,72 +106,43 @@ def _scale_of(
     low, high = min(low, drawn.low), max(high, drawn.high)
     if drawn.spacing == "log" and drawn.low > 0:
         return Log(drawn.low, high)
-    if drawn.spacing == "near one" and high < 1:
+    if drawn.spacing == "near_one" and high < 1:
         return NearOne(low, high)
-    return Linear(low, high, drawn.is_whole) if low < high else fit_linear(low, high)
+    return Linear(low, high, drawn.is_integer) if low < high else fit_linear(low, high)
 
 
-def _categories(values: list[Any]) -> Categories:
-    """Numbers in their order, then texts; of very many the most frequent."""
-    kinds: dict[str, Any] = {setting(value): value for value in values}
+def _categories(values: Sequence[object]) -> Categories:
+    """Order the values, numbers before texts; of very many take the most frequent."""
+    kinds: dict[str, object] = {setting(value): value for value in values}
     if len(kinds) > MOST_CATEGORIES:
         frequent = Counter(setting(value) for value in values).most_common(MOST_CATEGORIES - 1)
         return Categories((*(label for label, _ in frequent), "others"))
     return Categories(tuple(sorted(kinds, key=lambda label: _order(kinds[label], label))))
 
 
-def _order(value: Any, label: str) -> tuple[bool, float, str]:
+def _order(value: object, label: str) -> tuple[bool, float, str]:
     found = as_number(value)
     return (found is None, found or 0.0, label)
 
 
-def _domains(space: Any) -> tuple[dict[str, Range], dict[str, list[Any]]]:
-    """The ranges and the choices that a described space holds for each dotted name."""
-    drawn: dict[str, Range] = {}
-    chosen: dict[str, list[Any]] = {}
-    for name, leaf in _leaves(space, ""):
-        found = _parse(leaf)
-        if found is None:
-            chosen.setdefault(name, []).append(leaf)
-        else:
-            drawn[name] = _joined(drawn[name], found) if name in drawn else found
-    return drawn, chosen
+def _domains(described: object) -> tuple[dict[str, Hull], dict[str, list[object]]]:
+    """Return the ranges and the options that a described space has for each dotted name."""
+    ranges: dict[str, list[Range]] = {}
+    chosen: dict[str, list[object]] = {}
+    for name, part in walk(read_described(described)):
+        domain = domain_of(part)
+        if isinstance(domain, Range):
+            ranges.setdefault(name, []).append(domain)
+        elif domain is None and name and not children(part):
+            chosen.setdefault(name, []).append(part)
+    return {name: _hull(found) for name, found in ranges.items()}, chosen
 
 
-def _leaves(part: Any, label: str) -> Iterator[tuple[str, Any]]:
-    """Every value or domain that a dotted name can have."""
-    if isinstance(part, dict) and part.keys() in ({"choice"}, {"grid_search"}):
-        (categories,) = part.values()
-        for category in categories if isinstance(categories, list) else [categories]:
-            yield from _leaves(category, label)
-    elif isinstance(part, dict | list) and part:
-        items = part.items() if isinstance(part, dict) else enumerate(part)
-        for name, child in items:
-            yield from _leaves(child, f"{label}.{name}" if label else str(name))
-    elif label:
-        yield label, part
-
-
-def _parse(leaf: Any) -> Range | None:
-    """A range as it is written in a description, or None for any other value."""
-    match = RANGE.fullmatch(leaf) if isinstance(leaf, str) else None
-    if not match:
-        return None
-    try:
-        low, high = float(match[4]), float(match[5])
-    except ValueError:
-        return None
-    spacing: Spacing = "linear"
-    if match[2]:
-        spacing = "log" if match[2] == "log" else "near one"
-    is_whole = match[3] == "randint"
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        return None
-    return Range(low, high - 1 if is_whole and high - low > 1 else high, spacing, is_whole)
-
-
-def _joined(one: Range, other: Range) -> Range:
-    """The range that covers two."""
-    spacing = one.spacing if one.spacing == other.spacing else "linear"
-    low, high = min(one.low, other.low), max(one.high, other.high)
-    return Range(low, high, spacing, one.is_whole and other.is_whole)
+def _hull(ranges: Sequence[Range]) -> Hull:
+    spacings = {each.spacing for each in ranges}
+    return Hull(
+        min(each.first for each in ranges),
+        max(each.last for each in ranges),
+        spacings.pop() if len(spacings) == 1 else "linear",
+        all(each.is_integer for each in ranges),
+    )

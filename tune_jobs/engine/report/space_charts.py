@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-
-from tune_jobs.engine.formatting import count, listed, number, setting, shortened
+from tune_jobs.engine.analysis.advice import Advice, advise_on
+from tune_jobs.engine.formatting import count, listed, setting, shortened
 from tune_jobs.engine.report.axes import Categories, Scale, fit_values
 from tune_jobs.engine.report.findings import Findings
-from tune_jobs.engine.report.hyperparameters import Hyperparameter, as_number
+from tune_jobs.engine.report.hyperparameters import Hyperparameter
 from tune_jobs.engine.report.marks import Chart, Mark, Shape, box, crosswise
+from tune_jobs.engine.space.domains import read_described
+from tune_jobs.engine.space.numbers import Range
 
 # Slices and parallel axes that are shown at once: the most important hyperparameters'.
 SLICES, AXES = 9, 7
-# The range to search next is that of the best quarter of trials, if they are so many; a tenth
-# of them is left out on either side.
-QUARTER, FEWEST, OUTSIDE = 0.25, 5, 0.1
-# A range that covers more of the axis than this is no narrower.
-WHOLE = 0.8
 # Effects that explain less are not drawn.
 SEEN = 0.005
 # Letters of the name of a parallel axis.
@@ -33,7 +29,6 @@ class Slice:
     hyperparameter: Hyperparameter
     chart: Chart
     advice: str
-    is_noise: bool
 
 
 def chart_importance(findings: Findings) -> Chart | None:
@@ -86,12 +81,18 @@ def slices(findings: Findings) -> list[Slice]:
     if not values:
         return []
     y = fit_values(list(values.values()), findings.goal)
-    real = {effect.name for effect in findings.effects if not effect.is_noise}
+    advice = find_advice(findings)
     return [
-        _slice(findings, hyperparameter, values, y, is_noise=hyperparameter.name not in real)
+        _slice(findings, hyperparameter, values, y, advice)
         for hyperparameter in findings.hyperparameters
         if any(trial in values for trial in hyperparameter.values)
     ]
+
+
+def find_advice(findings: Findings) -> list[Advice]:
+    """Say where to search next, as the summary does; nothing for a space that was not recorded."""
+    space = read_described(findings.experiment.description.get("space"))
+    return advise_on(findings.experiment, space, findings.effects) if space else []
 
 
 def chart_parallel(findings: Findings) -> Chart | None:
@@ -146,48 +147,31 @@ def _axis_name(hyperparameter: Hyperparameter, axes: list[Hyperparameter]) -> st
     return shortened(hyperparameter.name, AXIS_NAME)
 
 
-def find_next_range(findings: Findings, hyperparameter: Hyperparameter) -> tuple[Shape | None, str]:
-    """Where the best quarter of trials lies at the common epoch, as a box and in words."""
-    known = [t for t in hyperparameter.values if t in findings.common_values]
-    known.sort(key=lambda t: findings.common_values[t], reverse=not findings.goal.minimises)
-    best = known[: max(FEWEST, round(len(known) * QUARTER))]
-    if len(known) < 2 * FEWEST:
-        return None, "too few trials to say where to search next"
-    values = [hyperparameter.values[trial] for trial in best]
-    if isinstance(hyperparameter.scale, Categories):
-        return _next_categories(hyperparameter.scale, values)
-    return _next_numbers(hyperparameter, [v for v in map(as_number, values) if v is not None])
+def shade_next(hyperparameter: Hyperparameter, advice: Sequence[Advice]) -> tuple[list[Shape], str]:
+    """Return where to search a hyperparameter next, as boxes on its axis and in words."""
+    about = [each for each in advice if hyperparameter.name in each.names]
+    boxes = [_box(hyperparameter.scale, each.next_range) for each in about if each.next_range]
+    sentences = {each.sentence for each in about}
+    if len(sentences) < 2:
+        return boxes, next(iter(sentences), "not in the recorded space")
+    # The same name in several branches.
+    words = [f"with {' and '.join(each.branches)}: {each.sentence}" for each in about]
+    return boxes, "; ".join(words)
 
 
-def _next_numbers(hyperparameter: Hyperparameter, values: list[float]) -> tuple[Shape | None, str]:
-    scale = hyperparameter.scale
-    # One outlier among the best says nothing of a range.
-    low, high = np.quantile(values, [OUTSIDE, 1 - OUTSIDE], method="closest_observation").tolist()
-    left, right = scale.position(low), scale.position(high)
-    if right - left > WHOLE:
-        return None, "good trials all over the range: keep it"
-    words = f"search next: {number(low, 2)} to {number(high, 2)}"
-    if hyperparameter.range and left < 0.05:
-        words += "; the best reach the lower bound"
-    elif hyperparameter.range and right > 0.95:
-        words += "; the best reach the upper bound"
-    return box(max(0.0, left - 0.01), min(1.0, right + 0.01), 0, 1), words
-
-
-def _next_categories(scale: Categories, values: list[Any]) -> tuple[Shape | None, str]:
-    among = {setting(value) for value in values}
-    kept = [label for label in scale.labels if label in among]
-    if len(kept) == len(scale.labels):
-        return None, "each value is among the best quarter: keep all"
-    return None, f"search next: {listed([shortened(label, 20) for label in kept])}"
+def _box(scale: Scale, found: Range) -> Shape:
+    left, right = scale.position(found.first), scale.position(found.last)
+    return box(max(0.0, left - 0.01), min(1.0, right + 0.01), 0, 1)
 
 
 def _slice(
-    findings: Findings, h: Hyperparameter, values: dict[int, float], y: Any, *, is_noise: bool
+    findings: Findings,
+    h: Hyperparameter,
+    values: dict[int, float],
+    y: Scale,
+    advice: Sequence[Advice],
 ) -> Slice:
-    shape, advice = find_next_range(findings, h)
-    if is_noise:
-        shape, advice = None, "no clear effect: keep the range"
+    boxes, words = shade_next(h, advice)
     groups: dict[str, tuple[list[Shape], list[int]]] = {}
     for trial in findings.shown:
         if trial.number in values and trial.number in h.values:
@@ -199,19 +183,19 @@ def _slice(
     chart = Chart(
         title=h.name,
         words=f"{findings.metric} after {count(findings.common_epoch, 'epoch')} against {h.name} "
-        f"({h.range or 'a choice'}) in {count(active, 'trial')}; {advice}.",
+        f"({h.range or 'a choice'}) in {count(active, 'trial')}; {words}.",
         x=h.scale.ticks(4),
         y=y.ticks(4),
         marks=[
-            Mark("areas", "next", [shape] if shape else []),
+            Mark("areas", "next", boxes),
             *[Mark("points", look, *group) for look, group in sorted(groups.items())],
         ],
         height=150,
     )
-    return Slice(h, chart, advice, is_noise)
+    return Slice(h, chart, words)
 
 
-def _jittered(scale: Scale, value: Any, trial: int) -> float:
+def _jittered(scale: Scale, value: object, trial: int) -> float:
     """A place on the axis; in a category's place, one that follows from the trial's number."""
     place = scale.position(value)
     if not isinstance(scale, Categories):

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tune_jobs.engine.analysis.narrowing import narrow
+from tune_jobs.engine.analysis.zooming import narrow
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.segments import Record
 from tune_jobs.engine.space.domains import Space

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tune_jobs.engine.analysis.bounds import find_edges
+from tune_jobs.engine.analysis.advice import advise_on, warnings_of
 from tune_jobs.engine.analysis.importance import measure_importance
 from tune_jobs.engine.analysis.usage import measure_usage
 from tune_jobs.engine.deadline import Deadline
@@ -23,7 +23,6 @@ from tune_jobs.engine.experiments.frames import compact
 from tune_jobs.engine.experiments.lease import Lease
 from tune_jobs.engine.experiments.segments import Listener, Record
 from tune_jobs.engine.experiments.summary import recording_outcome, write_summary
-from tune_jobs.engine.finals.candidates import choose_candidates
 from tune_jobs.engine.finals.decide import Decision, decide
 from tune_jobs.engine.finals.export import (
     LateError,
@@ -42,7 +41,6 @@ from tune_jobs.engine.recurring.series import Slot
 from tune_jobs.engine.report.refresh import refreshed_report
 from tune_jobs.engine.resume.continuation import Continuation, read_continuation
 from tune_jobs.engine.resume.stages import find_stage, job_of_stage, list_stages
-from tune_jobs.engine.space.membership import members_from_json
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.interruption import Interruption
 from tune_jobs.engine.trials.ray_patches import (
@@ -62,9 +60,6 @@ SEARCH_SHARE = 0.75
 
 # The export gets at least so many seconds, even if the deadline is nearer or past.
 EXPORT_SECONDS = 120.0
-
-# Among how many of the best trials those near a bound of the space are counted.
-BEST_AT_EDGES = 10
 
 
 @dataclass(frozen=True)
@@ -308,11 +303,8 @@ class Run:
             goal=self.job.goal,
             rungs=self.job.rungs or None,
         )
-        noise = {effect.name for effect in importance.effects if effect.is_noise}
-        best = choose_candidates(experiment, self.job, BEST_AT_EDGES)
-        configs = members_from_json(self.job.space, [candidate.config for candidate in best])
-        edges = find_edges(self.job.space, configs, noise=noise)
-        return found | ({"warnings": edges} if edges else {})
+        warnings = warnings_of(advise_on(experiment, self.job.space, importance.effects))
+        return found | ({"warnings": warnings} if warnings else {})
 
     def _save_winner(
         self, experiment: Experiment, decision: Decision | None, outcome: Outcome

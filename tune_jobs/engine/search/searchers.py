@@ -14,15 +14,17 @@ from typing import Any
 
 import numpy as np
 from ray.tune.search import Searcher
-from ray.tune.search.sample import Categorical, Domain
 from ray.tune.search.variant_generator import generate_variants
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.seeds import derive
+from tune_jobs.engine.space.choices import Choice, Grid
 from tune_jobs.engine.space.configs import Config, children
-from tune_jobs.engine.space.domains import Space, distinct, is_grid, is_log
+from tune_jobs.engine.space.domains import Space, distinct, domain_of
 from tune_jobs.engine.space.encoding import Dimension, decode, dimensions, encode, flat_domains
+from tune_jobs.engine.space.numbers import Range
+from tune_jobs.engine.space.ray_domains import make_flat
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ class RandomDraws(SpaceSearcher):
         """Learn nothing."""
 
     def _place_in_grid(self, index: int) -> Space:
-        sizes = [len(grid["grid_search"]) for grid in _grids(self._space)]
+        sizes = [len(grid.values) for grid in _grids(self._space)]
         point = map(int, np.unravel_index(index % math.prod(sizes), tuple(sizes)))
         filled: Space = _fill_grids(self._space, point)
         return filled
@@ -216,7 +218,8 @@ class FlatSpaceAdapter(SpaceSearcher):
     def _prepare(self) -> None:
         self._domains = flat_domains(dimensions(self._space))
         goal = self._goal
-        if not self._searcher.set_search_properties(goal.metric, goal.mode, self._domains):
+        made = {label: make_flat(domain) for label, domain in self._domains.items()}
+        if not self._searcher.set_search_properties(goal.metric, goal.mode, made):
             raise JobError(
                 f"{type(self._searcher).__name__} was given a space of its own; "
                 "leave that out, the job's `space` is passed to it"
@@ -256,8 +259,8 @@ class FlatSpaceAdapter(SpaceSearcher):
             )
 
 
-def _any_value(domain: Domain) -> Any:
-    return domain.categories[0] if isinstance(domain, Categorical) else domain.lower
+def _any_value(domain: Range | Choice) -> Any:
+    return domain.options[0] if isinstance(domain, Choice) else domain.lower
 
 
 def _settle(trial: dict[str, Any], loss: float) -> None:
@@ -267,17 +270,17 @@ def _settle(trial: dict[str, Any], loss: float) -> None:
     trial["result"] = {"loss": float(loss), "status": "ok"}
 
 
-def _grids(part: Any) -> Iterator[dict[str, Any]]:
-    if is_grid(part):
-        yield part
+def _grids(part: object) -> Iterator[Grid]:
+    if isinstance(grid := domain_of(part), Grid):
+        yield grid
         return
     for _, child in children(part):
         yield from _grids(child)
 
 
-def _fill_grids(part: Any, point: Iterator[int]) -> Any:
-    if is_grid(part):
-        return part["grid_search"][next(point)]
+def _fill_grids(part: object, point: Iterator[int]) -> Any:
+    if isinstance(grid := domain_of(part), Grid):
+        return grid.values[next(point)]
     if not any(True for _ in _grids(part)):
         return part
     filled = {name: _fill_grids(child, point) for name, child in children(part)}
@@ -306,9 +309,9 @@ def _hyperopt_node(label: str, dimension: Dimension, nodes: dict[str, Any]) -> A
     return _hyperopt_leaf(hp, label, dimension.simple)
 
 
-def _hyperopt_leaf(hp: Any, label: str, simple: Domain) -> Any:
-    if isinstance(simple, Categorical):
-        return hp.choice(label, simple.categories)
-    if is_log(simple):
+def _hyperopt_leaf(hp: Any, label: str, simple: Range | Choice) -> Any:
+    if isinstance(simple, Choice):
+        return hp.choice(label, simple.options)
+    if simple.spacing == "log":
         return hp.loguniform(label, np.log(simple.lower), np.log(simple.upper))
     return hp.uniform(label, simple.lower, simple.upper)

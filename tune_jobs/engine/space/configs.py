@@ -10,8 +10,8 @@ from tune_jobs.engine.errors import JobError
 Config = dict[str, Any]
 
 
-def children(part: Any) -> list[tuple[str | int, Any]]:
-    """The named parts of a dict, or the numbered ones of a list."""
+def children(part: object) -> list[tuple[str | int, Any]]:
+    """Return the named parts of a dict, or the numbered ones of a list."""
     if isinstance(part, dict):
         return list(part.items())
     if isinstance(part, list | tuple):
@@ -19,34 +19,38 @@ def children(part: Any) -> list[tuple[str | int, Any]]:
     return []
 
 
-def flatten(config: Any, label: str = "") -> dict[str, Any]:
-    """A nested config with dotted names: ``{"layers.0.units": 64}``."""
+def join(label: str, name: str | int) -> str:
+    """Return the dotted name of a child."""
+    return f"{label}.{name}" if label else str(name)
+
+
+def flatten(config: object, label: str = "") -> Config:
+    """Give a nested config dotted names: ``{"layers.0.units": 64}``."""
     named = children(config)
     if not named:
         return {label: config}
     return {
         key: value
         for name, child in named
-        for key, value in flatten(child, f"{label}.{name}" if label else str(name)).items()
+        for key, value in flatten(child, join(label, name)).items()
     }
 
 
-def unflatten(flat: Mapping[str, Any]) -> Config:
-    """A config from dotted names: ``{"layers.0.units": 64}`` has a list of one layer."""
-    tree: dict[str, Any] = {}
+def unflatten(flat: Mapping[str, object]) -> Config:
+    """Make a config of dotted names: ``{"layers.0.units": 64}`` has a list of one layer."""
+    tree: Config = {}
     for name, value in flat.items():
         *path, last = name.split(".")
         inner = tree
         for part in path:
             inner = inner.setdefault(part, {})
             if not isinstance(inner, dict):
-                raise JobError(f"{name!r} lies inside {part!r}, which has a value of its own")
+                raise JobError(f"{name!r} lies inside {part!r}, which has a value itself")
         inner[last] = value
-    config: Config = {name: _lists(part) for name, part in tree.items()}
-    return config
+    return {name: _lists(part) for name, part in tree.items()}
 
 
-def _lists(part: Any) -> Any:
+def _lists(part: object) -> object:
     if not isinstance(part, dict):
         return part
     inner = {name: _lists(child) for name, child in part.items()}

@@ -1,35 +1,32 @@
 """Any search space as a flat one of simple domains, and back, so that every searcher knows it.
 
 Ray's searchers know neither a choice between sub-spaces, nor repeated layers, nor
-:func:`~tune_jobs.engine.space.domains.near_one`. A flat space of ``uniform``, ``loguniform`` and
-``choice`` is known to all of them; ``decode`` turns what they suggest into the config, in
+:func:`~tune_jobs.engine.space.ray_domains.near_one`. A flat space of ``uniform``, ``loguniform``
+and ``choice`` is known to all of them; ``decode`` turns what they suggest into the config, in
 which hyperparameters of branches that were not taken are absent.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 from urllib.parse import quote
 
-from ray import tune
-from ray.tune.search.sample import Categorical, Domain, Float, Function, Integer, Uniform
-
 from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.space.choices import Choice, Grid, Unknown
 from tune_jobs.engine.space.configs import Config, children
 from tune_jobs.engine.space.domains import (
-    NearOne,
+    Domain,
     Space,
-    describe,
+    domain_of,
     is_branching,
-    is_grid,
-    is_log,
-    sampler_and_step,
+    is_repetition,
 )
 from tune_jobs.engine.space.membership import place_of
+from tune_jobs.engine.space.numbers import Normal, Range
 
 # A normal number is drawn by its quantile, which leaves out this much at either end.
 TAIL = 1e-9
@@ -37,31 +34,34 @@ TAIL = 1e-9
 
 @dataclass(frozen=True)
 class Dimension:
-    """One hyperparameter: the simple domain that a searcher sees, and what hangs on its value."""
+    """One hyperparameter as a searcher sees it.
 
-    simple: Domain
+    Attributes:
+        simple: a continuous range without a step, or a choice between places.
+        branches: for each option of a choice between sub-spaces, the dimensions of the option.
+    """
+
+    simple: Range | Choice
     branches: tuple[dict[str, Dimension], ...] = ()
 
 
-def dimensions(part: Any, label: str = "") -> dict[str, Dimension]:
-    """The hyperparameters of a space by label, those of branches inside their dimension.
+def dimensions(part: object, label: str = "") -> dict[str, Dimension]:
+    """Return the hyperparameters of a space by label, those of branches inside their dimension.
 
     Raises:
         JobError: for ``grid_search`` and ``sample_from``, which no searcher can learn about.
     """
-    if is_grid(part):
-        raise JobError(f"{label}: a searcher that learns cannot use a grid; leave out `searcher`")
-    if isinstance(part, Domain):
-        return {label: _dimension(part, label)}
+    if domain := domain_of(part):
+        return {label: _dimension(domain, label)}
     found: dict[str, Dimension] = {}
     for name, child in children(part):
-        found |= dimensions(child, _join(label, name))
+        found |= dimensions(child, label_of(label, name))
     return found
 
 
-def flat_domains(found: dict[str, Dimension]) -> dict[str, Domain]:
-    """All dimensions side by side, active or not, for a searcher without conditions."""
-    flat: dict[str, Domain] = {}
+def flat_domains(found: Mapping[str, Dimension]) -> dict[str, Range | Choice]:
+    """Return all dimensions side by side, active or not, for a searcher without conditions."""
+    flat: dict[str, Range | Choice] = {}
     for label, dimension in found.items():
         flat[label] = dimension.simple
         for branch in dimension.branches:
@@ -69,140 +69,122 @@ def flat_domains(found: dict[str, Dimension]) -> dict[str, Domain]:
     return flat
 
 
-def decode(part: Space, suggested: dict[str, Any], label: str = "") -> Config:
-    """The config that a searcher's flat suggestion stands for."""
+def decode(part: Space, suggested: Mapping[str, Any], label: str = "") -> Config:
+    """Return the config that a searcher's flat suggestion stands for."""
     decoded: Config = _decode(part, suggested, label)
     return decoded
 
 
-def _decode(part: Any, suggested: dict[str, Any], label: str) -> Any:
-    if isinstance(part, Categorical):
-        index = _place(part, suggested[label])
-        branch = part.categories[index]
-        if not is_branching(part):
-            return branch
-        return _decode(branch, suggested, _branch_label(part, label, index))
-    if isinstance(part, Domain):
-        return _value(part, suggested[label])
+def _decode(part: object, suggested: Mapping[str, Any], label: str) -> Any:
+    match domain_of(part):
+        case Choice() as choice:
+            place = min(int(suggested[label]), len(choice.options) - 1)
+            option = choice.options[place]
+            if not is_branching(choice):
+                return option
+            return _decode(option, suggested, branch_label(choice, label, place))
+        case Range() | Normal() as number:
+            return _value(number, suggested[label])
     decoded = {
-        name: _decode(child, suggested, _join(label, name)) for name, child in children(part)
+        name: _decode(child, suggested, label_of(label, name)) for name, child in children(part)
     }
     if isinstance(part, dict):
         return decoded
     return list(decoded.values()) if isinstance(part, list | tuple) else part
 
 
-def encode(part: Any, config: Any, label: str = "") -> dict[str, Any]:
-    """The flat suggestion that stands for a config of the space, by active labels.
+def encode(part: object, config: Any, label: str = "") -> dict[str, float]:
+    """Return the flat suggestion that stands for a config of the space, by active labels.
 
     It follows from the config alone: of all numbers that ``decode`` turns into the same value it
     is the middle one.
     """
-    if isinstance(part, Categorical):
-        index, branch = place_of(part, config)
-        drawn = {label: index + 0.5 if _is_ordered(part) else index}
-        if not is_branching(part):
-            return drawn
-        return drawn | encode(branch, config, _branch_label(part, label, index))
-    if isinstance(part, Domain):
-        return {label: _drawn(part, config)}
-    found: dict[str, Any] = {}
+    match domain_of(part):
+        case Choice() as choice:
+            place, option = place_of(choice, config)
+            drawn = {label: place + 0.5 if choice.is_ordered else place}
+            if not is_branching(choice):
+                return drawn
+            return drawn | encode(option, config, branch_label(choice, label, place))
+        case Range() | Normal() as number:
+            return {label: _drawn(number, config)}
+    found: dict[str, float] = {}
     for name, child in children(part):
-        found |= encode(child, config[name], _join(label, name))
+        found |= encode(child, config[name], label_of(label, name))
     return found
 
 
-def _dimension(domain: Domain, label: str) -> Dimension:
-    if isinstance(domain, Function):
-        raise JobError(f"{label}: sample_from works with RandomSearch only; write a domain")
-    if not is_branching(domain):
-        return Dimension(_simple(domain))
-    branches = tuple(
-        dimensions(category, _branch_label(domain, label, index))
-        for index, category in enumerate(domain.categories)
-    )
-    return Dimension(tune.choice(list(range(len(branches)))), branches)
-
-
-def _join(label: str, name: str | int) -> str:
-    """A label without the slash, which Ray's searchers keep for themselves, and unambiguous."""
+def label_of(label: str, name: str | int) -> str:
+    """Return a child's label: unambiguous, and without the slash, which Ray's searchers reserve."""
     quoted = quote(str(name), safe=" ").replace(".", "%2E")
     return f"{label}.{quoted}" if label else quoted
 
 
-def _branch_label(domain: Categorical, label: str, index: int) -> str:
-    """Repeated layers share their labels: the first layer is one thing in nets of any depth."""
-    return label if is_repetition(domain) else f"{label}#{index}"
+def branch_label(choice: Choice, label: str, place: int) -> str:
+    """Return the label of an option; repeated layers share theirs in nets of any depth."""
+    return label if is_repetition(choice) else f"{label}#{place}"
 
 
-def is_repetition(domain: Categorical) -> bool:
-    """Whether a choice is between lists of one sub-space, of several lengths."""
-    if not all(isinstance(category, list | tuple) for category in domain.categories):
-        return False
-    longest = describe(max(domain.categories, key=len))
-    return all(describe(category) == longest[: len(category)] for category in domain.categories)
+def _dimension(domain: Domain, label: str) -> Dimension:
+    match domain:
+        case Grid():
+            raise JobError(
+                f"{label}: a searcher that learns cannot use a grid; leave out `searcher`"
+            )
+        case Unknown("sample_from"):
+            raise JobError(f"{label}: sample_from works with RandomSearch only; write a domain")
+        case Unknown(name):
+            raise JobError(f"{label}: a domain of type {name} works with RandomSearch only")
+        case Range(spacing="custom"):
+            raise JobError(f"{label}: a custom sampler works with RandomSearch only")
+        case Choice() as choice:
+            return _choice_dimension(choice, label)
+        case Normal():
+            return Dimension(Range(TAIL, 1 - TAIL))
+        case Range() as found:
+            return Dimension(_flat_range(found))
 
 
-def _simple(domain: Domain) -> Domain:
-    if isinstance(domain, Categorical):
-        places = len(domain.categories)
-        return tune.uniform(0, places) if _is_ordered(domain) else tune.choice(list(range(places)))
-    if isinstance(domain, NearOne):
-        return domain.distance
-    sampler, _ = sampler_and_step(domain)
-    if hasattr(sampler, "sd"):
-        return tune.uniform(TAIL, 1 - TAIL)
-    if not isinstance(domain, Float | Integer) or (
-        not isinstance(sampler, Uniform) and not is_log(domain)
-    ):
-        raise JobError(f"a domain of type {type(domain).__name__} works with RandomSearch only")
-    lower, upper = _grid_bounds(domain)
-    return tune.loguniform(lower, upper) if is_log(domain) else tune.uniform(lower, upper)
+def _choice_dimension(choice: Choice, label: str) -> Dimension:
+    places = range(len(choice.options))
+    if is_branching(choice):
+        branches = [
+            dimensions(option, branch_label(choice, label, place))
+            for place, option in enumerate(choice.options)
+        ]
+        return Dimension(Choice(list(places)), tuple(branches))
+    return Dimension(Range(0, len(places)) if choice.is_ordered else Choice(list(places)))
 
 
-def _grid_bounds(domain: Any) -> tuple[float, float]:
-    """The bounds of the number that is drawn: for stepped integers, of their place in the grid."""
-    _, step = sampler_and_step(domain)
-    if isinstance(domain, Integer) and step and step > 1:
-        return math.ceil(domain.lower / step), math.floor(domain.upper / step) + 1
-    if step and isinstance(domain, Float):
-        return round(domain.lower / step) * step, math.floor(domain.upper / step + 1e-9) * step
-    return domain.lower, domain.upper
+def _flat_range(found: Range) -> Range:
+    """Return the range of the number that is drawn: for stepped integers, of their place."""
+    step = found.step
+    if found.spacing == "near_one":
+        return Range(1 - found.upper, 1 - found.lower, "log")
+    if found.is_integer and step and step > 1:
+        places = math.ceil(found.lower / step), math.floor(found.upper / step) + 1
+        return Range(*places, found.spacing)
+    if step and not found.is_integer:
+        return Range(round(found.lower / step) * step, found.last, found.spacing)
+    return Range(found.lower, found.upper, found.spacing)
 
 
-def _is_ordered(domain: Categorical) -> bool:
-    """Whether the options are rising numbers, so that neighbours are alike."""
-    options = domain.categories
-    if any(isinstance(option, bool) or not isinstance(option, int | float) for option in options):
-        return False
-    return all(a < b for a, b in itertools.pairwise(options))
-
-
-def _place(domain: Categorical, drawn: float) -> int:
-    return min(int(drawn), len(domain.categories) - 1)
-
-
-def _drawn(domain: Any, value: Any) -> float:
-    """A number that ``_value`` turns into the value."""
-    if isinstance(domain, NearOne):
+def _drawn(number: Range | Normal, value: Any) -> float:
+    """Return a number that ``_value`` turns into the value."""
+    if isinstance(number, Normal):
+        distribution = NormalDist(number.mean, number.deviation)
+        return float(min(max(distribution.cdf(value), TAIL), 1 - TAIL))
+    if number.spacing == "near_one":
         return float(1 - value)
-    sampler, step = sampler_and_step(domain)
-    if isinstance(domain, Integer):
-        value = value // int(step or 1) + 0.5
-    if hasattr(sampler, "sd"):
-        return float(min(max(NormalDist(sampler.mean, sampler.sd).cdf(value), TAIL), 1 - TAIL))
-    return float(value)
+    return float(value // int(number.step or 1) + 0.5) if number.is_integer else float(value)
 
 
-def _value(domain: Any, drawn: float) -> Any:
-    if isinstance(domain, NearOne):
-        return min(max(1 - drawn, domain.lower), domain.upper)
-    sampler, step = sampler_and_step(domain)
-    if hasattr(sampler, "sd"):
-        drawn = NormalDist(sampler.mean, sampler.sd).inv_cdf(drawn)
-    if isinstance(domain, Integer):
-        last = math.ceil(_grid_bounds(domain)[1]) - 1
-        return min(math.floor(drawn), last) * int(step or 1)
-    if step:
-        return round(drawn / step) * step
-    return float(drawn)
+def _value(number: Range | Normal, drawn: float) -> float:
+    if isinstance(number, Normal):
+        drawn = NormalDist(number.mean, number.deviation).inv_cdf(drawn)
+    elif number.spacing == "near_one":
+        return min(max(1 - drawn, number.lower), number.upper)
+    elif number.is_integer:
+        last = math.ceil(_flat_range(number).upper) - 1
+        return min(math.floor(drawn), last) * int(number.step or 1)
+    return round(drawn / number.step) * number.step if number.step else float(drawn)

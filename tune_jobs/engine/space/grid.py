@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any
-
-from ray import tune
-from ray.tune.search.sample import Categorical, Domain, Float, Integer
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.space.configs import Config, children
-from tune_jobs.engine.space.domains import (
-    Space,
-    as_code,
-    check_space,
-    has_domain,
-    is_grid,
-    sampler_and_step,
-    walk,
-)
+from tune_jobs.engine.space.checks import check_space
+from tune_jobs.engine.space.choices import Choice, Grid, Unknown
+from tune_jobs.engine.space.configs import Config, children, join
+from tune_jobs.engine.space.domains import Domain, Space, domain_of, has_domain, walk
+from tune_jobs.engine.space.numbers import Normal, Range
 
 MOST_GRID_POINTS = 100_000
+
+End = Literal["low", "high"]
+NOTHING_CHOSEN: Mapping[str, int] = {}
 
 
 def as_grid(space: Space) -> Space:
@@ -37,22 +32,25 @@ def as_grid(space: Space) -> Space:
             f"the grid has {points:,} points, more than {MOST_GRID_POINTS:,}; shorten its lists"
         )
     return {
-        name: tune.grid_search(list(iterate(part, name))) if has_domain(part) else part
+        name: {"grid_search": list(iterate(part, name))} if has_domain(part) else part
         for name, part in space.items()
     }
 
 
-def count_points(part: Any, label: str = "") -> int:
-    """How many configurations a finite space holds."""
-    if isinstance(part, Domain) or is_grid(part):
-        return sum(count_points(option, label) for option in _options(part, label))
+def count_points(part: object, label: str = "") -> int:
+    """Count the configurations of a finite space."""
+    if domain := domain_of(part):
+        values = values_of(domain, label)
+        if isinstance(values, range):
+            return len(values)
+        return sum(count_points(option, label) for option in values)
     return math.prod(count_points(child, str(name)) for name, child in children(part))
 
 
-def iterate(part: Any, label: str = "") -> Iterator[Any]:
-    """All configurations of a finite space."""
-    if isinstance(part, Domain) or is_grid(part):
-        for option in _options(part, label):
+def iterate(part: object, label: str = "") -> Iterator[Any]:
+    """Yield all configurations of a finite space."""
+    if domain := domain_of(part):
+        for option in values_of(domain, label):
             yield from iterate(option, label)
         return
     named = children(part)
@@ -67,79 +65,68 @@ def iterate(part: Any, label: str = "") -> Iterator[Any]:
 
 
 def values_of(domain: Domain, label: str) -> Sequence[Any]:
-    """All values of a domain that has finitely many.
+    """Return all values of a domain that has finitely many.
 
     Raises:
         JobError: for a continuous one.
     """
-    if isinstance(domain, Categorical):
-        return list(domain.categories)
-    _, step = sampler_and_step(domain)
-    if isinstance(domain, Integer):
-        step = int(step or 1)
-        return range(domain.lower, domain.upper + (1 if step > 1 else 0), step)
-    if step and math.isfinite(domain.lower):
-        first, last = round(domain.lower / step), math.floor(domain.upper / step + 1e-9)
-        return [round(k * step, 12) for k in range(first, last + 1)]
-    example = f"tune.choice([{domain.lower:g}, {domain.upper:g}])"
+    match domain:
+        case Choice():
+            return domain.options
+        case Grid():
+            return domain.values
+        case Range() if (values := domain.values()) is not None:
+            return values
+    example = "values"
+    if isinstance(domain, Range | Normal):
+        example = ", ".join(f"{end:g}" for end in domain.ends)
     raise JobError(
-        f"grid search needs a list of values for {label!r}, got {as_code(domain)}; write {example}"
+        f"grid search needs a list of values for {label!r}, got {domain.as_code()}; "
+        f"write tune.choice([{example}])"
     )
 
 
-def _options(part: Any, label: str) -> Sequence[Any]:
-    return part["grid_search"] if is_grid(part) else values_of(part, label)
-
-
 def extremes(space: Space) -> list[Config]:
-    """The smallest and the largest configuration, then each choice's every option once.
+    """Return the smallest and the largest configuration, then each choice's every option once.
 
     Smallest and largest are by number, by length of a list of layers, and by place otherwise.
     """
     found = [pick(space, "low"), pick(space, "high")]
     for label, part in walk(space):
-        if isinstance(part, Categorical) and not _sizes(part.categories):
-            found += [pick(space, "low", {label: index}) for index in range(len(part.categories))]
+        domain = domain_of(part)
+        if isinstance(domain, Choice) and not _have_sizes(domain.options):
+            found += [pick(space, "low", {label: place}) for place in range(len(domain.options))]
     return found
 
 
-def pick(part: Any, end: str, chosen: dict[str, int] | None = None, label: str = "") -> Any:
-    """One configuration: every domain at its ``low`` or ``high`` end, or as ``chosen``."""
-    chosen = chosen or {}
-    if is_grid(part):
-        part = tune.choice(part["grid_search"])
-    if isinstance(part, Categorical):
-        order = sorted(range(len(part.categories)), key=lambda i: _size(part.categories[i]))
-        index = chosen.get(label, order[0 if end == "low" else -1])
-        return pick(part.categories[min(index, len(order) - 1)], end, chosen, label)
-    if isinstance(part, Float | Integer):
-        return _end_of(part, end)
-    if isinstance(part, Domain):
-        return part.sample()
-    picked = {
-        name: pick(child, end, chosen, f"{label}.{name}" if label else str(name))
-        for name, child in children(part)
-    }
+def pick(part: Any, end: End, chosen: Mapping[str, int] = NOTHING_CHOSEN, label: str = "") -> Any:
+    """Return one configuration: every domain at its ``low`` or ``high`` end, or as ``chosen``."""
+    match domain_of(part):
+        case Choice(options):
+            return _pick_option(options, end, chosen, label)
+        case Grid() as grid:
+            return _pick_option(grid.values, end, chosen, label)
+        case Range() | Normal() as number:
+            return number.ends[0 if end == "low" else 1]
+        case Unknown():
+            return part.sample()
+    picked = {name: pick(child, end, chosen, join(label, name)) for name, child in children(part)}
     if isinstance(part, dict):
         return picked
     return list(picked.values()) if isinstance(part, list | tuple) else part
 
 
-def _end_of(domain: Any, end: str) -> float:
-    sampler, _ = sampler_and_step(domain)
-    if hasattr(sampler, "sd"):
-        return float(sampler.mean + (sampler.sd if end == "high" else -sampler.sd))
-    if isinstance(domain, Integer):
-        values = values_of(domain, "")
-        return int(values[0 if end == "low" else -1])
-    return float(domain.lower if end == "low" else domain.upper)
+def _pick_option(options: Sequence[object], end: End, chosen: Mapping[str, int], label: str) -> Any:
+    order = sorted(range(len(options)), key=lambda place: _size(options[place]))
+    place = chosen.get(label, order[0 if end == "low" else -1])
+    return pick(options[min(place, len(order) - 1)], end, chosen, label)
 
 
-def _size(value: Any) -> float:
+def _size(value: object) -> float:
     if isinstance(value, bool | int | float):
         return float(value)
     return float(len(value)) if isinstance(value, list | tuple) else 0.0
 
 
-def _sizes(values: Sequence[Any]) -> bool:
+def _have_sizes(values: Sequence[object]) -> bool:
     return all(isinstance(value, bool | int | float | list | tuple) for value in values)

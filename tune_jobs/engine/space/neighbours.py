@@ -5,37 +5,38 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from ray import tune
-from ray.tune.search.sample import Categorical, Domain
 
 from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.space.choices import Choice, Grid
 from tune_jobs.engine.space.configs import Config, children
-from tune_jobs.engine.space.domains import Space, has_domain, is_grid
+from tune_jobs.engine.space.domains import Space, domain_of, has_domain
 from tune_jobs.engine.space.encoding import decode, dimensions, encode, flat_domains
 from tune_jobs.engine.space.membership import identity
-from tune_jobs.engine.space.scale import scale_of
+from tune_jobs.engine.space.numbers import Range
+from tune_jobs.engine.space.ray_domains import make_choice, make_flat
 
-# How far a number moves, as a part of its range on its own scale.
+# How far a number moves, as a share of its range on the range's scale.
 NEAREST, FARTHEST = 0.03, 0.15
-MOST_DRAWS = 20  # for each neighbour: of few hyperparameters the same ones come again
+MOST_DRAWS = 20  # per neighbour: of few hyperparameters the same ones come again
 
 
 def neighbours(space: Space, config: Config, count: int, seed: int) -> list[Config]:
-    """Configs of the space that differ from one of them in one hyperparameter each.
+    """Return configs of the space that differ from one of them in one hyperparameter each.
 
-    They go through its active hyperparameters in a random order. A number moves by 3 to 15 % of its
-    range, on its own scale; a choice is made otherwise, and what hangs on it is drawn at random.
+    The active hyperparameters are changed in a random order. A number moves by 3 to 15 % of its
+    range, on the range's scale; a choice takes another option, whose hyperparameters are drawn at
+    random.
 
     Args:
         space: without grids.
         config: of the space.
-        count: how many at most; fewer where there are no more.
-        seed: of all that is drawn.
+        count: how many at most; fewer if the space has no more.
+        seed: of everything that is drawn.
     """
     draw = np.random.default_rng(seed)
     try:
         domains, own = flat_domains(dimensions(space)), encode(space, config)
-    except JobError:  # a domain of which nothing is known
+    except JobError:  # nothing is known of one of the domains
         return []
     found: dict[str, Config] = {}
     labels: list[str] = []
@@ -55,12 +56,12 @@ def _next_to(
     space: Space,
     base: dict[str, Any],
     label: str,
-    domains: dict[str, Domain],
+    domains: dict[str, Range | Choice],
     draw: np.random.Generator,
 ) -> Config | None:
-    """A neighbour of what a flat suggestion stands for; None where one hyperparameter has none.
+    """Return a neighbour of the config that a flat suggestion stands for, or None.
 
-    Where a domain is so coarse that a step comes to nothing, it is doubled.
+    A step that a coarse domain rounds to nothing is doubled.
     """
     here = identity(decode(space, base))
     for times in (1, 2, 4, 8, 16):
@@ -72,7 +73,7 @@ def _next_to(
 
 
 def _graft(config: Any, decoded: Any, moved: Any) -> Any:
-    """What has moved in a config, the rest of it to the last bit: decoding may round."""
+    """Return a config with what has moved, the rest to the last bit: decoding may round."""
     if identity(decoded) == identity(moved):
         return config
     if isinstance(moved, dict) and isinstance(decoded, dict):
@@ -87,37 +88,31 @@ def _graft(config: Any, decoded: Any, moved: Any) -> Any:
 
 
 def as_choices(space: Space) -> Space:
-    """The space with each grid as a choice, so that a few of its points can be tried."""
+    """Turn each grid of a space into a choice, so that a few of its points can be tried."""
     return {name: _as_choices(part) for name, part in space.items()}
 
 
 def _as_choices(part: Any) -> Any:
-    if is_grid(part):
-        return tune.choice(part["grid_search"])
-    if isinstance(part, Domain) or not (_has_grid(part) or has_domain(part)):
+    domain = domain_of(part)
+    if isinstance(domain, Grid):
+        return make_choice(domain.values)
+    if domain is not None or not has_domain(part):
         return part
     named = {name: _as_choices(child) for name, child in children(part)}
     return named if isinstance(part, dict) else list(named.values())
 
 
-def _has_grid(part: Any) -> bool:
-    return is_grid(part) or any(_has_grid(child) for _, child in children(part))
-
-
-def _move(domain: Domain, value: Any, times: int, draw: np.random.Generator) -> Any:
-    """Another value of a domain as searchers see it, some steps from the one that there is."""
-    if isinstance(domain, Categorical):
-        others = [option for option in domain.categories if option != value]
+def _move(domain: Range | Choice, value: Any, times: int, draw: np.random.Generator) -> Any:
+    """Return another value of a domain as searchers see it, some steps from the present one."""
+    if isinstance(domain, Choice):
+        others = [option for option in domain.options if option != value]
         return others[draw.integers(len(others))] if others else value
-    scale = scale_of(domain)
-    if scale is None:
-        return value
-    step = times * draw.uniform(NEAREST, FARTHEST) * scale.span * draw.choice([-1, 1])
-    place, low, high = scale.position(value), *map(scale.position, (scale.first, scale.last))
-    if not low <= place + step <= high:
+    step = times * draw.uniform(NEAREST, FARTHEST) * domain.span * draw.choice([-1, 1])
+    place = domain.position(value)
+    if not domain.position(domain.first) <= place + step <= domain.position(domain.last):
         step = -step
-    return min(max(scale.value_at(place + step), scale.first), scale.last)
+    return domain.clip(domain.value_at(place + step))
 
 
-def _sample(domain: Domain, draw: np.random.Generator) -> Any:
-    return domain.sample(random_state=int(draw.integers(2**31)))
+def _sample(domain: Range | Choice, draw: np.random.Generator) -> Any:
+    return make_flat(domain).sample(random_state=int(draw.integers(2**31)))

@@ -12,9 +12,10 @@ from ray.tune.search.sample import Domain
 from ray.tune.search.variant_generator import generate_variants
 
 from tune_jobs.engine import JobError, near_one
-from tune_jobs.engine.analysis.narrowing import narrow
+from tune_jobs.engine.analysis.zooming import narrow
+from tune_jobs.engine.space.checks import check_space
 from tune_jobs.engine.space.configs import flatten
-from tune_jobs.engine.space.domains import check_space, describe, distinct, has_domain, walk
+from tune_jobs.engine.space.domains import describe, distinct, has_domain, walk
 from tune_jobs.engine.space.encoding import dimensions, flat_domains
 from tune_jobs.engine.space.grid import extremes
 from tune_jobs.engine.space.membership import NotInSpaceError, from_json, identity
@@ -282,8 +283,8 @@ def test_a_step_is_kept_where_floating_point_would_make_the_range_too_short() ->
 @pytest.mark.parametrize(
     ("count", "keep", "message"),
     [
-        (20, 0, "keep is 0, but must be a share above 0 and at most 1"),
-        (20, 1.5, "keep is 1.5"),
+        (20, 0, "keep must be a share above 0 and at most 1, got 0"),
+        (20, 1.5, "keep must be a share above 0 and at most 1, got 1.5"),
         (9, 0.5, "9 finished trials do not show where the best lie; .* after 10 or more"),
     ],
 )

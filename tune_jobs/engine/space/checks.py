@@ -1,0 +1,68 @@
+"""Refuse spaces that could not be searched, when a job is loaded."""
+
+from __future__ import annotations
+
+import math
+
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.space.choices import Choice, Grid
+from tune_jobs.engine.space.domains import domain_of, walk
+from tune_jobs.engine.space.numbers import Range
+
+
+def check_space(space: object) -> None:
+    """Refuse a space that could not be searched, naming the hyperparameter and the rule.
+
+    Raises:
+        JobError: if it is anything but a dict with text keys, or has bounds that are reversed,
+            equal or not finite, a log range that is not positive, a step larger than its range, an
+            empty choice or an empty grid.
+    """
+    if not isinstance(space, dict) or not space:
+        raise JobError(f"the space must be a dict of name -> domain, not empty, got {space!r}")
+    for label, part in walk(space):
+        _check_part(label, part)
+
+
+def _check_part(label: str, part: object) -> None:
+    match domain_of(part):
+        case Choice(options) if not options:
+            raise JobError(f"{label}: choice([]) has no values to choose from")
+        case Grid() as grid if not grid.values:
+            raise JobError(f"{label}: {grid.as_code()} must have a list of at least one value")
+        case Range() as found:
+            _check_bounds(label, found)
+            _check_step(label, found)
+        case None if isinstance(part, dict):
+            _check_names(label, part)
+
+
+def _check_names(label: str, names: dict[object, object]) -> None:
+    for name in names:
+        if not isinstance(name, str) or not name:
+            where = label or "the space"
+            raise JobError(f"{where}: hyperparameter names must be non-empty strings, got {name!r}")
+
+
+def _check_bounds(label: str, found: Range) -> None:
+    shown = f"{label}: {found.as_code()}"
+    if not (math.isfinite(found.lower) and math.isfinite(found.upper)):
+        raise JobError(f"{shown} must have two finite bounds")
+    if found.lower >= found.upper:
+        raise JobError(f"{shown} must have a lower bound below its upper bound")
+    if found.spacing == "log" and found.lower <= 0:
+        raise JobError(f"{shown} is logarithmic, so its lower bound must be above 0")
+
+
+def _check_step(label: str, found: Range) -> None:
+    step, width = found.step, found.upper - found.lower
+    if step is None:
+        return
+    shown = f"{label}: {found.as_code()}"
+    if not 0 < step <= width * (1 + 1e-9):
+        raise JobError(f"{shown} has step {step:g}, but its range is only {width:g}")
+    if not found.is_multiple(found.lower):
+        raise JobError(
+            f"{shown} gives multiples of {step:g}, and {found.lower:g} is not one; "
+            f"write tune.choice([{found.lower:g}, {found.lower + step:g}, ...])"
+        )
