@@ -82,7 +82,8 @@ def test_a_disk_that_is_full_corrupts_nothing(disk) -> None:
         assert search(disk).exit_code == 8
     except JobError as error:
         assert error.exit_code == 8
-        assert "storage failed, what was written before is kept" in str(error)
+        assert str(error).startswith("storage failed: ")
+        assert "results so far are kept" in str(error)
 
     before = finished(disk)
     assert before
@@ -99,7 +100,7 @@ def test_a_disk_that_becomes_read_only_loses_nothing(disk) -> None:
         if record and record["kind"] == "end" and record["trial"] == 5:
             remount(disk, "ro")
 
-    with pytest.raises(JobError, match="go on with --name test --resume") as caught:
+    with pytest.raises(JobError, match="continue them later with --name test --resume") as caught:
         search(disk, interrupt)
 
     assert caught.value.exit_code == 8

@@ -265,13 +265,13 @@ def test_a_signal_ends_the_run_and_keeps_what_there_is(profile, number) -> None:
 
 def test_a_name_that_exists_already_is_refused(profile) -> None:
     quiet_run(replace(JOB, num_samples=1, max_epochs=1), profile)
-    with pytest.raises(JobError, match="experiment 'test' exists already"):
+    with pytest.raises(JobError, match="experiment 'test' already exists"):
         quiet_run(JOB, profile)
 
 
 def test_storage_that_cannot_be_written_is_refused(tmp_path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(JobError, match="cannot be written to"):
+    with pytest.raises(JobError, match="cannot write to"):
         quiet_run(JOB, Profile(storage=str(tmp_path / "file")))
 
 
@@ -340,7 +340,7 @@ def test_job_and_profile_make_a_plain_tuner(profile) -> None:
     grid = tuner.fit()
     assert len(grid) == 8
     assert len(open_experiment(profile.storage + "/plain").trials) == 8
-    with pytest.raises(JobError, match="experiment 'plain' exists already"):
+    with pytest.raises(JobError, match="experiment 'plain' already exists"):
         JOB.tuner(profile, "plain")
 
 

@@ -171,7 +171,7 @@ def test_a_run_without_a_slot_guards_its_experiment_only(job, profile, other_nig
 def test_what_no_run_may_be_asked_is_refused(job, profile) -> None:
     with pytest.raises(JobError, match="on_overlap is 'queue', but must be one of fail, skip"):
         night(job, profile, on_overlap="queue")
-    with pytest.raises(JobError, match="each start in a slot would extend it again"):
+    with pytest.raises(JobError, match="--extend does not go with --slot"):
         night(job, profile, extend=1)
     with pytest.raises(JobError, match="builds its own tuner"):
         night(lambda *_: None, profile)

@@ -46,7 +46,7 @@ def test_a_query_is_completed_with_what_it_does_not_say() -> None:
     ],
 )
 def test_credentials_in_a_uri_are_refused_without_repeating_them(place) -> None:
-    with pytest.raises(JobError, match=r"holds .*credentials") as caught:
+    with pytest.raises(JobError, match=r"contains .*credentials") as caught:
         open_folder(place)
 
     assert "XUtnFEMI" not in str(caught.value)

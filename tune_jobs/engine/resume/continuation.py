@@ -76,11 +76,11 @@ def check_name(folder: Folder, how: Continuation) -> None:
     exists = bool(set(folder.names()) - {"lease"})
     if exists and not how.is_wanted:
         raise JobError(
-            f"experiment {folder.name!r} exists already at {folder.uri}; "
-            "go on with --resume or --extend, or choose another --name"
+            f"experiment {folder.name!r} already exists at {folder.uri}; "
+            "continue it with --resume or --extend, or choose another --name"
         )
     if how.extend and not exists:
-        raise JobError(f"no experiment {folder.name!r} at {folder.uri} to extend")
+        raise JobError(f"cannot extend {folder.name!r}: no experiment at {folder.uri}")
 
 
 def read_continuation(
@@ -102,18 +102,20 @@ def read_continuation(
         code_changed = experiment.description.get("code") != now["code"]
         past = read_past(experiment, job, how.defaults, code_changed=code_changed)
         if not how.in_stages:
-            _say_left_out("earlier trials that do not count for the search any more", past.left_out)
+            _say_left_out("earlier trials", past.left_out, len(past.trials))
     told: list[tuple[KnownResult, str]] = []
     known = {_key(each) for each in past.told}  # a run that goes on may be given a source again
     for source in how.warm_start:
         found, left_out = read_results(source, job, profile.storage, how.defaults)
-        _say_left_out(f"results of {source} that are not of the space", left_out)
+        _say_left_out(f"results in {source}", left_out, len(found))
         if not found:
-            raise JobError(f"--warm-start {source}: none of its results is of the job's space")
+            raise JobError(f"--warm-start {source}: no result fits the search space of the job")
         told += [(each, source) for each in found if _key(each) not in known]
     before = max(past.target or 0, past.last)
     if not how.extend and job.num_trials < before:
-        logger.warning(f"num_samples asks for {job.num_trials} trials, the experiment has {before}")
+        logger.warning(
+            f"num_samples is {job.num_trials}, but the experiment already has {before} trials"
+        )
     target = before + how.extend if how.extend else max(before, job.num_trials)
     return replace(how, past=past, told=told, target=target)
 
@@ -127,24 +129,28 @@ def _check_changes(experiment: Experiment, now: dict[str, Any], how: Continuatio
     for name in ("metric", "mode"):
         if before[name] != now[name]:
             raise JobError(
-                f"the experiment was searched by {name} {before[name]!r}, but the job says "
-                f"{now[name]!r}; choose another --name"
+                f"the experiment has {name} {before[name]!r}, but the job has {now[name]!r}; "
+                "choose another --name"
             )
     decisive, notes = find_changes(before, now)
     for note in () if how.in_stages else notes:  # what a stage changes is meant
-        logger.warning(f"since the last run: {note}")
+        logger.warning(f"since the last run, {note}")
     if decisive and not how.allow_changed and experiment.trials["value"].notna().any():
         raise JobError(
-            f"results could not be compared with the earlier ones: {'; '.join(decisive)}. "
-            "Leave JOB out to go on with what it was begun with, add --allow-changed to compare "
-            "them all the same, or choose another --name"
+            f"new results cannot be compared with earlier ones: {'; '.join(decisive)}. "
+            "Leave out JOB to continue with the original options, add --allow-changed to compare "
+            "them anyway, or choose another --name"
         )
     for change in decisive:
-        logger.warning(f"since the last run: {change}; results are compared all the same")
+        logger.warning(f"since the last run, {change}; results are compared anyway")
 
 
-def _say_left_out(what: str, left_out: Sequence[str]) -> None:
+def _say_left_out(what: str, left_out: Sequence[str], used: int) -> None:
     if not left_out:
         return
+    total = len(left_out) + used
     more = f"; and {len(left_out) - MOST_SHOWN} more" if len(left_out) > MOST_SHOWN else ""
-    logger.warning(f"{what}: {len(left_out)} ({'; '.join(left_out[:MOST_SHOWN])}{more})")
+    logger.warning(
+        f"{len(left_out)} of {total} {what} do not fit the search space and are ignored "
+        f"({'; '.join(left_out[:MOST_SHOWN])}{more})"
+    )

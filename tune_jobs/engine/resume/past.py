@@ -167,7 +167,7 @@ def _told_otherwise(
             config = from_json(space, record["config"], defaults)
         except NotInSpaceError as reason:
             if record["kind"] == "told":
-                left_out.append(f"a result of {record['source']}: {reason}")
+                left_out.append(f"a result from {record['source']}: {reason}")
             continue
         found.append(((record.get("asked", 0), 0), KnownResult(config, record["score"])))
     return found

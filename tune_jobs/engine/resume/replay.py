@@ -50,8 +50,8 @@ def check_replayable(scheduler: TrialScheduler) -> None:
     known = isinstance(scheduler, AsyncHyperBandScheduler | MedianStoppingRule)
     if not known and type(scheduler) is not FIFOScheduler:
         raise JobError(
-            f"a search with {type(scheduler).__name__} cannot go on from its history, since its "
-            "trials wait for or change each other; ASHA(), MedianStopping() or none can"
+            f"a search with {type(scheduler).__name__} cannot be continued, since its trials wait "
+            "for or change each other; use ASHA(), MedianStopping() or no scheduler"
         )
 
 

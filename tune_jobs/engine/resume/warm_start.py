@@ -68,9 +68,7 @@ def _read_experiment(source: str, job: Job, storage: str) -> Iterator[Result]:
     experiment = open_experiment(source, storage)
     for name in ("metric", "mode"):
         if (there := experiment.description[name]) != getattr(job, name):
-            raise JobError(
-                f"{source} was searched by {name} {there!r}, the job by {getattr(job, name)!r}"
-            )
+            raise JobError(f"{source} has {name} {there!r}, but the job has {getattr(job, name)!r}")
     for row in experiment.trials.itertuples():
         if row.state != "failed" and row.value == row.value:
             yield json.loads(row.config), float(row.value)
@@ -82,7 +80,7 @@ def _read_table(source: str, job: Job) -> Iterator[Result]:
     folder, _, name = str(Path(source)).rpartition("/")
     place = open_folder(folder or ".")
     if not place.exists(name):
-        raise JobError(f"no file at {source!r}")
+        raise JobError(f"no such file: {source!r}")
     read = pd.read_csv if source.endswith(".csv") else pd.read_parquet
     with place.filesystem.open_input_file(f"{place.path}/{name}") as stream:
         frame = read(stream)
@@ -107,7 +105,7 @@ def _read_keras_tuner(project: Path) -> Iterator[Result]:
             trial = json.loads(file.read_text(encoding="utf-8"))
             score, values = trial["score"], trial["hyperparameters"]["values"]
         except (ValueError, KeyError, TypeError):
-            raise JobError(f"{file} is no trial of KerasTuner") from None
+            raise JobError(f"{file} is not a KerasTuner trial") from None
         if score is not None:
             # "tuner/epochs" and the like are the tuner's own.
             own = {name: value for name, value in values.items() if not name.startswith("tuner/")}
@@ -118,21 +116,20 @@ def _read_optuna(source: str, job: Job) -> Iterator[Result]:
     try:
         import optuna
     except ModuleNotFoundError:
-        raise JobError(
-            f"{source} needs Optuna to be read; pip install 'tune-jobs[optuna]'"
-        ) from None
+        raise JobError(f"reading {source} needs Optuna: pip install 'tune-jobs[optuna]'") from None
     place, _, name = source.partition("#")
     if "://" not in place:
         if not Path(place).is_file():
-            raise JobError(f"no file at {place!r}")
+            raise JobError(f"no such file: {place!r}")
         place = f"sqlite:///{Path(place).absolute()}"
     names = optuna.get_all_study_names(place)
     if name not in names and (name or len(names) != 1):
-        raise JobError(f"{source}: write #study; it has {', '.join(names) or 'none'}")
+        raise JobError(f"{source}: add #STUDY; studies: {', '.join(names) or 'none'}")
     study = optuna.load_study(study_name=name or names[0], storage=place)
     wanted = {"min": "MINIMIZE", "max": "MAXIMIZE"}[job.mode]
     if study.direction.name != wanted:
-        raise JobError(f"{source} is to {study.direction.name.lower()}, the job to {job.mode}imise")
+        direction = study.direction.name.lower()
+        raise JobError(f"{source} has direction {direction}, but the job has mode {job.mode!r}")
     for trial in study.get_trials(states=[optuna.trial.TrialState.COMPLETE]):
         if trial.value is not None:
             yield unflatten(trial.params), trial.value

@@ -91,7 +91,7 @@ def make_answer(
         reason = f"{reason}; {fall['sentence']}"
     decisive, notes = find_changes(earlier.description, about)
     if (same := about.get("fingerprint")) and same == earlier.description.get("fingerprint"):
-        notes.append("nothing in the data: with the same seeds, scores are those of then")
+        notes.append("the data is the same, so with the same seeds the scores are too")
     record: Answer = plain(
         {
             "answer": answer,
@@ -158,7 +158,7 @@ def compare_with_before(
     than chance (Welch's test): on other rows scores are not paired.
     """
     if today is None or before is None:
-        return {"is_worse": False, "before": None, "sentence": "nobody has measured it before"}
+        return {"is_worse": False, "before": None, "sentence": "it was not measured before"}
     goal, level = Goal.from_json(verdict), verdict["level"]
     change = compare_means(today, before, level)
     worst_before = max(goal.loss(before.lower), goal.loss(before.upper))
@@ -171,8 +171,8 @@ def compare_with_before(
         "change": change.mean,
         "interval": [change.lower, change.upper],
         "sentence": (
-            f"the incumbent {said}: {goal.metric} {before.mean:.4g} then ({level:.0%} interval "
-            f"{before.lower:.4g} to {before.upper:.4g}), {today.mean:.4g} now"
+            f"the incumbent {said}: {goal.metric} was {before.mean:.4g} ({level:.0%} CI "
+            f"{before.lower:.4g} to {before.upper:.4g}), is {today.mean:.4g}"
         ),
     }
 

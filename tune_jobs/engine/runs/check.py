@@ -9,7 +9,7 @@ from tune_jobs.engine.cluster.concurrency import concurrency_of
 from tune_jobs.engine.cluster.machine import local_node
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.finals.rounds import check_rounds
-from tune_jobs.engine.formatting import brief
+from tune_jobs.engine.formatting import brief, count
 from tune_jobs.engine.job.companions import companion
 from tune_jobs.engine.job.description import constants
 from tune_jobs.engine.job.job import Job
@@ -41,8 +41,8 @@ def plan(job: Job, profile: Profile) -> dict[str, str]:
     if profile.address == "local":
         at_once = concurrency_of(profile, [local_node()])
         found["runs on"] = (
-            f"this machine, {at_once} trials at once, {profile.cpus_per_trial:g} CPUs and "
-            f"{profile.gpus_per_trial:g} GPUs each"
+            f"this machine: {count(at_once, 'parallel trial')}, each with "
+            f"{profile.cpus_per_trial:g} CPUs and {profile.gpus_per_trial:g} GPUs"
         )
     warnings = [*job.warnings, *(dataset.warnings if dataset else ())]
     return found | {f"warning {n}": text for n, text in enumerate(warnings, 1)}
@@ -56,17 +56,17 @@ def _say_trials(job: Job) -> str:
         ]
         return f"{job.num_trials:,} in {len(parts)} stages: {', then '.join(parts)} epochs each"
     return (
-        f"{job.num_trials:,} of at most {job.max_epochs:,} epochs each: "
-        f"{job.num_trials * job.max_epochs:,} epochs at worst"
+        f"{job.num_trials:,} of at most {job.max_epochs:,} epochs each, "
+        f"at most {job.num_trials * job.max_epochs:,} epochs"
     )
 
 
 def _say_finalists(job: Job) -> str:
     if job.finalists is None:
-        return "the best trial, whose score is optimistic"
+        return "the best trial of the search (its score is optimistic)"
     return (
-        f"of the best {job.finalists.count}, trained again for {job.max_epochs:,} epochs, "
-        f"{job.finalists.scores} times or more on fresh seeds and folds"
+        f"one of the best {job.finalists.count}, retrained for {job.max_epochs:,} epochs at least "
+        f"{job.finalists.scores} times with fresh seeds and folds"
     )
 
 
@@ -79,7 +79,7 @@ def _say_data(job: Job, dataset: Dataset) -> str:
         parts = [len(replicas[0].train), len(replicas[0].validation)]
         total = len(training.y_train) + test
     if len(replicas) > 1:
-        how = f", {len(replicas)} fits a trial"
+        how = f", {len(replicas)} fits per trial"
     shape = " x ".join(str(side) for side in dataset.signature["input_shape"])
     return (
         f"{getattr(job.data, 'source', 'data')!s}: {total:,} rows ({parts[0]:,} to train, "

@@ -315,7 +315,7 @@ class Run:
         save_config(experiment)
         found: dict[str, Any] = {"best": experiment.best}
         if outcome in ("interrupted", "storage failed"):
-            return found | {"no_model": f"the outcome was {outcome!r}"}
+            return found | {"no_model": f"the run ended with outcome {outcome!r}"}
         try:
             recipe = companions(experiment)
         except JobError as reason:
@@ -382,6 +382,6 @@ def _storage_errors(prepared: Prepared) -> Iterator[None]:
     except OSError as error:
         reason = prepared.recorder.stopper.detail or reason_of(error)
         raise StorageError(
-            f"storage failed, what was written before is kept: {reason}; "
-            f"when there is room again, go on with --name {prepared.folder.name} --resume"
+            f"storage failed: {reason}; results so far are kept, continue them later with "
+            f"--name {prepared.folder.name} --resume"
         ) from None

@@ -30,7 +30,9 @@ def predict(experiment: Experiment, source: str, target: str) -> int:
     write = _writer(target)
     preprocessing = experiment.description["preprocessing"]
     if preprocessing is None:
-        raise JobError(f"{experiment.folder.uri} was searched without a data set to predict from")
+        raise JobError(
+            f"{experiment.folder.uri} has no data set, so its model cannot predict from a table"
+        )
     inputs = _inputs(source, preprocessing)
     model = experiment.best_model()
     outputs = np.asarray(experiment.companion("predict")(model, inputs))
@@ -44,7 +46,7 @@ def predict(experiment: Experiment, source: str, target: str) -> int:
 
 def _writer(target: str) -> Any:
     if Path(target).suffix not in WRITERS:
-        raise JobError(f"predictions go to .parquet or .csv, not to {target!r}")
+        raise JobError(f"TARGET must end in .parquet or .csv, got {target!r}")
     return WRITERS[Path(target).suffix]
 
 

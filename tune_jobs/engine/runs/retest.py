@@ -78,7 +78,7 @@ class Challenge:
 
     def __post_init__(self) -> None:
         if self.samples < 2:
-            raise JobError(f"num_samples is {self.samples}, but a challenge needs 2 at least")
+            raise JobError(f"num_samples is {self.samples}, but must be at least 2")
         self.as_finalists({})
 
     @property
@@ -131,11 +131,11 @@ def retest(
     for fact in ("metric", "mode"):
         if (before := earlier.description[fact]) != getattr(job, fact):
             raise JobError(
-                f"{earlier.name} was searched by {fact} {before!r}, but the job says "
-                f"{getattr(job, fact)!r}: nothing can be compared"
+                f"{earlier.name} has {fact} {before!r}, but the job has {getattr(job, fact)!r}: "
+                "they cannot be compared"
             )
     if promote and challenge.only_incumbent:
-        raise JobError("--promote with --only-incumbent: there is no challenger to promote")
+        raise JobError("--promote does not go with --only-incumbent, which trains no challenger")
     answers = folder_of(earlier, profile.storage)
     incumbent = find_incumbent(earlier, answers)
     template = name or f"{earlier.name}-retest-{'{slot}' if how.get('slot') else _now()}"
@@ -167,7 +167,9 @@ def retest_job(job: Job, earlier: Experiment, incumbent: Config, challenge: Chal
         own = from_json(space, incumbent)
     except NotInSpaceError as reason:
         if challenge.only_incumbent:
-            raise JobError(f"the incumbent is not of the job's space: {reason}") from None
+            raise JobError(
+                f"the incumbent does not fit the search space of the job: {reason}"
+            ) from None
         return replace(part, points_to_evaluate=_points(part, earlier, None))
     part = replace(part, finalists=challenge.as_finalists(own))
     points = [own] if challenge.only_incumbent else _points(part, earlier, own)

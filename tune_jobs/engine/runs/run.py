@@ -116,13 +116,19 @@ def run(
     how = Continuation(is_resumed, extend, warm_start, defaults or {}, allow_changed, allow_repeats)
     deadline = deadline_after(max_hours, began)
     if how.is_wanted and not isinstance(job, Job):
-        raise JobError("a job that builds its own tuner cannot go on; use ray.tune.Tuner.restore")
+        raise JobError(
+            "a job that builds its own tuner cannot be continued; use ray.tune.Tuner.restore"
+        )
     if slot is not None and extend:
-        raise JobError("each start in a slot would extend it again; say num_samples instead")
+        raise JobError(
+            "--extend does not go with --slot: every start would extend again; set num_samples"
+        )
     if on_overlap not in OVERLAPS:
         raise JobError(f"on_overlap is {on_overlap!r}, but must be one of {', '.join(OVERLAPS)}")
     if track and not isinstance(job, Job):
-        raise JobError("a job that builds its own tuner has callbacks of its own; track there")
+        raise JobError(
+            "--track does not apply: a job that builds its own tuner sets its own callbacks"
+        )
     if listeners is None:
         listeners = _default_listeners(job)
     check_ray()
@@ -169,7 +175,7 @@ def _find_ended(folder: Folder, scheduled: Slot | None) -> Experiment | None:
     if before.get("content") != scheduled.content:
         return None
     ago = duration(time.time() - experiment.summary["ended"])
-    logger.warning(f"nothing to do: {experiment.name} came to its end {ago} ago")
+    logger.warning(f"nothing to do: {experiment.name} finished {ago} ago")
     return experiment
 
 

@@ -52,7 +52,7 @@ class TPE:
         if self.n_initial_points < 1:
             raise JobError(f"TPE: n_initial_points is {self.n_initial_points}, but must be >= 1")
         if not 0 < self.gamma < 1:
-            raise JobError(f"TPE: gamma is {self.gamma}, but must lie between 0 and 1")
+            raise JobError(f"TPE: gamma is {self.gamma}, but must be between 0 and 1")
 
     def __call__(self, seed: int) -> Searcher:
         """Build a searcher that learns the space when Tune tells it."""
@@ -97,7 +97,9 @@ class SpaceSearcher(Searcher):  # type: ignore[misc]  # Ray calls it
 
     def restore(self, checkpoint_path: str) -> None:
         """Refuse: a search goes on from its history."""
-        raise JobError(f"{checkpoint_path} holds nothing; go on with `tune-jobs run --resume`")
+        raise JobError(
+            f"{checkpoint_path} is empty; continue the search with tune-jobs run --resume"
+        )
 
 
 class RandomDraws(SpaceSearcher):
@@ -221,8 +223,8 @@ class FlatSpaceAdapter(SpaceSearcher):
         made = {label: make_flat(domain) for label, domain in self._domains.items()}
         if not self._searcher.set_search_properties(goal.metric, goal.mode, made):
             raise JobError(
-                f"{type(self._searcher).__name__} was given a space of its own; "
-                "leave that out, the job's `space` is passed to it"
+                f"{type(self._searcher).__name__} must not be given a space: the job's space is "
+                "passed to it"
             )
 
     def suggest(self, trial_id: str) -> Config | str | None:
@@ -253,9 +255,9 @@ class FlatSpaceAdapter(SpaceSearcher):
         if type(self._searcher).add_evaluated_point is Searcher.add_evaluated_point:
             name = type(self._searcher).__name__
             raise JobError(
-                f"{name} takes no results of earlier trials (it has no add_evaluated_point), so it "
-                "can neither go on nor begin with points or results; "
-                "TPE(), RandomSearch() and OptunaSearch can"
+                f"{name} cannot learn from earlier trials (it has no add_evaluated_point), so its "
+                "search cannot be continued or start from points or results; use TPE(), "
+                "RandomSearch() or OptunaSearch"
             )
 
 

@@ -87,7 +87,7 @@ class Folder:
                 is_passing = isinstance(error, FileNotFoundError | FileExistsError)
                 if attempt < ATTEMPTS - 1 and is_passing:
                     continue
-                raise JobError(f"{self.uri} cannot be written to: {reason_of(error)}") from None
+                raise JobError(f"cannot write to {self.uri}: {reason_of(error)}") from None
 
     def exists(self, name: str = "") -> bool:
         """Return whether the folder exists, or the file or folder called ``name`` in it."""
@@ -221,13 +221,13 @@ def _reach(filesystem: fs.FileSystem, path: str, uri: str) -> Folder:
     is_store = _is_object_store(filesystem)
     bucket = path.partition("/")[0]
     if is_store and not bucket:
-        raise JobError(f"storage {uri!r} names no bucket")
+        raise JobError(f"storage {uri!r} does not name a bucket")
     try:
         is_there = _is_there(first, path) or not is_store or _is_there(first, bucket)
     except OSError as error:
         raise JobError(f"storage {uri} cannot be used: {reason_of(error)}{_hint(error)}") from None
     if not is_there:
-        raise JobError(f"storage {uri}: there is no bucket {bucket!r}; make it first")
+        raise JobError(f"storage {uri}: bucket {bucket!r} does not exist; create it first")
     return Folder(filesystem, path, uri)
 
 
@@ -239,9 +239,9 @@ def _hint(error: OSError) -> str:
     """Return what to check after a store's error."""
     said = str(error)
     if "NETWORK_CONNECTION" in said or "CURL error" in said:
-        return "; is the endpoint (endpoint_override, or AWS_ENDPOINT_URL) right, and does it run?"
+        return "; check the endpoint (endpoint_override or AWS_ENDPOINT_URL) and that it is running"
     if "ACCESS_DENIED" in said or "PERMISSION_DENIED" in said or "_KEY_ID" in said:
-        return "; are the credentials of this process those of the store?"
+        return "; check the credentials of this process"
     return ""
 
 

@@ -59,21 +59,21 @@ def check_without_secrets(uri: str) -> None:
     user, at, _ = path.rpartition("@")
     is_user_secret = scheme.startswith("s3") and "@" in host and user not in HARMLESS_USERS
     if is_user_secret or (at and ":" in user):
-        raise JobError(f"a storage URI ({scheme}://) holds credentials before its '@'; {_ADVICE}")
+        raise JobError(f"the storage URI ({scheme}://) contains credentials before '@'; {_ADVICE}")
     for name, value in parse_qsl(query, keep_blank_values=True):
         if SECRET.search(name):
             raise JobError(
-                f"a storage URI ({scheme}://) holds credentials in its query ({name}=...); "
+                f"the storage URI ({scheme}://) contains credentials in its query ({name}=...); "
                 + _ADVICE
             )
         if "@" in unquote(value):
             raise JobError(
-                f"a storage URI ({scheme}://) holds an '@' in its query, which credentials stand "
-                f"before; {_ADVICE}"
+                f"the storage URI ({scheme}://) contains '@' in its query, as credentials do; "
+                + _ADVICE
             )
 
 
 _ADVICE = (
-    "they would end in logs and results: leave them out, and give them to driver and workers by "
-    "the environment, a credentials file or the machine's role"
+    "they would appear in logs and results: leave them out, and give them to driver and workers "
+    "in the environment, a credentials file or the machine's role"
 )

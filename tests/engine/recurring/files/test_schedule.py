@@ -301,7 +301,7 @@ def test_a_scheduler_without_a_file_of_ours_names_its_page(scheduler) -> None:
     ("words", "message"),
     [
         (["brest_cancer_tpe"], "no job named 'brest_cancer_tpe'; did you mean 'breast_cancer_tpe'"),
-        (["gone.py"], "no job file at 'gone.py'"),
+        (["gone.py"], "no such job file: 'gone.py'"),
         ([], "give either a JOB or --retest EXPERIMENT"),
         (["breast_cancer_tpe", "--retest", "a"], "give either a JOB"),
         (
