@@ -105,7 +105,7 @@ TABLE = ("breast_cancer_tpe", "--data")
         (["breast_cancer_tpe", "--name", "a/b"], "experiment name 'a/b' must be"),
         (["--extend", "5"], "no JOB given; to continue an experiment without it, add --name"),
         (["--extend", "5", "--name", "nothing"], "no experiment at 'nothing'"),
-        (["breast_cancer_tpe", "--extend", "5", "--name", "new"], "cannot extend 'new': no experiment at"),
+        (["breast_cancer_tpe", "--extend", "5", "--name", "new"], "cannot extend 'new': no "),
         (
             ["breast_cancer_tpe", "--default", "x"],
             "must have the form name=value, got",

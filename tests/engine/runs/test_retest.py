@@ -212,11 +212,11 @@ def test_answers_are_kept_and_a_promoted_challenger_is_the_next_incumbent(here) 
     ("words", "said"),
     [
         (["sprung"], "no experiment at 'sprung'; did you mean 'spring'?"),
-        (["spring", "--num-samples", "1"], "num_samples is 1, but a challenge needs 2 at least"),
+        (["spring", "--num-samples", "1"], "num_samples is 1, but must be at least 2"),
         (["spring", "--scores", "1"], "Finalists: scores is 1, but must be"),
         (["spring", "--level", "2"], "Finalists: level is 2.0, but must be"),
         (["spring", "--min-gain", "-1"], "Finalists: least_gain is -1.0, but must be >= 0"),
-        (["spring", "--set", "metric=other"], "was searched by metric 'loss', but the job says"),
+        (["spring", "--set", "metric=other"], "spring has metric 'loss', but the job has 'other'"),
         (["spring", "--data", "x.parquet"], "--data: the job's data set has no source"),
         (["spring", "--slot", "daily", "--name", "a"], "would be the same for every slot"),
     ],

@@ -60,7 +60,7 @@ def name_of_job(job: str) -> str:
     if job.endswith(".py"):
         if not Path(job).is_file():
             near = [str(other) for other in Path(job).parent.glob("*.py")]
-            raise JobError(f"no job file at {job!r}{nearest(job, near)}")
+            raise JobError(f"no such job file: {job!r}{nearest(job, near)}")
         return Path(job).stem
     if "." in job and all(part.isidentifier() for part in job.split(".")):
         return job.rpartition(".")[2]
