@@ -1,4 +1,4 @@
-"""A trained model as one ``.keras`` file that takes raw columns, and its predictions.
+"""A trained model as one ``.keras`` file that takes raw columns, and predictions from that file.
 
 The file holds the preprocessing as Keras' own operations, so plain Keras loads it in safe mode.
 """
@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trainables.fitting import Config
 from trainables.fitting.checkpoints import load_weights
 from trainables.fitting.devices import prepare_gpus
-from trainables.fitting.session import Config
 
 if TYPE_CHECKING:
     import keras
 
 Inputs = Mapping[str, np.ndarray] | np.ndarray
-Column = Mapping[str, Any]
+Column = Mapping[str, Any]  # the preprocessing of a column, as JSON
+Pair = tuple["keras.KerasTensor", Column]
 
 ROWS_PER_BATCH = 1024
 
@@ -36,15 +37,15 @@ def export(
 ) -> None:
     """Write the model of a config, with its preprocessing, as one file at ``path``.
 
-    For a table it takes a dict of one (rows, 1) array for each raw column: float64 with NaN for
-    missing, or strings with "" for missing. For images it takes the images.
+    The exported model of a table takes a dict with a (rows, 1) array per raw column: float64 with
+    NaN for missing values, or strings with "" for missing values. That of images takes the images.
 
     Args:
         build: returns the model of a config.
-        config: its config; or several, of models whose outputs are averaged.
-        checkpoint: the folder of its weights; without one, those that ``build`` gives it.
-        preprocessing: of the columns and the target, as JSON.
-        path: of the file.
+        config: the model's config; or several, of models whose outputs are averaged.
+        checkpoint: the folder of the weights; None for the weights that ``build`` sets.
+        preprocessing: the preprocessing of the columns and the target, as JSON.
+        path: the file to write.
     """
     prepare_gpus()
     models = [build(each) for each in ([config] if isinstance(config, Mapping) else config)]
@@ -59,12 +60,12 @@ def export(
 
 
 def average(models: Sequence[keras.Model]) -> keras.Model:
-    """Return one model of the same inputs whose outputs are the means of these models' outputs."""
+    """Return a model of the same inputs whose output is the mean of these models' outputs."""
     import keras
 
     inputs = keras.Input(models[0].input_shape[1:], dtype=models[0].inputs[0].dtype)
     outputs = [
-        # As a layer, a model with an optimizer would bring that into the file.
+        # Without its optimizer, which would be saved in the file too.
         keras.Model(model.inputs, model.outputs[0], name=f"member_{number}")(inputs)
         for number, model in enumerate(models)
     ]
@@ -72,7 +73,7 @@ def average(models: Sequence[keras.Model]) -> keras.Model:
 
 
 def load(path: str | Path) -> keras.Model:
-    """Return an exported model; safe mode executes nothing that the file might contain."""
+    """Load an exported model, in safe mode: no code that the file might contain is executed."""
     import keras
 
     prepare_gpus()
@@ -81,11 +82,14 @@ def load(path: str | Path) -> keras.Model:
 
 
 def predict(model: keras.Model, inputs: Inputs) -> np.ndarray:
-    """Return an exported model's outputs, shape (rows, outputs), for raw columns or images.
+    """Return an exported model's outputs, of shape (rows, outputs), for raw columns or images.
 
-    Columns are arrays of shape (rows,) or (rows, 1), strings of any numpy kind; further columns
-    are ignored. One batch of rows at a time is copied. Unlike ``model.predict``, which makes every
-    float a float32 first, it keeps the float64 of large numbers such as timestamps.
+    Columns are arrays of shape (rows,) or (rows, 1), strings of any numpy kind; columns that the
+    model does not use are ignored. One batch of rows at a time is copied. ``model.predict`` would
+    convert every float to float32; this keeps the float64 of large numbers such as timestamps.
+
+    Raises:
+        ValueError: if a column is missing.
     """
     arrays = _select_columns(model, inputs) if isinstance(inputs, Mapping) else inputs
     rows = len(next(iter(arrays.values())) if isinstance(arrays, dict) else arrays)
@@ -106,7 +110,7 @@ def add_preprocessing(model: keras.Model, preprocessing: Mapping[str, Any]) -> k
         column["name"]: _make_input(column, name)
         for column, name in zip(columns, names, strict=True)
     }
-    # Named apart from the columns, since Keras wants every name of a model to be different.
+    # With names that no column has, since all names in a Keras model must differ.
     taken = set(names)
     encoder = make_encoder(columns, _find_free_name("preprocessing", taken))
     inner = add_units(model, preprocessing["target"], name=_find_free_name("model", taken))
@@ -115,7 +119,7 @@ def add_preprocessing(model: keras.Model, preprocessing: Mapping[str, Any]) -> k
 
 
 def add_units(model: keras.Model, target: Column, name: str = "model") -> keras.Model:
-    """Return a model without its optimizer, whose output is in the units of the target."""
+    """Return a model whose output is in the units of the target, without its optimizer."""
     import keras
 
     outputs = model.outputs[0]
@@ -128,7 +132,7 @@ def add_units(model: keras.Model, target: Column, name: str = "model") -> keras.
 def make_encoder(columns: Sequence[Column], name: str) -> keras.Model:
     """Return a model from the list of raw columns to the encoded float32 matrix.
 
-    Numbers come first, computed in float64, then the missing indicators, then the codes.
+    Numbers come first, computed in float64, then indicators of missing values, then codes.
     """
     import keras
 
@@ -141,8 +145,8 @@ def make_encoder(columns: Sequence[Column], name: str) -> keras.Model:
     return keras.Model(inputs, _join(parts), name=name)
 
 
-def encode_numbers(pairs: Sequence[tuple[Any, Column]]) -> Iterator[Any]:
-    """Yield the standardised numeric columns, and the indicators of missing values if any."""
+def encode_numbers(pairs: Sequence[Pair]) -> Iterator[keras.KerasTensor]:
+    """Yield the standardised numeric columns, and their indicators of missing values if any."""
     from keras import ops
 
     columns = [column for _, column in pairs]
@@ -159,14 +163,18 @@ def encode_numbers(pairs: Sequence[tuple[Any, Column]]) -> Iterator[Any]:
         yield ops.cast(ops.take(missing, indicated, axis=1), "float32")
 
 
-def encode_categories(pairs: Sequence[tuple[Any, Column]]) -> Any:
-    """Return the code of each categorical column: its place from 1, or 0 if missing or unknown."""
+def encode_categories(pairs: Sequence[Pair]) -> keras.KerasTensor:
+    """Return the code of each categorical column: the category's number from 1, or 0 if unknown.
+
+    Raises:
+        ValueError: if numpy's and Keras' strings cannot hold a category.
+    """
     from keras import layers, ops
 
     _check_categories(column for _, column in pairs)
     codes = [
         layers.StringLookup(
-            # A column without known categories still needs a table; the minimum undoes its code.
+            # Even a column without categories needs a table; the minimum below undoes its code.
             vocabulary=list(column["categories"]) or ["-"],
             mask_token=None,
             oov_token="",
@@ -177,7 +185,7 @@ def encode_categories(pairs: Sequence[tuple[Any, Column]]) -> Any:
     return ops.cast(ops.minimum(_join(codes), highest), "float32")
 
 
-def _make_input(column: Column, name: str) -> Any:
+def _make_input(column: Column, name: str) -> keras.KerasTensor:
     import keras
 
     dtype = "string" if column["kind"] == "categorical" else "float64"
@@ -194,7 +202,7 @@ def _check_categories(columns: Iterable[Column]) -> None:
                 )
 
 
-def _join(tensors: Sequence[Any]) -> Any:
+def _join(tensors: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
     from keras import ops
 
     return ops.concatenate(tensors, axis=1) if len(tensors) > 1 else tensors[0]
@@ -219,7 +227,7 @@ def _find_free_name(name: str, taken: set[str]) -> str:
 
 @contextmanager
 def _odd_names_allowed() -> Iterator[None]:
-    # Keras warns where a column's name cannot be an input's name; the dict's key counts.
+    # Keras warns if a column's name cannot be an input's name; the dict's key is what counts.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="When providing `inputs` as a dict")
         yield

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ray import tune
 
 from trainables.export import export, load, predict
-from trainables.fitting import fit
-from trainables.fitting.session import Config
-from trainables.fitting.task import Data
+from trainables.fitting import Config, Data, fit
 from trainables.layers import compile_model, features, make_inputs
 from trainables.preload import preload
 
@@ -31,12 +29,16 @@ ARCHITECTURE = {
     "batch_size": tune.choice([16, 32, 64, 128]),
 }
 
-# Pooling halves an image; a smaller one than this keeps its size.
+# Pooling halves an image; one with a shorter side than this keeps its size.
 SMALLEST_POOLED_SIDE = 4
 
 
 def build(config: Config) -> keras.Model:
-    """Return the compiled model of a config."""
+    """Build the compiled model of a config.
+
+    Raises:
+        ValueError: if the inputs are not images.
+    """
     import keras
 
     _check_shape(config["input_shape"])
@@ -53,12 +55,12 @@ def build(config: Config) -> keras.Model:
 
 
 def train(config: Config, data: Data) -> keras.Model:
-    """Return the fitted model of a config, at its best epoch."""
+    """Fit the model of a config to data, and return it at its best epoch."""
     return fit(build, config, data)
 
 
-def add_block(tensor: Any, block: Config, config: Config) -> Any:
-    """Return the tensor behind one more convolution, pooled while the image is large enough."""
+def add_block(tensor: keras.KerasTensor, block: Config, config: Config) -> keras.KerasTensor:
+    """Add a convolution, with pooling while the image is large enough, and return its output."""
     import keras
 
     tensor = keras.layers.Conv2D(block["filters"], block["kernel_size"], padding="same")(tensor)

@@ -1,8 +1,8 @@
-"""The two ends of every model: the features of its encoded inputs, and its task's output."""
+"""The two ends of every model: features of its encoded inputs, and the output of its task."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,12 +11,12 @@ from trainables.optimizers import make_optimizer
 if TYPE_CHECKING:
     import keras
 
-    from trainables.fitting.session import Config
+    from trainables.fitting import Config
 
-# A categorical column with more codes than this is embedded, with fewer it is one-hot.
+# A categorical column with more codes than this is embedded; with fewer it is one-hot.
 MOST_ONE_HOT_CODES = 32
 
-# Steps that TensorFlow runs in one call; the results are the same, large tables twice as fast.
+# Steps that TensorFlow runs per call; the results are the same, large tables train twice as fast.
 STEPS_PER_CALL = 8
 
 OUTPUT_ACTIVATIONS = {"binary": "sigmoid", "multiclass": "softmax", "regression": "linear"}
@@ -32,15 +32,15 @@ METRICS = {
 }
 
 
-def make_inputs(config: Config) -> Any:
-    """Return the input tensor of one encoded table row or one image each."""
+def make_inputs(config: Config) -> keras.KerasTensor:
+    """Return the model's input: encoded table rows or images."""
     import keras
 
     return keras.Input(shape=tuple(config["input_shape"]), name="inputs")
 
 
-def features(inputs: Any, config: Config) -> Any:
-    """Return a table's numbers with its codes one-hot or embedded, or an image scaled to one."""
+def features(inputs: keras.KerasTensor, config: Config) -> keras.KerasTensor:
+    """Return a table's numbers with its codes one-hot or embedded, or images scaled to [0, 1]."""
     import keras
 
     if len(config["input_shape"]) > 1:
@@ -57,8 +57,8 @@ def features(inputs: Any, config: Config) -> Any:
     return keras.ops.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
 
 
-def one_hot(inputs: Any, counts: dict[int, int]) -> Any:
-    """Return the one-hot form of the columns with their numbers of codes, in one comparison."""
+def one_hot(inputs: keras.KerasTensor, counts: dict[int, int]) -> keras.KerasTensor:
+    """Return the one-hot form of columns, given the number of codes of each, in one comparison."""
     from keras import ops
 
     columns = [column for column, count in counts.items() for _ in range(count)]
@@ -66,15 +66,15 @@ def one_hot(inputs: Any, counts: dict[int, int]) -> Any:
     return ops.cast(ops.equal(ops.take(inputs, columns, axis=1), codes), "float32")
 
 
-def embed(inputs: Any, column: int, count: int) -> Any:
-    """Return a learned vector for each code of one column, as wide as fastai makes it."""
+def embed(inputs: keras.KerasTensor, column: int, count: int) -> keras.KerasTensor:
+    """Return a learned vector for each code of a column, of the width that fastai uses."""
     import keras
 
     width = min(50, round(1.6 * count**0.56))
     return keras.layers.Embedding(count, width)(inputs[:, column])
 
 
-def output(tensor: Any, config: Config) -> Any:
+def output(tensor: keras.KerasTensor, config: Config) -> keras.KerasTensor:
     """Return the task's output: sigmoid, softmax or linear unless the config says otherwise."""
     import keras
 
@@ -82,8 +82,10 @@ def output(tensor: Any, config: Config) -> Any:
     return keras.layers.Dense(config["outputs"], activation=activation, name="outputs")(tensor)
 
 
-def compile_model(inputs: Any, tensor: Any, config: Config) -> keras.Model:
-    """Close a model with the output, loss, metrics and optimizer of its config."""
+def compile_model(
+    inputs: keras.KerasTensor, tensor: keras.KerasTensor, config: Config
+) -> keras.Model:
+    """Return the model that ends in the output, loss, metrics and optimizer of its config."""
     import keras
 
     model = keras.Model(inputs, output(tensor, config))
@@ -91,7 +93,7 @@ def compile_model(inputs: Any, tensor: Any, config: Config) -> keras.Model:
         optimizer=make_optimizer(config),
         loss=config.get("loss", LOSSES[config["task"]]),
         metrics=list(config.get("metrics", METRICS[config["task"]])),
-        # XLA triples the compilation of a small model, which is most of a fit's time.
+        # XLA triples the compilation time of a small model, which is most of a fit's time.
         jit_compile=False,
         steps_per_execution=STEPS_PER_CALL,
     )

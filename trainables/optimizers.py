@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate decay, from the searched part of a config."""
+"""Optimizers and learning-rate schedules, from the hyperparameters of a config."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import keras
 
-    from trainables.fitting.session import Config
+    from trainables.fitting import Config
 
-# What each decay must have, and what it may have besides.
+# The required and the optional hyperparameters of each decay.
 DECAYS: dict[str, tuple[set[str], set[str]]] = {
     "none": (set(), set()),
     "exponential": ({"rate", "steps"}, {"staircase"}),
@@ -23,8 +23,11 @@ DECAYS: dict[str, tuple[set[str], set[str]]] = {
 def make_optimizer(config: Config) -> keras.optimizers.Optimizer:
     """Return the optimizer of a config, Adam by default, with its decayed learning rate.
 
-    Every key of ``config["optimizer"]`` but its name goes to Keras as it is; one that the
-    optimizer does not have is a ValueError, and one that is absent keeps Keras' default.
+    Every key of ``config["optimizer"]`` except its name goes to Keras as it is; without a key,
+    Keras' default applies.
+
+    Raises:
+        ValueError: if the optimizer, or the decay, has no hyperparameter of a key's name.
     """
     chosen = dict(config.get("optimizer", {"name": "adam"}))
     name = chosen.pop("name", "adam")
@@ -35,10 +38,15 @@ def make_optimizer(config: Config) -> keras.optimizers.Optimizer:
     return optimizer(learning_rate=make_schedule(learning_rate, config), **chosen)
 
 
-def make_schedule(learning_rate: float, config: Config) -> Any:
+def make_schedule(
+    learning_rate: float, config: Config
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
     """Return the learning rate as it is, or as the Keras schedule that ``config["decay"]`` names.
 
-    Cosine decay reaches zero after ``max_epochs``, which takes ``rows`` and ``batch_size`` too.
+    Cosine decay reaches zero after ``max_epochs``; ``rows`` and ``batch_size`` give the steps.
+
+    Raises:
+        ValueError: if there is no such decay, or its hyperparameters are not those that it has.
     """
     from keras.optimizers import schedules
 
@@ -60,7 +68,7 @@ def count_steps(config: Config) -> int:
     )
 
 
-def _find_optimizer(name: str) -> Any:
+def _find_optimizer(name: str) -> type[keras.optimizers.Optimizer]:
     import keras
 
     base = keras.optimizers.Optimizer
@@ -74,7 +82,8 @@ def _find_optimizer(name: str) -> Any:
     return known[name]
 
 
-def _list_hyperparameters(optimizer: Any) -> dict[str, Any]:
+def _list_hyperparameters(optimizer: type[keras.optimizers.Optimizer]) -> dict[str, Any]:
+    """Return the default of each argument of an optimizer."""
     parameters = inspect.signature(optimizer).parameters.values()
     return {p.name: p.default for p in parameters if p.kind is not p.VAR_KEYWORD}
 
@@ -82,7 +91,7 @@ def _list_hyperparameters(optimizer: Any) -> dict[str, Any]:
 def _check_decay(decay: dict[str, Any]) -> str:
     name = str(decay.get("name", "none"))
     if name not in DECAYS:
-        raise ValueError(f"no decay named '{name}'; there is: {', '.join(DECAYS)}")
+        raise ValueError(f"no decay named '{name}'; known: {', '.join(DECAYS)}")
     required, optional = DECAYS[name]
     keys = decay.keys() - {"name"}
     _check_keys(f"decay '{name}'", keys, required | optional)
@@ -94,4 +103,4 @@ def _check_decay(decay: dict[str, Any]) -> str:
 def _check_keys(owner: str, keys: Collection[str], known: Collection[str]) -> None:
     if unknown := sorted(set(keys) - set(known)):
         known_names = ", ".join(sorted(known)) or "none"
-        raise ValueError(f"{owner} has no hyperparameter '{unknown[0]}'; its own: {known_names}")
+        raise ValueError(f"{owner} has no hyperparameter '{unknown[0]}'; it has: {known_names}")

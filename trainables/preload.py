@@ -1,4 +1,4 @@
-"""What a worker process does once, when it starts, so that no trial has to."""
+"""Prepare a worker process once, when it starts, instead of in each trial."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from trainables.fitting.devices import has_no_gpu, hide_gpus
 def preload() -> None:
     """Import Keras and TensorFlow in the background.
 
-    Re-exported beside a trainable, it is called in every worker process as soon as that starts,
-    while the search is still being prepared. It returns at once: a worker that takes long to be
-    ready makes Ray start another. A trial that comes too early waits for the import.
+    If the module of a trainable has this function, every worker process calls it as soon as it
+    starts, while the search is still being prepared. It returns at once, because Ray starts another
+    worker if one takes long to be ready. A trial that starts earlier waits for the import.
 
-    TensorFlow's runtime, which keeps the GPUs that it sees when it starts, is started only where
-    trials have none: Ray says which are a trial's when the trial starts, seconds after this.
+    TensorFlow's runtime keeps the GPUs that it sees when it starts. Ray assigns GPUs when a trial
+    starts, seconds later, so the runtime is started here only if trials have none.
     """
     threading.Thread(target=_import, name="preload", daemon=True).start()
 
@@ -25,12 +25,12 @@ def _import() -> None:
     try:
         import keras
     except ImportError:
-        return  # the trial's own import says why
+        return  # the trial's own import raises it
     if keras.backend.backend() == "tensorflow" and has_no_gpu():
         import tensorflow as tf
 
         hide_gpus()
         tf.constant(0)  # starts TensorFlow's runtime
-    # The collector of garbage need not look at a million objects that stay for ever.
+    # Spare the garbage collector a million objects that stay until the process ends.
     gc.collect()
     gc.freeze()

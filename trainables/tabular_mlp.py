@@ -1,18 +1,16 @@
 """A multilayer perceptron for tables, and for images as flat vectors.
 
-The hidden layers are searched one by one: their number, and the units and dropout of each.
+The search chooses the number of hidden layers, and the units and dropout of each.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ray import tune
 
 from trainables.export import export, load, predict
-from trainables.fitting import fit
-from trainables.fitting.session import Config
-from trainables.fitting.task import Data
+from trainables.fitting import Config, Data, fit
 from trainables.layers import compile_model, features, make_inputs
 from trainables.preload import preload
 
@@ -35,7 +33,7 @@ ARCHITECTURE = {
 
 
 def build(config: Config) -> keras.Model:
-    """Return the compiled model of a config."""
+    """Build the compiled model of a config."""
     import keras
 
     inputs = make_inputs(config)
@@ -48,12 +46,12 @@ def build(config: Config) -> keras.Model:
 
 
 def train(config: Config, data: Data) -> keras.Model:
-    """Return the fitted model of a config, at its best epoch."""
+    """Fit the model of a config to data, and return it at its best epoch."""
     return fit(build, config, data)
 
 
-def add_layer(tensor: Any, layer: Config, config: Config) -> Any:
-    """Return the tensor behind one more hidden layer."""
+def add_layer(tensor: keras.KerasTensor, layer: Config, config: Config) -> keras.KerasTensor:
+    """Add a hidden layer, and return its output."""
     import keras
 
     initializer = config.get("kernel_initializer", "glorot_uniform")

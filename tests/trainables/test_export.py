@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from trainables import image_cnn, tabular_mlp
 from trainables.export import ROWS_PER_BATCH, export, load, make_encoder, predict
 from trainables.fitting.checkpoints import Progress, save_checkpoint
-from trainables.fitting.plain import stack, state_of
+from trainables.fitting.models import stack, state_of
 
 BINARY = {"name": "churned", "task": "binary", "classes": [False, True]}
 PRICE = {"name": "price", "task": "regression", "mean": 250_000.0, "scale": 70_000.0}

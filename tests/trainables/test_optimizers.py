@@ -57,7 +57,7 @@ def test_no_optimizer_means_adam():
 
 def test_a_hyperparameter_of_another_optimizer_is_refused():
     with pytest.raises(
-        ValueError, match=r"optimizer 'sgd' has no hyperparameter 'beta_1'; its own"
+        ValueError, match=r"optimizer 'sgd' has no hyperparameter 'beta_1'; it has: learning_rate"
     ):
         make_optimizer({"optimizer": {"name": "sgd", "beta_1": 0.9}})
 
@@ -70,7 +70,7 @@ def test_an_unknown_optimizer_is_named_with_the_known():
 @pytest.mark.parametrize(
     ("decay", "message"),
     [
-        ({"name": "linear"}, r"no decay named 'linear'; there is: none, exponential, cosine"),
+        ({"name": "linear"}, r"no decay named 'linear'; known: none, exponential, cosine"),
         ({"name": "exponential", "rate": 0.9}, r"decay 'exponential' lacks steps"),
         ({"name": "cosine", "rate": 0.9}, r"decay 'cosine' has no hyperparameter 'rate'"),
     ],

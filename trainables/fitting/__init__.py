@@ -1,6 +1,12 @@
-"""How a Keras model is fitted, resumed and reported to Ray Tune, one epoch after another."""
+"""How a Keras model is fitted, resumed and reported to Ray Tune, one epoch after another.
+
+``fit`` is all that a model of yours needs. Bottom up: ``checkpoints``, ``session`` (reports to
+Tune), ``task`` (what to fit), ``curves``, ``devices``, ``compiled`` (whole epochs in one program),
+``models``, ``plain`` (``model.fit``), ``distributed`` (several devices), ``fit``.
+"""
 
 from trainables.fitting.fit import fit
+from trainables.fitting.session import Config
 from trainables.fitting.task import Data, Replica
 
-__all__ = ["Data", "Replica", "fit"]
+__all__ = ["Config", "Data", "Replica", "fit"]

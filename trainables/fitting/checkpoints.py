@@ -1,9 +1,9 @@
-"""Checkpoints: the state of a fit as a folder of plain arrays, so that it resumes exactly.
+"""Checkpoints: the state of a fit as a folder of plain arrays, from which it resumes exactly.
 
-``state.npz`` holds arrays by kind and number, the replicas first: ``weights`` (trainable),
-``others`` (moving statistics, random states), ``slots`` (the optimizer's variables), and
-``best_weights`` and ``best_others`` of each replica's best epoch (or its last, where that is
-wanted). ``progress.json`` says how far each replica has come. Reading them unpickles nothing.
+``state.npz`` holds arrays by kind and number, their first axis being the replicas: ``weights``
+(trainable), ``others`` (moving statistics, random states), ``slots`` (the optimizer's variables),
+and ``best_weights`` and ``best_others`` of each replica's best epoch (or of its last, if the config
+has ``epochs``). ``progress.json`` holds the progress of each replica. No pickles.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ Arrays = Mapping[str, Sequence[Any]]
 
 
 class DamagedCheckpointError(ValueError):
-    """A checkpoint that cannot be read."""
+    """Raised for a checkpoint that cannot be read."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a replica has come: epochs done, and the best value so far, its epoch and metrics."""
+    """A replica's progress: epochs trained, and the best value so far, its epoch and metrics."""
 
     epoch: int = 0
     best: float | None = None
@@ -40,7 +40,7 @@ class Progress:
     metrics: Mapping[str, float] = field(default_factory=dict)
 
     def advance(self, metrics: Mapping[str, float], metric: str, mode: str) -> Progress:
-        """Return the progress after one more epoch; a value that is not finite is never best."""
+        """Return the progress after another epoch; a value that is not finite is never the best."""
         sign, epoch = {"min": 1, "max": -1}[mode], self.epoch + 1
         value = metrics.get(metric, math.nan)
         if math.isfinite(value) and (self.best is None or sign * value < sign * self.best):
@@ -48,7 +48,7 @@ class Progress:
         return replace(self, epoch=epoch, metrics=self.metrics if self.best_epoch else metrics)
 
     def follow(self, metrics: Mapping[str, float], metric: str) -> Progress:
-        """Return the progress after one more epoch where the last counts, whatever its value."""
+        """Return the progress after another epoch if the last epoch counts, whatever its value."""
         value, epoch = metrics.get(metric, math.nan), self.epoch + 1
         return Progress(epoch, value if math.isfinite(value) else None, epoch, dict(metrics))
 
@@ -68,7 +68,7 @@ def load_checkpoint(folder: str | Path) -> tuple[dict[str, list[np.ndarray]], li
     """Read the state of a fit from a folder.
 
     Raises:
-        DamagedCheckpointError: where a file of it is gone, torn or something else.
+        DamagedCheckpointError: if a file of it is missing, cut off or of another format.
     """
     found: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
     try:
@@ -85,23 +85,23 @@ def load_checkpoint(folder: str | Path) -> tuple[dict[str, list[np.ndarray]], li
 
 
 def check_shapes(found: Arrays, expected: Arrays, folder: str | Path) -> None:
-    """Refuse the state of a fit of another configuration.
+    """Refuse a checkpoint of another configuration.
 
     Raises:
-        ValueError: where a number or a shape of the arrays is another.
+        ValueError: if the arrays differ in number or shape from those expected.
     """
     for kind, values in expected.items():
         wanted = [tuple(value.shape) for value in values]
-        there = [tuple(value.shape) for value in found.get(kind, ())]
-        if there != wanted:
+        held = [tuple(value.shape) for value in found.get(kind, ())]
+        if held != wanted:
             raise ValueError(
-                f"{folder}: the checkpoint holds {kind} of shapes {there}, but the model has "
+                f"{folder}: the checkpoint holds {kind} of shapes {held}, but the model has "
                 f"{wanted}; it was written with another configuration"
             )
 
 
 def load_weights(model: keras.Model, folder: str | Path) -> None:
-    """Put the best weights of the first replica into a model that was built with the config."""
+    """Load the best weights of the first replica into a model that was built with its config."""
     found, _ = load_checkpoint(folder)
     weights = [array[0] for array in found["best_weights"]]
     others = [array[0] for array in found["best_others"]]
@@ -118,8 +118,8 @@ def load_weights(model: keras.Model, folder: str | Path) -> None:
         variable.assign(value)
 
 
-def split_vector(vector: np.ndarray, variables: Sequence[Any]) -> list[np.ndarray]:
-    """Cut a vector into arrays of the shapes of variables; the last takes what is left over."""
+def split_vector(vector: np.ndarray, variables: Sequence[keras.Variable]) -> list[np.ndarray]:
+    """Split a vector into arrays of the variables' shapes; the last takes what is left over."""
     ends = np.cumsum([int(np.prod(variable.shape)) for variable in variables])
     parts = np.split(vector, ends[:-1])
     return [

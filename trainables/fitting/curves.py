@@ -1,4 +1,4 @@
-"""The learning curves of a fit's replicas: the best epoch of each, and what is reported of all."""
+"""The learning curves of a fit's replicas: each replica's best epoch, and the means reported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trainables.fitting.task import Task
 
 
 class Curves:
-    """How far the replicas of a task have come, and the metrics of every epoch."""
+    """The progress of a task's replicas, and the mean metrics of every epoch."""
 
     def __init__(self, task: Task, progress: Sequence[Progress] | None = None) -> None:
         self.task = task
@@ -26,7 +26,7 @@ class Curves:
     def add(self, logs: Sequence[Mapping[str, float] | None], seconds: float) -> dict[str, Any]:
         """Add an epoch of all active replicas; return its row for the history.
 
-        A replica whose patience has ended counts in the mean with its best epoch.
+        A replica that has stopped by its patience counts in the mean with its best epoch.
         """
         self.epoch += 1
         for index, values in enumerate(logs):
@@ -44,7 +44,7 @@ class Curves:
         return row if len(logs) == 1 else row | {"replicas": [dict(v) if v else None for v in logs]}
 
     def is_active(self, index: int) -> bool:
-        """Whether a replica trains on."""
+        """Return whether a replica's patience lasts."""
         progress, patience = self.progress[index], self.task.patience
         return patience is None or progress.epoch - progress.best_epoch < patience
 
@@ -55,7 +55,7 @@ class Curves:
 
     @property
     def ended(self) -> bool:
-        """Whether there is nothing left to train, or no sense in it."""
+        """Whether all epochs are trained, all replicas have stopped, or the fit has diverged."""
         active = any(self.is_active(index) for index in range(len(self.progress)))
         return self.epoch >= self.task.epochs or not active or self.has_diverged
 
@@ -66,10 +66,10 @@ def average(logs: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def check_metric(task: Task, known: Sequence[str], *, in_tune: bool) -> None:
-    """Refuse a metric that is not reported but has to decide; in Tune the job ends the run.
+    """Refuse a metric that is not reported but decides; in Tune, the job itself ends the run.
 
     Raises:
-        ValueError: naming those that it does report.
+        ValueError: naming the metrics that are reported.
     """
     if task.metric not in known and not in_tune and not task.keeps_last:
         raise ValueError(

@@ -1,7 +1,7 @@
-"""The GPUs of a trial: how much of one's memory TensorFlow may take, and several under one model.
+"""The GPUs of a trial: how much memory of one TensorFlow may take, and one model on several.
 
-A worker process is prepared once, before TensorFlow first touches a device, since that decides for
-good what the process sees and takes. Outside a Ray worker nothing is changed.
+A worker process is prepared once, before TensorFlow first uses a device: what the process sees and
+takes cannot be changed after that. Outside a Ray worker nothing is changed.
 """
 
 from __future__ import annotations
@@ -11,17 +11,20 @@ import subprocess
 import warnings
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-# What the profile gives each trial, as text, in the environment of its workers.
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+# The environment variable of workers that holds the profile's gpus_per_trial.
 GPUS_VARIABLE = "TUNE_JOBS_GPUS_PER_TRIAL"
 
 # MiB that TensorFlow itself leaves free on a GPU of compute capability 8 (MinSystemMemory in its
 # gpu_device.cc) for what it does not allocate: the CUDA context, cuBLAS and cuDNN. Each process
-# has its own. A logical device's limit does not count them, so they come off a trial's share.
+# has these. A logical device's limit does not count them, so they are deducted from the share.
 CONTEXT_MIB = 1536
 
-# Files that are there where a machine has a GPU: NVIDIA's driver, also in a container; WSL; AMD's.
+# Files of which a machine with a GPU has one: NVIDIA's driver, also in a container; WSL; AMD's.
 DRIVERS = ("/proc/driver/nvidia/gpus", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
 
@@ -38,9 +41,9 @@ def reserved_gpus() -> float | None:
 
 
 def has_no_gpu() -> bool:
-    """Return whether no trial of this process can have a GPU; then its devices are known now.
+    """Return whether no trial of this process can have a GPU.
 
-    Ray chooses a trial's GPUs only when the trial starts, later than its process.
+    Only then are its devices known before a trial starts, since Ray assigns GPUs to trials.
     """
     wanted = os.environ.get(GPUS_VARIABLE)
     if wanted is not None:
@@ -51,10 +54,10 @@ def has_no_gpu() -> bool:
 
 @cache
 def prepare_gpus() -> None:
-    """Bound what TensorFlow sees and takes of this worker's GPUs: once, before its first operation.
+    """Limit what TensorFlow sees and takes of this worker's GPUs: once, before its first operation.
 
-    Memory grows as it is needed. Of a part of a GPU, no more than that part is taken. A worker
-    without a GPU is shown none: Ray leaves it all those of the machine.
+    Memory grows as it is needed. With a fraction of a GPU, at most that fraction of its memory is
+    taken. A worker without a GPU sees none, although Ray leaves those of the machine visible.
     """
     reserved = reserved_gpus()
     if reserved is None:
@@ -99,39 +102,39 @@ def _bound_memory(reserved: float) -> None:
 
 
 def memory_limit(share: float, total: float) -> int:
-    """Return how much of a GPU's memory TensorFlow may allocate for a share of it, in MiB.
+    """Return how much memory TensorFlow may allocate for a share of a GPU, in MiB.
 
-    What is left of the share is for the CUDA context: at most a quarter of it.
+    The rest of the share is for the CUDA context: at most a quarter of it.
     """
     part = share * total
     return int(part - min(CONTEXT_MIB, part / 4))
 
 
 def total_memory() -> int | None:
-    """Return the memory of the first visible GPU in MiB, as the driver's nvidia-smi tells it.
+    """Return the memory of the first visible GPU in MiB, as the driver's nvidia-smi reports it.
 
-    None where that is not there, or does not know the device (as a part of one under MIG).
+    None if there is no nvidia-smi, or it does not know the device (an instance of MIG).
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
     query = ["--query-gpu=memory.total", "--format=csv,noheader,nounits"]
     try:
-        told = subprocess.run(
+        answer = subprocess.run(
             ["nvidia-smi", f"--id={visible}", *query],
             capture_output=True,
             text=True,
             check=True,
             timeout=30,
         )
-        return int(told.stdout.split()[0])
+        return int(answer.stdout.split()[0])
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return None
 
 
-def make_strategy() -> Any | None:
-    """Return a strategy that mirrors a model on this worker's GPUs where it has two or more.
+def make_strategy() -> tf.distribute.Strategy | None:
+    """Return a strategy that mirrors a model on this worker's GPUs, or None with fewer than two.
 
     Raises:
-        ValueError: for several GPUs under another Keras backend than TensorFlow.
+        ValueError: if several GPUs are reserved, but Keras does not run on TensorFlow.
     """
     reserved = reserved_gpus() or 0
     if reserved < 2:

@@ -1,4 +1,4 @@
-"""Fits of one model on several devices, under a strategy of TensorFlow's."""
+"""Fits of one model on several devices, under a strategy of TensorFlow."""
 
 from __future__ import annotations
 
@@ -8,22 +8,33 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trainables.fitting.compiled.keras_internals import (
+    build_variables,
+    check_internals,
+    replace_late_build,
+)
 from trainables.fitting.plain import fit_plainly, make_batches
 from trainables.fitting.session import Session
 from trainables.fitting.task import Task
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
 
 def fit_distributed(
-    task: Task, session: Session, callbacks: Sequence[Any], strategy: Any
+    task: Task,
+    session: Session,
+    callbacks: Sequence[keras.callbacks.Callback],
+    strategy: tf.distribute.Strategy,
 ) -> keras.Model:
     """Fit a task with ``model.fit``, each batch divided among a strategy's devices.
 
     Raises:
-        ValueError: for a batch that cannot be divided evenly, or accumulated gradients.
+        ValueError: if a batch cannot be divided evenly, or the optimizer accumulates gradients.
+        UnsupportedVersionError: if the installed Keras lacks what this needs.
     """
+    check_internals("fit on several devices")
     devices = int(strategy.num_replicas_in_sync)
     if isinstance(task.data.x_train, np.ndarray) and task.batch_size % devices:
         raise ValueError(
@@ -36,16 +47,16 @@ def fit_distributed(
 
 
 def _build(task: Task) -> keras.Model:
-    """Return a task's model as Keras 3.15 can train it under a strategy.
+    """Build a task's model so that Keras 3.15 can train it under a strategy.
 
-    TensorFlow cannot update mirrored variables inside a condition, which several steps in a call
-    and accumulated gradients are. Before it trains and before it scores, Keras makes what variables
-    are missing from the mean of a first batch over the devices, which fails where that has unequal
-    parts, as validation data may have; so they are made here, and that moment serves to average
-    what the devices have come to differ in.
+    TensorFlow cannot update mirrored variables inside a condition, which several steps per call and
+    accumulated gradients need. Before it trains and before it scores, Keras creates the variables
+    that are missing, from the mean of a first batch over the devices. That fails if the batch has
+    unequal parts, as validation data may have. So they are created here, and instead the statistics
+    that differ between the devices are averaged at that point.
 
     Raises:
-        ValueError: for accumulated gradients.
+        ValueError: if the optimizer accumulates gradients.
     """
     model = task.build()
     if getattr(model, "optimizer", None) is None:
@@ -53,15 +64,15 @@ def _build(task: Task) -> keras.Model:
     if model.optimizer.gradient_accumulation_steps:
         raise ValueError("accumulated gradients do not work on several devices; enlarge batch_size")
     model.steps_per_execution = 1
-    model._symbolic_build(data_batch=_first_batch(task))
-    model._maybe_symbolic_build = lambda **_: _average_statistics(model)
+    build_variables(model, _first_batch(task))
+    replace_late_build(model, lambda: _average_statistics(model))
     return model
 
 
 def _average_statistics(model: keras.Model) -> None:
-    """Give all devices the mean of the moving statistics, of which each keeps its own.
+    """Set the moving statistics, which each device keeps for itself, to their mean.
 
-    A model's values are read from the first device alone, but every device scores its part.
+    A model's values are read from the first device alone, but every device scores a share of rows.
     """
     for variable in model.non_trainable_weights:
         values = getattr(variable.value, "values", ())

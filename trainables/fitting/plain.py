@@ -1,4 +1,4 @@
-"""Fits that run ``model.fit``, where a model, a callback or an input pipeline needs it."""
+"""Fits that run ``model.fit``, because a model, a callback or an input pipeline needs it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainables.fitting.checkpoints import check_shapes, load_checkpoint, save_checkpoint
-from trainables.fitting.compiled.replica_seeds import build_with_seed
 from trainables.fitting.curves import Curves, check_metric
+from trainables.fitting.models import assign, build_with_seed, stack, state_of
 from trainables.fitting.session import Session
 from trainables.fitting.task import Replica, Task
 
 if TYPE_CHECKING:
     import keras
+
+# What Keras says of an epoch: a value per metric, as numbers of Python or of a backend.
+Logs = Mapping[str, Any]
 
 
 class PlainFit:
@@ -37,8 +40,8 @@ class PlainFit:
         self.curves = Curves(task)
         session.resume(self._load)
 
-    def end_epoch(self, logs: Sequence[Mapping[str, Any] | None], seconds: float) -> None:
-        """Note an epoch of all replicas, keep the best weights and report what is due."""
+    def end_epoch(self, logs: Sequence[Logs | None], seconds: float) -> None:
+        """Add an epoch of all replicas, keep the best weights and report what is due."""
         plain = [each and {name: float(value) for name, value in each.items()} for each in logs]
         check_metric(self.task, list(next(filter(None, plain))), in_tune=self.session.in_tune)
         self.session.note(self.curves.add(plain, seconds))
@@ -48,12 +51,12 @@ class PlainFit:
         self.report(ended=self.curves.ended)
 
     def report(self, *, ended: bool) -> None:
-        """Send what is due; the rest too where a callback or the data ended the fit."""
+        """Send the epochs that are due; all the rest if the fit has ended."""
         if self.session.is_due(self.curves.epoch, ended=ended):
             self.session.send(self.curves.score, self._save)
 
     def best_model(self) -> keras.Model:
-        """Return the first replica's model at its best epoch, or its last where that is kept."""
+        """Return the first replica's model with the weights that are kept."""
         model = self.models[0]
         assign(model, self.best[0], slots=False)
         return model
@@ -74,10 +77,10 @@ class PlainFit:
 
 
 def _build_whole(task: Task) -> keras.Model:
-    """Return a model with all its variables; one without an input layer needs a batch for that.
+    """Build a model with all its variables; without an input layer it needs a batch for that.
 
     Raises:
-        ValueError: for a model that is not compiled.
+        ValueError: if the model is not compiled.
     """
     model, x = task.build(), task.data.x_train
     if getattr(model, "optimizer", None) is None:
@@ -88,7 +91,9 @@ def _build_whole(task: Task) -> keras.Model:
     return model
 
 
-def fit_plainly(task: Task, session: Session, callbacks: Sequence[Any] = ()) -> keras.Model:
+def fit_plainly(
+    task: Task, session: Session, callbacks: Sequence[keras.callbacks.Callback] = ()
+) -> keras.Model:
     """Fit a task's replicas with ``model.fit`` and return the first one's model.
 
     Raises:
@@ -108,15 +113,15 @@ def fit_plainly(task: Task, session: Session, callbacks: Sequence[Any] = ()) -> 
     return model
 
 
-def _fit_one(run: PlainFit, callbacks: Sequence[Any]) -> None:
+def _fit_one(run: PlainFit, callbacks: Sequence[keras.callbacks.Callback]) -> None:
     import keras
 
     model, clock = run.models[0], [time.perf_counter()]
 
-    def begin_epoch(epoch: int, logs: Any) -> None:  # noqa: ARG001 - called by Keras
+    def begin_epoch(epoch: int, logs: Logs) -> None:  # noqa: ARG001 - called by Keras
         clock[0] = time.perf_counter()
 
-    def end_epoch(epoch: int, logs: Any) -> None:  # noqa: ARG001 - called by Keras
+    def end_epoch(epoch: int, logs: Logs) -> None:  # noqa: ARG001 - called by Keras
         run.end_epoch([logs], time.perf_counter() - clock[0])
         if run.curves.ended:
             model.stop_training = True
@@ -129,7 +134,7 @@ def _fit_one(run: PlainFit, callbacks: Sequence[Any]) -> None:
 def _fit_in_turn(run: PlainFit) -> None:
     while not run.curves.ended:
         before = time.perf_counter()
-        logs: list[dict[str, Any] | None] = []
+        logs: list[Logs | None] = []
         for index, model in enumerate(run.models):
             if not run.curves.is_active(index):
                 logs.append(None)
@@ -139,7 +144,10 @@ def _fit_in_turn(run: PlainFit) -> None:
         run.end_epoch(logs, time.perf_counter() - before)
 
 
-def _call_fit(run: PlainFit, index: int, epochs: int, callbacks: Sequence[Any]) -> None:
+def _call_fit(
+    run: PlainFit, index: int, epochs: int, callbacks: Sequence[keras.callbacks.Callback]
+) -> None:
+    """Train one replica's model from the last epoch trained to another."""
     import keras
 
     task, replica = run.task, run.task.replicas[index]
@@ -162,13 +170,13 @@ def _call_fit(run: PlainFit, index: int, epochs: int, callbacks: Sequence[Any]) 
     )
 
 
-def _make_scoring(task: Task, replica: Replica, model: keras.Model) -> Any:
-    """A callback that adds the scorers' values to an epoch's, for the callbacks after it too."""
+def _make_scoring(task: Task, replica: Replica, model: keras.Model) -> keras.callbacks.Callback:
+    """Return a callback that adds the scorers' values to an epoch's logs before others see them."""
     import keras
 
     x = task.data.x_validation[task.validation_rows(replica)]
 
-    def score(epoch: int, logs: dict[str, Any]) -> None:  # noqa: ARG001 - called by Keras
+    def score(epoch: int, logs: dict[str, float]) -> None:  # noqa: ARG001 - called by Keras
         outputs = model.predict(x, batch_size=task.validation_batch_size, verbose=0)
         scores = task.score(replica, np.asarray(outputs).reshape(len(x), -1))
         logs.update(zip(task.scores, scores.tolist(), strict=True))
@@ -177,7 +185,7 @@ def _make_scoring(task: Task, replica: Replica, model: keras.Model) -> Any:
 
 
 def _inputs(task: Task, replica: Replica) -> tuple[Any, Any, dict[str, int]]:
-    """The training data, the validation data and the size of its batches, for ``model.fit``."""
+    """Return training data, validation data and the size of its batches, for ``model.fit``."""
     data = task.data
     if not isinstance(data.x_train, np.ndarray):
         return data.x_train, data.x_validation, {}
@@ -190,10 +198,10 @@ def _inputs(task: Task, replica: Replica) -> tuple[Any, Any, dict[str, int]]:
     return make_batches(task, replica), tuple(parts), sizes
 
 
-def make_batches(task: Task, replica: Replica) -> Any:
+def make_batches(task: Task, replica: Replica) -> keras.utils.PyDataset:
     """Return a replica's training rows as a Keras dataset, in the task's order of each epoch.
 
-    Of rows that cannot be divided evenly among several devices, the last few are left out.
+    If the rows cannot be divided evenly among several devices, the last few are left out.
     """
     import keras
 
@@ -217,32 +225,3 @@ def make_batches(task: Task, replica: Replica) -> Any:
     batches = Batches()
     batches.shuffle_rows(0)
     return batches
-
-
-def state_of(model: keras.Model, *, slots: bool = False) -> dict[str, list[np.ndarray]]:
-    """Return copies of a model's variables, trainable ones apart."""
-    kinds = variables_of(model, slots=slots)
-    return {kind: [np.array(v) for v in variables] for kind, variables in kinds.items()}
-
-
-def assign(model: keras.Model, state: Mapping[str, Sequence[np.ndarray]], *, slots: bool) -> None:
-    """Put values back into a model's variables."""
-    for kind, variables in variables_of(model, slots=slots).items():
-        for variable, value in zip(variables, state[kind], strict=True):
-            variable.assign(value)
-
-
-def variables_of(model: keras.Model, *, slots: bool) -> dict[str, list[Any]]:
-    """Return a model's variables by the kinds of a checkpoint."""
-    from trainables.fitting.compiled.program import list_others
-
-    kinds = {"weights": list(model.trainable_variables), "others": list_others(model)}
-    return kinds | {"slots": list(model.optimizer.variables)} if slots else kinds
-
-
-def stack(states: Sequence[Mapping[str, Sequence[np.ndarray]]]) -> dict[str, list[np.ndarray]]:
-    """Return the arrays of all replicas, the replicas first."""
-    return {
-        kind: [np.stack(each) for each in zip(*(state[kind] for state in states), strict=True)]
-        for kind in states[0]
-    }

@@ -1,7 +1,7 @@
-"""The session with Tune: what a fit reports, what it keeps, and where its time goes.
+"""The session with Tune: what a fit reports, which checkpoints it saves, where its time goes.
 
-Epochs are sent in messages. A fit runs on to the next rung, where a scheduler may decide, or until
-some seconds have passed, and then reports all epochs since; outside Tune it reports nothing.
+A message reports several epochs. It is sent at the next rung, where a scheduler may decide, or
+after some seconds, whichever comes first. Outside Tune nothing is reported.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from trainables.fitting.checkpoints import DamagedCheckpointError
 
 Config = Mapping[str, Any]
 
-# After so many seconds a message is sent even if no decision is due.
+# Seconds after which a message is sent even if no decision is due.
 MESSAGE_SECONDS = 2.0
 
-# Checkpoints that nobody may need take at most this part of the time spent on training.
+# The most time that optional checkpoints may take, as a share of the time spent on training.
 CHECKPOINT_SHARE = 0.02
 
 
 @dataclass
-class Ledger:
-    """What a worker process remembers of its trials of one experiment.
+class CheckpointBudget:
+    """The scores and times of a worker's trials of one experiment, which limit its checkpoints.
 
     Attributes:
-        best: the best score that a checkpoint was written for.
+        best: the best score that a checkpoint was saved for.
         training: seconds spent on training.
         checkpoints: seconds spent on checkpoints.
     """
@@ -48,34 +48,37 @@ class Ledger:
     checkpoints: float = 0.0
 
 
-LEDGERS: dict[str, Ledger] = defaultdict(Ledger)
+# By the folder of the experiment; a worker process runs many trials.
+BUDGETS: dict[str, CheckpointBudget] = defaultdict(CheckpointBudget)
 
 
 class Session:
-    """One fit's conversation with Tune.
+    """The reports and checkpoints of one fit, and what it says about itself.
 
     Attributes:
-        spent: seconds by what they were spent on: building, compiling, training, reporting, ...
-        path: how the epochs are run, and why so.
-        parameters: how many the model has, trainable or not.
+        spent: seconds by purpose: building, compiling, training, reporting, ...
+        path: how the epochs are run, and why.
+        fallback: why a fit that should have been compiled runs ``model.fit``, None if it does not.
+        parameters: the number of the model's parameters, trainable or not.
     """
 
     def __init__(self, config: Config) -> None:
         self.spent: dict[str, float] = defaultdict(float)
         self.path = ""
+        self.fallback: str | None = None
         self.parameters: int | None = None
         self.in_tune = is_in_session()
         self._began = time.time()
-        self._told = time.monotonic()
+        self._last_sent = time.monotonic()
         self._rows: list[dict[str, Any]] = []
         self._rungs: Collection[int] | None = config.get("rungs")
-        self._wanted: int | None = config.get("epochs")  # the epoch whose weights are wanted
-        self._ledger = Ledger()
+        self._last_epoch: int | None = config.get("epochs")  # whose weights are kept
+        self._budget = CheckpointBudget()
         if self.in_tune:
-            self._ledger = LEDGERS[str(Path(tune.get_context().get_trial_dir()).parent)]
+            self._budget = BUDGETS[str(Path(tune.get_context().get_trial_dir()).parent)]
 
     def resume(self, load: Callable[[str], None]) -> None:
-        """Go on from this trial's checkpoint, if it has one; where it is damaged, from the start.
+        """Resume from this trial's checkpoint, if it has one; if that is damaged, start afresh.
 
         Args:
             load: reads the state of the fit from a folder.
@@ -87,11 +90,11 @@ class Session:
             with checkpoint.as_directory() as folder:
                 load(folder)
         except DamagedCheckpointError as error:
-            warnings.warn(f"{error}; the trial begins anew", stacklevel=2)
+            warnings.warn(f"{error}; the trial restarts from its first epoch", stacklevel=2)
 
     @contextmanager
     def clock(self, purpose: str) -> Iterator[Callable[[], float]]:
-        """Count the seconds of the block as spent on a purpose; yields what has elapsed."""
+        """Count the seconds of a block for a purpose; yield a function that returns them."""
         before = time.perf_counter()
         try:
             yield lambda: time.perf_counter() - before
@@ -99,7 +102,7 @@ class Session:
             self.spent[purpose] += time.perf_counter() - before
 
     def next_stop(self, epoch: int, last: int) -> int:
-        """Return the next epoch at which somebody may decide, or the last one."""
+        """Return the next epoch at which a scheduler may decide, or the last one."""
         if not self.in_tune:
             return last
         later = [epoch + 1] if self._rungs is None else [r for r in self._rungs if r > epoch]
@@ -110,20 +113,20 @@ class Session:
         self._rows.append(row)
         seconds = row["seconds"]
         self.spent["training"] += seconds
-        self._ledger.training += seconds
+        self._budget.training += seconds
 
     def is_due(self, epoch: int, *, ended: bool) -> bool:
         """Return whether a message has to be sent after an epoch."""
         if not self.in_tune or not self._rows:
             return False
         is_rung = self._rungs is None or epoch in self._rungs
-        return ended or is_rung or time.monotonic() - self._told > MESSAGE_SECONDS
+        return ended or is_rung or time.monotonic() - self._last_sent > MESSAGE_SECONDS
 
     def send(self, score: float, save: Callable[[str], None]) -> None:
-        """Report the epochs since the last message, with a checkpoint where one is worth it.
+        """Report the epochs since the last message, with a checkpoint if one is worth saving.
 
         Args:
-            score: the best value so far, smaller being better, infinite where there is none.
+            score: the best value so far, smaller being better; infinite if no epoch has one.
             save: writes the state of the fit into a folder.
         """
         message = {**self._rows[-1], "training_iteration": self._rows[-1]["epoch"]}
@@ -133,32 +136,35 @@ class Session:
             message["work"] = self._describe()
             with self.clock("checkpoints" if checkpoint else "reporting") as elapsed:
                 tune.report(message, checkpoint=checkpoint)
-        self._ledger.checkpoints += elapsed() if checkpoint else 0.0
-        self._rows, self._told = [], time.monotonic()
+        self._budget.checkpoints += elapsed() if checkpoint else 0.0
+        self._rows, self._last_sent = [], time.monotonic()
 
-    def _checkpoint(self, folder: str, score: float, save: Callable[[str], None]) -> Any:
-        """Save the state of the fit into a folder if it is worth it, else return None."""
+    def _checkpoint(
+        self, folder: str, score: float, save: Callable[[str], None]
+    ) -> tune.Checkpoint | None:
+        """Save the state of the fit into a folder and return it; None if it is not worth saving."""
         if not self._is_worth_saving(score):
             return None
         with self.clock("checkpoints") as elapsed:
             save(folder)
-        self._ledger.checkpoints += elapsed()
-        self._ledger.best = min(score, self._ledger.best)
+        self._budget.checkpoints += elapsed()
+        self._budget.best = min(score, self._budget.best)
         return tune.Checkpoint.from_directory(folder)
 
     def _is_worth_saving(self, score: float) -> bool:
-        """Save the best of this worker, which may be the best of all, and others if it is cheap.
+        """Return whether a checkpoint is needed, may be the best of all trials, or is cheap.
 
-        A scheduler whose rungs are not known may pause a trial after any epoch.
+        Without known rungs it is always needed: a scheduler may pause the trial after any epoch.
         """
-        ledger = self._ledger
-        is_cheap = ledger.checkpoints < CHECKPOINT_SHARE * ledger.training
-        is_wanted = self._rows[-1]["epoch"] == self._wanted
-        return self._rungs is None or is_wanted or score < ledger.best or is_cheap
+        budget = self._budget
+        is_needed = self._rungs is None or self._rows[-1]["epoch"] == self._last_epoch
+        is_cheap = budget.checkpoints < CHECKPOINT_SHARE * budget.training
+        return is_needed or score < budget.best or is_cheap
 
     def _describe(self) -> dict[str, Any]:
         return {
             "path": self.path,
+            "fallback": self.fallback,
             "parameters": self.parameters,
             "worker": f"{platform.node()}:{os.getpid()}",
             "began": self._began,
@@ -168,7 +174,7 @@ class Session:
 
 
 def memory_used() -> float:
-    """Return the resident memory of this process, in MiB; where Linux does not tell, its peak."""
+    """Return the resident memory of this process, in MiB; outside Linux its peak."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
@@ -177,7 +183,7 @@ def memory_used() -> float:
 
 
 def is_in_session() -> bool:
-    """Return whether this function runs inside a Tune trial; Ray warns where it does not."""
-    with warnings.catch_warnings():
+    """Return whether this process runs a trial of Tune."""
+    with warnings.catch_warnings():  # Ray warns if it does not
         warnings.simplefilter("ignore")
         return tune.get_context().get_trial_id() is not None

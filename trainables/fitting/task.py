@@ -1,10 +1,10 @@
-"""One fit: its data, its replicas, its budget, and the order of its rows."""
+"""What one fit has to do: its data, its replicas, its budget, and the order of its rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     import keras
 
 
-# Rows that are scored at once; more than a training batch, since nothing is learnt from them.
+# Rows in a validation batch: more than in a training batch, since no gradients are computed.
 VALIDATION_BATCH = 256
 
 
 class Data(Protocol):
-    """The training part, which is fitted, and the validation part, which is scored every epoch.
+    """The training set, which is fitted, and the validation set, which is scored every epoch.
 
-    It may have four things more: ``weights_train`` and ``weights_validation``, one number a row;
-    ``replicas``, a sequence of :class:`Replica`; and ``scorers``, functions by name, called with
-    the truth and with the model's outputs, of shape (rows, outputs), reported as ``val_<name>``.
+    Four attributes are optional: ``weights_train`` and ``weights_validation``, one number per row;
+    ``replicas``, a sequence of :class:`Replica`; and ``scorers``, functions by name, which get the
+    targets and the model's outputs, of shape (rows, outputs), and are reported as ``val_<name>``.
     """
 
     x_train: np.ndarray
@@ -34,7 +34,7 @@ class Data(Protocol):
 
 @dataclass(frozen=True)
 class Replica:
-    """One of the fits of a config: its seed, and its rows of the two parts (None for all)."""
+    """One of several fits of a config: its seed, and its rows of the two sets (None for all)."""
 
     seed: int
     train: np.ndarray | None = None
@@ -46,16 +46,16 @@ Scorer = Callable[[np.ndarray, np.ndarray], float]
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be fitted, for both ways of doing it."""
+    """What a fit has to do, whether it is compiled or runs ``model.fit``."""
 
     build: Callable[[], keras.Model]
     config: Config
-    data: Any
+    data: Data
     replicas: Sequence[Replica]
     weights: np.ndarray | None
     weights_validation: np.ndarray | None
     scorers: Mapping[str, Scorer] = field(default_factory=dict)
-    devices: int = 1  # that each batch is divided among
+    devices: int = 1  # among which each batch is divided
 
     @property
     def metric(self) -> str:
@@ -64,7 +64,7 @@ class Task:
 
     @property
     def mode(self) -> str:
-        """Whether that is the lowest or the highest."""
+        """``"min"`` or ``"max"``: whether the lowest or the highest value is best."""
         return str(self.config.get("mode", "min"))
 
     @property
@@ -74,33 +74,33 @@ class Task:
 
     @property
     def max_epochs(self) -> int:
-        """Where training ends at the latest, and what learning-rate schedules are laid out for."""
+        """The most epochs that are trained; learning-rate schedules span them."""
         return int(self.config.get("max_epochs", 10))
 
     @property
     def keeps_last(self) -> bool:
-        """Whether the last epoch's weights are wanted, after a known number of epochs."""
+        """Whether the last epoch's weights are kept instead of the best: with ``epochs``."""
         return self.config.get("epochs") is not None
 
     @property
     def epochs(self) -> int:
-        """Where training ends: after ``epochs`` if the config has it, else after all."""
+        """The number of epochs to train: ``epochs`` if the config has it, else ``max_epochs``."""
         return int(self.config["epochs"]) if self.keeps_last else self.max_epochs
 
     @property
     def patience(self) -> int | None:
-        """How many epochs without a better value end a replica's training."""
+        """The number of epochs without a better value after which a replica stops."""
         patience = None if self.keeps_last else self.config.get("patience")
         return None if patience is None else max(int(patience), 1)
 
     @property
     def batch_size(self) -> int:
-        """The rows of a training step."""
+        """The number of rows in a training step."""
         return int(self.config.get("batch_size", 32))
 
     @property
     def validation_batch_size(self) -> int:
-        """The rows that are scored at once."""
+        """The number of rows in a validation batch."""
         return max(self.batch_size, VALIDATION_BATCH)
 
     def rows(self, replica: Replica) -> np.ndarray:
@@ -113,39 +113,39 @@ class Task:
         return np.arange(len(self.data.x_validation)) if rows is None else rows
 
     def order(self, replica: Replica, epoch: int) -> np.ndarray:
-        """Return the training rows in the order of an epoch, counted from 0.
+        """Return a replica's training rows in their order in an epoch, which is counted from 0.
 
-        It follows from seed and epoch alone, so a resumed fit has it too.
+        The order follows from seed and epoch alone, so a resumed fit has the same.
         """
         rows = self.rows(replica)
         return rows[np.random.default_rng([replica.seed, epoch]).permutation(len(rows))]
 
     @property
     def scores(self) -> list[str]:
-        """What the scorers report."""
+        """The names of the metrics that the scorers report."""
         return [f"val_{name}" for name in self.scorers]
 
     def score(self, replica: Replica, outputs: np.ndarray) -> np.ndarray:
-        """Return what the scorers say of a model's outputs for a replica's validation rows.
+        """Score a model's outputs for a replica's validation rows; return one number per scorer.
 
-        Of outputs that are not finite they say NaN, as the loss of such a model does.
+        All are NaN if an output is not finite, as the loss of such a model is.
         """
         if not np.isfinite(outputs).all():
             return np.full(len(self.scorers), np.nan, "float32")
-        truth = self.data.y_validation[self.validation_rows(replica)]
-        return np.array([score(truth, outputs) for score in self.scorers.values()], "float32")
+        targets = self.data.y_validation[self.validation_rows(replica)]
+        return np.array([score(targets, outputs) for score in self.scorers.values()], "float32")
 
 
 def make_task(
     build: Callable[[Config], keras.Model],
     config: Config,
-    data: Any,
+    data: Data,
     class_weight: Mapping[int, float] | None = None,
 ) -> Task:
-    """Gather what is to be fitted.
+    """Gather what a fit needs from a config and its data.
 
     Raises:
-        ValueError: for class weights or scorers without arrays, or more epochs than there may be.
+        ValueError: if class weights or scorers come without arrays, or ``epochs`` is out of range.
     """
     weights = getattr(data, "weights_train", None)
     if class_weight is not None:
@@ -172,7 +172,7 @@ def make_task(
 
 
 def weigh_classes(targets: np.ndarray, class_weight: Mapping[int, float]) -> np.ndarray:
-    """Return each row's weight by its class: an integer target, or the largest of a one-hot row."""
+    """Return each row's weight by its class: an integer, or the largest column of a one-hot row."""
     classes = targets.argmax(axis=-1) if targets.ndim > 1 and targets.shape[-1] > 1 else targets
     classes = np.round(classes).astype(int).reshape(len(targets))
     weights = np.ones(len(targets), "float32")

@@ -194,8 +194,8 @@ def test_a_metric_that_keras_does_not_report_is_named_with_those_that_it_does():
 
 
 def test_outside_a_session_no_checkpoint_is_written(monkeypatch):
-    for module in ("compiled", "plain"):
-        name = f"trainables.{module}.save_checkpoint"
+    for module in ("compiled.fit", "plain"):
+        name = f"trainables.fitting.{module}.save_checkpoint"
         monkeypatch.setattr(name, lambda *_: pytest.fail("written"))
 
     fit(tabular_mlp.build, CONFIG | {"max_epochs": 1}, make_data())
@@ -230,7 +230,7 @@ def test_a_damaged_checkpoint_is_no_checkpoint(session):
     state.write_bytes(state.read_bytes()[:100])
     session.folder = session.folder / "again"
 
-    with pytest.warns(UserWarning, match="cannot be read.*begins anew"):
+    with pytest.warns(UserWarning, match="cannot be read.*restarts from its first epoch"):
         again = fit(tabular_mlp.build, CONFIG, make_data())
 
     assert again.history.history == whole.history.history
@@ -330,6 +330,7 @@ def test_a_message_says_where_the_time_went_and_what_path_was_taken(session):
     work = session.messages[-1]["work"]
 
     assert work["path"] == "compiled"
+    assert work["fallback"] is None
     assert {"training", "building", "compiling"} <= work["spent"].keys()
     assert work["memory"] > 100
     assert sum(row["seconds"] for row in session.reports) == pytest.approx(

@@ -1,1 +1,6 @@
-"""Whole epochs in one compiled program, shared by all models of the same structure."""
+"""Whole epochs in one compiled program, shared by all models of the same structure.
+
+Bottom up: ``keras_internals``, ``tensors``, ``number_inputs`` (numbers that models of one program
+may differ in), ``sharing`` (which models those are), ``eligibility`` (what can be compiled),
+``replica_seeds`` (initial values), ``state``, ``scoring``, ``loops``, ``program``, ``fit``.
+"""

@@ -1,18 +1,25 @@
-"""What can run in compiled epochs, as one vector of weights, and as replicas in step."""
+"""Which fits can run in compiled epochs, as one vector of weights, and as replicas in step."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainables.fitting.compiled.program import UncompilableError
-from trainables.fitting.compiled.sharing import is_keras, is_keras_module
+from trainables.fitting.compiled.keras_internals import (
+    decays_all,
+    has_loss,
+    is_keras,
+    is_keras_module,
+    layers_of,
+    learning_rate_of,
+)
 from trainables.fitting.task import Task
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
 # Optimizers that treat each weight by itself, so that all weights can be one vector; and others.
 ELEMENTWISE = frozenset(
@@ -24,8 +31,20 @@ BY_VARIABLE = frozenset(["Lamb", "Adafactor"])
 NOT_STACKED = ("Conv2D", "Conv3D", "DepthwiseConv", "SeparableConv")
 
 
-def why_not(task: Task, callbacks: Sequence[Any], strategy: Any = None) -> str | None:
-    """Return why a task cannot be compiled, as far as can be said without its model."""
+class UncompilableError(Exception):
+    """Raised with the reason why a fit cannot be compiled, so that ``model.fit`` has to run."""
+
+
+class ModelFitWantedError(UncompilableError):
+    """Raised for a model that is made for ``model.fit``, with training steps of its own."""
+
+
+def why_not(
+    task: Task,
+    callbacks: Sequence[keras.callbacks.Callback],
+    strategy: tf.distribute.Strategy | None = None,
+) -> str | None:
+    """Return why ``model.fit`` was asked for, as far as can be known before a model is built."""
     import keras
 
     if strategy is not None:
@@ -42,35 +61,34 @@ def why_not(task: Task, callbacks: Sequence[Any], strategy: Any = None) -> str |
 
 
 def check_model(model: keras.Model) -> None:
-    """Refuse what a compiled epoch does not do.
+    """Refuse a model that a compiled epoch would not train as ``model.fit`` does.
 
     Raises:
-        UncompilableError: naming it.
+        ModelFitWantedError: if the model has a training step of its own, or runs eagerly.
+        UncompilableError: if it has anything else that a compiled epoch does not do.
     """
     reasons = {
         "the model is not built": not model.built,
         "the model is not compiled": getattr(model, "optimizer", None) is None,
-        "the model has no loss": getattr(model, "_compile_loss", None) is None,
-        "run_eagerly": model.run_eagerly,
+        "the model has no loss": not has_loss(model),
         "nothing is trainable": not model.trainable_variables,
     }
-    for name in ("train_step", "test_step", "fit", "make_train_function"):
-        reasons[f"the model has its own {name}"] = _is_overridden(type(model), name)
-    for reason, found in reasons.items():
-        if found:
+    _check_own_training(model)
+    for reason, is_so in reasons.items():
+        if is_so:
             raise UncompilableError(reason)
     _check_ends(model)
-    _check_optimizer(model.optimizer)
+    _check_optimizer(model)
 
 
 def can_be_stacked(model: keras.Model) -> bool:
     """Return whether one program for all replicas is faster than one after the other."""
-    kinds = [type(layer).__name__ for layer in model._flatten_layers()]
+    kinds = [type(layer).__name__ for layer in layers_of(model)]
     return not any(part in kind for kind in kinds for part in NOT_STACKED)
 
 
 def is_elementwise(model: keras.Model) -> bool:
-    """Return whether the optimizer may see all trainable weights as one vector."""
+    """Return whether the optimizer may treat all trainable weights as one vector."""
     optimizer, variables = model.optimizer, model.trainable_variables
     return (
         type(optimizer).__name__ in ELEMENTWISE
@@ -80,8 +98,12 @@ def is_elementwise(model: keras.Model) -> bool:
     )
 
 
-def _is_overridden(kind: type, name: str) -> bool:
-    return not is_keras_module(getattr(kind, name).__module__)
+def _check_own_training(model: keras.Model) -> None:
+    for name in ("train_step", "test_step", "fit", "make_train_function"):
+        if not is_keras_module(getattr(type(model), name).__module__):
+            raise ModelFitWantedError(f"the model has its own {name}")
+    if model.run_eagerly:
+        raise ModelFitWantedError("run_eagerly")
 
 
 def _check_ends(model: keras.Model) -> None:
@@ -91,18 +113,19 @@ def _check_ends(model: keras.Model) -> None:
             raise UncompilableError(f"its {name} is {shape}, not that of one array")
 
 
-def _check_optimizer(optimizer: Any) -> None:
+def _check_optimizer(model: keras.Model) -> None:
+    optimizer = model.optimizer
     kind = type(optimizer).__name__
     if not is_keras(optimizer) or kind not in ELEMENTWISE | BY_VARIABLE:
         raise UncompilableError(f"optimizer {kind}")
-    rate = optimizer._learning_rate
+    rate = learning_rate_of(optimizer)
     features = {
         "an average of the weights": optimizer.use_ema,
         "accumulated gradients": optimizer.gradient_accumulation_steps,
         "a scaled loss": optimizer.loss_scale_factor,
-        "weight decay of some weights only": getattr(optimizer, "_exclude_from_weight_decay", None),
+        "weight decay of some weights only": not decays_all(optimizer, model.trainable_variables),
         "a learning rate that is a function": callable(rate) and not hasattr(rate, "get_config"),
     }
-    for feature, found in features.items():
-        if found:
+    for feature, is_so in features.items():
+        if is_so:
             raise UncompilableError(f"optimizer with {feature}")

@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,41 +19,49 @@ from trainables.fitting.checkpoints import (
     save_checkpoint,
     split_vector,
 )
-from trainables.fitting.compiled import sharing as lifting
-from trainables.fitting.compiled.eligibility import can_be_stacked, check_model, is_elementwise
-from trainables.fitting.compiled.program import (
-    NEVER,
-    Arrays,
-    Layout,
-    Plan,
-    Program,
-    State,
+from trainables.fitting.compiled.eligibility import (
     UncompilableError,
-    judging,
-    list_others,
-    make_vector,
+    can_be_stacked,
+    check_model,
+    is_elementwise,
 )
+from trainables.fitting.compiled.keras_internals import (
+    learning_rate_of,
+    make_stateless,
+    why_unsupported,
+)
+from trainables.fitting.compiled.learning_rates import LearningRates
+from trainables.fitting.compiled.number_inputs import give_seeds, list_places, read_places
+from trainables.fitting.compiled.program import Program, make_vector
 from trainables.fitting.compiled.replica_seeds import Values, build_replicas
+from trainables.fitting.compiled.scoring import scored_by
+from trainables.fitting.compiled.sharing import (
+    NotComparableError,
+    describe_compilation,
+    describe_model,
+    is_of_any_width,
+)
+from trainables.fitting.compiled.state import NEVER, Arrays, Layout, Plan, State
 from trainables.fitting.compiled.tensors import to_tensor
 from trainables.fitting.curves import Curves, check_metric
+from trainables.fitting.models import list_others
 from trainables.fitting.session import MESSAGE_SECONDS, Session
 from trainables.fitting.task import Task
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
-# How many programs a worker keeps; each takes some megabytes.
+# The number of programs that a worker keeps; each takes some megabytes.
 MOST_PROGRAMS = 64
 
-# Before the speed of a program is known, a call does at most so many steps.
+# The most steps of a call before the speed of its program is known.
 FIRST_STEPS = 200
 
-# Learning rates that a schedule computes at once.
-RATES_AT_ONCE = 1_000_000
-
-# Row numbers in one call: 80 MB of them.
+# The most row numbers in one call: 80 MB of them.
 MOST_ORDERED_ROWS = 20_000_000
 
+# By the description of the model; a worker process trains many. The last used is the last here.
 PROGRAMS: OrderedDict[str, Program] = OrderedDict()
 
 
@@ -61,8 +69,10 @@ def fit_compiled(task: Task, session: Session) -> keras.Model:
     """Fit a task's replicas in compiled epochs and return the first one's model.
 
     Raises:
-        UncompilableError: with the reason for which ``model.fit`` has to run; nothing was done.
+        UncompilableError: with the reason why ``model.fit`` has to run; nothing was trained.
     """
+    if reason := why_unsupported("compiled fit"):
+        raise UncompilableError(reason)
     with session.clock("building"):
         model, values = build_replicas(task.build, [each.seed for each in task.replicas])
         check_model(model)
@@ -73,7 +83,7 @@ def fit_compiled(task: Task, session: Session) -> keras.Model:
     session.resume(fit.load)
     check_metric(task, fit.metrics, in_tune=session.in_tune)
     while not fit.curves.ended:
-        fit.run_on()
+        fit.train_on()
     return fit.best_model()
 
 
@@ -86,27 +96,27 @@ class CompiledFit:
         self.task = task
         self.session = session
         self.model = model
-        lifting.give_seeds(model)
-        self.optimizer = lifting.make_stateless(model.optimizer)
-        self.places = lifting.list_places(model, self.optimizer)
+        give_seeds(model)
+        self.optimizer = make_stateless(model.optimizer)
+        self.places = list_places(model, self.optimizer)
         self.others = list_others(model)
         flat = is_elementwise(model)
         self.groups = group_replicas(task, stacked=can_be_stacked(model))
         self.layout = Layout(
             flat=flat,
-            any_width=flat and lifting.is_of_any_width(model),
+            any_width=flat and is_of_any_width(model),
             stacked=max(map(len, self.groups)) > 1,
             scores=len(task.scorers),
         )
         self.curves = Curves(task)
+        self.rates = LearningRates(learning_rate_of(model.optimizer), task.max_epochs)
         self.states = [self._start(group, values) for group in self.groups]
-        self.metrics: list[str] = []  # which the program names, then those of the scorers
+        self.metrics: list[str] = []  # those of the program, then those of the scorers
         self.seconds_per_epoch = math.nan
-        self._rates: tuple[tuple[int, int], np.ndarray] | None = None
 
     @cached_property
     def arrays(self) -> Arrays:
-        """The data as tensors, without a copy where that is possible."""
+        """The data as tensors, not copied if possible."""
         data = self.task.data
         return Arrays(
             to_tensor(data.x_train),
@@ -121,11 +131,11 @@ class CompiledFit:
         """Find the program for this model, or compile it.
 
         Raises:
-            UncompilableError: where TensorFlow cannot trace it.
+            UncompilableError: if TensorFlow cannot trace the model, with the reason.
         """
         try:
             key = self._describe()
-        except lifting.NotComparableError as reason:
+        except NotComparableError as reason:
             self.session.path = f"compiled, not shared: {reason}"
             self.program = self._trace()
         else:
@@ -136,8 +146,8 @@ class CompiledFit:
                 PROGRAMS.popitem(last=False)
         self.metrics = [*self.program.metrics, *self.task.scores]
 
-    def run_on(self) -> None:
-        """Train to the next point where somebody may decide, or for some seconds; report."""
+    def train_on(self) -> None:
+        """Train until a scheduler may decide, or for some seconds, and report."""
         count = self._count_epochs()
         active = [self.curves.is_active(index) for index in self._indices]
         logs: list[list[dict[str, float] | None]] = [[None] * len(active) for _ in range(count)]
@@ -157,35 +167,35 @@ class CompiledFit:
             self.session.send(self.curves.score, self._save)
 
     def _call(self, place: int, plan: Plan) -> tuple[State, np.ndarray]:
-        """Run the program for a group; what a scorer raises is raised after the call."""
+        """Run the program for a group; an exception of a scorer is raised after the call."""
         errors: list[Exception] = []
         group = self.groups[place]
 
-        def judge(outputs: np.ndarray, active: np.ndarray) -> np.ndarray:
+        def score(outputs: np.ndarray, active: np.ndarray) -> np.ndarray:
             scores = np.full((len(group), len(self.task.scorers)), np.nan, "float32")
             try:
                 for column in np.flatnonzero(active):
                     replica = self.task.replicas[group[column]]
                     scores[column] = self.task.score(replica, outputs[column])
-            except Exception as error:  # noqa: BLE001  # which TensorFlow would turn into its own
+            except Exception as error:  # noqa: BLE001  # TensorFlow would raise its own
                 errors.append(error)
             return scores
 
-        with judging(id(self), judge):
+        with scored_by(id(self), score):
             found = self.program(self.states[place], self.arrays, plan)
         if errors:
             raise errors[0]
         return found
 
     def load(self, folder: str) -> None:
-        """Go on from the state of a fit in a folder."""
+        """Resume from the state of a fit in a folder."""
         found, progress = load_checkpoint(folder)
         check_shapes(found, self._arrays_of_states(), folder)
         self.curves = Curves(self.task, progress)
         self.states = [self._restore(group, found) for group in self.groups]
 
     def best_model(self) -> keras.Model:
-        """Return the first replica's model at its best epoch, or its last where that is kept."""
+        """Return the first replica's model with the weights that are kept."""
         state, trainable = self.states[0], self.model.trainable_variables
         weights = [np.asarray(tensor[0]) for tensor in state.best_weights]
         if self.layout.flat:
@@ -201,7 +211,7 @@ class CompiledFit:
         return range(len(self.task.replicas))
 
     def _note(self, logs: list[list[dict[str, float] | None]]) -> None:
-        """Add the epochs that were run; a replica's end inside the call ends its rows."""
+        """Add the epochs of a call; a replica that stopped in it has no rows after that."""
         for row in logs:
             if self.curves.ended:
                 return
@@ -221,14 +231,14 @@ class CompiledFit:
         return max(1, min(bounds))
 
     def _describe(self) -> str:
-        """The key of the program.
+        """Return the key of the program.
 
         Raises:
-            NotComparableError: where it cannot be shared.
+            NotComparableError: if it cannot be shared.
         """
         described = [
-            lifting.describe_model(self.model, any_width=self.layout.any_width),
-            lifting.describe_compilation(self.model, self.optimizer),
+            describe_model(self.model, any_width=self.layout.any_width),
+            describe_compilation(self.model, self.optimizer),
         ]
         owners = [id(owner) for owner, _ in self.places]
         shared = [owners.index(owner) for owner in owners]
@@ -244,7 +254,7 @@ class CompiledFit:
         plan = self._plan(0, epochs=0)
         try:
             program = Program(self.model, self.layout, self.states[0], self.arrays, plan)
-            # A call of no epoch, in which TensorFlow optimises the graph.
+            # In a call of 0 epochs TensorFlow optimises the graph.
             program(self.states[0], self.arrays, plan)
         except UncompilableError:
             raise
@@ -254,10 +264,10 @@ class CompiledFit:
         return program
 
     def _start(self, group: Sequence[int], values: list[Values]) -> State:
-        """The state of a group of replicas before the first epoch."""
+        """Return the state of a group of replicas before the first epoch."""
         import tensorflow as tf
 
-        def stacked(variable: Any) -> np.ndarray:
+        def stacked(variable: keras.Variable) -> np.ndarray:
             return np.stack([values[i].get(id(variable), np.asarray(variable)) for i in group])
 
         trainable = [stacked(variable) for variable in self.model.trainable_variables]
@@ -271,14 +281,14 @@ class CompiledFit:
         return State(weights, others, slots, weights, others, *nothing, active)
 
     @cached_property
-    def first_slots(self) -> list[Any]:
+    def first_slots(self) -> list[tf.Tensor]:
         """The optimizer's variables before the first step, of one replica."""
         trainable = self.model.trainable_variables
         self.optimizer.build([make_vector(trainable)] if self.layout.flat else trainable)
         return [variable.value for variable in self.optimizer.variables]
 
     def _plan(self, place: int, *, epochs: int) -> Plan:
-        """What the replicas of a group do next."""
+        """Return what the replicas of a group do next."""
         import tensorflow as tf
 
         task, first = self.task, self.curves.epoch
@@ -292,8 +302,8 @@ class CompiledFit:
         return Plan(
             orders=tf.constant(orders),
             validation=tf.constant(validation.astype("int32")),
-            learning_rates=self._learning_rates(first, epochs, math.ceil(rows / task.batch_size)),
-            numbers=tf.constant(lifting.read_places(self.places)),
+            learning_rates=self.rates.of_epochs(first, epochs, math.ceil(rows / task.batch_size)),
+            numbers=tf.constant(read_places(self.places)),
             shapes=[tf.constant(v.shape, "int32") for v in self.model.trainable_variables],
             batch_size=tf.constant(task.batch_size),
             validation_batch_size=tf.constant(task.validation_batch_size),
@@ -301,39 +311,15 @@ class CompiledFit:
             patience=tf.constant(NEVER if task.patience is None else task.patience),
             sign=tf.constant(float(task.sign)),
             keeps_last=tf.constant(task.keeps_last),
-            # Of two of one name the last, which is a scorer's.
+            # Of two with the same name the last one, which is a scorer's.
             metric=tf.constant(
                 {name: i for i, name in enumerate(self.metrics)}.get(task.metric, -1)
             ),
-            judge=[tf.constant(id(self), "int64")] if task.scorers else [],
+            scoring=[tf.constant(id(self), "int64")] if task.scorers else [],
         )
 
-    def _learning_rates(self, first: int, epochs: int, steps: int) -> Any:
-        """The rate of every step of the coming epochs, of shape (epochs, steps)."""
-        import tensorflow as tf
-
-        rate = self.model.optimizer._learning_rate
-        if not callable(rate):
-            return tf.fill([epochs, steps], float(np.asarray(rate)))
-        # Always in pieces of the same length, since how long they are changes the last bits.
-        piece = max(1, min(self.task.max_epochs, RATES_AT_ONCE // steps))
-        wanted = range(first // piece, -(-(first + epochs) // piece))
-        rates = [self._piece_of_rates(rate, number, piece * steps) for number in wanted]
-        start = first - wanted.start * piece
-        found = np.concatenate([*rates, []]).astype("float32").reshape(-1, steps)
-        return tf.constant(found[start : start + epochs])
-
-    def _piece_of_rates(self, schedule: Any, number: int, length: int) -> np.ndarray:
-        """The rates of a piece of the whole fit; the last one is kept."""
-        import tensorflow as tf
-
-        if self._rates is None or self._rates[0] != (number, length):
-            steps = tf.range(number * length, (number + 1) * length)
-            self._rates = (number, length), np.asarray(compute_rates(schedule, steps))
-        return self._rates[1]
-
     def _arrays_of_states(self) -> dict[str, list[np.ndarray]]:
-        """The arrays of all replicas in their order, as a checkpoint holds them."""
+        """Return the arrays of all replicas in their order, as a checkpoint holds them."""
         order = np.argsort([index for group in self.groups for index in group])
         return {
             kind: [
@@ -359,25 +345,12 @@ class CompiledFit:
 
 
 def group_replicas(task: Task, *, stacked: bool) -> list[list[int]]:
-    """The replicas that train in step: those with as many rows; or each by itself."""
-    groups: dict[Any, list[int]] = {}
+    """Group the replicas that train in step: those with as many rows; or put each by itself."""
+    groups: dict[tuple[int, int] | int, list[int]] = {}
     for index, replica in enumerate(task.replicas):
         sizes = len(task.rows(replica)), len(task.validation_rows(replica))
         groups.setdefault(sizes if stacked else index, []).append(index)
     return list(groups.values())
-
-
-def compute_rates(schedule: Any, steps: Any) -> Any:
-    """Return a learning-rate schedule's values at whole steps, all at once where it can do that."""
-    import tensorflow as tf
-
-    try:
-        rates = tf.convert_to_tensor(schedule(steps))
-    except (ValueError, TypeError, tf.errors.InvalidArgumentError):
-        rates = None
-    if rates is not None and rates.shape == steps.shape:
-        return tf.cast(rates, "float32")
-    return tf.cast(tf.map_fn(schedule, steps, fn_output_signature="float32"), "float32")
 
 
 def _give_history(model: keras.Model, history: dict[str, list[float]]) -> None:

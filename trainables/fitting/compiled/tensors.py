@@ -1,24 +1,27 @@
-"""Arrays as tensors: those in shared memory stay where they are."""
+"""Arrays as tensors, without copying those in shared memory."""
 
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-# TensorFlow's kernels want memory aligned to this many bytes.
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+# The alignment, in bytes, that TensorFlow's kernels need.
 ALIGNMENT = 64
 
-# Smaller arrays are copied: it costs nothing.
+# Arrays smaller than this are copied, which takes no time.
 SMALLEST_SHARED = 2**20
 
 
-def to_tensor(array: np.ndarray) -> Any:
-    """Return an array as a tensor in the types that ``model.fit`` would give it.
+def to_tensor(array: np.ndarray) -> tf.Tensor:
+    """Return an array as a tensor of the type that ``model.fit`` would give it.
 
-    A large float32 or integer array is not copied, but must then outlive the tensor unchanged.
-    Ray maps such arrays from its object store into every worker of a node.
+    A large float32 or integer array is not copied, and must outlive the tensor unchanged. Ray maps
+    such arrays from its object store into every worker of a node.
     """
     import keras
     import tensorflow as tf
@@ -40,10 +43,13 @@ def _can_be_shared(array: np.ndarray) -> bool:
 
 
 def _writable(array: np.ndarray) -> np.ndarray:
-    """The same memory as a writable array: numpy exports no other, and nothing writes to it."""
+    """Return the same memory as a writable array, as numpy exports no other; it is never written.
+
+    The buffer keeps the array, and the exported tensor keeps the buffer.
+    """
     if array.flags.writeable:
         return array
     buffer: Any = (ctypes.c_char * array.nbytes).from_address(array.ctypes.data)
-    buffer._owner = array  # kept as long as the buffer, which the exported tensor keeps
+    buffer.owner = array
     shared: np.ndarray = np.frombuffer(buffer, array.dtype).reshape(array.shape)
     return shared

@@ -397,25 +397,66 @@ def build_own_step(config):
     return model
 
 
+@keras.saving.register_keras_serializable("tests")
+class OwnCounter(layers.Layer):
+    """Assigns to TensorFlow's variable behind that of Keras, which a program does not have."""
+
+    def build(self, shape):
+        self.calls = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+    def call(self, x):
+        self.calls.value.assign_add(1.0)
+        return x
+
+
 def build_averaging(config):
     return make_build(optimizer=lambda: keras.optimizers.Adam(use_ema=True))(config)
+
+
+def build_decaying(**excluded):
+    """AdamW whose decay leaves some weights out."""
+
+    def build(config):
+        optimizer = keras.optimizers.AdamW(weight_decay=0.1)
+        optimizer.exclude_from_weight_decay(**excluded)
+        return make_build(dense(), optimizer=lambda: optimizer)(config)
+
+    return build
 
 
 @pytest.mark.parametrize(
     ("build", "reason"),
     [
-        (build_own_step, "model.fit: the model has its own train_step"),
-        (build_averaging, "model.fit: optimizer with an average of the weights"),
-        (make_build(OwnNoise), "model.fit: it draws random numbers of TensorFlow's own"),
-        (make_build(OwnVariable), "model.fit: it uses a variable or a table"),
-        (make_build(OwnLayer), "compiled, not shared: OwnLayer is not a layer of Keras"),
+        (build_averaging, "optimizer with an average of the weights"),
+        (build_decaying(var_names=["bias"]), "optimizer with weight decay of some weights only"),
+        (make_build(OwnNoise), "it draws random numbers of TensorFlow's own"),
+        (make_build(OwnVariable), "it uses a variable or a table"),
+        (make_build(OwnCounter), "AttributeError: "),
     ],
 )
-def test_what_cannot_be_compiled_or_shared_runs_and_says_why(build, reason, sessions):
+def test_what_cannot_be_compiled_falls_back_and_reports_why(build, reason, sessions):
     model = fit(build, CONFIG, make_data())
 
-    assert sessions[-1].path.startswith(reason)
+    assert sessions[-1].fallback.startswith(reason)
+    assert sessions[-1].path == f"model.fit: {sessions[-1].fallback}"
     assert len(model.history.history["val_loss"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("build", "path"),
+    [
+        (build_own_step, "model.fit: the model has its own train_step"),
+        (
+            make_build(OwnLayer),
+            "compiled, not shared: OwnLayer is neither Keras' own nor regis",
+        ),
+    ],
+)
+def test_what_is_made_for_model_fit_or_not_shared_is_no_fallback(build, path, sessions):
+    fit(build, CONFIG, make_data())
+
+    assert sessions[-1].path.startswith(path)
+    assert sessions[-1].fallback is None
 
 
 class Focal(keras.losses.Loss):
@@ -513,6 +554,7 @@ def test_a_callback_needs_model_fit(sessions):
     fit(make_build(dense()), CONFIG, make_data(), callbacks=[stop])
 
     assert sessions[-1].path == "model.fit: callback EarlyStopping"
+    assert sessions[-1].fallback is None
 
 
 def test_an_input_pipeline_needs_model_fit(sessions):

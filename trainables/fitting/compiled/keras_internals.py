@@ -1,0 +1,299 @@
+"""Every private name of Keras and TensorFlow that fitting relies on, behind public names.
+
+The names are checked once per process, when its first fit starts. If a version lacks one, a fit
+that cannot do without it is refused; a fit that only cannot be compiled runs ``model.fit``.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
+from types import FunctionType, SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+# The minor versions that were tested, as pyproject.toml has them.
+TESTED = {"keras": "3.15", "tensorflow": "2.21"}
+
+GLOBAL_STATE = "keras.src.backend.common.global_state"
+TF_OPTIMIZER = "keras.src.backend.tensorflow.optimizer"
+BASE_OPTIMIZER = "keras.src.optimizers.base_optimizer"
+TF_CONTEXT = "tensorflow.python.eager.context"
+
+# By kind of fit, the attributes that it needs of modules, and of the examples made below.
+NEEDED: dict[str, dict[str, tuple[str, ...]]] = {
+    "fit": {
+        GLOBAL_STATE: ("GLOBAL_STATE_TRACKER", "GLOBAL_SETTINGS_TRACKER"),
+        TF_CONTEXT: ("context",),
+        "Context": ("_seed", "_rng"),
+    },
+    "compiled fit": {
+        TF_OPTIMIZER: ("TFOptimizer",),
+        BASE_OPTIMIZER: ("BaseOptimizer",),
+        "Model": (
+            *("_flatten_layers", "_call_has_training_arg", "_compute_loss", "_loss_tracker"),
+            *("_compile_loss", "_compile_metrics", "_compile_config"),
+        ),
+        "Layer": ("_tracker", "_seed_generators"),
+        "Optimizer": ("_learning_rate", "_use_weight_decay"),
+        "Variable": ("_initialize_with_initializer",),
+        "StatelessScope": ("state_mapping",),
+    },
+    "fit on several devices": {"Model": ("_symbolic_build", "_maybe_symbolic_build")},
+}
+
+OF_TENSORFLOW = (TF_CONTEXT, "Context", TF_OPTIMIZER)
+
+
+class UnsupportedVersionError(RuntimeError):
+    """Raised if the installed Keras or TensorFlow lacks what a fit needs."""
+
+
+def check_internals(kind: str) -> None:
+    """Refuse versions of Keras and TensorFlow that lack what a kind of fit needs.
+
+    Raises:
+        UnsupportedVersionError: naming the version, what it lacks and the remedy.
+    """
+    if reason := why_unsupported(kind):
+        raise UnsupportedVersionError(reason)
+
+
+def why_unsupported(kind: str) -> str | None:
+    """Return why the installed versions cannot do a kind of fit, or None if they can."""
+    return find_missing().get(kind)
+
+
+@cache
+def find_missing() -> dict[str, str]:
+    """Return one line for each kind of fit that lacks something.
+
+    The first call makes a small model, whose names count until :func:`forget_names`.
+    """
+    import keras
+
+    examples = _make_examples()
+    is_used = keras.backend.backend() == "tensorflow"
+    missing: dict[str, str] = {}
+    for kind, owners in NEEDED.items():
+        for owner, names in owners.items():
+            found = examples[owner] if owner in examples else _find_module(owner)
+            for name in names:
+                if not hasattr(found, name) and (is_used or owner not in OF_TENSORFLOW):
+                    missing.setdefault(kind, _describe_missing(owner, name))
+    return missing
+
+
+def _make_examples() -> dict[str, Any]:
+    """Return an object of each class, since some private attributes are set when one is made."""
+    import keras
+
+    inputs = keras.Input((1,))
+    model = keras.Model(inputs, inputs)
+    model.compile("sgd", "mean_squared_error")
+    context = getattr(_find_module(TF_CONTEXT), "context", lambda: None)
+    return {
+        "Model": model,
+        "Layer": keras.layers.Layer(),
+        "Optimizer": model.optimizer,
+        "Variable": keras.Variable,
+        "StatelessScope": keras.StatelessScope(),
+        "Context": _attributes_read_by(type(context())),
+    }
+
+
+def _attributes_read_by(kind: type) -> SimpleNamespace:
+    """Return the attributes that a class's methods read, some of which are set later than made."""
+    methods = [member for member in vars(kind).values() if isinstance(member, FunctionType)]
+    return SimpleNamespace(**dict.fromkeys(n for m in methods for n in m.__code__.co_names))
+
+
+def _find_module(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError:
+        return None
+
+
+def _describe_missing(owner: str, name: str) -> str:
+    library = "tensorflow" if owner in (TF_CONTEXT, "Context") else "keras"
+    version, tested = import_module(library).__version__, TESTED[library]
+    return (
+        f"{library} {version} has no {owner}.{name}, which version {tested} had; "
+        f'install the version that was tested: pip install "{library}=={tested}.*"'
+    )
+
+
+def is_keras(thing: object) -> bool:
+    """Return whether an object is of one of Keras' own classes."""
+    return is_keras_module(type(thing).__module__)
+
+
+def is_keras_module(name: object) -> bool:
+    """Return whether a module's name is one of Keras' own."""
+    return str(name or "").split(".")[0] == "keras"
+
+
+def forget_names() -> None:
+    """Forget the names of layers made so far, and Keras' settings, as a new process would.
+
+    ``keras.utils.clear_session`` would empty TensorFlow's cache of kernels too, so that every
+    program would be made ready again, and search the whole heap for garbage.
+    """
+    state: Any = import_module(GLOBAL_STATE)
+    state.GLOBAL_STATE_TRACKER = threading.local()
+    state.GLOBAL_SETTINGS_TRACKER = threading.local()
+
+
+def seed_tensorflow(seed: int) -> None:
+    """Seed TensorFlow's random operations, and keep its cache of kernels.
+
+    ``tf.random.set_seed`` would empty the cache, which compiled programs live in.
+    """
+    context = import_module(TF_CONTEXT).context()
+    context._seed, context._rng = seed, random.Random(seed)
+
+
+def has_drawn(seed: int) -> bool:
+    """Return whether TensorFlow has drawn random numbers since it was seeded."""
+    generator: random.Random = import_module(TF_CONTEXT).context()._rng
+    return generator.getstate() != random.Random(seed).getstate()
+
+
+@contextmanager
+def initializers_recorded() -> Iterator[dict[int, Any]]:
+    """Record the initializer that each variable is made with, by the variable's id."""
+    import keras
+
+    found: dict[int, Any] = {}
+    original = keras.Variable._initialize_with_initializer
+
+    def record(variable: keras.Variable, initializer: Any) -> None:
+        found[id(variable)] = initializer
+        original(variable, initializer)
+
+    keras.Variable._initialize_with_initializer = record
+    try:
+        yield found
+    finally:
+        keras.Variable._initialize_with_initializer = original
+
+
+def layers_of(model: keras.Model) -> list[keras.layers.Layer]:
+    """Return all layers of a model, those inside others too, and the model itself first."""
+    return list(model._flatten_layers())
+
+
+def seed_generators_of(layer: keras.layers.Layer) -> list[keras.random.SeedGenerator]:
+    """Return the random states that a layer holds itself."""
+    return list(layer._seed_generators)
+
+
+def give_seed_generator(layer: keras.layers.Layer, generator: keras.random.SeedGenerator) -> None:
+    """Give a built layer the random state that it lacks, as its ``seed_generator``."""
+    layer._tracker.unlock()
+    layer.seed_generator = generator
+    layer._tracker.lock()
+
+
+def learning_rate_of(optimizer: keras.optimizers.Optimizer) -> Any:
+    """Return an optimizer's learning rate: a variable, or the schedule or function it was given."""
+    return optimizer._learning_rate
+
+
+def decays_all(optimizer: keras.optimizers.Optimizer, variables: Iterable[keras.Variable]) -> bool:
+    """Return whether an optimizer's weight decay, if any, applies to all of the variables."""
+    return not optimizer.weight_decay or all(map(optimizer._use_weight_decay, variables))
+
+
+def compile_arguments_of(model: keras.Model) -> dict[str, Any]:
+    """Return the arguments of ``model.compile`` as Keras serialises them."""
+    return dict(model._compile_config.config)
+
+
+def has_loss(model: keras.Model) -> bool:
+    """Return whether a model was compiled with a loss."""
+    return getattr(model, "_compile_loss", None) is not None
+
+
+def build_loss_and_metrics(model: keras.Model, targets: tf.Tensor, outputs: tf.Tensor) -> None:
+    """Create the variables of loss and metrics, as Keras does at the first batch."""
+    for part in (model._compile_loss, model._compile_metrics):
+        if part is not None and not part.built:
+            part.build(targets, outputs)
+
+
+def call_model(model: keras.Model, x: tf.Tensor, *, training: bool) -> tf.Tensor:
+    """Return a model's outputs, as ``train_step`` and ``test_step`` call it."""
+    return model(x, training=training) if model._call_has_training_arg else model(x)
+
+
+def compute_loss(
+    model: keras.Model, batch: dict[str, Any], *, training: bool, rows: tf.Tensor
+) -> tf.Tensor:
+    """Return the loss of a batch of so many rows, and add it to the mean of the epoch.
+
+    Args:
+        model: compiled with a loss.
+        batch: ``x``, ``y``, ``y_pred`` and ``sample_weight``.
+        training: whether it is a training step.
+        rows: of the batch.
+    """
+    loss = model._compute_loss(**batch, training=training)
+    model._loss_tracker.update_state(loss, sample_weight=rows)
+    return loss
+
+
+def update_metrics(model: keras.Model, batch: dict[str, Any]) -> None:
+    """Update the metrics as ``compute_metrics`` does, which would compute them at each step."""
+    import keras
+
+    if type(model).compute_metrics is not keras.Model.compute_metrics:
+        model.compute_metrics(**batch)
+    elif model._compile_metrics is not None:
+        names = ("y", "y_pred", "sample_weight")
+        model._compile_metrics.update_state(*(batch[name] for name in names))
+
+
+def scope_of(values: Iterable[tuple[keras.Variable, tf.Tensor]]) -> keras.StatelessScope:
+    """Return a Keras scope in which variables have given values, whatever the values' width."""
+    import keras
+
+    scope = keras.StatelessScope(collect_losses=True)
+    # Keras' own constructor refuses a tensor whose shape is known only at run time.
+    scope.state_mapping.update({id(variable): tensor for variable, tensor in values})
+    return scope
+
+
+def make_stateless(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Return an optimizer of the same class and numbers that changes no variable of TensorFlow's.
+
+    Keras writes its optimizers without reference to a backend; for TensorFlow it overrides methods
+    with assignments that need resource variables. Those methods are put back here.
+    """
+    import keras
+
+    overriding = vars(import_module(TF_OPTIMIZER).TFOptimizer)
+    original = vars(import_module(BASE_OPTIMIZER).BaseOptimizer)
+    names = [name for name in overriding if name in original and name != "__init__"]
+    plain = {name: original[name] for name in names}
+    between = type("StatelessOptimizer", (keras.optimizers.Optimizer,), plain)
+    kind: Any = type(type(optimizer).__name__, (type(optimizer), between), {})
+    return kind.from_config(optimizer.get_config() | {"learning_rate": 0.0})
+
+
+def build_variables(model: keras.Model, batch: Any) -> None:
+    """Create all variables of a compiled model, its loss and its metrics, for such a batch."""
+    model._symbolic_build(data_batch=batch)
+
+
+def replace_late_build(model: keras.Model, function: Callable[[], None]) -> None:
+    """Call a function where Keras would create missing variables: before it trains or scores."""
+    model._maybe_symbolic_build = lambda **_: function()
