@@ -27,6 +27,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import report
+from tune_jobs.engine.experiments.verdict import Verdict
 from tune_jobs.engine.goal import Goal
 
 RUNS = Path(__file__).parents[1] / "results"
@@ -44,7 +45,6 @@ TRUTH_SETS, TRUTH_ROWS = 400, 4000
 NORMAL = 1.96  # standard deviations to either side hold 95 % of a normal distribution
 AXIS = "reported loss - true loss, in standard deviations of a fit's noise (left: too good)"
 KINDS = ("trees", "ridge")
-NO_COSTS = {"parameters": None, "seconds": None}
 GAPS, RACES = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0), 1000
 Row = dict[str, Any]
 
@@ -102,7 +102,7 @@ def search(seed: int) -> Row:
         "search": best["value"],
         "search_truth": true_loss(best["config"], best["best_epoch"]),
         "search_regret": final[best["trial"]] - least,
-        "regret": final[verdict["trial"]] - least,
+        "regret": final[verdict.trial] - least,
         "any_regret": float(np.mean(list(final.values()))) - least,
         "fits": fits,
         "seconds": seconds,
@@ -110,25 +110,23 @@ def search(seed: int) -> Row:
     }
 
 
-def describe(
-    verdict: dict[str, Any], truth_of: Callable[[int, int], float], overlap: float = 0.0
-) -> Row:
+def describe(verdict: Verdict, truth_of: Callable[[int, int], float], overlap: float = 0.0) -> Row:
     """Return a verdict's values beside the truth."""
     from tune_jobs.engine.analysis.estimates import estimate
 
-    by_trial = {each["trial"]: each for each in verdict["finalists"]}
-    won, second = by_trial[verdict["trial"]], by_trial[verdict["runner_up"]["trial"]]
-    truth, gap = truth_of(won["trial"], won["epochs"]), verdict["runner_up"]
-    choice = estimate(won["scores"], overlap, verdict["level"])
+    gap = verdict.runner_up
+    won, second = verdict.finalist(verdict.trial), verdict.finalist(gap.trial)
+    truth = truth_of(won.trial, won.epochs)
+    choice = estimate(won.scores, overlap, verdict.level)
     return {
         "truth": truth,
-        "fresh": verdict["mean"],
-        **_ends("fresh", verdict["interval"]),
+        "fresh": verdict.mean,
+        **_ends("fresh", verdict.interval),
         "choice": choice.mean,
         **_ends("choice", [choice.lower, choice.upper]),
-        "gap": gap["gap"],
-        **_ends("gap", gap["interval"]),
-        "gap_truth": truth_of(second["trial"], second["epochs"]) - truth,
+        "gap": gap.gap,
+        **_ends("gap", gap.interval),
+        "gap_truth": truth_of(second.trial, second.epochs) - truth,
     }
 
 
@@ -189,7 +187,7 @@ def search_rows(models: Sequence[Any], truths: Sequence[float], seed: int) -> Ro
     from tune_jobs.engine.data.splitting import cut_folds
     from tune_jobs.engine.finals.candidates import Candidate
     from tune_jobs.engine.finals.race import Race
-    from tune_jobs.engine.finals.verdict import give_verdict
+    from tune_jobs.engine.finals.verdict import Cost, give_verdict
 
     x, y = make_rows(ROWS, [0, seed])
     cuts = [cut for n in range(5) for cut in cut_folds(ROWS, FOLDS, 100 * seed + n, None)]
@@ -205,7 +203,7 @@ def search_rows(models: Sequence[Any], truths: Sequence[float], seed: int) -> Ro
     while task := race.next_task():
         race.add(task, [{1: score(order[task.finalist], FOLDS + task.batch)}])
     candidates = [Candidate(place, {}, seen[place]) for place in order]
-    verdict = give_verdict(race, candidates, [NO_COSTS] * len(order)) or {}
+    verdict = give_verdict(race, candidates, [Cost()] * len(order))
     pair = [race.fresh_scores(place) for place in race.ranking[:2]]
     bare, bare_gap = estimate(pair[0], 0.0), estimate(pair[1] - pair[0], 0.0)
     fixed = [score(seed % TRIALS, FOLDS + SCORES + batch) for batch in range(SCORES)]
@@ -215,7 +213,7 @@ def search_rows(models: Sequence[Any], truths: Sequence[float], seed: int) -> Ro
         "search": seen[order[0]],
         "search_truth": truths[order[0]],
         "search_regret": truths[order[0]] - min(truths),
-        "regret": truths[verdict["trial"]] - min(truths),
+        "regret": truths[verdict.trial] - min(truths),
         "any_regret": float(np.mean(truths)) - min(truths),
         **describe(verdict, lambda trial, _: truths[trial], overlap),
         **_ends("bare", [bare.lower, bare.upper]),
@@ -232,14 +230,14 @@ def race_pair(gap: float, seed: int) -> Row:
     """Race two finalists whose true losses differ by this gap."""
     from tune_jobs.engine.finals.candidates import Candidate
     from tune_jobs.engine.finals.race import Race
-    from tune_jobs.engine.finals.verdict import give_verdict
+    from tune_jobs.engine.finals.verdict import Cost, give_verdict
 
     draw = np.random.default_rng(seed)
     race = Race(2, SCORES, SCORES, goal=Goal("loss"), overlap=0.0, level=0.95)
     while task := race.next_task():
         race.add(task, [{1: gap * task.finalist + draw.normal()}])
     candidates = [Candidate(place, {}, 0.0) for place in range(2)]
-    verdict = give_verdict(race, candidates, [NO_COSTS] * 2) or {}
+    verdict = give_verdict(race, candidates, [Cost()] * 2)
     return describe(verdict, lambda trial, _: gap * trial)
 
 

@@ -57,10 +57,10 @@ def write_history(folder: Any, job: Any, trials: int) -> float:
     """Write a history as a run does; return the seconds."""
     from tune_jobs.engine import Profile
     from tune_jobs.engine.experiments.segments import SegmentWriter
-    from tune_jobs.engine.job.description import description
+    from tune_jobs.engine.job.declaration import describe_job
 
     folder.create()
-    about = description(job, Profile(), None)
+    about = describe_job(job, Profile(), None).to_json()
     folder.write_json("experiment.json", about)
     random, began = np.random.default_rng(0), time.perf_counter()
     writer = SegmentWriter(folder)

@@ -130,8 +130,8 @@ def look_again(kind: str, fall: float, seed: int) -> dict[str, Any]:
     fits = range(1 + SCORES, 1 + 2 * SCORES)
     then = estimate([before(0, fit) for fit in fits], overlap, LEVEL)
     today = estimate([after(0, fit) + fall * spread for fit in fits], overlap, LEVEL)
-    found = compare_with_before(today, then, {"metric": "loss", "mode": "min", "level": LEVEL})
-    return {"alarm": found["is_worse"], "beyond": today.mean > then.upper}
+    found = compare_with_before(today, then, Goal("loss"), LEVEL)
+    return {"alarm": found.is_worse, "beyond": today.mean > then.upper}
 
 
 def tabulate_alarms(count: int) -> str:

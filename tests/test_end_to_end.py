@@ -54,20 +54,20 @@ def test_tpe_with_asha_finds_a_model_that_is_better_than_guessing(breast_cancer)
     assert breast_cancer.exit_code == 0
     assert len(breast_cancer.trials) == 3
     assert breast_cancer.best_value < math.log(2)
-    assert breast_cancer.summary["test"]["roc_auc"] > 0.9
+    assert breast_cancer.summary.test["roc_auc"] > 0.9
     assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(breast_cancer.epochs.columns)
 
 
 def test_trials_run_in_compiled_epochs_in_one_warm_worker(breast_cancer) -> None:
     assert set(breast_cancer.trials["path"]) == {"compiled"}
     assert breast_cancer.trials["worker"].nunique() == 1
-    assert 0 < breast_cancer.summary["usage"]["useful"] < 1
+    assert 0 < breast_cancer.summary.usage.useful < 1
 
 
 def test_the_exported_model_is_the_best_epochs_model_on_raw_columns(breast_cancer) -> None:
     """Its loss on the raw validation rows is the value that the search recorded."""
     data = find_job("breast_cancer_tpe").job.load_data().training
-    columns = breast_cancer.description["preprocessing"]["columns"]
+    columns = breast_cancer.description.preprocessing["columns"]
     raw = {
         column["name"]: data.x_validation[:, [place]].astype(float) * column["scale"]
         + column["mean"]
@@ -134,10 +134,10 @@ def test_folds_and_repeats_are_trained_in_step_and_exported(local_ray, profile) 
     counts = result.epochs.groupby(["trial", "epoch"])["replica"].nunique()
     assert set(counts) == {6}
     means = result.epochs.groupby(["trial", "epoch"])["val_loss"].mean()
-    search_values = [finalist["search_value"] for finalist in result.verdict["finalists"]]
+    search_values = [finalist.search_value for finalist in result.verdict.finalists]
     assert min(search_values) == pytest.approx(means.min())
-    assert result.verdict["scores"] == 3
-    assert result.summary["test"]["roc_auc"] > 0.5
+    assert result.verdict.scores == 3
+    assert result.summary.test["roc_auc"] > 0.5
 
 
 def test_finals_choose_a_winner_that_is_exported_alone_and_with_the_others(
@@ -154,18 +154,18 @@ def test_finals_choose_a_winner_that_is_exported_alone_and_with_the_others(
         name="finals",
         listeners=[],
     )
-    finalists = result.verdict["finalists"]
+    finalists = result.verdict.finalists
 
     assert result.exit_code == 0
     assert len(finalists) == 2
-    assert result.verdict["scores"] == 2
-    assert all(finalist["parameters"] > 1000 for finalist in finalists)
-    assert {base["name"] for base in result.verdict["baselines"]} == {
+    assert result.verdict.scores == 2
+    assert all(finalist.parameters > 1000 for finalist in finalists)
+    assert {base.name for base in result.verdict.baselines} == {
         "class frequencies",
         "linear model",
     }
-    assert result.summary["test"]["roc_auc"] > 0.9
-    assert result.summary["ensemble"]["test"]["roc_auc"] > 0.9
+    assert result.summary.test["roc_auc"] > 0.9
+    assert result.summary.ensemble.test["roc_auc"] > 0.9
     (tmp_path / "ensemble.keras").write_bytes(result.folder.read("ensemble.keras"))
     raw = load_breast_cancer(as_frame=True).data
     rows = {name: raw[[name]].to_numpy(float) for name in raw}
@@ -175,8 +175,8 @@ def test_finals_choose_a_winner_that_is_exported_alone_and_with_the_others(
     assert not np.array_equal(together, predict_rows(result.best_model(), rows))
     built: dict = {}
     exec(result.folder.read("rebuild_best.py"), built)
-    winner = next(f for f in finalists if f["trial"] == result.verdict["trial"])
-    assert built["model"].count_params() == winner["parameters"]
+    winner = next(f for f in finalists if f.trial == result.verdict.trial)
+    assert built["model"].count_params() == winner.parameters
     assert b"<h2>Verdict</h2>" in result.folder.read("report.html")
 
 
@@ -184,7 +184,7 @@ def test_finals_choose_a_winner_that_is_exported_alone_and_with_the_others(
 def test_random_search_with_median_stopping(local_ray, profile) -> None:
     result = search("breast_cancer_random", profile, num_samples=2, max_epochs=3)
     assert result.exit_code == 0
-    assert result.summary["test"]["accuracy"] > 0.5
+    assert result.summary.test["accuracy"] > 0.5
 
 
 def test_a_grid_trains_each_of_its_points(local_ray, profile) -> None:
@@ -220,7 +220,7 @@ def test_mnists_layout_is_searched_from_a_file(local_ray, profile, tmp_path) -> 
 
     result = search("mnist_dense", profile, data=data, num_samples=2, max_epochs=3)
 
-    assert result.summary["test"]["accuracy"] > 0.5
+    assert result.summary.test["accuracy"] > 0.5
     assert all(units % 32 == 0 for units in result.trials["config.layers.0.units"])
     assert len(predict(result, tmp_path / "m.npz", tmp_path / "out.parquet")) == 297
 
@@ -254,7 +254,7 @@ def test_ones_own_table_with_numbers_texts_and_gaps(local_ray, profile, tmp_path
     predicted = predict(result, tmp_path / "homes.csv.gz", tmp_path / "out.parquet")
 
     assert result.exit_code == 0
-    scores = result.summary["test"]
+    scores = result.summary.test
     assert scores["mean_absolute_error"] < frame["price"].std()
     error = (predicted["prediction"] - frame["price"]).abs().mean()
     assert 0.3 < error / scores["mean_absolute_error"] < 3

@@ -4,7 +4,9 @@ import pytest
 from ray import tune
 
 from tune_jobs.engine.goal import Goal
+from tune_jobs.engine.job.declaration import describe_job
 from tune_jobs.engine.job.job import Job
+from tune_jobs.engine.job.profile import Profile
 
 
 @pytest.mark.parametrize(("mode", "best", "worst"), [("min", 1.0, 3.0), ("max", 3.0, 1.0)])
@@ -28,4 +30,4 @@ def test_the_goal_of_a_job_is_what_its_description_says() -> None:
     job = Job(print, {"x": tune.uniform(0, 1)}, metric="auc", mode="max")
 
     assert job.goal == Goal("auc", "max")
-    assert Goal.from_json({"metric": "auc", "mode": "max", "name": "other facts"}) == job.goal
+    assert describe_job(job, Profile(), None).goal == job.goal

@@ -76,7 +76,7 @@ def test_a_run_in_the_middle_of_a_long_epoch(folder, drive, number) -> None:
 
     assert end_with(driver, number) == 7
     found = open_experiment(str(folder / "results" / "nightly-2026-11-28"))
-    assert found.summary["outcome"] == "interrupted"
+    assert found.summary.outcome == "interrupted"
     assert set(found.trials["state"]) == {"unfinished"}
     assert not list((folder / "results").glob("**/lease/*"))
 
@@ -88,8 +88,8 @@ def test_a_run_that_trains_its_winner(folder, drive) -> None:
 
     assert end_with(driver, signal.SIGTERM) == 7
     found = open_experiment(str(folder / "results" / "test"))
-    assert found.summary["outcome"] == "interrupted"
-    assert found.verdict["trial"] in (1, 2)
+    assert found.summary.outcome == "interrupted"
+    assert found.verdict.trial in (1, 2)
     assert not list((folder / "results" / "test").glob("lease/*"))
 
 

@@ -63,7 +63,7 @@ def test_a_run_ends_before_its_disk_is_full(disk) -> None:
     result = search(disk, min_free_gb=2 / 1024)
 
     assert result.exit_code == 8
-    assert "left, less than min_free_gb" in result.summary["error"]
+    assert "left, less than min_free_gb" in result.summary.error
     before = finished(disk)
     assert before
     remount(disk, "size=60m")

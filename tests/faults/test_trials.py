@@ -110,4 +110,4 @@ def test_an_exception_from_most_trials_ends_the_search(search) -> None:
 
     assert result.exit_code == 5
     assert 3 <= len(result.trials) <= 20
-    assert "ValueError" in result.summary["error"]
+    assert "ValueError" in result.summary.error

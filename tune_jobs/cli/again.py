@@ -26,7 +26,7 @@ def command_of(job: str | None, options: dict[str, Any]) -> tuple[str, dict[str,
             "tune-jobs run --name NAME --resume"
         )
     storage = options["storage"] or load_profile(options["profile"] or "laptop").storage
-    command = dict(open_experiment(options["name"], storage).description.get("command") or {})
+    command = dict(open_experiment(options["name"], storage).description.command)
     if command.get("retest_of"):
         raise JobError(
             f"{options['name']} is a retest; continue it with: "

@@ -95,7 +95,7 @@ def export(experiment: str, target: str) -> None:
 def compare(one: str, other: str, as_json: bool, **place: Any) -> None:
     """Compare the results, cost and settings of two experiments."""
     from tune_jobs.engine.experiments.experiment import open_experiment
-    from tune_jobs.engine.report.differences import as_dict, lines
+    from tune_jobs.engine.report.side_by_side import as_dict, lines
 
     both = [open_experiment(each, storage_of(place)) for each in (one, other)]
     click.echo(json.dumps(as_dict(*both)) if as_json else "\n".join(lines(*both)))

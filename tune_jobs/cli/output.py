@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from tune_jobs.engine.experiments.answer import Answer
     from tune_jobs.engine.experiments.experiment import Experiment
     from tune_jobs.engine.storage.folder import Folder
 
@@ -68,16 +69,21 @@ def say(context: click.Context, word: str, message: str = "") -> None:
 def print_result(experiment: Experiment, *, as_json: bool, short: bool) -> None:
     """Print the result of an experiment on standard output."""
     from tune_jobs.engine.views.headline import headline
-    from tune_jobs.engine.views.show import as_dict, tell
+    from tune_jobs.engine.views.show import as_dict, print_lines
 
     if click.get_current_context().meta.get(JSON_LOG):
-        facts = {"exit_code": experiment.exit_code, "answer": experiment.retest.get("answer")}
-        facts |= {"outcome": experiment.summary.get("outcome"), "folder": experiment.folder.uri}
+        answer, summary = experiment.retest, experiment.summary
+        facts = {
+            "exit_code": experiment.exit_code,
+            "answer": answer.answer if answer else None,
+            "outcome": summary.outcome if summary else None,
+            "folder": experiment.folder.uri,
+        }
         print(_line("ended", headline(experiment), **facts), file=sys.stderr)
     if as_json:
         click.echo(json.dumps(as_dict(experiment)))
     else:
-        tell(experiment, short=short)
+        print_lines(experiment, short=short)
 
 
 @contextmanager
@@ -109,25 +115,26 @@ def notifying(job: str, options: Mapping[str, Any]) -> Iterator[Callable[[Experi
     with telling(find_series, options["notify"], find_name) as tell:
 
         def notify_change(experiment: Experiment) -> None:
+            reason = experiment.retest.reason if experiment.retest else None
+            known = experiment.summary.to_json() if experiment.summary else {}
             facts = {
                 "name": experiment.name,
                 "folder": experiment.folder.uri,
-                "verdict": _verdict_of(experiment),
-                "reason": experiment.retest.get("reason"),
+                "verdict": _verdict_of(experiment.retest),
+                "reason": reason,
+                **{name: known.get(name) for name in ("outcome", "best", "winner")},
             }
-            summary = {k: experiment.summary.get(k) for k in ("outcome", "best", "winner")}
-            text = facts["reason"] or headline(experiment).removeprefix(f"{experiment.name}: ")
-            tell(experiment.exit_code or 0, text, facts | summary)
+            text = reason or headline(experiment).removeprefix(f"{experiment.name}: ")
+            tell(experiment.exit_code or 0, text, facts)
 
         yield notify_change
 
 
-def _verdict_of(experiment: Experiment) -> str | None:
+def _verdict_of(answer: Answer | None) -> str | None:
     """Return the verdict of a retest; a keep of a config that has become worse is an alarm."""
-    answer = experiment.retest
-    if answer.get("answer") == "keep" and answer["fall"]["is_worse"]:
-        return "alarm"
-    return answer.get("answer")
+    if answer is None:
+        return None
+    return "alarm" if answer.answer == "keep" and answer.fall.is_worse else answer.answer
 
 
 def _line(kind: str, message: str, **more: Any) -> str:

@@ -129,7 +129,7 @@ def retest(experiment: str, **options: Any) -> None:
         notify_change(found)
     print_result(found, as_json=options["as_json"], short=True)
     if options["exit_verdict"] and found.retest:
-        sys.exit(VERDICT_CODES[found.retest["answer"]])
+        sys.exit(VERDICT_CODES[found.retest.answer])
     sys.exit(found.exit_code)
 
 
@@ -179,7 +179,7 @@ def _asked_of(earlier: Experiment, options: dict[str, Any]) -> dict[str, Any]:
     from tune_jobs.cli.again import fill_in
     from tune_jobs.engine.errors import JobError
 
-    begun = dict(earlier.description.get("command") or {})
+    begun = dict(earlier.description.command)
     asked = fill_in(options, {key: begun.get(key) for key in REMEMBERED})
     asked |= {"job": options["job"] or begun.get("job")}
     if asked["job"] is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
+
+Mode = Literal["min", "max"]
 
 
 @dataclass(frozen=True)
@@ -17,12 +19,7 @@ class Goal:
     """
 
     metric: str
-    mode: str = "min"
-
-    @classmethod
-    def from_json(cls, about: Mapping[str, Any]) -> Goal:
-        """Read the goal from a description, a verdict or a summary, which hold both facts."""
-        return cls(str(about["metric"]), str(about["mode"]))
+    mode: Mode = "min"
 
     @property
     def minimises(self) -> bool:

@@ -20,9 +20,12 @@ Outcome = Literal[
     "lease held",
 ]
 
-# What a retest ends with, and what a dead-man's line does where no run came in time.
-Verdict = Literal["keep", "replace", "inconclusive", "alarm"]
-VERDICT_CODES: dict[Verdict, int] = {"keep": 0, "replace": 11, "inconclusive": 12, "alarm": 13}
+# Whether to keep an incumbent or to replace it by its challenger.
+Judgement = Literal["keep", "replace", "inconclusive"]
+
+# What a retest answers, and the exit codes of that; OVERDUE is that of a run that did not come.
+RetestAnswer = Literal["keep", "replace", "inconclusive", "alarm"]
+VERDICT_CODES: dict[RetestAnswer, int] = {"keep": 0, "replace": 11, "inconclusive": 12, "alarm": 13}
 OVERDUE = 14
 
 EXIT_CODES: dict[Outcome, int] = {

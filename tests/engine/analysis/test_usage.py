@@ -21,8 +21,8 @@ def test_the_time_of_two_workers_is_divided_by_what_they_did():
     )
     usage = measure_usage(trials, 2, began=0.0, searched=20.0, ended=25.0)
 
-    assert usage["useful"] == pytest.approx(9 / 50)
-    assert usage["seconds"] == {
+    assert usage.useful == pytest.approx(9 / 50)
+    assert usage.seconds == {
         "training": 9.0,
         "compiling": 1.0,
         "building": 0.5,
@@ -46,8 +46,8 @@ def test_the_purposes_sum_up_to_the_wall_time_of_all_workers(trials, workers):
         clock += wait + spent
     usage = measure_usage(make_trials(*rows), workers, 0.0, clock, clock + 1)
 
-    assert set(usage["seconds"]) == set(PURPOSES)
-    assert sum(usage["seconds"].values()) == pytest.approx(workers * (clock + 1), abs=0.1)
+    assert set(usage.seconds) == set(PURPOSES)
+    assert sum(usage.seconds.values()) == pytest.approx(workers * (clock + 1), abs=0.1)
 
 
 def test_trials_that_do_not_say_what_they_spent_are_unknown():

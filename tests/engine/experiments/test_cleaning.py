@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tune_jobs.cli.main import main
+from tune_jobs.engine.experiments.answer import Answer
 from tune_jobs.engine.experiments.cleaning import find_removable, protected_experiments, remove
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.files import RETESTS
@@ -23,6 +24,20 @@ from tune_jobs.engine.storage.folder import open_folder
 
 DAY = 86_400.0
 CHECKPOINTS = ("trials/00001/checkpoint_000002/state.npz", "finalists/trials/00001/state.npz")
+VERDICT = {
+    "trial": 1,
+    "config": {"x": 1},
+    "metric": "loss",
+    "mode": "min",
+    "epochs": 1,
+    "mean": 0.5,
+    "interval": [0.4, 0.6],
+    "level": 0.95,
+    "scores": 8,
+    "luck": 0.0,
+    "is_distinguished": False,
+    "sentence": "trial 1 won.",
+}
 
 
 def make(
@@ -58,7 +73,7 @@ def make(
     if outcome is not None:
         states = {"complete": len(values)} if values else {}
         folder.write_json("summary.json", {"outcome": outcome, "ended": then, "trials": states})
-        folder.write_json("verdict.json", {"trial": 1})
+        folder.write_json("verdict.json", VERDICT)
     if has_model:
         folder.write("best.keras", b"m" * 100)
     for path in CHECKPOINTS:
@@ -71,12 +86,26 @@ def make(
 def answer(storage: Path, tested: str, retest: str, *, promote: bool = False) -> None:
     """A retest of an experiment, and its answer filed where the next one finds it."""
     folder = open_folder(storage / retest)
-    record = {"answer": "replace", "name": retest, "time": time.time(), "of": f"{storage / tested}"}
-    record |= {"folder": folder.uri, "challenger": {"config": {"x": 2}}}
+    found = Answer.from_json(
+        {
+            "answer": "replace",
+            "reason": "it is better",
+            "name": retest,
+            "folder": folder.uri,
+            "of": f"{storage / tested}",
+            "time": time.time(),
+            "metric": "loss",
+            "mode": "min",
+            "level": 0.95,
+            "incumbent": {"trial": 1, "config": {"x": 1}},
+            "challenger": {"trial": 2, "config": {"x": 2}},
+            "fall": {"is_worse": False, "sentence": "the incumbent is as good"},
+        }
+    )
     folder.create()
-    folder.write_json("retest.json", record)
+    folder.write_json("retest.json", found.to_json())
     answers = open_folder(storage).child(RETESTS).child(tested)
-    file_answer(Experiment(folder), answers, promote=promote)
+    file_answer(found, answers, promote=promote)
 
 
 def content(place: Path) -> dict[str, bytes]:

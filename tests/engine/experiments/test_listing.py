@@ -36,6 +36,21 @@ print("held", flush=True)
 time.sleep(600)
 """
 
+# A retest's answer, no more than it needs.
+ANSWER: dict[str, Any] = {
+    "answer": "keep",
+    "reason": "it is as good",
+    "name": "a",
+    "folder": "a",
+    "of": "b",
+    "time": 1.0,
+    "metric": "val_loss",
+    "mode": "min",
+    "level": 0.95,
+    "incumbent": {"trial": 1, "config": {}},
+    "fall": {"is_worse": False, "sentence": "as good"},
+}
+
 
 def begin(storage: Path, name: str, *, ago: float = 0.0) -> Path:
     """The folder of a run that has begun, and of which nothing else is known."""
@@ -217,7 +232,7 @@ def test_an_end_counts_even_where_a_claim_was_left_behind(tmp_path) -> None:
 
 def test_a_retest_has_its_answer_as_verdict(tmp_path) -> None:
     folder = end(tmp_path, "a", ago=1)
-    open_folder(folder).write_json("retest.json", {"answer": "replace", "reason": "it is better"})
+    open_folder(folder).write_json("retest.json", {**ANSWER, "answer": "replace"})
 
     assert look(tmp_path)["a"].verdict == "replace"
     assert cells(ls(tmp_path).stdout.splitlines()[1])[-2] == "replace"
@@ -454,7 +469,7 @@ def test_a_head_stands_above_the_columns(tmp_path) -> None:
 
 def test_listing_imports_nothing_heavy(tmp_path) -> None:
     folder = end(tmp_path, "a", ago=10)
-    open_folder(folder).write_json("retest.json", {"answer": "keep"})
+    open_folder(folder).write_json("retest.json", ANSWER)
     claim(begin(tmp_path, "b"), ago=1)
     code = (
         "import sys\n"

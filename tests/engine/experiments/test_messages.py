@@ -95,12 +95,12 @@ def test_the_history_holds_every_replica_and_the_best_is_that_of_their_mean(sear
 
 def test_a_run_says_where_its_time_went(search) -> None:
     experiment, _ = search("usage")
-    usage = experiment.summary["usage"]
+    usage = experiment.summary.usage
 
-    assert set(usage["seconds"]) == set(PURPOSES)
-    assert usage["seconds"]["training"] == pytest.approx(0.001 * len(experiment.epochs))
-    assert sum(usage["seconds"].values()) == pytest.approx(
-        experiment.summary["seconds"] * usage["workers"], rel=0.1
+    assert set(usage.seconds) == set(PURPOSES)
+    assert usage.seconds["training"] == pytest.approx(0.001 * len(experiment.epochs))
+    assert sum(usage.seconds.values()) == pytest.approx(
+        experiment.summary.seconds * usage.workers, rel=0.1
     )
     assert experiment.trials["path"].unique().tolist() == ["arithmetic"]
     assert experiment.trials["worker"].nunique() == 1

@@ -80,7 +80,7 @@ def test_the_model_is_made_of_the_best_epoch_of_the_best_trial_in_a_worker(profi
 
     assert result.exit_code == 0
     assert result.best_model() == {"epoch": "2", "x": result.best_config["x"], "in_driver": False}
-    assert result.summary["test"]["roc_auc"] == 0.5
+    assert result.summary.test["roc_auc"] == 0.5
 
 
 def test_a_model_that_cannot_be_exported_costs_nothing_else(profile) -> None:
@@ -111,11 +111,11 @@ def test_the_winner_is_trained_on_all_rows_but_the_test_part(profile) -> None:
 
     assert result.exit_code == 0
     assert model["rows"] == 569 - 114
-    assert model["x"] == result.verdict["config"]["x"] == result.best_config["x"]
-    assert model["epochs"] == result.verdict["epochs"] == 2
+    assert model["x"] == result.verdict.config["x"] == result.best_config["x"]
+    assert model["epochs"] == result.verdict.epochs == 2
     assert model["metric"] == "loss"
     assert json.loads(result.folder.read("ensemble.keras"))["members"] == 2
-    assert result.summary["ensemble"]["test"] == result.summary["test"]
+    assert result.summary.ensemble.test == result.summary.test
 
 
 def test_a_file_that_predicts_otherwise_than_the_trained_model_is_no_winner(profile) -> None:
@@ -123,12 +123,11 @@ def test_a_file_that_predicts_otherwise_than_the_trained_model_is_no_winner(prof
     result = run(job, profile=profile, name="test", listeners=[])
 
     assert result.exit_code == 1
-    assert (
-        "predicts otherwise than the model that was trained, by up to 0.2"
-        in (result.summary["no_model"])
+    assert "predicts otherwise than the model that was trained, by up to 0.2" in (
+        result.summary.no_model
     )
     assert not result.folder.exists("best.keras")
-    assert result.verdict["trial"] in (1, 2, 3)
+    assert result.verdict.trial in (1, 2, 3)
 
 
 def test_a_trainable_that_returns_no_model_is_exported_from_its_checkpoint(profile) -> None:

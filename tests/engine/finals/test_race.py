@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tune_jobs.engine.experiments.verdict import Verdict
 from tune_jobs.engine.finals.candidates import Candidate
 from tune_jobs.engine.finals.race import Race, Task
-from tune_jobs.engine.finals.verdict import give_verdict
+from tune_jobs.engine.finals.verdict import Cost, give_verdict
 from tune_jobs.engine.goal import Goal
 
 
@@ -105,7 +106,7 @@ def test_where_nobody_can_be_trained_there_is_no_verdict() -> None:
     race = make_race(finalists=1)
     race.fail(race.next_task(), "out of memory")
     assert race.is_done
-    assert give_verdict(race, [Candidate(1, {}, 0.1)], [{}]) is None
+    assert give_verdict(race, [Candidate(1, {}, 0.1)], [Cost()]) is None
 
 
 def test_a_fit_that_ended_earlier_counts_with_its_last_value() -> None:
@@ -124,9 +125,9 @@ def test_what_was_begun_and_not_ended_is_trained_again() -> None:
     assert race.next_task() == first
 
 
-def verdict_of(race: Race, values) -> dict:
+def verdict_of(race: Race, values) -> Verdict:
     candidates = [Candidate(10 + place, {"x": place}, v) for place, v in enumerate(values)]
-    costs = [{"parameters": 100 - place, "seconds": 1.0} for place in range(len(values))]
+    costs = [Cost(100 - place, seconds=1.0) for place in range(len(values))]
     return give_verdict(race, candidates, costs)
 
 
@@ -137,21 +138,21 @@ def test_the_verdict_tells_winner_from_runner_up_only_where_it_can() -> None:
     values = [-0.5, -0.4]
 
     told = verdict_of(clear, values)
-    assert told["trial"] == 10
-    assert told["luck"] == pytest.approx(0.5, abs=0.01)
-    assert told["is_distinguished"]
-    assert told["runner_up"]["gap"] == pytest.approx(1)
-    assert told["runner_up"]["interval"][0] > 0.99
-    assert verdict_of(close, values)["is_distinguished"] is False
-    assert "cannot be told apart" in verdict_of(close, values)["sentence"]
+    assert told.trial == 10
+    assert told.luck == pytest.approx(0.5, abs=0.01)
+    assert told.is_distinguished
+    assert told.runner_up.gap == pytest.approx(1)
+    assert told.runner_up.interval[0] > 0.99
+    assert verdict_of(close, values).is_distinguished is False
+    assert "no significant difference" in verdict_of(close, values).sentence
 
 
 def test_the_cheapest_that_is_tied_is_named() -> None:
     race = make_race(finalists=3)
     run(race, lambda task: [{1: [0.0, 0.1, 9.0][task.finalist] + n % 2} for n in range(4)])
-    cheap = verdict_of(race, [0.0, 0.0, 0.0])["one_standard_error"]
-    assert cheap["trial"] == 11
-    assert cheap["parameters"] == 99
+    cheap = verdict_of(race, [0.0, 0.0, 0.0]).one_standard_error
+    assert cheap.trial == 11
+    assert cheap.parameters == 99
 
 
 def test_the_intervals_cover_the_winners_true_value_at_their_level() -> None:
@@ -165,7 +166,7 @@ def test_the_intervals_cover_the_winners_true_value_at_their_level() -> None:
         run(race, lambda task, means=means: [{1: means[task.finalist] + rng.normal()}])
         told = verdict_of(race, seen[best])
         true = truth[best[race.ranking[0]]]
-        covered.append(told["interval"][0] <= true <= told["interval"][1])
+        covered.append(told.interval[0] <= true <= told.interval[1])
         search_errors.append(seen[best[0]] - truth[best[0]])
 
     assert np.mean(covered) == pytest.approx(0.95, abs=0.033)  # three standard errors

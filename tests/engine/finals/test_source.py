@@ -37,7 +37,7 @@ def job(tmp_path) -> Job:
 def make_job(tmp_path: pathlib.Path) -> Job:
     space = {"x": tune.grid_search([0.1, 0.2, 0.3, 0.4]), "log": str(tmp_path / "log")}
     job = Job(train, {**space, "lucky": 0, "broken": None}, metric="loss", max_epochs=3)
-    from tune_jobs.engine.job.description import constants
+    from tune_jobs.engine.job.declaration import constants
 
     lucky = constants(job, None)["seed"]
     return replace(
@@ -79,14 +79,14 @@ def test_the_winner_comes_from_fresh_scores_and_not_from_lucky_ones(ended) -> No
     verdict = result.verdict
 
     assert result.exit_code == 0
-    assert [finalist["config"]["x"] for finalist in verdict["finalists"]] == [0.4, 0.3, 0.2]
-    assert verdict["config"]["x"] == result.best_config["x"] == 0.2
+    assert [finalist.config["x"] for finalist in verdict.finalists] == [0.4, 0.3, 0.2]
+    assert verdict.config["x"] == result.best_config["x"] == 0.2
     assert json.loads(result.folder.read("best_config.json"))["x"] == 0.2
-    assert verdict["epochs"] == 2
-    assert 0.2 <= verdict["mean"] < 0.3
-    assert verdict["luck"] == pytest.approx(verdict["mean"] - 0.8)
-    assert verdict["runner_up"]["gap"] == pytest.approx(0.1)  # paired: the noise cancels out
-    assert verdict["is_distinguished"]
+    assert verdict.epochs == 2
+    assert 0.2 <= verdict.mean < 0.3
+    assert verdict.luck == pytest.approx(verdict.mean - 0.8)
+    assert verdict.runner_up.gap == pytest.approx(0.1)  # paired: the noise cancels out
+    assert verdict.is_distinguished
 
 
 def test_finalists_get_seeds_that_no_other_fit_had_the_same_for_all(ended) -> None:
@@ -104,7 +104,7 @@ def test_finalists_get_seeds_that_no_other_fit_had_the_same_for_all(ended) -> No
 def test_what_is_said_names_winner_runner_up_and_luck(ended) -> None:
     text = "\n".join(lines(ended[2], short=True))
     assert "winner      trial 2, 2 epochs" in text
-    assert "runner-up   trial 3 is worse (gap 0.1" in text
+    assert "runner-up   trial 3, significantly worse (difference 0.1" in text
 
 
 def test_finals_that_were_cut_off_go_on_where_they_were(job, profile) -> None:
@@ -118,12 +118,12 @@ def test_finals_that_were_cut_off_go_on_where_they_were(job, profile) -> None:
 
     cut_off = search(job, profile, [interrupt])
     assert cut_off.exit_code == 7
-    assert cut_off.verdict == {}
-    assert "the finals ended early: interrupted" in cut_off.summary["no_winner"]
+    assert cut_off.verdict is None
+    assert "the finals ended early: interrupted" in cut_off.summary.no_winner
     result = search(job, profile, resume=True)
 
     assert result.exit_code == 0
-    assert result.verdict["config"]["x"] == 0.2
+    assert result.verdict.config["x"] == 0.2
     done = [f"{record['trial']}" for record in ended]
     assert len(done) < len(fits(job))
     repeated = len(fits(job)) - len(set(fits(job)))
@@ -133,17 +133,17 @@ def test_finals_that_were_cut_off_go_on_where_they_were(job, profile) -> None:
 def test_a_run_that_is_done_is_not_done_again(ended) -> None:
     job, profile, _ = ended
     before = fits(job)
-    assert search(job, profile, resume=True).verdict["config"]["x"] == 0.2
+    assert search(job, profile, resume=True).verdict.config["x"] == 0.2
     assert fits(job) == before
 
 
 def test_a_search_that_goes_on_trains_only_what_has_no_fresh_scores_yet(job, profile) -> None:
     few = {**job.space, "x": tune.grid_search([0.1, 0.2])}
-    assert search(replace(job, space=few), profile).verdict["config"]["x"] == 0.1
+    assert search(replace(job, space=few), profile).verdict.config["x"] == 0.1
     result = search(job, profile, resume=True)
 
-    assert {finalist["config"]["x"] for finalist in result.verdict["finalists"]} == {0.4, 0.3, 0.2}
-    assert result.verdict["config"]["x"] == 0.2
+    assert {finalist.config["x"] for finalist in result.verdict.finalists} == {0.4, 0.3, 0.2}
+    assert result.verdict.config["x"] == 0.2
     assert len(fits(job)) == len(set(fits(job)))
 
 
@@ -162,16 +162,17 @@ def test_an_earlier_verdict_stands_until_there_is_another(job, profile) -> None:
 
     cut_off = search(job, profile, [interrupt], resume=True)
     assert cut_off.exit_code == 7
-    assert cut_off.best_config["x"] == cut_off.verdict["config"]["x"] == 0.1
-    assert "of the last one there is none" in "\n".join(lines(cut_off, short=True))
+    assert cut_off.best_config["x"] == cut_off.verdict.config["x"] == 0.1
+    said = "\n".join(lines(cut_off, short=True))
+    assert "this verdict is from an earlier run; the last run produced none" in said
 
 
 def test_a_finalist_that_fails_is_out_and_named(job, profile) -> None:
     job = replace(job, space={**job.space, "broken": 0.2})
     verdict = search(job, profile).verdict
 
-    assert verdict["config"]["x"] == 0.3
-    failures = {f["config"]["x"]: f["failure"] for f in verdict["finalists"]}
+    assert verdict.config["x"] == 0.3
+    failures = {f.config["x"]: f.failure for f in verdict.finalists}
     assert failures == {0.4: None, 0.3: None, 0.2: "RuntimeError: no such layer"}
 
 
@@ -180,14 +181,14 @@ def test_where_all_finalists_fail_the_search_keeps_its_best(job, profile) -> Non
     result = search(job, profile)
 
     assert result.exit_code == 0
-    assert result.verdict == {}
-    assert "no finalist came through: RuntimeError: no such layer" in result.summary["no_winner"]
+    assert result.verdict is None
+    assert "every finalist failed: RuntimeError: no such layer" in result.summary.no_winner
     assert result.best_config["x"] == 0.2
 
 
 def test_without_finalists_the_best_trial_is_what_it_was(job, profile) -> None:
     result = search(replace(job, finalists=None), profile)
-    assert result.verdict == {}
+    assert result.verdict is None
     assert result.best_config["x"] == 0.4
     assert len(fits(job)) == 4
 
@@ -196,7 +197,7 @@ def test_without_finalists_the_best_trial_is_what_it_was(job, profile) -> None:
 def test_fresh_scores_do_not_count_any_more_after_the_budget_was_raised(job, profile) -> None:
     search(job, profile)
     longer = search(replace(job, max_epochs=4), profile, resume=True)
-    assert {f["epochs"] for f in longer.verdict["finalists"]} == {2}
+    assert {f.epochs for f in longer.verdict.finalists} == {2}
     epochs = longer.folder.child("finalists")
     from tune_jobs.engine import open_experiment
 

@@ -46,7 +46,7 @@ def test_the_second_stage_searches_the_narrower_space_with_the_larger_budget(who
     assert len(second) == 6
     assert first["config.x"].max() - first["config.x"].min() > 0.6
     best = first.sort_values("value").head(5)["config.x"]
-    narrowed = whole.summary["stages"][1]["narrowed"]
+    narrowed = whole.summary.stages[1].narrowed
     assert len(narrowed) == 1
     assert narrowed[0].startswith("x 0 .. 1 -> ")
     assert second["config.x"].max() - second["config.x"].min() < 0.8
@@ -62,9 +62,9 @@ def test_the_best_of_the_first_stage_go_on_to_the_larger_budget(whole) -> None:
 
 
 def test_the_summary_says_which_trials_a_stage_had(whole) -> None:
-    stages = whole.summary["stages"]
-    assert [stage["trials"] for stage in stages] == [[1, 12], [13, 18]]
-    assert [stage["max_epochs"] for stage in stages] == [2, 4]
+    stages = whole.summary.stages
+    assert [stage.trials for stage in stages] == [(1, 12), (13, 18)]
+    assert [stage.max_epochs for stage in stages] == [2, 4]
 
 
 @pytest.mark.parametrize(
@@ -83,12 +83,12 @@ def test_a_search_that_was_cut_off_goes_on_in_its_stage(whole, profile, after) -
 
     columns = ["trial", "config.x", "value"]
     assert result.trials[columns].equals(whole.trials[columns])
-    assert result.summary["stages"] == whole.summary["stages"]
+    assert result.summary.stages == whole.summary.stages
 
 
 def test_a_search_that_is_done_is_not_done_again(whole, profile) -> None:
     again = run(JOB, profile=profile, name="whole", resume=True, listeners=[])
-    assert again.summary["attempt"] == whole.summary["attempt"]
+    assert again.summary.attempt == whole.summary.attempt
 
 
 @pytest.mark.parametrize(

@@ -359,7 +359,20 @@ def ended_retest(place: Path, answer: str) -> Experiment:
     folder.create()
     folder.write_json("experiment.json", {"metric": "loss", "mode": "min"})
     folder.write_json("summary.json", {"outcome": "complete", "seconds": 1.0})
-    folder.write_json("retest.json", {"answer": answer, "reason": "it is better"})
+    said = {
+        "answer": answer,
+        "reason": "it is better",
+        "name": folder.name,
+        "folder": folder.uri,
+        "of": "nightly",
+        "time": 1.0,
+        "metric": "loss",
+        "mode": "min",
+        "level": 0.95,
+        "incumbent": {"trial": 1, "config": {}},
+        "fall": {"is_worse": False, "sentence": "it is as good"},
+    }
+    folder.write_json("retest.json", said)
     return Experiment(folder)
 
 

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.job.description import Slot
 from tune_jobs.engine.names import check_experiment_name
-from tune_jobs.engine.recurring.series import Slot, fill_name, folder_of
+from tune_jobs.engine.recurring.series import fill_name, folder_of
 
 SLOT = Slot("churn", "2026-11-28", "0123456789ab")
 

@@ -13,7 +13,7 @@ from tune_jobs.engine.analysis.advice import advise_on, warnings_of
 from tune_jobs.engine.analysis.zooming import narrow
 from tune_jobs.engine.report import write_report
 from tune_jobs.engine.report.findings import Findings
-from tune_jobs.engine.report.headline import reach_verdict
+from tune_jobs.engine.report.headline import make_headline
 from tune_jobs.engine.report.progress_charts import chart_history
 from tune_jobs.engine.report.space_charts import find_advice, shade_next
 from tune_jobs.engine.storage.folder import open_folder
@@ -21,6 +21,9 @@ from tune_jobs.engine.storage.folder import open_folder
 WINNER = {
     "trial": 2,
     "config": {"learning_rate": 0.01},
+    "metric": "val_loss",
+    "mode": "min",
+    "epochs": 9,
     "search_value": 0.10,
     "mean": 0.131,
     "interval": [0.11, 0.15],
@@ -29,12 +32,25 @@ WINNER = {
     "luck": 0.031,
     "is_distinguished": False,
     "sentence": "Trial 2 scores 0.131 on fresh seeds.",
-    "runner_up": {"trial": 7, "mean": 0.133, "gap": 0.002, "p_value": 0.6},
-    "one_standard_error": {"trial": 7, "mean": 0.133, "parameters": 1234, "seconds": None},
+    "runner_up": {"trial": 7, "mean": 0.133, "gap": 0.002, "interval": [-1, 1], "p_value": 0.6},
+    "one_standard_error": {
+        "trial": 7,
+        "mean": 0.133,
+        "parameters": 1234,
+        "seconds": None,
+        "by": "parameters",
+    },
     "baselines": [{"name": "majority class", "mean": 0.66, "test": {"log_loss": 0.64}}],
     "finalists": [
-        {"trial": 2, "search_value": 0.1, "mean": 0.131, "interval": [0.1, 0.2], "scores": [0.13]},
-        {"trial": 7, "search_value": 0.1, "mean": None, "scores": None, "failure": "lost"},
+        {
+            "trial": 2,
+            "config": {},
+            "search_value": 0.1,
+            "mean": 0.131,
+            "interval": [0.1, 0.2],
+            "scores": [0.13],
+        },
+        {"trial": 7, "config": {}, "search_value": 0.1, "scores": None, "failure": "lost"},
     ],
 }
 
@@ -112,34 +128,32 @@ def test_a_space_of_many_hyperparameters_makes_no_heavy_page(make) -> None:
 
 
 def test_without_a_winner_the_verdict_is_provisional(make) -> None:
-    verdict = reach_verdict(Findings(make.search("nightly", 12)))
+    verdict = make_headline(Findings(make.search("nightly", 12)))
 
-    assert "while searching" in verdict.value_of
+    assert "during the search" in verdict.value_of
     assert "looks better than it is" in verdict.sentences[0]
     assert dict(verdict.config)["patience"] == "8"
 
 
 def test_the_verdict_tells_the_winner_its_spread_its_luck_and_what_it_is_held_against(make) -> None:
     summary = {"winner": WINNER, "test": {"log_loss": 0.12}, "warnings": ["widen learning_rate"]}
-    verdict = reach_verdict(Findings(make.search("nightly", 12, summary=summary)))
+    verdict = make_headline(Findings(make.search("nightly", 12, summary=summary)))
 
     assert verdict.value == "0.131"
-    assert verdict.value_of == (
-        "val_loss of trial 2, mean of 8 fresh scores, 95% interval 0.11 to 0.15"
-    )
+    assert verdict.value_of == ("val_loss of trial 2, mean of 8 fresh scores, 95% CI 0.11 to 0.15")
     said = " ".join(verdict.sentences)
     assert "0.031 better than on fresh seeds" in said
-    assert "The runner-up is trial 7 with 0.133: not apart by these scores (p = 0.6)." in said
+    assert "The runner-up is trial 7 with 0.133: no significant difference (p = 0.6)." in said
     assert "trial 7 (1,234 parameters)" in said
     assert verdict.scores == [("val_loss, majority class", "0.66")]
-    assert verdict.tests.heads == ["on the test part", "log_loss"]
+    assert verdict.tests.heads == ["test set", "log_loss"]
     assert verdict.tests.rows == [["winner", "0.12"], ["majority class", "0.64"]]
     assert verdict.warnings == ["widen learning_rate"]
 
 
 def test_an_interval_that_is_not_known_is_not_told(make) -> None:
     summary = {"winner": {**WINNER, "interval": [math.nan, math.nan]}}
-    verdict = reach_verdict(Findings(make.search("nightly", 12, summary=summary)))
+    verdict = make_headline(Findings(make.search("nightly", 12, summary=summary)))
     assert verdict.value_of == "val_loss of trial 2, mean of 8 fresh scores"
 
 
@@ -157,7 +171,7 @@ def test_the_winner_and_not_the_luckiest_is_marked_in_the_charts(make) -> None:
 
 @pytest.mark.parametrize(("count", "words"), [(60, "found nothing better"), (28, "late in the")])
 def test_the_verdict_says_whether_the_search_has_converged(make, count, words) -> None:
-    verdict = reach_verdict(Findings(make.search("nightly", count)))  # trial 28 is a record
+    verdict = make_headline(Findings(make.search("nightly", count)))  # trial 28 is a record
 
     assert any(words in sentence for sentence in verdict.sentences)
 

@@ -160,7 +160,7 @@ def test_what_is_less_than_is_wanted_is_no_gain(here) -> None:
     code, found = retest(here, "0.9 1.0 -1", "--min-gain", "5")
 
     assert (code, found["answer"]["answer"]) == (0, "keep")
-    assert "at least 5 is wanted" in found["answer"]["reason"]
+    assert "at least 5 is required" in found["answer"]["reason"]
 
 
 def test_a_hint_that_is_no_proof_is_inconclusive(here) -> None:
@@ -168,7 +168,7 @@ def test_a_hint_that_is_no_proof_is_inconclusive(here) -> None:
 
     assert (code, found["answer"]["answer"]) == (12, "inconclusive")
     assert found["winner"]["trial"] == found["answer"]["incumbent"]["trial"]
-    assert found["answer"]["reason"].endswith("which may be chance")
+    assert found["answer"]["reason"].endswith("which is not significant")
 
 
 def test_an_incumbent_that_cannot_be_trained_any_more_is_replaced(here) -> None:
@@ -201,11 +201,11 @@ def test_answers_are_kept_and_a_promoted_challenger_is_the_next_incumbent(here) 
     assert [each["name"] for each in second["answer"]["earlier"]] == ["first"]
     spring = open_experiment(str(here / "results/spring"))
     kept = read_answers(spring, open_folder(here / "results/.retests/spring"))
-    assert [(each["name"], each["answer"]) for each in kept] == [
+    assert [(each.name, each.answer) for each in kept] == [
         ("first", "replace"),
         ("second", second["answer"]["answer"]),
     ]
-    assert not spring.retest  # the experiment itself is left alone
+    assert spring.retest is None  # the experiment itself is left alone
 
 
 @pytest.mark.parametrize(

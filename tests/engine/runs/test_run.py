@@ -172,9 +172,9 @@ def test_the_history_is_complete_and_the_summary_comes_last(profile) -> None:
 
     assert result.epochs.columns.tolist()[:3] == ["trial", "replica", "epoch"]
     assert len(result.epochs) == 8 * 9
-    assert result.summary["outcome"] == "complete"
-    assert result.summary["best"]["value"] == result.best_value
-    assert result.description["versions"]["ray"]
+    assert result.summary.outcome == "complete"
+    assert result.summary.best.value == result.best_value
+    assert result.description.versions["ray"]
     again = open_experiment(result.folder.uri)
     assert again.best_config == result.best_config
     names = result.folder.names()
@@ -204,7 +204,7 @@ def test_a_run_in_which_every_trial_failed_is_no_success(profile) -> None:
     result = quiet_run(replace(JOB, trainable=failing), profile)
 
     assert result.exit_code == 5
-    assert result.summary["trials"] == {"failed": 3}  # of 8: it is a bug
+    assert result.summary.trials == {"failed": 3}  # of 8: it is a bug
     told = lines(result, short=True)
     assert "failed (configuration): 3 x RuntimeError: always (trial 1, 2, 3)" in told
     assert any('raise RuntimeError("always")' in line for line in told)
@@ -259,7 +259,7 @@ def test_a_signal_ends_the_run_and_keeps_what_there_is(profile, number) -> None:
     assert result.folder.exists(result.best_checkpoint())
     assert result.trials["state"].tolist() == ["unfinished"]
     assert len(result.epochs) >= 3
-    assert result.summary["best"]["config"] == result.best_config
+    assert result.summary.best.config == result.best_config
     assert signal.getsignal(number) is before
 
 

@@ -52,7 +52,7 @@ def test_a_second_start_in_a_slot_reports_the_first(job, profile) -> None:
     second = night(job, profile)
 
     assert first.name == f"nightly-{DAY}"
-    assert first.description["slot"]["slot"] == DAY
+    assert first.description.slot.slot == DAY
     assert second.summary == first.summary
     assert not pathlib.Path(job.space["log"]).exists()
 
@@ -160,8 +160,8 @@ def test_a_run_ends_whose_series_was_taken_over(job, profile) -> None:
 
     found = night(replace(job, trainable=slow, max_epochs=600), profile, listeners=[take_over])
 
-    assert found.summary["outcome"] == "storage failed"
-    assert "another run has taken the experiment over" in found.summary["error"]
+    assert found.summary.outcome == "storage failed"
+    assert "another run has taken the experiment over" in found.summary.error
 
 
 def test_a_run_without_a_slot_guards_its_experiment_only(job, profile, other_night) -> None:
@@ -224,15 +224,15 @@ def test_a_winner_that_cannot_be_trained_in_time_is_left_for_the_next_run(
         max_epochs=1,
     )
     late = night(job, profile, max_hours=15 / 3600)
-    assert late.summary["outcome"] == "budget used"
-    assert late.summary["no_model"] == "the time was over before the model was made"
-    assert late.verdict["trial"] in (1, 2)
+    assert late.summary.outcome == "budget used"
+    assert late.summary.no_model == "the time was over before the model was made"
+    assert late.verdict.trial in (1, 2)
 
     gate.touch()
     ended = night(job, profile)
-    assert ended.summary["outcome"] == "complete"
+    assert ended.summary.outcome == "complete"
     assert ended.folder.read("best.keras") == b"a model"
-    assert ended.verdict["mean"] == late.verdict["mean"]
+    assert ended.verdict.mean == late.verdict.mean
 
 
 SLOW_TO_REFIT = '''

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+
+from tune_jobs.engine.outcome import Judgement
 
 Scores = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
 LEVEL = 0.95
-
-# Whether a configuration that is in use is to be replaced by another.
-Answer = Literal["keep", "replace", "inconclusive"]
 
 # A gain that chance would bring with a smaller probability than this is a hint, if no proof.
 HINT = 0.2
@@ -120,7 +119,7 @@ def are_behind(scores: Scores, overlap: float, level: float = LEVEL) -> list[boo
     return found
 
 
-def judge(gain: Estimate, least: float = 0.0) -> Answer:
+def judge(gain: Estimate, least: float = 0.0) -> Judgement:
     """Whether a gain over the incumbent is proven, hinted at, or neither.
 
     It is proven if its whole interval lies above ``least``: with an interval of 95 % that happens

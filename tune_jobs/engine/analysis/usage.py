@@ -7,7 +7,9 @@ workers, divided by wall time x workers.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tune_jobs.engine.experiments.summary import Usage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +30,7 @@ PURPOSES = {
 
 def measure_usage(
     trials: pd.DataFrame, workers: int, began: float, searched: float, ended: float
-) -> dict[str, Any] | None:
+) -> Usage | None:
     """Divide a run's time by what its workers did.
 
     Args:
@@ -39,8 +41,7 @@ def measure_usage(
         ended: when the best model was saved and scored.
 
     Returns:
-        ``useful``, the fraction; ``workers``; and ``seconds`` by purpose, which sum up to
-        wall time x workers. None where no trial said what it spent.
+        None if no trial reported what it spent.
     """
     known = trials[trials["spent"].notna()]
     if known.empty:
@@ -56,8 +57,8 @@ def measure_usage(
     seconds["ending"] = workers * (ended - searched)
     total = workers * (ended - began)
     seconds["waiting"] = max(0.0, total - sum(seconds.values()))
-    return {
-        "useful": float(seconds["training"] / total),
-        "workers": workers,
-        "seconds": {purpose: round(float(seconds[purpose]), 3) for purpose in PURPOSES},
-    }
+    return Usage(
+        useful=float(seconds["training"] / total),
+        workers=workers,
+        seconds={purpose: round(float(seconds[purpose]), 3) for purpose in PURPOSES},
+    )

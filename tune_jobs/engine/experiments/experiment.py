@@ -1,4 +1,4 @@
-"""An experiment: one run of a job, read from its folder, while it runs and ever after."""
+"""An experiment: a run of a job, read from its folder, during the run and afterwards."""
 
 from __future__ import annotations
 
@@ -8,18 +8,25 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.errors import JobError, reason_of
+from tune_jobs.engine.experiments.answer import Answer
 from tune_jobs.engine.experiments.files import DESCRIPTION, HISTORY, MODEL, RETEST, SUMMARY, VERDICT
 from tune_jobs.engine.experiments.frames import add_best, read_history, with_hyperparameters
 from tune_jobs.engine.experiments.segments import Found, read_segments
+from tune_jobs.engine.experiments.summary import Best, Summary
+from tune_jobs.engine.experiments.verdict import Verdict
 from tune_jobs.engine.goal import Goal
+from tune_jobs.engine.job.companions import companion
+from tune_jobs.engine.job.description import Description
 from tune_jobs.engine.names import nearest
-from tune_jobs.engine.outcome import EXIT_CODES
+from tune_jobs.engine.outcome import EXIT_CODES, FINAL
+from tune_jobs.engine.space.configs import Config
 from tune_jobs.engine.storage.folder import Folder, open_folder
 from tune_jobs.engine.storage.uris import scheme_of
 
@@ -28,9 +35,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+T = TypeVar("T")
+Reader = Callable[[object], T]
+
+
 @dataclass(frozen=True)
 class Experiment:
-    """The results of one run: read anew from the folder when asked for first.
+    """The results of a run, each read from the folder when first used.
 
     Attributes:
         folder: where everything lies.
@@ -49,73 +60,88 @@ class Experiment:
         return self.folder.exists(DESCRIPTION) or bool(self.folder.child(HISTORY).names())
 
     @cached_property
-    def description(self) -> dict[str, Any]:
-        """Job, data, space, seeds, versions and machine of the latest run, as JSON.
+    def description(self) -> Description:
+        """Job, data, space, seeds, versions and machine of the latest run.
 
         Raises:
-            JobError: where neither the file nor the history has it.
+            JobError: if neither the file nor the history has it.
         """
-        found = self.folder.read_object(DESCRIPTION)
-        if "metric" in found and "mode" in found:
+        found = self._read(DESCRIPTION, Description.from_json)[0]
+        if found is not None:
             return found
         for record in reversed(list(self.segments.records())):
             if record["kind"] == "attempt":
-                return dict(record["description"])
+                with suppress(ValueError):  # an earlier run may have written one that can be read
+                    return Description.from_json(record["description"])
         raise JobError(f"{self.folder.uri}: neither {DESCRIPTION} nor the history can be read")
 
     @property
     def goal(self) -> Goal:
         """The metric, and whether small or large values of it are good."""
-        return Goal.from_json(self.description)
+        return self.description.goal
 
     @cached_property
-    def summary(self) -> dict[str, Any]:
-        """How the latest run ended; empty while it runs, or where it died."""
-        found = self.folder.read_object(SUMMARY)
-        return found if found.get("outcome") in EXIT_CODES else {}
+    def summary(self) -> Summary | None:
+        """How the latest run ended; None while it runs, or if it died."""
+        return self._read(SUMMARY, Summary.from_json)[0]
 
     @cached_property
-    def verdict(self) -> dict[str, Any]:
-        """What the finals said of the winner; empty where there is none."""
-        return self.folder.read_object(VERDICT)
+    def verdict(self) -> Verdict | None:
+        """The winner of the finals, and how sure that is; None if there is no winner."""
+        return self._read(VERDICT, Verdict.from_json)[0]
 
     @cached_property
-    def retest(self) -> dict[str, Any]:
-        """The answer of a retest; empty where there is none."""
-        return self.folder.read_object(RETEST)
+    def retest(self) -> Answer | None:
+        """The answer of a retest; None if this is no retest, or it has no answer yet."""
+        return self._read(RETEST, Answer.from_json)[0]
 
     @property
     def problems(self) -> list[str]:
-        """What is damaged, a line each; whatever has a copy is not."""
-        return [*self.segments.problems, *self._damaged]
+        """What is damaged, one line each; a segment with an intact copy is not."""
+        return [*self.segments.problems, *self._unreadable]
 
     @cached_property
     def segments(self) -> Found:
         """The history as it was written, and what of it is damaged."""
         return read_segments(self.folder)
 
+    def _read(self, name: str, reader: Reader[T]) -> tuple[T | None, str]:
+        """Read a file of JSON, or say why it cannot be read."""
+        try:
+            return reader(self.folder.read_json(name)), ""
+        except (OSError, ValueError) as error:
+            return None, f"{name} cannot be read: {reason_of(error)}"
+
     @cached_property
-    def _damaged(self) -> list[str]:
-        return [
-            f"{name} cannot be read; what it said comes from the history"
-            for name in (DESCRIPTION, SUMMARY, VERDICT)
-            if self.folder.exists(name) and not self.folder.read_object(name)
-        ]
+    def _unreadable(self) -> list[str]:
+        readers: dict[str, Reader[object]] = {
+            DESCRIPTION: Description.from_json,
+            SUMMARY: Summary.from_json,
+            VERDICT: Verdict.from_json,
+            RETEST: Answer.from_json,
+        }
+        there = [name for name in readers if self.folder.exists(name)]
+        return list(filter(None, [self._read(name, readers[name])[1] for name in there]))
 
     @property
     def exit_code(self) -> int | None:
         """The exit code of the run, or None while it has not ended."""
-        return EXIT_CODES[self.summary["outcome"]] if self.summary else None
+        return EXIT_CODES[self.summary.outcome] if self.summary else None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the run has done everything it was asked to do."""
+        return self.summary is not None and self.summary.outcome in FINAL
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """One row a trial: state, best value over its epochs, and ``config.<name>`` columns."""
+        """One row per trial: state, best value over its epochs, and ``config.<name>`` columns."""
         trials, epochs = self._history
         return with_hyperparameters(add_best(trials, epochs, self.goal))
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
-        """One row a trial, replica and epoch, with a column a metric."""
+        """One row per trial, replica and epoch, with one column per metric."""
         return self._history[1]
 
     @property
@@ -125,47 +151,48 @@ class Experiment:
 
     @property
     def ranked(self) -> pd.DataFrame:
-        """Those trials, the best first."""
+        """The usable trials, the best first."""
         return self.usable.sort_values("value", ascending=self.goal.minimises, kind="stable")
 
     @cached_property
     def best_trial(self) -> pd.Series:
-        """The row of the trial that won the finals; without any, of that with the best value.
+        """The row of the trial that won the finals; without finals, of the best value's trial.
 
         Raises:
-            JobError: where no trial has a value yet.
+            JobError: if no trial has a value yet.
         """
         usable = self.usable
         if usable.empty:
             raise JobError(f"{self.folder.uri} has no trial with a {self.goal.metric}")
-        if (won := usable[usable["trial"] == self.verdict.get("trial")]).shape[0]:
+        won = usable[usable["trial"] == self.verdict.trial] if self.verdict else usable[:0]
+        if not won.empty:
             return won.iloc[0]
         place = usable["value"].argmin() if self.goal.minimises else usable["value"].argmax()
         return usable.iloc[place]
 
     @property
-    def best_config(self) -> dict[str, Any]:
-        """The hyperparameters of the best trial, inactive ones absent."""
-        config: dict[str, Any] = json.loads(self.best_trial["config"])
+    def best_config(self) -> Config:
+        """The hyperparameters of the best trial, without inactive ones."""
+        config: Config = json.loads(self.best_trial["config"])
         return config
 
     @property
-    def best(self) -> dict[str, Any]:
+    def best(self) -> Best:
         """The best trial's number, epoch, value and config."""
         trial = self.best_trial
-        return {
-            "trial": trial["trial"],
-            "epoch": trial["best_epoch"],
-            "value": trial["value"],
-            "config": self.best_config,
-        }
+        return Best(
+            trial=int(trial["trial"]),
+            epoch=int(trial["best_epoch"]),
+            value=float(trial["value"]),
+            config=self.best_config,
+        )
 
     @property
     def best_value(self) -> float:
-        """The best trial's value in the search: optimistic, being the best of many.
+        """The best trial's value during the search: optimistic, being the best of many.
 
-        ``verdict`` has the mean over fresh seeds and folds, ``summary["test"]`` the scores on the
-        test part.
+        ``verdict.mean`` is over fresh seeds and folds, ``summary.test`` has the scores on the test
+        set.
         """
         return float(self.best_trial["value"])
 
@@ -173,7 +200,7 @@ class Experiment:
         """Load the exported model, which takes raw columns.
 
         Raises:
-            JobError: where none was exported, or the trainable's module cannot be imported.
+            JobError: if none was exported, or the trainable's module cannot be imported.
         """
         if not self.folder.exists(MODEL):
             raise JobError(f"{self.folder.uri} holds no {MODEL}; see `tune-jobs export`")
@@ -184,12 +211,12 @@ class Experiment:
             return load(str(path))
 
     def best_checkpoint(self) -> str:
-        """The path, in the folder, of a checkpoint that holds the best weights.
+        """Return the path, in the folder, of a checkpoint that holds the best weights.
 
         It is that of the best epoch, or of a later one: those of ``trainables`` hold both.
 
         Raises:
-            JobError: where it was never written or is gone.
+            JobError: if it was never written or is gone.
         """
         best = self.best_trial
         rows = self.epochs[self.epochs["trial"] == best["trial"]]
@@ -200,14 +227,14 @@ class Experiment:
         raise JobError(f"trial {best['trial']} of {self.folder.uri} has no checkpoint of its best")
 
     def companion(self, name: str) -> Callable[..., Any]:
-        """The function called ``name`` beside the experiment's trainable.
+        """Return the function called ``name`` beside the experiment's trainable.
 
         Raises:
-            JobError: where the module cannot be imported from here, or has no such function.
+            JobError: if the module cannot be imported from here, or has no such function.
         """
-        module = self.description["trainable"].rsplit(".", 1)[0]
-        from tune_jobs.engine.job.companions import companion
-
+        module = (self.description.trainable or "").rpartition(".")[0]
+        if not module:
+            raise JobError(f"{self.folder.uri} does not name its trainable")
         if str(Path.cwd()) not in sys.path:
             sys.path.append(str(Path.cwd()))
         try:
@@ -215,7 +242,7 @@ class Experiment:
         except ModuleNotFoundError as error:
             raise JobError(
                 f"the trainable's module {module!r} cannot be imported ({error}); "
-                "run this from the folder that it lies in"
+                "run this from its folder"
             ) from None
 
     @cached_property
@@ -224,10 +251,10 @@ class Experiment:
 
 
 def open_experiment(place: str | os.PathLike[str], storage: str = "results") -> Experiment:
-    """The experiment at a path or URI, or of that name in ``storage``.
+    """Open the experiment at a path or URI, or of that name in ``storage``.
 
     Raises:
-        JobError: where there is none; the nearest names are shown.
+        JobError: if there is no such experiment; the nearest names are shown.
     """
     text = os.fspath(place)
     found = Experiment(open_folder(text))

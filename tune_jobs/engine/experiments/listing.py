@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
 
+from tune_jobs.engine.experiments.answer import Answer
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.files import DESCRIPTION, HISTORY, LEASE, RETEST, SUMMARY
 from tune_jobs.engine.experiments.holder import find_holder
+from tune_jobs.engine.experiments.summary import Summary
 from tune_jobs.engine.formatting import NONE, columns, duration, number, visible
 from tune_jobs.engine.outcome import Outcome
 from tune_jobs.engine.storage.folder import AT_ONCE, Folder
@@ -79,7 +80,7 @@ def look_at(folder: Folder) -> Entry | None:
         return None
     experiment = Experiment(folder)
     if SUMMARY in names and experiment.summary:
-        answer = experiment.retest.get("answer") if RETEST in names else None
+        answer = experiment.retest if RETEST in names else None
         return _ended(folder.name, experiment.summary, answer)
     holder = find_holder(folder) if LEASE in names else None
     if holder is None:
@@ -97,19 +98,18 @@ def look_at(folder: Folder) -> Entry | None:
     )
 
 
-def _ended(name: str, summary: dict[str, Any], answer: str | None) -> Entry:
-    states = summary.get("trials") or {}
-    best = (summary.get("winner") or {}).get("mean", (summary.get("best") or {}).get("value"))
-    spent = summary.get("worker_seconds")
+def _ended(name: str, summary: Summary, answer: Answer | None) -> Entry:
+    best = summary.best.value if summary.best else None
+    spent = summary.worker_seconds
     return Entry(
         name,
-        summary["outcome"],
-        since=summary.get("ended"),
-        trials=sum(states.values()),
-        failed=states.get("failed", 0),
-        metric=summary.get("metric"),
-        best=best,
-        verdict=answer,
+        summary.outcome,
+        since=summary.ended,
+        trials=sum(summary.trials.values()),
+        failed=summary.trials.get("failed", 0),
+        metric=summary.metric,
+        best=summary.winner.mean if summary.winner else best,
+        verdict=answer.answer if answer else None,
         worker_hours=None if spent is None else spent / HOUR,
     )
 

@@ -1,69 +1,139 @@
-"""The summary of a run: written last, so that it marks one that has come to an end."""
+"""The summary of a run, as ``summary.json`` holds it; its fields are the file's keys."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.experiments.experiment import Experiment
-from tune_jobs.engine.experiments.failures import cause
-from tune_jobs.engine.experiments.files import SUMMARY
-from tune_jobs.engine.outcome import Outcome, outcome_of_code
-from tune_jobs.engine.storage.folder import Folder
+from tune_jobs.engine.experiments.verdict import Interval
+from tune_jobs.engine.goal import Mode
+from tune_jobs.engine.outcome import Outcome
+from tune_jobs.engine.serialization import parse, serialize
+from tune_jobs.engine.space.configs import Config
+
+Scores = Mapping[str, float]
 
 
-def write_summary(
-    experiment: Experiment, *, began: float, spent: float, workers: int = 0, **found: Any
-) -> None:
-    """Write what is known of a run at its end, so that nobody has to read the history for it.
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """Where the workers' time went.
 
-    Args:
-        experiment: the run's.
-        began: when it did, in seconds since 1970.
-        spent: seconds of workers that earlier runs of the experiment took.
-        workers: how many this one had.
-        found: what else there is to say.
+    Attributes:
+        useful: the fraction spent inside training and validation steps.
+        workers: how many trials ran at once.
+        seconds: by purpose; they sum up to wall time x workers.
     """
-    about, verdict, ended = experiment.description, experiment.verdict, time.time()
-    known = {
-        "metric": about["metric"],
-        "mode": about["mode"],
-        "trials": dict(experiment.trials["state"].value_counts()),
-        "began": began,
-        "ended": ended,
-        "seconds": ended - began,
-        "workers": workers,
-        "worker_seconds": spent + workers * (ended - began),
-    }
-    if verdict:
-        known["winner"] = {name: verdict[name] for name in ("trial", "mean", "interval")}
-    experiment.folder.write_json(SUMMARY, found | known)
+
+    useful: float
+    workers: int
+    seconds: Mapping[str, float]
 
 
-@contextmanager
-def recording_outcome(folder: Folder, **about: Any) -> Iterator[None]:
-    """Write the summary of a run that an exception or a signal breaks off, once it has begun.
+@dataclass(frozen=True, kw_only=True)
+class Best:
+    """The best trial: its number, best epoch, value at that epoch, and config."""
 
-    Args:
-        folder: the experiment's.
-        about: further arguments of :func:`write_summary`.
+    trial: int
+    epoch: int
+    value: float
+    config: Config
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ensemble:
+    """The average of the finalists' models: their trials, and its scores on the test set."""
+
+    trials: tuple[int, ...]
+    test: Scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSummary:
+    """A stage that a search has entered.
+
+    Attributes:
+        stage: its number, counted from 1.
+        trials: its first and its last trial.
+        max_epochs: the maximum epochs per trial.
+        narrowed: how the space was narrowed for it, one line each.
     """
-    try:
-        yield
-    except BaseException as error:
-        with suppress(Exception):  # what is under way says more
-            if not folder.exists(SUMMARY) and Experiment(folder).exists:
-                said = cause(str(error) or type(error).__name__)
-                outcome = outcome_of_error(error)
-                write_summary(Experiment(folder), outcome=outcome, error=said, **about)
-        raise
+
+    stage: int
+    trials: tuple[int, int]
+    max_epochs: int
+    narrowed: tuple[str, ...]
 
 
-def outcome_of_error(error: BaseException) -> Outcome:
-    """How a run ends that an exception breaks off."""
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
-    return outcome_of_code(error.exit_code) if isinstance(error, JobError) else "unexpected error"
+@dataclass(frozen=True, kw_only=True)
+class Winner:
+    """The winner of the finals, with its mean on fresh seeds and folds."""
+
+    trial: int
+    mean: float
+    interval: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """How a run ended.
+
+    Attributes:
+        usage: where the workers' time went, None if the trainable does not report that.
+        outcome: how it ended.
+        attempt: which run of the experiment it was, counted from 1; None if it never got that far.
+        error: the error that ended it.
+        ended_because: why the search ended before its last trial.
+        no_winner: why the finals produced no verdict.
+        stages: the stages that the search has entered.
+        warnings: hyperparameters whose best values lie at a bound of the space.
+        best: the best trial, None if no trial has a value.
+        no_model: why there is no model file.
+        test: the model's scores on the test set, None if the job has no data, empty without a
+            model.
+        ensemble: the average of the finalists, None unless the job wants one.
+        metric: what decides.
+        mode: whether a lower (``min``) or a higher value is better.
+        trials: the number of trials by state.
+        began: when it began, in seconds since 1970.
+        ended: when it ended.
+        seconds: how long it took.
+        workers: how many trials ran at once.
+        worker_seconds: the time of all workers, in all runs of the experiment.
+        winner: the winner of the finals, None if there is none.
+    """
+
+    usage: Usage | None
+    outcome: Outcome
+    attempt: int | None = None
+    error: str | None = None
+    ended_because: str | None = None
+    no_winner: str | None = None
+    stages: tuple[StageSummary, ...] = ()
+    warnings: tuple[str, ...] = ()
+    best: Best | None = None
+    no_model: str | None = None
+    test: Scores | None = field(default_factory=dict)
+    ensemble: Ensemble | None = None
+    metric: str | None
+    mode: Mode | None
+    trials: Mapping[str, int]
+    began: float | None
+    ended: float | None
+    seconds: float | None
+    workers: int | None
+    worker_seconds: float | None
+    winner: Winner | None = None
+
+    @classmethod
+    def from_json(cls, content: object) -> Summary:
+        """Read a summary.
+
+        Raises:
+            ValueError: if the content is not one; the message says why.
+        """
+        return parse(cls, content)
+
+    def to_json(self) -> dict[str, Any]:
+        """Write it as ``summary.json`` holds it."""
+        return serialize(self)

@@ -1,4 +1,4 @@
-"""After a search: the finals, the verdict, and the winner's model, trained on all it may see."""
+"""Run the finals after a search, and write their verdict."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from tune_jobs.engine.deadline import Deadline
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.failures import cause
-from tune_jobs.engine.experiments.files import TRIALS, VERDICT
+from tune_jobs.engine.experiments.files import FINALISTS, TRIALS, VERDICT
 from tune_jobs.engine.experiments.frames import compact
 from tune_jobs.engine.experiments.segments import Listener, Record
+from tune_jobs.engine.experiments.verdict import Verdict
 from tune_jobs.engine.finals.candidates import Candidate, choose_finalists
 from tune_jobs.engine.finals.race import Race
 from tune_jobs.engine.finals.rounds import Rounds, make_rounds
@@ -21,7 +22,6 @@ from tune_jobs.engine.finals.verdict import Cost, give_verdict
 from tune_jobs.engine.outcome import Reason
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.tuner import Prepared
-from tune_jobs.engine.views.board import FINALISTS
 
 if TYPE_CHECKING:
     from tune_jobs.engine.data.dataset import Dataset
@@ -31,19 +31,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Decision:
-    """What became of the finals.
+    """The result of the finals.
 
     Attributes:
-        reached: why they ended before their end, None where they did not.
-        verdict: what is said of the winner, None where there is none.
-        reason: why there is none.
+        reached: why they ended early, None if they did not.
+        verdict: the verdict on the winner, None if there is no winner.
+        reason: why there is no winner.
         rounds: what the finalists were trained on.
-        race: how it went.
+        race: the scores of the finalists.
         candidates: the finalists.
     """
 
     reached: Reason | None
-    verdict: dict[str, Any] | None
+    verdict: Verdict | None
     reason: str
     rounds: Rounds
     race: Race
@@ -51,7 +51,7 @@ class Decision:
 
     @property
     def outcome(self) -> Reason | None:
-        """How the run ended for that, None where the finals leave its outcome as it is."""
+        """The outcome of the run, None if the finals leave it as it was."""
         return self.reached if self.reached != "same error" else None
 
 
@@ -70,18 +70,18 @@ def decide(
     """Train the best trials of a search again, on fresh seeds and folds, and choose the winner.
 
     Args:
-        job: what was searched.
-        experiment: what the search found.
-        dataset: what it was searched on.
-        profile: where.
-        fit: fits a tuner that is ready.
+        job: the job that was searched.
+        experiment: the search's results.
+        dataset: the job's data.
+        profile: where to run.
+        fit: fits a prepared tuner.
         concurrency: how many trials run at once.
         listeners: called as for a search, with ``"stage": "finalists"`` in each record.
         deadline: when the finals have to end.
         defaults: values of hyperparameters that earlier trials did not have.
     """
     if job.finalists is None:
-        raise ValueError("the job wants no finalists")
+        raise ValueError("the job has no finalists")
     candidates = choose_finalists(experiment, job, job.finalists, defaults)
     rounds = make_rounds(job, dataset, job.finalists)
     prepared, race = prepare_finals(
@@ -101,24 +101,41 @@ def decide(
             listen(_start_record(experiment, race, candidates, len(rounds.batches[0])))
         failure = fit(prepared)
     compact(prepared.folder)
+    reached: Reason | None = None
+    verdict, reason = None, ""
+    if race.is_done:
+        prepared.folder.child(TRIALS).delete_folder()  # nobody continues from these checkpoints
+        verdict = _judge(experiment, race, candidates, rounds)
+    else:
+        reached = prepared.recorder.stopper.reached
+        reason = f"the finals ended early: {_why_ended(prepared, failure)}"
+    if verdict is None and not reason:
+        reason = f"every finalist failed: {next(iter(race.failures.values()))}"
+    return Decision(reached, verdict, reason, rounds, race, candidates)
+
+
+def _why_ended(prepared: Prepared, failure: JobError | None) -> str:
     stopper = prepared.recorder.stopper
-    if not race.is_done:
-        detail = str(failure) if failure else cause(stopper.detail) if stopper.detail else ""
-        reason = f"the finals ended early: {detail or stopper.reached}"
-        return Decision(stopper.reached, None, reason, rounds, race, candidates)
-    prepared.folder.child(TRIALS).delete_folder()  # checkpoints that nobody will go on from
-    costs = _measure_costs(prepared.folder, race, candidates, rounds)
+    if failure:
+        return str(failure)
+    return cause(stopper.detail) if stopper.detail else str(stopper.reached)
+
+
+def _judge(
+    experiment: Experiment, race: Race, candidates: Sequence[Candidate], rounds: Rounds
+) -> Verdict | None:
+    """Judge the race, and write the verdict."""
+    costs = _measure_costs(experiment.folder.child(FINALISTS), race, candidates, rounds)
     verdict = give_verdict(race, candidates, costs)
     if verdict is not None:
-        experiment.folder.write_json(VERDICT, verdict)
-    reason = "" if verdict else f"no finalist came through: {next(iter(race.failures.values()))}"
-    return Decision(None, verdict, reason, rounds, race, candidates)
+        experiment.folder.write_json(VERDICT, verdict.to_json())
+    return verdict
 
 
 def _measure_costs(
     folder: Folder, race: Race, candidates: Sequence[Candidate], rounds: Rounds
 ) -> list[Cost]:
-    """What a fit of each finalist takes, at the epoch that was chosen for it."""
+    """Measure the cost of each finalist, trained to the epoch that was chosen for it."""
     history = Experiment(folder)
     trials = {r["trial"]: r["of"] for r in history.segments.records() if r["kind"] == "trial"}
     epochs = history.epochs[history.epochs["replica"] == 0]
@@ -135,7 +152,7 @@ def _measure_costs(
         if len(race.choice_scores(place)):
             own = own[own["epoch"] <= race.epochs(place)]
             seconds = float(own.groupby("trial")["seconds"].sum().mean()) / size
-        costs.append({"parameters": parameters, "seconds": seconds})
+        costs.append(Cost(parameters, seconds))
     return costs
 
 
@@ -155,7 +172,7 @@ def _start_record(
 
 
 def _marked(listen: Listener) -> Listener:
-    """The listener, which sees in each record that it is about the finals."""
+    """Mark each record that a listener gets as one of the finals."""
 
     def call(record: Record | None) -> None:
         listen(None if record is None else {**record, "stage": FINALISTS})

@@ -19,6 +19,8 @@ from tune_jobs.engine.deadline import Deadline
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.files import CONFIG, ENSEMBLE, MODEL, REBUILD, VERDICT
+from tune_jobs.engine.experiments.summary import Ensemble, Scores
+from tune_jobs.engine.experiments.verdict import Baseline
 from tune_jobs.engine.finals.decide import Decision
 from tune_jobs.engine.finals.rounds import without_patience
 from tune_jobs.engine.seeds import derive
@@ -95,6 +97,14 @@ class TestPart:
     scorers: Mapping[str, Scorer]
 
 
+@dataclass(frozen=True)
+class ExportedModel:
+    """Scores on the test set: of the winner, and of the ensemble if the job wants one."""
+
+    test: Scores
+    ensemble: Ensemble | None = None
+
+
 class LateError(JobError):
     """The time that a run may take is over before the winner's model was made."""
 
@@ -120,9 +130,9 @@ def companions(experiment: Experiment) -> Recipe:
     """
     return Recipe(
         **{name: experiment.companion(name) for name in ("build", "export", "load", "predict")},
-        config={**experiment.best_config, **experiment.description["constants"]},
+        config={**experiment.best_config, **experiment.description.constants},
         checkpoint=None,
-        preprocessing=experiment.description["preprocessing"],
+        preprocessing=experiment.description.preprocessing,
     )
 
 
@@ -136,12 +146,12 @@ def save_config(experiment: Experiment) -> None:
     """Write the best configuration as JSON, and a Python file that builds its model."""
     experiment.folder.write_json(CONFIG, experiment.best_config)
     about = experiment.description
-    if not about["constants"]:
+    if not about.constants:
         return  # a tuner of one's own: nobody knows what builds its models
-    config = {**experiment.best_config, **about["constants"]}
+    config = {**experiment.best_config, **about.constants}
     content = SNIPPET.format(
         name=experiment.name,
-        module=about["trainable"].rsplit(".", 1)[0],
+        module=(about.trainable or "").rpartition(".")[0],
         config=pprint.pformat(config, sort_dicts=False),
     )
     experiment.folder.write(REBUILD, content.encode())
@@ -332,20 +342,19 @@ def make_model(
     decision: Decision,
     profile: Profile,
     deadline: Deadline,
-) -> dict[str, Any]:
-    """Train the winner on all rows but the test part, export and score it, beside baselines.
+) -> ExportedModel | None:
+    """Train the winner on all rows but the test set, export it, and score it beside baselines.
 
     Returns:
-        What goes into the summary: ``test``, and ``ensemble`` where one was asked for. Nothing
-        where the job has no data, or its trainable returns no model.
+        None if the job has no data, or its trainable returns no model.
 
     Raises:
-        JobError: where the model cannot be made.
+        JobError: if the model cannot be made.
         LateError: if the deadline passes before that.
     """
     whole, verdict = decision.rounds.dataset, decision.verdict
     if whole is None or verdict is None:
-        return {}
+        return None
     members = [_member(job, decision, place) for place in decision.race.ranking]
     ensemble = bool(job.finalists and job.finalists.ensemble)
     used = members if ensemble else members[:1]
@@ -355,16 +364,16 @@ def make_model(
         deadline=deadline,
     )
     if not scores:
-        return {}
+        return None
     later = decision.rounds.batches[decision.rounds.choosing :]
     replicas = [replica for batch in later for replica in batch]
     baselines = score_baselines(whole, replicas, job.metric)
-    experiment.folder.write_json(VERDICT, verdict | {"baselines": baselines})
-    found: dict[str, Any] = {"test": scores[MODEL]}
-    if ENSEMBLE in scores:
-        trials = [decision.candidates[place].trial for place in decision.race.ranking]
-        found["ensemble"] = {"trials": trials, "test": scores[ENSEMBLE]}
-    return found
+    verdict = replace(verdict, baselines=tuple(Baseline(**each) for each in baselines))
+    experiment.folder.write_json(VERDICT, verdict.to_json())
+    if ENSEMBLE not in scores:
+        return ExportedModel(scores[MODEL])
+    trials = tuple(decision.candidates[place].trial for place in decision.race.ranking)
+    return ExportedModel(scores[MODEL], Ensemble(trials=trials, test=scores[ENSEMBLE]))
 
 
 def _member(job: Job, decision: Decision, place: int) -> Member:

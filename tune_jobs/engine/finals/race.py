@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tune_jobs.engine.analysis.estimates import Answer, Estimate, are_behind, estimate, judge
+from tune_jobs.engine.analysis.estimates import Estimate, are_behind, estimate, judge
 from tune_jobs.engine.goal import Goal
+from tune_jobs.engine.outcome import Judgement
 
 Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
@@ -106,7 +107,7 @@ class Race:
         return next((place for place in self.pair if place != self.incumbent), None)
 
     @property
-    def answer(self) -> Answer | None:
+    def answer(self) -> Judgement | None:
         """Whether the incumbent is to be replaced; None without one, and before it is known."""
         if self.incumbent is None or not self._ranked or self._next_confirming(set()) is not None:
             return None

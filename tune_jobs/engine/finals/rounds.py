@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tune_jobs.engine.data.dataset import Replica, TrainingData
 from tune_jobs.engine.data.evaluation import fresh_replicas, held_out_share
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.job.description import constants
+from tune_jobs.engine.job.declaration import constants
 from tune_jobs.engine.job.finalists import Finalists
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space.configs import Config

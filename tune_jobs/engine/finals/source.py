@@ -24,9 +24,9 @@ from tune_jobs.engine.experiments.segments import Listener, Record
 from tune_jobs.engine.finals.candidates import Candidate
 from tune_jobs.engine.finals.race import Race, Task
 from tune_jobs.engine.finals.rounds import Rounds, select, without_patience
-from tune_jobs.engine.job.changes import DECISIVE
+from tune_jobs.engine.job.changes import differing
+from tune_jobs.engine.job.description import Description
 from tune_jobs.engine.job.finalists import Finalists
-from tune_jobs.engine.plain import plain
 from tune_jobs.engine.resume.past import NOT_ITS_FAULT
 from tune_jobs.engine.space.membership import identity
 from tune_jobs.engine.storage.folder import Folder
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 # The key of a config that says which batch of replicas is to be trained.
 BATCH = "finalist_batch"
 
-# What must be the same for earlier fresh scores to count.
-BASIS = (*DECISIVE, "metric", "mode", "max_epochs", "seed", "batches", "choosing")
+# What must be the same for earlier fresh scores to count, in addition to job, data and code.
+BASIS = ("metric", "mode", "max_epochs", "seed", "batches", "choosing")
 
 
 class FinalistSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
@@ -209,7 +209,7 @@ def prepare_finals(
     folder = experiment.folder.child(FINALISTS)
     about = _describe(job, experiment, rounds)
     before = Experiment(folder)
-    if before.exists and _basis(before.description) != _basis(about):
+    if before.exists and not _is_comparable(before.description, about):
         folder.delete_folder()
         before = Experiment(folder)
     folder.create()
@@ -269,17 +269,18 @@ def _fit_finalist(
     fit_trial(config, train=train, fixed=fixed, data=data)
 
 
-def _describe(job: Job, experiment: Experiment, rounds: Rounds) -> dict[str, Any]:
-    """The experiment's description, and how often and on how many rows finalists are trained."""
-    sizes = [len(batch) for batch in rounds.batches]
-    return experiment.description | {
-        "max_epochs": job.max_epochs,
-        "batches": sizes,
-        "choosing": rounds.choosing,
-        "overlap": rounds.overlap,
-    }
+def _describe(job: Job, experiment: Experiment, rounds: Rounds) -> Description:
+    """Describe the experiment, and how often and on how many rows finalists are trained."""
+    return replace(
+        experiment.description,
+        max_epochs=job.max_epochs,
+        batches=tuple(len(batch) for batch in rounds.batches),
+        choosing=rounds.choosing,
+        overlap=rounds.overlap,
+    )
 
 
-def _basis(description: dict[str, Any]) -> Any:
-    """What fresh scores depend on."""
-    return plain([description.get(name) for name in BASIS])
+def _is_comparable(before: Description, now: Description) -> bool:
+    """Return whether fresh scores of earlier finals still count."""
+    is_same = all(getattr(before, name) == getattr(now, name) for name in BASIS)
+    return is_same and not differing(before, now)

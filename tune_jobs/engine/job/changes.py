@@ -1,4 +1,4 @@
-"""What has changed since an experiment was begun, and whether its results can still be compared."""
+"""Compare a run with the one that began its experiment: are their results comparable?"""
 
 from __future__ import annotations
 
@@ -8,62 +8,97 @@ import importlib.util
 import inspect
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# What must be the same for results to be comparable, and how it is called.
+from tune_jobs.engine.job.description import Description
+
+# What must be the same for results to be comparable, and its name in messages.
 DECISIVE = {
     "trainable": "the trainable",
-    "code": "the trainable's code",
+    "source": "the trainable's code",
     "fingerprint": "the data",
     "data": "the way the data is read",
     "evaluation": "the evaluation",
     "preprocessing": "the preprocessing",
 }
-HASHES = ("code", "fingerprint")
+HASHES = ("source", "fingerprint")
+
+# What may differ, but is worth a line.
+NOTED = ("max_epochs", "seed", "searcher", "scheduler")
+
+# The library's own part of the package that holds the user's trainables.
+FITTING = "trainables.fitting"
 
 
-def find_changes(before: dict[str, Any], now: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """Compare two descriptions: what forbids a comparison of results, and what is worth saying."""
+@dataclass(frozen=True)
+class Changes:
+    """The differences between two descriptions.
+
+    Attributes:
+        decisive: those that make results incomparable, one line each.
+        notes: those that are worth a line.
+    """
+
+    decisive: list[str]
+    notes: list[str]
+
+
+def find_changes(before: Description, now: Description) -> Changes:
+    """Compare the description of an earlier run with that of a new one."""
     decisive = [
-        f"{text} changed" + _how(name, before.get(name), now.get(name))
-        for name, text in DECISIVE.items()
-        if _plain(before.get(name)) != _plain(now.get(name))
+        f"{DECISIVE[name]} changed" + _how(name, getattr(before, name), getattr(now, name))
+        for name in differing(before, now)
     ]
     notes = [
-        f"{package} changed from {version} to {now['versions'].get(package, 'not installed')}"
-        for package, version in before.get("versions", {}).items()
-        if now["versions"].get(package) != version
+        f"{package} changed from {version} to {now.versions.get(package, 'not installed')}"
+        for package, version in before.versions.items()
+        if now.versions.get(package) != version
     ]
-    notes += [
-        f"{name} changed from {_short(before.get(name))} to {_short(now.get(name))}"
-        for name in ("max_epochs", "seed", "searcher", "scheduler")
-        if _plain(before.get(name)) != _plain(now.get(name))
-    ]
-    if _plain(before.get("space")) != _plain(now.get("space")):
+    for name in NOTED:
+        old, new = getattr(before, name), getattr(now, name)
+        if _plain(old) != _plain(new):
+            notes.append(f"{name} changed from {_short(old)} to {_short(new)}")
+    if _plain(before.space) != _plain(now.space):
         notes.append("the search space changed")
-    return decisive, notes
+    if before.source is None and before.code is not None:
+        version = before.versions.get("tune-jobs", "an earlier version")
+        notes.append(f"the trainable's code cannot be compared with that of tune-jobs {version}")
+    return Changes(decisive, notes)
+
+
+def differing(before: Description, now: Description) -> list[str]:
+    """Return the names of the decisive facts that differ; a source counts if both have one."""
+    found = [
+        name for name in DECISIVE if _plain(getattr(before, name)) != _plain(getattr(now, name))
+    ]
+    is_known = None not in (before.source, now.source)
+    return [name for name in found if name != "source" or is_known]
 
 
 def _how(name: str, before: Any, now: Any) -> str:
-    """In what two values differ, where that can be said in few words."""
+    """Say how two values differ, if few words can."""
     if name in HASHES:
         return ""
     if name == "preprocessing" and before and now:
-        old, new = (
-            [column["name"] for column in each.get("columns", ())] for each in (before, now)
-        )
-        gone, come = [c for c in old if c not in new], [c for c in new if c not in old]
-        parts = [("removed", gone), ("added", come)]
-        said = [f"{word} {', '.join(map(repr, names))}" for word, names in parts if names]
-        return f" ({' and '.join(said)})" if said else " (same columns, fitted to other values)"
+        return _how_columns(before.get("columns") or (), now.get("columns") or ())
     return _shown(before, now)
 
 
-def fingerprint_of(function: Callable[..., Any]) -> str | None:
-    """A fingerprint of a function's module and of what it imports from its package or folder.
+def _how_columns(before: Any, now: Any) -> str:
+    old, new = ([column["name"] for column in columns] for columns in (before, now))
+    gone, come = [c for c in old if c not in new], [c for c in new if c not in old]
+    parts = [("removed", gone), ("added", come)]
+    said = [f"{word} {', '.join(map(repr, names))}" for word, names in parts if names]
+    return f" ({' and '.join(said)})" if said else " (same columns, fitted to other values)"
 
-    Comments and docstrings do not count. None where there is no source.
+
+def source_of(function: Callable[..., Any]) -> str | None:
+    """Return a hash of a function's module and of what it imports from its package or folder.
+
+    Comments and docstrings do not count, nor does what belongs to this library: an upgrade of it
+    leaves the hash as it is. None if there is no source.
     """
     try:
         file = inspect.getsourcefile(function)
@@ -84,17 +119,21 @@ def _collect(module: str, file: Path, seen: dict[str, str]) -> None:
         ):
             node.body = node.body[1:]
     seen[module] = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
-    package = module.partition(".")[0]
     for name in sorted(_imported(tree)):
-        found = None if name in seen or package == "tune_jobs" else _find(name, module, file)
+        found = None if name in seen or _is_ours(name) else _find(name, module, file)
         if found is not None:
             _collect(name, found, seen)
 
 
-def _find(name: str, module: str, file: Path) -> Path | None:
-    """The file of an imported module of the same package, or of the same folder.
+def _is_ours(module: str) -> bool:
+    """Return whether a module is this library's, so that no user edits it."""
+    return any(f"{module}.".startswith(f"{package}.") for package in ("tune_jobs", FITTING))
 
-    Nothing is imported for it but packages of one's own: the driver stays free of Keras.
+
+def _find(name: str, module: str, file: Path) -> Path | None:
+    """Return the file of an imported module of the same package, or of the same folder.
+
+    Nothing is imported but the packages around it: the driver stays free of Keras.
     """
     package = module.partition(".")[0]
     if name.partition(".")[0] == package:

@@ -1,116 +1,108 @@
-"""What is written down of a run before it begins: job, data, versions, machine."""
+"""The description of a run, as ``experiment.json`` holds it; its fields are the file's keys."""
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import json
-import os
-import platform
-import re
-import subprocess
-import time
-from collections.abc import Callable
-from importlib import metadata
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from tune_jobs.engine.job.changes import fingerprint_of
-from tune_jobs.engine.job.profile import Profile
-from tune_jobs.engine.seeds import derive
-from tune_jobs.engine.space.domains import describe
-
-if TYPE_CHECKING:
-    from tune_jobs.engine.data.dataset import Dataset
-    from tune_jobs.engine.job.job import Job
+from tune_jobs.engine.goal import Goal, Mode
+from tune_jobs.engine.serialization import parse, serialize
 
 
-def constants(job: Job, dataset: Dataset | None) -> dict[str, Any]:
-    """What every config of the job holds beside its hyperparameters."""
-    return {
-        **(dataset.signature if dataset else {}),
-        "max_epochs": job.max_epochs,
-        "seed": derive(job.seed, "model"),
-        "metric": job.metric,
-        "mode": job.mode,
-        "rungs": job.rungs,
-    }
+@dataclass(frozen=True)
+class Slot:
+    """The slot of a schedule that a run is for.
 
-
-def declared(job: Job) -> dict[str, Any]:
-    """What a job says, as JSON, before its data are read."""
-    return {
-        "trainable": f"{job.trainable.__module__}.{job.trainable.__qualname__}",
-        "code": fingerprint_of(job.trainable),
-        "metric": job.metric,
-        "mode": job.mode,
-        "num_trials": job.num_trials,
-        "max_epochs": job.max_epochs,
-        "seed": job.seed,
-        "space": describe(job.space),
-        "searcher": repr(job.searcher),
-        "scheduler": repr(job.scheduler),
-        "data": repr(job.data),
-        "evaluation": repr(job.evaluation),
-        "finalists": repr(job.finalists),
-    }
-
-
-def content_of(job: Job) -> str:
-    """A hash of all that a job says: it is the same in every process."""
-    text = json.dumps(declared(job), sort_keys=True, default=repr)
-    return hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", text).encode()).hexdigest()[:12]
-
-
-def description(job: Job, profile: Profile, dataset: Dataset | None) -> dict[str, Any]:
-    """What a reader must know of a run, as JSON: job, data, versions, machine."""
-    return {
-        **declared(job),
-        "commit": find_commit(job.trainable),
-        "constants": constants(job, dataset),
-        "fingerprint": dataset.fingerprint if dataset else None,
-        "preprocessing": dataset.preprocessing if dataset else None,
-        **provenance(profile),
-    }
-
-
-def find_commit(function: Callable[..., Any]) -> str | None:
-    """The commit of the repository that a function's file lies in, None where it lies in none.
-
-    A ``+`` behind it says that files under version control have been changed since.
+    Attributes:
+        job: the job's short name.
+        slot: the slot's name.
+        content: a hash of the job's settings.
     """
-    try:
-        folder = Path(inspect.getsourcefile(function) or "").absolute().parent
-        commit = _ask_git(folder, "rev-parse", "--short=12", "HEAD")
-        changed = _ask_git(folder, "status", "--porcelain", "--untracked-files=no")
-    except (OSError, TypeError, subprocess.SubprocessError):
-        return None
-    return f"{commit}+" if changed else commit
+
+    job: str
+    slot: str
+    content: str
 
 
-def _ask_git(folder: Path, *words: str) -> str:
-    asked = subprocess.run(
-        ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=True
-    )
-    return asked.stdout.strip()
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What a run searches, on which data, with which versions, and where.
 
+    A run of a tuner that a module builds itself knows only some of this.
 
-def provenance(profile: Profile) -> dict[str, Any]:
-    """When, where, with what and on how much of it a run was begun."""
-    return {
-        "resources": profile.resources,
-        "started": time.time(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
-        "versions": _versions(),
-    }
+    Attributes:
+        trainable: the trainable's dotted name.
+        source: a hash of the trainable's module and of what it imports from its package or folder.
+        code: what version 0.1 wrote instead, a hash that includes the fitting code of tune-jobs.
+        metric: what decides.
+        mode: whether a lower (``min``) or a higher value is better.
+        num_trials: how many trials the job asks for.
+        max_epochs: the maximum epochs per trial.
+        seed: the job's.
+        space: the search space as JSON.
+        searcher: the searcher as code.
+        scheduler: the scheduler as code.
+        data: the dataset as code.
+        evaluation: folds and repeats as code.
+        finalists: the finals as code.
+        commit: the commit of the trainable's repository.
+        constants: what every config holds in addition to its hyperparameters.
+        fingerprint: a hash of the data.
+        preprocessing: what was learnt of the columns, None without data.
+        resources: what each trial gets of a machine.
+        started: when the run began, in seconds since 1970.
+        machine: where it began.
+        versions: of Python and of the packages that matter.
+        command: the command line's options.
+        slot: the slot of a schedule that it is for.
+        batches: of finals, how many replicas each task trains.
+        choosing: of finals, how many batches choose the winner.
+        overlap: of finals, held-out rows / training rows.
+    """
 
+    trainable: str | None
+    source: str | None = None
+    code: str | None = None
+    metric: str
+    mode: Mode
+    num_trials: int | None = None
+    max_epochs: int | None = None
+    seed: int | None = None
+    space: Mapping[str, Any]
+    searcher: str | None = None
+    scheduler: str | None = None
+    data: str | None = None
+    evaluation: str | None = None
+    finalists: str | None = None
+    commit: str | None
+    constants: Mapping[str, Any]
+    fingerprint: str | None
+    preprocessing: dict[str, Any] | None
+    resources: Mapping[str, float]
+    started: float | None
+    machine: str | None
+    versions: Mapping[str, str]
+    command: Mapping[str, Any] = field(default_factory=dict)
+    slot: Slot | None
+    batches: tuple[int, ...] = ()
+    choosing: int | None = None
+    overlap: float | None = None
 
-def _versions() -> dict[str, str]:
-    packages = ("tune-jobs", "ray", "tensorflow", "keras", "hyperopt", "scikit-learn", "numpy")
-    found = {"python": platform.python_version()}
-    for package in packages:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    @classmethod
+    def from_json(cls, content: object) -> Description:
+        """Read a description.
+
+        Raises:
+            ValueError: if the content is not one; the message says why.
+        """
+        return parse(cls, content)
+
+    def to_json(self) -> dict[str, Any]:
+        """Write it as ``experiment.json`` holds it."""
+        return serialize(self)
+
+    @property
+    def goal(self) -> Goal:
+        """The metric, and whether small or large values of it are good."""
+        return Goal(self.metric, self.mode)

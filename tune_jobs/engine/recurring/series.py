@@ -7,32 +7,17 @@ the lease that keeps its runs from overlapping, and the state that people were l
 from __future__ import annotations
 
 import string
-from dataclasses import dataclass
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.files import SERIES
-from tune_jobs.engine.job.description import content_of
+from tune_jobs.engine.job.declaration import content_of
+from tune_jobs.engine.job.description import Slot
 from tune_jobs.engine.job.job import Job, MakeTuner
 from tune_jobs.engine.names import check_experiment_name
 from tune_jobs.engine.recurring.slots import name_of_slot
 from tune_jobs.engine.storage.folder import Folder, open_folder
 
 PLACES = ("job", "slot", "hash")
-
-
-@dataclass(frozen=True)
-class Slot:
-    """The identity of a scheduled run: its job, its slot, and what is searched.
-
-    Attributes:
-        job: the job's short name.
-        slot: the slot's name.
-        content: a hash of all that the job says.
-    """
-
-    job: str
-    slot: str
-    content: str
 
 
 def fill_name(template: str, slot: Slot | None) -> str:

@@ -1,4 +1,4 @@
-"""What a report shows of one experiment, as plain values."""
+"""Read what a report shows of one experiment, as plain values."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.frames import average_replicas
+from tune_jobs.engine.experiments.summary import Summary
+from tune_jobs.engine.experiments.verdict import Verdict
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.report.hyperparameters import Hyperparameter, find_hyperparameters
 from tune_jobs.engine.space.configs import flatten
@@ -21,16 +23,16 @@ if TYPE_CHECKING:
 
     from tune_jobs.engine.analysis.importance import Importance
 
-# More trials than this are thinned out: nobody tells that many points apart; and more values of
+# More trials than this are thinned out: nobody can distinguish so many points, and more values of
 # hyperparameters would make the page heavy.
 MOST_TRIALS, MOST_VALUES = 1000, 20_000
-# Colours there are for the epochs that trials reached.
+# Colours for the number of epochs that trials reached.
 SHADES = 6
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial as the report shows it; ``value`` is its best, None where it has none."""
+    """A trial as the report shows it; ``value`` is its best, None if it has none."""
 
     number: int
     state: str
@@ -52,7 +54,7 @@ class Trial:
 
     @property
     def seconds(self) -> float:
-        """How long it ran, as far as is known."""
+        """How long it ran, as far as known."""
         return self.ended - self.began
 
 
@@ -68,7 +70,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Findings:
-    """An experiment, read once, in the order and the words of its report.
+    """An experiment, read once, in the order of its report.
 
     Attributes:
         index: its place in the report: 0, or 1 for the second of two.
@@ -93,13 +95,13 @@ class Findings:
         return self.experiment.goal
 
     @property
-    def summary(self) -> dict[str, Any]:
-        """How the run ended; empty while it runs."""
+    def summary(self) -> Summary | None:
+        """How the run ended; None while it runs."""
         return self.experiment.summary
 
     @property
-    def winner(self) -> dict[str, Any]:
-        """What the finals said of the winner; empty where there is none."""
+    def winner(self) -> Verdict | None:
+        """The verdict of the finals; None if there is none."""
         return self.experiment.verdict
 
     @cached_property
@@ -122,8 +124,8 @@ class Findings:
 
     @cached_property
     def chosen(self) -> Trial | None:
-        """The trial to look at in the charts: the winner, or as long as there is none the best."""
-        number = self.winner.get("trial")
+        """The trial to look at in the charts: the winner, or the best if there is no winner."""
+        number = self.winner.trial if self.winner else None
         return next((trial for trial in self.trials if trial.number == number), self.best)
 
     @property
@@ -150,7 +152,7 @@ class Findings:
     def hyperparameters(self) -> list[Hyperparameter]:
         """What was searched, the most important first."""
         configs = {trial.number: trial.config for trial in self.shown}
-        found = find_hyperparameters(self.experiment.description.get("space"), configs)
+        found = find_hyperparameters(dict(self.experiment.description.space), configs)
         effects = {effect.name: effect for effect in self.effects}
 
         def order(h: Hyperparameter) -> tuple[bool, bool, float, int]:
@@ -163,19 +165,18 @@ class Findings:
 
     @cached_property
     def rungs(self) -> list[int]:
-        """The epochs at which the scheduler compared trials; none where it does not."""
-        constants = self.experiment.description.get("constants") or {}
-        rungs = constants.get("rungs") or []
+        """The epochs at which the scheduler compared trials; none if it does not compare."""
+        rungs = self.experiment.description.constants.get("rungs") or []
         return sorted({int(rung) for rung in rungs if isinstance(rung, int | float) and rung >= 1})
 
     @cached_property
     def longest(self) -> int:
-        """The most epochs of a trial."""
+        """The largest number of epochs of a trial."""
         return max((trial.epochs for trial in self.trials), default=0)
 
     @cached_property
     def levels(self) -> list[int]:
-        """Upper ends of the classes into which trials fall by the epochs that they reached."""
+        """The upper ends of the classes of trials by the epochs that they reached."""
         if not self.longest:
             return []
         ends = [rung for rung in self.rungs if rung < self.longest]
@@ -185,14 +186,14 @@ class Findings:
         return [*ends[-SHADES + 1 :], self.longest]
 
     def shade(self, trial: Trial) -> str:
-        """The look of a trial by the epochs that it reached: ``e0`` few to ``e5`` most."""
+        """Return the look of a trial by the epochs that it reached: ``e0`` few to ``e5`` most."""
         classes = len(self.levels)
         place = next((i for i, end in enumerate(self.levels) if trial.epochs <= end), 0)
         return f"e{SHADES - 1 - round((classes - 1 - place) * (SHADES - 1) / max(1, classes - 1))}"
 
     @cached_property
     def curves(self) -> dict[int, list[Point]]:
-        """The metric of each trial over its epochs, where it is finite."""
+        """The metric of each trial over its epochs, finite values only."""
         epochs = self._finite_epochs
         if epochs.empty:
             return {}
@@ -209,16 +210,16 @@ class Findings:
 
     @cached_property
     def common_epoch(self) -> int:
-        """The epoch at which importance compares trials, so that slices show the same."""
+        """The epoch at which importance and slices compare trials."""
         return self.importance.epoch if self.importance else 0
 
     @cached_property
     def common_values(self) -> dict[int, float]:
-        """The metric of every trial at the common epoch, whatever became of the trial later."""
+        """The metric of every trial at the common epoch, including trials stopped later."""
         return self.values_at(self.common_epoch)
 
     def values_at(self, epoch: int) -> dict[int, float]:
-        """The metric of every trial that has one at an epoch."""
+        """Return the metric of every trial that has one at an epoch."""
         return {
             trial: point.mean
             for trial, points in self.curves.items()
@@ -228,7 +229,7 @@ class Findings:
 
     @cached_property
     def importance(self) -> Importance | None:
-        """What mattered; None where too little is known."""
+        """The effects of the hyperparameters; None if too little is known."""
         if not self.curves:
             return None
         from tune_jobs.engine.analysis.importance import measure_importance
@@ -247,7 +248,7 @@ class Findings:
 
     @cached_property
     def now(self) -> float:
-        """The latest time that the history knows: where bars of running trials end."""
+        """The latest time in the history, at which the bars of running trials end."""
         times = [t for trial in self.trials for t in (trial.began, trial.ended)]
         finite = [t for t in times if math.isfinite(t)]
         return max(finite) if self.summary and finite else time.time()

@@ -1,7 +1,7 @@
-"""The page: one file that asks for nothing, and in which no foreign text can act.
+"""Render the page: one self-contained file in which foreign text is inert.
 
-Jinja escapes whatever is foreign. Besides, the page allows exactly its own style and script, by
-their hashes, and no request: what slipped through would still not run.
+Jinja escapes foreign text. In addition, the page allows only its own style and script, by their
+hashes, and no requests: what slipped through would still not run.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tune_jobs.engine.formatting import count, number, visible
-from tune_jobs.engine.report import side_by_side as comparison
-from tune_jobs.engine.report import tables
+from tune_jobs.engine.report import side_by_side, tables
 from tune_jobs.engine.report.findings import Findings
-from tune_jobs.engine.report.headline import reach_verdict, status
+from tune_jobs.engine.report.headline import make_headline, status
 from tune_jobs.engine.report.marks import swatch
 from tune_jobs.engine.report.progress_charts import chart_curves, chart_history
+from tune_jobs.engine.report.race_chart import chart_race
 from tune_jobs.engine.report.space_charts import SLICES, chart_importance, chart_parallel, slices
 from tune_jobs.engine.report.work_charts import (
     chart_finalists,
@@ -35,7 +35,7 @@ HERE = Path(__file__).parent
 
 
 def render_page(all_findings: Sequence[Findings]) -> str:
-    """The report of one experiment, or of several in one page."""
+    """Render the report of one experiment, or of several in one page."""
     style, script = _asset("style.css"), _asset("page.js")
     names = [visible(findings.name) for findings in all_findings]
     return (
@@ -67,16 +67,16 @@ def _environment() -> Environment:
 
 
 def _sections(findings: Findings) -> dict[str, Any]:
-    """What the template shows of one experiment, in its order."""
+    """Return what the template shows of one experiment, in its order."""
     all_slices = slices(findings)
     return {
         "id": f"e{findings.index}",
         "name": visible(findings.name),
         "status": status(findings),
-        "is_running": not findings.summary,
+        "is_running": findings.summary is None,
         "metric": visible(findings.metric),
         "thinned": _thinned(findings),
-        "verdict": reach_verdict(findings),
+        "headline": make_headline(findings),
         "finalists": chart_finalists(findings),
         "history": chart_history(findings),
         "curves": chart_curves(findings),
@@ -103,10 +103,10 @@ def _sections(findings: Findings) -> dict[str, Any]:
 
 def _comparison(all_findings: Sequence[Findings]) -> dict[str, Any]:
     return {
-        "sentences": [visible(text) for text in comparison.compare(all_findings)],
-        "chart": comparison.chart_race(all_findings),
-        "table": comparison.comparison_table(all_findings),
-        "differences": comparison.config_differences(all_findings),
+        "sentences": [visible(text) for text in side_by_side.compare(all_findings)],
+        "chart": chart_race(all_findings),
+        "table": side_by_side.comparison_table(all_findings),
+        "differences": side_by_side.config_differences(all_findings),
     }
 
 
@@ -116,17 +116,15 @@ def _thinned(findings: Findings) -> str:
         return ""
     return (
         f"Charts and table show {number(shown)} of {number(known)} trials: the best, and an even "
-        "sample of the others. All are in trials.parquet."
+        "sample of the others. All of them are in trials.parquet."
     )
 
 
 def _useful(findings: Findings) -> str:
-    usage = findings.summary.get("usage")
-    if not usage:
+    usage = findings.summary.usage if findings.summary else None
+    if usage is None:
         return ""
-    return (
-        f"{usage['useful']:.0%} of the time of {count(usage['workers'], 'worker')} was useful work."
-    )
+    return f"{usage.useful:.0%} of the time of {count(usage.workers, 'worker')} was useful work."
 
 
 def _asset(name: str) -> str:
@@ -134,7 +132,7 @@ def _asset(name: str) -> str:
 
 
 def _policy(style: str, script: str) -> str:
-    """What the page may do: its style, its script, an empty icon, nothing else."""
+    """Return the page's policy: its style, its script, an empty icon, nothing else."""
     return (
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"

@@ -1,4 +1,4 @@
-"""The report as one picture, for chats and CI: the verdict and four charts, without a browser."""
+"""Render the report as one picture, for chats and CI: the verdict and four charts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from markupsafe import Markup
 
 from tune_jobs.engine.formatting import columns_of, shortened, visible
 from tune_jobs.engine.report.findings import Findings
-from tune_jobs.engine.report.headline import reach_verdict, status
+from tune_jobs.engine.report.headline import make_headline, status
 from tune_jobs.engine.report.marks import Chart, swatch
 from tune_jobs.engine.report.page import HERE
 from tune_jobs.engine.report.progress_charts import chart_curves, chart_history
-from tune_jobs.engine.report.side_by_side import chart_race, compare
+from tune_jobs.engine.report.race_chart import chart_race
+from tune_jobs.engine.report.side_by_side import compare
 from tune_jobs.engine.report.space_charts import chart_importance
 from tune_jobs.engine.report.work_charts import chart_timeline
 
@@ -24,7 +25,7 @@ LETTER = 7.4
 
 
 def render_picture(all_findings: Sequence[Findings]) -> bytes:
-    """The picture as PNG."""
+    """Render the picture as PNG, without a browser."""
     import vl_convert
 
     return bytes(vl_convert.svg_to_png(str(_svg(all_findings)), scale=SCALE))
@@ -46,13 +47,13 @@ def _svg(all_findings: Sequence[Findings]) -> Markup:
 
 
 def _head(parts: list[Markup], findings: Findings, top: float) -> float:
-    verdict = reach_verdict(findings)
+    first = make_headline(findings)
     top = _write(parts, [shortened(findings.name, 60)], top, "name", step=24)
     top = _write(parts, [status(findings)], top, "soft") + 34
     value = Markup('<text class="value" x="{}" y="{}">{}</text>')
-    parts.append(value.format(EDGE, top, verdict.value))
-    top = _write(parts, [verdict.value_of], top + 26, "words")
-    return _write(parts, [*verdict.warnings, *verdict.sentences[:3]], top, "soft") + 16
+    parts.append(value.format(EDGE, top, first.value))
+    top = _write(parts, [first.value_of], top + 26, "words")
+    return _write(parts, [*first.warnings, *first.sentences[:3]], top, "soft") + 16
 
 
 def _charts(findings: Findings, *, few: bool) -> list[Chart | None]:
@@ -61,7 +62,7 @@ def _charts(findings: Findings, *, few: bool) -> list[Chart | None]:
 
 
 def _draw(parts: list[Markup], charts: Sequence[Chart | None], top: float) -> float:
-    """Charts in rows of two."""
+    """Draw charts in rows of two."""
     there = [chart for chart in charts if chart]
     wide = (WIDTH - 2 * EDGE - GAP) / 2 if len(there) > 1 else WIDTH - 2 * EDGE
     for first in range(0, len(there), 2):
@@ -88,7 +89,7 @@ def _legend(chart: Chart, left: float, top: float) -> Markup:
 def _write(
     parts: list[Markup], texts: Sequence[str], top: float, look: str, *, step: int = 21
 ) -> float:
-    """Lines of text, broken where the picture ends."""
+    """Write lines of text, broken at the edge of the picture."""
     line = Markup('<text class="{}" x="{}" y="{}">{}</text>')
     for text in texts:
         for words in _broken(visible(text), int((WIDTH - 2 * EDGE) / LETTER)):
@@ -106,7 +107,7 @@ def _broken(text: str, most: int) -> list[str]:
 
 
 def _style() -> str:
-    """The page's looks of marks in its light colours, which this renderer wants written out."""
+    """Return the page's looks of marks in light colours, spelled out for the renderer."""
     style = (HERE / "style.css").read_text(encoding="utf-8")
     light, dark = style.split("@media screen", 1)
     colours = dict(COLOURS.findall(light))

@@ -97,7 +97,7 @@ def best_so_far(findings: Findings) -> list[tuple[Trial, float]]:
 
 
 def clipped(values: Sequence[float], scale: Linear | Log) -> int:
-    """How many values lie beyond an axis."""
+    """Count the values beyond an axis."""
     return sum(not scale.low <= value <= scale.high for value in values)
 
 
@@ -192,9 +192,8 @@ def _history_words(findings: Findings, y: Linear | Log) -> str:
         )
     elif records:
         said += f"; the best, {number(records[0][1])}, came with trial {records[0][0].number}"
-    beyond = clipped(values, y)
-    if beyond:
-        said += f". {count(beyond, 'value')} beyond the axis drawn at its edge"
+    if beyond := clipped(values, y):
+        said += f". {count(beyond, 'outlier')} {'is' if beyond == 1 else 'are'} clipped"
     return f"{said}."
 
 
@@ -222,7 +221,7 @@ def _by_fate(findings: Findings) -> list[tuple[str, str, list[Trial]]]:
     return [
         ("stopped", f"{len(stopped)} stopped", stopped),
         ("failed", f"{len(failed)} failed", failed),
-        ("going", f"{len(going)} not at their end", going),
+        ("going", f"{len(going)} unfinished", going),
         ("whole", f"{len(whole)} complete", whole),
         ("best", findings.chosen_as, [chosen] if chosen in drawn else []),
     ]

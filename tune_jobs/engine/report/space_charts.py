@@ -32,7 +32,7 @@ class Slice:
 
 
 def chart_importance(findings: Findings) -> Chart | None:
-    """A bar a hyperparameter: its share of the metric's variance, those that may be chance pale."""
+    """Draw each hyperparameter's share of the metric's variance; pale if not significant."""
     effects = [effect for effect in findings.effects if effect.share >= SEEN][:SLICES]
     if not effects:
         return None
@@ -64,11 +64,7 @@ def chart_importance(findings: Findings) -> Chart | None:
         ],
         legend=[
             ("areas share", "share of the variance that it explains"),
-            *(
-                [("areas noise", "not to be told from chance")]
-                if any(e.is_noise for e in effects)
-                else []
-            ),
+            *([("areas noise", "not significant")] if any(e.is_noise for e in effects) else []),
         ],
         height=max(30, 24 * len(effects)),
         has_grid=False,
@@ -232,7 +228,7 @@ def _importance_words(findings: Findings) -> str:
     noise = [e.name for e in findings.effects if e.is_noise]
     said = f"Effects on {findings.importance.about}: {listed(real, 8) if real else 'none found'}"
     if noise:
-        said += f". Not to be told from chance: {listed(noise, 8)}"
+        said += f". Not significant: {listed(noise, 8)}"
     return f"{said}."
 
 

@@ -1,14 +1,13 @@
-"""The report's tables: rungs, failures, trials, and where everything came from."""
+"""Make the report's tables: rungs, failures, trials, and the origin of everything."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median
-from typing import Any
 
 from tune_jobs.engine.experiments.failures import cause
 from tune_jobs.engine.formatting import (
@@ -21,6 +20,7 @@ from tune_jobs.engine.formatting import (
     shortened,
     visible,
 )
+from tune_jobs.engine.job.description import Description
 from tune_jobs.engine.report.findings import Findings, Trial
 
 # Hyperparameters that the table of trials has a column for: the most important.
@@ -32,13 +32,13 @@ KINDS = {
     "divergence": "divergence: the metric was not finite",
     "infrastructure": "infrastructure: a machine was lost",
     "storage": "storage: it could not be written",
-    "hang": "hang: silent for too long",
+    "hang": "hang: no report for too long",
 }
 
 
 @dataclass(frozen=True)
 class Failures:
-    """Trials that failed of one cause, with one traceback."""
+    """Trials that failed for the same cause, with one traceback."""
 
     kind: str
     cause: str
@@ -49,7 +49,7 @@ class Failures:
 
 @dataclass(frozen=True)
 class Table:
-    """Heads and rows of text; ``trials`` says whose each row is."""
+    """Heads and rows of text; ``trials`` has the trial of each row."""
 
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -57,7 +57,7 @@ class Table:
 
 
 def rung_table(findings: Findings) -> Table | None:
-    """How many trials came to each rung, how many went on, and with which values."""
+    """List how many trials reached each rung, how many continued, and with which values."""
     if not findings.rungs or not findings.curves:
         return None
     rows = []
@@ -79,12 +79,12 @@ def rung_table(findings: Findings) -> Table | None:
                 number(worst(on)) if on else NONE,
             ]
         )
-    heads = ["after epoch", "reached by", "went on", "best", "median", "worst that went on"]
+    heads = ["after epoch", "reached by", "continued", "best", "median", "worst continued"]
     return Table(heads, rows) if rows else None
 
 
 def failure_table(findings: Findings) -> list[Failures]:
-    """A row a cause, the most frequent first."""
+    """List the failures, one row per cause, the most frequent first."""
     groups: dict[tuple[str, str], list[Trial]] = {}
     for trial in findings.trials:
         if trial.state == "failed":
@@ -104,7 +104,7 @@ def failure_table(findings: Findings) -> list[Failures]:
 
 
 def trial_table(findings: Findings) -> Table:
-    """Every trial that is shown, the best first, those without a value last."""
+    """List every trial that is shown, the best first, those without a value last."""
     columns = findings.hyperparameters[:COLUMNS]
     ranked = [*findings.ranked, *(t for t in findings.trials if not t.is_usable)]
     inside = {trial.number for trial in findings.shown}
@@ -124,7 +124,7 @@ def trial_table(findings: Findings) -> Table:
 
 
 def configs_as_json(findings: Findings) -> str:
-    """The config of every trial that is shown, as text that may stand inside a page.
+    """Return the config of every trial that is shown, as text that is safe inside a page.
 
     The configs are kept as the text that they were written as, so that copies are exact.
     """
@@ -133,36 +133,35 @@ def configs_as_json(findings: Findings) -> str:
 
 
 def provenance(findings: Findings) -> list[tuple[str, str]]:
-    """Job, versions, data, seeds, code, machine and cost."""
-    known = findings.experiment.description
-    command, summary = known.get("command") or {}, findings.summary
-    versions = known.get("versions") or {}
+    """List job, versions, data, seeds, code, machine and cost."""
+    known, summary = findings.experiment.description, findings.summary
+    versions = ", ".join(f"{name} {version}" for name, version in known.versions.items())
     rows = [
-        ("job", command.get("job")),
-        ("trainable", known.get("trainable")),
-        ("commit", known.get("commit")),
-        ("fingerprint of the code", known.get("code")),
-        ("searcher", known.get("searcher")),
-        ("scheduler", known.get("scheduler")),
+        ("job", known.command.get("job")),
+        ("trainable", known.trainable),
+        ("commit", known.commit),
+        ("fingerprint of the code", known.source or known.code),
+        ("searcher", known.searcher),
+        ("scheduler", known.scheduler),
         ("budget", _budget(known)),
-        ("seed", known.get("seed")),
-        ("data", known.get("data")),
-        ("fingerprint of the data", known.get("fingerprint")),
-        ("finalists", None if known.get("finalists") == "None" else known.get("finalists")),
-        ("evaluation", None if known.get("evaluation") == "None" else known.get("evaluation")),
-        ("machine", known.get("machine")),
-        ("for each trial", _resources(known.get("resources") or {})),
-        ("began", _moment(known.get("started"))),
-        ("took", duration(summary["seconds"]) if summary.get("seconds") else None),
-        ("cost", _cost(findings, known.get("resources") or {})),
-        ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
+        ("seed", known.seed),
+        ("data", known.data),
+        ("fingerprint of the data", known.fingerprint),
+        ("finalists", None if known.finalists == "None" else known.finalists),
+        ("evaluation", None if known.evaluation == "None" else known.evaluation),
+        ("machine", known.machine),
+        ("per trial", _resources(known.resources)),
+        ("began", _moment(known.started)),
+        ("took", duration(summary.seconds) if summary and summary.seconds else None),
+        ("cost", _cost(findings, known.resources)),
+        ("versions", versions),
         ("folder", findings.experiment.folder.uri),
     ]
     return [(name, visible(value)) for name, value in rows if value not in (None, "")]
 
 
 def _traceback(error: str) -> str:
-    """An error of several lines, of very many the last; nothing where a line says it all."""
+    """Return the last lines of an error, or nothing if it is a single line."""
     lines = [visible(line) for line in error.splitlines()]
     return "\n".join(lines[-LAST_LINES:]) if len(lines) > 1 else ""
 
@@ -179,32 +178,31 @@ def _facts(trial: Trial) -> list[str]:
     ]
 
 
-def _budget(known: dict[str, Any]) -> str:
-    trials, epochs = known.get("num_trials"), known.get("max_epochs")
-    if not isinstance(trials, int) or not isinstance(epochs, int):
+def _budget(known: Description) -> str:
+    if known.num_trials is None or known.max_epochs is None:
         return ""
-    return f"{count(trials, 'trial')} of at most {count(epochs, 'epoch')}"
+    return f"{count(known.num_trials, 'trial')} of at most {count(known.max_epochs, 'epoch')}"
 
 
-def _resources(resources: dict[str, Any]) -> str:
+def _resources(resources: Mapping[str, float]) -> str:
     return ", ".join(
         f"{number(amount)} {name.upper()}" for name, amount in resources.items() if amount
     )
 
 
-def _cost(findings: Findings, resources: dict[str, Any]) -> str:
-    """What the trials held of the machine, for how long."""
+def _cost(findings: Findings, resources: Mapping[str, float]) -> str:
+    """Say what the trials used of the machine, and for how long."""
     spent = sum(t.seconds for t in findings.trials if math.isfinite(t.seconds))
     said = [count(len(findings.experiment.epochs), "epoch"), f"{duration(spent)} of trials"]
     said += [
         f"{number(amount * spent / 3600, 3)} {name.upper()} hours"
         for name, amount in resources.items()
-        if isinstance(amount, int | float) and amount
+        if amount
     ]
     return ", ".join(said)
 
 
-def _moment(seconds: Any) -> str:
-    if not isinstance(seconds, int | float) or not math.isfinite(seconds):
+def _moment(seconds: float | None) -> str:
+    if seconds is None or not math.isfinite(seconds):
         return ""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,15 +1,15 @@
-"""Where the time went: the timeline of workers, and the finalists' scores."""
+"""Draw where the time went: the timeline of workers, and the finalists' scores."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from tune_jobs.engine.analysis.usage import PURPOSES
+from tune_jobs.engine.experiments.verdict import Finalist
 from tune_jobs.engine.formatting import count, duration, is_number, number, shortened
 from tune_jobs.engine.report.axes import Linear, Scale, fit_linear
 from tune_jobs.engine.report.findings import Findings, Trial
-from tune_jobs.engine.report.marks import Chart, Mark, Shape, box, crosswise
+from tune_jobs.engine.report.marks import Chart, Kind, Mark, Shape, box, crosswise
 
 # Workers that are shown; a chart of more would be a wall.
 MOST_WORKERS = 32
@@ -23,7 +23,7 @@ STATES = {
 
 
 def chart_timeline(findings: Findings) -> Chart | None:
-    """A row a worker, a bar a trial; what is empty was idle."""
+    """Draw a row per worker and a bar per trial; gaps are idle time."""
     lanes = assign_lanes(findings)
     if not lanes:
         return None
@@ -56,7 +56,7 @@ def chart_timeline(findings: Findings) -> Chart | None:
 
 
 def assign_lanes(findings: Findings) -> dict[str, list[Trial]]:
-    """The trials of each worker by time; where workers are not known, rows without overlaps."""
+    """Return the trials of each worker by time, or rows without overlaps if it is unknown."""
     timed = [t for t in findings.shown if math.isfinite(t.began)]
     timed.sort(key=lambda trial: (trial.began, trial.number))
     if all(trial.worker for trial in timed):
@@ -76,7 +76,7 @@ def assign_lanes(findings: Findings) -> dict[str, list[Trial]]:
 
 
 def chart_usage(findings: Findings) -> Chart | None:
-    """What the workers' time went into, as one bar."""
+    """Draw what the workers' time was spent on, as one bar."""
     rows = usage_rows(findings)
     if not rows:
         return None
@@ -89,99 +89,92 @@ def chart_usage(findings: Findings) -> Chart | None:
 
 
 def usage_rows(findings: Findings) -> list[tuple[str, float, float]]:
-    """Purpose, seconds and share of the workers' time, the useful part first."""
-    usage = findings.summary.get("usage") or {}
-    seconds = usage.get("seconds") or {}
+    """List purpose, seconds and share of the workers' time, the useful part first."""
+    usage = findings.summary.usage if findings.summary else None
+    seconds = usage.seconds if usage else {}
     total = sum(seconds.values())
     if not total:
         return []
     return [(PURPOSES.get(name, name), spent, spent / total) for name, spent in seconds.items()]
 
 
-# The scores of a finalist that are drawn in one look.
-SCORES = {"chose": "scores", "fresh": "later_scores"}
-
-
 def chart_finalists(findings: Findings) -> Chart | None:
-    """The finalists' scores on fresh seeds, their mean and interval, and what they had before."""
+    """Draw the finalists' scores: on fresh seeds, with mean and interval, and in the search."""
     winner = findings.winner
-    finalists = [f for f in winner.get("finalists") or [] if _numbers(f)]
-    if not finalists:
+    finalists = [each for each in winner.finalists if _numbers(each)] if winner else []
+    if winner is None or not finalists:
         return None
-    baselines = [
-        (base["name"], base["mean"])
-        for base in winner.get("baselines") or []
-        if is_number(base.get("mean"))
-    ]
     values = [value for finalist in finalists for value in _numbers(finalist)]
     x = fit_linear(min(values), max(values))
-    near = [(name, mean) for name, mean in baselines if x.low <= mean <= x.high]
+    near = [
+        (base.name, base.mean)
+        for base in winner.baselines
+        if base.mean is not None and x.low <= base.mean <= x.high
+    ]
     row = 1 / len(finalists)
-    marks: dict[str, Mark] = {}
-    for look, kind in (
-        ("spread", "lines"),
-        ("chose", "points"),
-        ("fresh", "points"),
-        ("mean", "lines"),
-        ("hollow", "points"),
-    ):
+    looks: list[tuple[str, Kind]] = [
+        *(("spread", "lines"), ("chose", "points"), ("fresh", "points")),
+        *(("mean", "lines"), ("hollow", "points")),
+    ]
+    marks = []
+    for look, kind in looks:
         pairs = [
-            (shape, finalist["trial"])
+            (shape, finalist.trial)
             for place, finalist in enumerate(finalists)
             for shape in _scored(look, finalist, x, 1 - (place + 0.5) * row, row)
         ]
-        marks[look] = Mark(kind, look, [s for s, _ in pairs], [t for _, t in pairs])  # type: ignore[arg-type]
+        marks.append(Mark(kind, look, [s for s, _ in pairs], [t for _, t in pairs]))
     return Chart(
         title="Finalists on fresh seeds",
         words=_finalist_words(finalists, findings.metric),
         x_title=findings.metric,
         x=x.ticks(6),
-        y=[(1 - (i + 0.5) * row, f"trial {f['trial']}") for i, f in enumerate(finalists)],
-        marks=[Mark("lines", "rung", [crosswise(x.position(m)) for _, m in near]), *marks.values()],
+        y=[(1 - (i + 0.5) * row, f"trial {each.trial}") for i, each in enumerate(finalists)],
+        marks=[Mark("lines", "rung", [crosswise(x.position(m)) for _, m in near]), *marks],
         notes=[(x.position(mean), 0.06, shortened(name, 24)) for name, mean in near],
         legend=[
-            ("points chose", "a fresh score that had a part in the choice"),
-            ("points fresh", "one that had none"),
+            ("points chose", "score used to choose"),
+            ("points fresh", "score held back to estimate"),
             ("lines mean", "mean"),
-            ("lines spread", f"{winner.get('level', 0.95):.0%} interval of the mean"),
-            ("points hollow", "its value while searching"),
+            ("lines spread", f"{winner.level:.0%} CI of the mean"),
+            ("points hollow", "score during the search"),
         ],
         height=max(70, 44 * len(finalists)),
         can_step=True,
     )
 
 
-def _scored(look: str, finalist: dict[str, Any], x: Scale, y: float, row: float) -> list[Shape]:
-    """What a finalist's row shows in one look."""
-    if look in SCORES:
-        values = finalist.get(SCORES[look]) or []
+def _scored(look: str, finalist: Finalist, x: Scale, y: float, row: float) -> list[Shape]:
+    """Draw one look of a finalist's row."""
+    mean, search_value = finalist.mean, finalist.search_value
+    if look in ("chose", "fresh"):
+        values = finalist.scores if look == "chose" else finalist.later_scores
         return [[(x.position(v), y)] for v in values if is_number(v)]
     if look == "spread":
-        ends = [v for v in finalist.get("interval") or [] if is_number(v)]
+        ends = [v for v in finalist.interval or () if is_number(v)]
         return [[(x.position(ends[0]), y), (x.position(ends[1]), y)]] if len(ends) == 2 else []
-    if look == "mean" and is_number(finalist.get("mean")):
-        place = x.position(finalist["mean"])
+    if look == "mean" and is_number(mean):
+        place = x.position(mean)
         return [[(place, y - 0.28 * row), (place, y + 0.28 * row)]]
-    if look == "hollow" and is_number(finalist.get("search_value")):
-        return [[(x.position(finalist["search_value"]), y)]]
+    if look == "hollow" and is_number(search_value):
+        return [[(x.position(search_value), y)]]
     return []
 
 
-def _numbers(finalist: dict[str, Any]) -> list[float]:
-    """Every number that a finalist's row shows."""
-    parts = [finalist.get("mean"), finalist.get("search_value")]
-    parts += [v for name in (*SCORES.values(), "interval") for v in finalist.get(name) or []]
-    return [float(value) for value in parts if value is not None and is_number(value)]
+def _numbers(finalist: Finalist) -> list[float]:
+    """Return every number of a finalist's row."""
+    scores = (*finalist.scores, *finalist.later_scores, *(finalist.interval or ()))
+    return [v for v in (finalist.mean, finalist.search_value, *scores) if is_number(v)]
 
 
-def _finalist_words(finalists: list[dict[str, Any]], metric: str) -> str:
+def _finalist_words(finalists: list[Finalist], metric: str) -> str:
     said = [
-        f"trial {finalist['trial']} mean {number(finalist.get('mean'))} of "
-        f"{count(len(finalist.get('later_scores') or finalist.get('scores') or []), 'score')}, "
-        f"while searching {number(finalist.get('search_value'))}"
+        f"trial {finalist.trial} mean {number(finalist.mean)} of "
+        f"{count(len(finalist.later_scores or finalist.scores), 'score')}, "
+        f"during the search {number(finalist.search_value)}"
         for finalist in finalists
     ]
-    return f"{metric} of the finalists, fitted again with fresh seeds: {'; '.join(said)}."
+    return f"{metric} of the finalists, trained again with fresh seeds: {'; '.join(said)}."
 
 
 def _time_scale(whole: float) -> tuple[Linear, str, float]:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.experiment import Experiment
-from tune_jobs.engine.job.changes import find_changes
-from tune_jobs.engine.job.description import description
+from tune_jobs.engine.job.changes import differing, find_changes
+from tune_jobs.engine.job.declaration import describe_job
+from tune_jobs.engine.job.description import Description
 from tune_jobs.engine.resume.past import KnownResult, Past, read_past
 from tune_jobs.engine.resume.warm_start import read_results
 from tune_jobs.engine.space.membership import identity
@@ -97,9 +98,9 @@ def read_continuation(
     if exists:
         for problem in experiment.problems:
             logger.warning(problem)
-        now = description(job, profile, dataset)
+        now = describe_job(job, profile, dataset)
         _check_changes(experiment, now, how)
-        code_changed = experiment.description.get("code") != now["code"]
+        code_changed = "source" in differing(experiment.description, now)
         past = read_past(experiment, job, how.defaults, code_changed=code_changed)
         if not how.in_stages:
             _say_left_out("earlier trials", past.left_out, len(past.trials))
@@ -124,16 +125,17 @@ def _key(told: KnownResult) -> tuple[str, float | None]:
     return identity(told.config), told.score
 
 
-def _check_changes(experiment: Experiment, now: dict[str, Any], how: Continuation) -> None:
+def _check_changes(experiment: Experiment, now: Description, how: Continuation) -> None:
     before = experiment.description
     for name in ("metric", "mode"):
-        if before[name] != now[name]:
+        if getattr(before, name) != getattr(now, name):
             raise JobError(
-                f"the experiment has {name} {before[name]!r}, but the job has {now[name]!r}; "
-                "choose another --name"
+                f"the experiment has {name} {getattr(before, name)!r}, but the job has "
+                f"{getattr(now, name)!r}; choose another --name"
             )
-    decisive, notes = find_changes(before, now)
-    for note in () if how.in_stages else notes:  # what a stage changes is meant
+    changes = find_changes(before, now)
+    decisive = changes.decisive
+    for note in () if how.in_stages else changes.notes:  # what a stage changes is meant
         logger.warning(f"since the last run, {note}")
     if decisive and not how.allow_changed and experiment.trials["value"].notna().any():
         raise JobError(

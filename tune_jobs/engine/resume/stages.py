@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tune_jobs.engine.analysis.zooming import narrow
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.segments import Record
+from tune_jobs.engine.experiments.summary import StageSummary
 from tune_jobs.engine.space.domains import Space
 from tune_jobs.engine.space.membership import members_from_json
 
@@ -65,18 +66,18 @@ def job_of_stage(job: Job, number: int, experiment: Experiment) -> tuple[Job, Re
     return part, record | trials
 
 
-def list_stages(experiment: Experiment) -> list[dict[str, Any]]:
-    """The stages that an experiment has entered: first trial, and how the space was narrowed."""
+def list_stages(experiment: Experiment) -> tuple[StageSummary, ...]:
+    """List the stages that an experiment has entered."""
     entered = _entered(experiment)
-    return [
-        {
-            "stage": number + 1,
-            "trials": [record["first"], record["last"]],
-            "max_epochs": record["max_epochs"],
-            "narrowed": record["narrowed"],
-        }
+    return tuple(
+        StageSummary(
+            stage=number + 1,
+            trials=(record["first"], record["last"]),
+            max_epochs=record["max_epochs"],
+            narrowed=tuple(record["narrowed"]),
+        )
         for number, record in sorted(entered.items())
-    ]
+    )
 
 
 def _entered(experiment: Experiment) -> dict[int, Record]:

@@ -67,7 +67,7 @@ def _read(source: str, job: Job, storage: str) -> Iterator[Result]:
 def _read_experiment(source: str, job: Job, storage: str) -> Iterator[Result]:
     experiment = open_experiment(source, storage)
     for name in ("metric", "mode"):
-        if (there := experiment.description[name]) != getattr(job, name):
+        if (there := getattr(experiment.description, name)) != getattr(job, name):
             raise JobError(f"{source} has {name} {there!r}, but the job has {getattr(job, name)!r}")
     for row in experiment.trials.itertuples():
         if row.state != "failed" and row.value == row.value:

@@ -11,7 +11,7 @@ from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.finals.rounds import check_rounds
 from tune_jobs.engine.formatting import brief, count
 from tune_jobs.engine.job.companions import companion
-from tune_jobs.engine.job.description import constants
+from tune_jobs.engine.job.declaration import constants
 from tune_jobs.engine.job.job import Job
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.space.grid import extremes

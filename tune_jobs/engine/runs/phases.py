@@ -22,7 +22,7 @@ from tune_jobs.engine.experiments.files import FINALISTS, VERDICT
 from tune_jobs.engine.experiments.frames import compact
 from tune_jobs.engine.experiments.lease import Lease
 from tune_jobs.engine.experiments.segments import Listener, Record
-from tune_jobs.engine.experiments.summary import recording_outcome, write_summary
+from tune_jobs.engine.experiments.summary import Usage
 from tune_jobs.engine.finals.decide import Decision, decide
 from tune_jobs.engine.finals.export import (
     LateError,
@@ -34,13 +34,14 @@ from tune_jobs.engine.finals.export import (
     save_model,
 )
 from tune_jobs.engine.finals.rounds import check_rounds
+from tune_jobs.engine.job.description import Slot
 from tune_jobs.engine.job.job import Job, MakeTuner
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.outcome import FINAL, Outcome, outcome_of
-from tune_jobs.engine.recurring.series import Slot
 from tune_jobs.engine.report.refresh import refreshed_report
 from tune_jobs.engine.resume.continuation import Continuation, read_continuation
 from tune_jobs.engine.resume.stages import find_stage, job_of_stage, list_stages
+from tune_jobs.engine.runs.summarise import recording_outcome, write_summary
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.interruption import Interruption
 from tune_jobs.engine.trials.ray_patches import (
@@ -164,7 +165,7 @@ class Run:
             part, entering = job_of_stage(job, number, Experiment(self.folder))
             how = replace(how, in_stages=bool(job.stages))
             now = read_continuation(how, self.folder, part, self.profile, self.dataset)
-            was_done = Experiment(self.folder).summary.get("outcome") in FINAL
+            was_done = Experiment(self.folder).is_final
             if now.is_done and was_done and search is None and number == last:
                 return None
             self._announce(now)
@@ -176,7 +177,7 @@ class Run:
                 self.listeners,
                 self._search_deadline,
                 now,
-                {"command": dict(self.command), "slot": self.slot and asdict(self.slot)},
+                {"command": dict(self.command), "slot": self.slot},
                 entering if job.stages else None,
                 make_trackers(self.track, folder=self.folder, goal=job.goal),
             )
@@ -206,7 +207,7 @@ class Run:
             states = experiment.trials.set_index("trial")["state"].loc[ended]
             record["states"] = dict(states.value_counts())
             if not experiment.usable.empty:
-                record["best"] = experiment.best
+                record["best"] = asdict(experiment.best)
         for listen in self.listeners:
             listen(record)
 
@@ -284,7 +285,7 @@ class Run:
             experiment = Experiment(self.folder)
             found |= self._look_at_space(experiment)
             if fallbacks := describe_fallbacks(experiment.trials):
-                found["warnings"] = [*found.get("warnings", ()), *fallbacks]
+                found["warnings"] = (*found.get("warnings", ()), *fallbacks)
             found |= self._save_winner(experiment, decision, found["outcome"])
             usage = self._measure_usage(experiment, prepared.concurrency, decided)
             self._summarise(experiment, usage=usage, **found)
@@ -304,7 +305,7 @@ class Run:
             rungs=self.job.rungs or None,
         )
         warnings = warnings_of(advise_on(experiment, self.job.space, importance.effects))
-        return found | ({"warnings": warnings} if warnings else {})
+        return found | ({"warnings": tuple(warnings)} if warnings else {})
 
     def _save_winner(
         self, experiment: Experiment, decision: Decision | None, outcome: Outcome
@@ -340,8 +341,8 @@ class Run:
             made = make_model(
                 self.job, experiment, recipe, decision, self.profile, self._export_deadline
             )
-            if made:
-                return made
+            if made is not None:
+                return {"test": made.test, "ensemble": made.ensemble}
         try:
             recipe = recipe_of(experiment)
         except JobError as reason:
@@ -349,10 +350,8 @@ class Run:
         test = save_model(experiment, recipe, self.dataset, self.profile, self._export_deadline)
         return {"test": test}
 
-    def _measure_usage(
-        self, experiment: Experiment, workers: int, decided: float
-    ) -> dict[str, Any] | None:
-        """Where the time of this run went, its finals included."""
+    def _measure_usage(self, experiment: Experiment, workers: int, decided: float) -> Usage | None:
+        """Measure where the time of this run went, including its finals."""
         frames = [experiment.trials]
         finals = Experiment(self.folder.child(FINALISTS))
         if finals.exists:

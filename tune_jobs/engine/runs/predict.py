@@ -28,7 +28,7 @@ def predict(experiment: Experiment, source: str, target: str) -> int:
             is not known, or an experiment without a model.
     """
     write = _writer(target)
-    preprocessing = experiment.description["preprocessing"]
+    preprocessing = experiment.description.preprocessing
     if preprocessing is None:
         raise JobError(
             f"{experiment.folder.uri} has no data set, so its model cannot predict from a table"

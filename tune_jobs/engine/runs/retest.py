@@ -1,10 +1,10 @@
-"""Retests: is a configuration that is in use still the one to use, on today's data?
+"""Retest a config in use: is it still the best one on today's data?
 
 A retest is an ordinary run of the job on today's data, with a small search. Its first configs are
-the incumbent, its neighbours, the best of earlier and some at random: the searcher learns from
-their scores of today, since earlier scores are of other data. In the finals the best of them
-challenge the incumbent on fresh seeds and folds, the same for all
-(:mod:`~tune_jobs.engine.runs.answers` has what is said then).
+the incumbent, its neighbours, the best of the earlier search and some at random: the searcher
+learns from their scores of today, since earlier scores are of other data. In the finals the best of
+them challenge the incumbent on the same fresh seeds and folds; then comes the answer
+(:mod:`~tune_jobs.engine.runs.answers`).
 """
 
 from __future__ import annotations
@@ -42,31 +42,32 @@ from tune_jobs.engine.space.membership import (
     members_from_json,
 )
 from tune_jobs.engine.space.neighbours import as_choices, neighbours
+from tune_jobs.engine.storage.folder import Folder
 
 SAMPLES = 20
 
-# What part of them are the incumbent's neighbours, the best of earlier, and drawn at random, for
-# the case that the best are elsewhere now; the rest is the searcher's.
+# The shares of neighbours of the incumbent, of the best of the earlier search, and of random
+# configs, in case the best are elsewhere now; the searcher suggests the rest.
 NEIGHBOURS, EARLIER, RANDOM = 0.2, 0.2, 0.25
 
-# Exit codes of runs that came to an answer.
+# Exit codes of runs that have an answer.
 ANSWERED = (EXIT_CODES["complete"], EXIT_CODES["some trials failed"])
 
 
 @dataclass(frozen=True)
 class Challenge:
-    """How an incumbent is retested.
+    """The settings of a retest.
 
     Attributes:
-        samples: configs of the small search, the incumbent among them.
+        samples: configs of the small search, including the incumbent.
         finalists: how many of them challenge it.
-        scores: fresh scores of each that choose the challenger; as many again judge.
-        level: of the interval of the gain, which has to be above 0 for ``replace``.
-        least_gain: by how much the challenger has to be better, in units of the metric.
-        only_incumbent: whether to look at the incumbent alone: no search, no challenger.
+        scores: fresh scores of each that choose the challenger; as many again judge it.
+        level: of the interval of the gain, which must lie above 0 for ``replace``.
+        least_gain: how much better the challenger must be, in units of the metric.
+        only_incumbent: whether to retest the incumbent alone: no search, no challenger.
 
     Raises:
-        JobError: for a number that is too small or too large.
+        JobError: if a number is too small or too large.
     """
 
     samples: int = SAMPLES
@@ -83,14 +84,15 @@ class Challenge:
 
     @property
     def trials(self) -> int:
-        """How many configs are searched."""
+        """The number of configs to search."""
         return 1 if self.only_incumbent else self.samples
 
     def as_finalists(self, incumbent: Config) -> Finalists:
-        """The finals that it ends with."""
-        count = 1 if self.only_incumbent else self.finalists
+        """Return the finals of the retest of an incumbent."""
         return Finalists(
-            *(count, self.scores, self.level),
+            count=1 if self.only_incumbent else self.finalists,
+            scores=self.scores,
+            level=self.level,
             incumbent=incumbent,
             least_gain=self.least_gain,
         )
@@ -110,26 +112,26 @@ def retest(
     """Retest the config that an experiment chose, on the data of a job.
 
     Args:
-        earlier: the experiment whose winner is in use; or the one that was promoted since.
-        job: that experiment's, with today's data.
-        challenge: how.
-        profile: where; the default is this machine and the folder ``results``.
-        name: of the retest's own experiment; the default is the earlier one's and the time.
-        promote: whether a challenger that is to replace the incumbent is the incumbent of the next
+        earlier: the experiment whose winner is in use, or whose challenger was promoted since.
+        job: that experiment's job, with today's data.
+        challenge: the settings of the retest.
+        profile: where to run; the default is this machine and the folder ``results``.
+        name: of the retest's experiment; the default is the earlier one's name and the time.
+        promote: whether a challenger that replaces the incumbent is the incumbent of the next
             retest.
-        command: what was asked for, so that it can be asked for again.
+        command: the options of the command line, to repeat it.
         how: further arguments of :func:`~tune_jobs.engine.runs.run.run`, such as ``slot``.
 
     Returns:
-        The retest's experiment. Its ``retest`` has the answer, empty where the run did not come to
-        one and is to go on.
+        The retest's experiment. Its ``retest`` has the answer, None if the run was cut off before
+        it; resume it then.
 
     Raises:
-        JobError: as for a run; and where the experiment has no config, or another metric.
+        JobError: as for a run; and if the experiment has no config, or another metric.
     """
     challenge, profile = challenge or Challenge(), profile or Profile()
     for fact in ("metric", "mode"):
-        if (before := earlier.description[fact]) != getattr(job, fact):
+        if (before := getattr(earlier.description, fact)) != getattr(job, fact):
             raise JobError(
                 f"{earlier.name} has {fact} {before!r}, but the job has {getattr(job, fact)!r}: "
                 "they cannot be compared"
@@ -146,20 +148,38 @@ def retest(
         command={**(command or {}), "retest_of": earlier.folder.uri},
         **how,
     )
-    if found.exit_code in ANSWERED and "challenge" in found.verdict and not is_answered(found):
-        history = [each for each in read_answers(earlier, answers) if each["name"] != found.name]
-        answer = make_answer(
-            found, earlier, incumbent, history, only_incumbent=challenge.only_incumbent
-        )
-        found.folder.write_json(RETEST, answer)
+    if found.exit_code in ANSWERED:
+        _answer(found, earlier, incumbent, answers, only_incumbent=challenge.only_incumbent)
     ended = Experiment(found.folder)
     if ended.retest:
-        file_answer(ended, answers, promote=promote)
+        file_answer(ended.retest, answers, promote=promote)
     return ended
 
 
+def _answer(
+    found: Experiment,
+    earlier: Experiment,
+    incumbent: Config,
+    answers: Folder,
+    *,
+    only_incumbent: bool,
+) -> None:
+    """Write the answer of a retest that has ended, unless it has one."""
+    verdict = found.verdict
+    judged = verdict.challenge if verdict else None
+    if verdict is None or judged is None or is_answered(found.retest, verdict, judged):
+        return
+    history = [each for each in read_answers(earlier, answers) if each.name != found.name]
+    answer = make_answer(
+        *(found, earlier, verdict, judged, incumbent),
+        history=history,
+        only_incumbent=only_incumbent,
+    )
+    found.folder.write_json(RETEST, answer.to_json())
+
+
 def retest_job(job: Job, earlier: Experiment, incumbent: Config, challenge: Challenge) -> Job:
-    """The job of a retest: a small search that begins at what is known to be good."""
+    """Return the job of a retest: a small search that starts from configs known to be good."""
     space = as_choices(job.space)
     part = replace(job, space=space, num_samples=challenge.trials, stages=())
     part = replace(part, points_to_evaluate=(), finalists=challenge.as_finalists(incumbent))
@@ -177,7 +197,7 @@ def retest_job(job: Job, earlier: Experiment, incumbent: Config, challenge: Chal
 
 
 def _points(job: Job, earlier: Experiment, incumbent: Config | None) -> list[Config]:
-    """What is tried first, each config once."""
+    """Return the configs to try first, each once."""
     count, seed = job.num_samples, derive(job.seed, "retest")
     own = [] if incumbent is None else [incumbent]
     near = [

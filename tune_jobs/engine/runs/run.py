@@ -20,11 +20,11 @@ from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.lease import Lease, SkippedError, TakenError, leased
 from tune_jobs.engine.experiments.segments import Listener
 from tune_jobs.engine.formatting import duration
+from tune_jobs.engine.job.description import Slot
 from tune_jobs.engine.job.job import Job, MakeTuner
 from tune_jobs.engine.job.profile import Profile
-from tune_jobs.engine.outcome import FINAL
 from tune_jobs.engine.ray_internals import check_ray
-from tune_jobs.engine.recurring.series import Slot, fill_name, folder_of, schedule
+from tune_jobs.engine.recurring.series import fill_name, folder_of, schedule
 from tune_jobs.engine.resume.continuation import Continuation, check_name
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.interruption import interruptible
@@ -161,7 +161,7 @@ def run(
         phases = Run(
             *(job, profile, folder, dataset, lease, listeners, track, began, deadline),
             *(command or {}, interruption, scheduled),
-            spent=float(Experiment(folder).summary.get("worker_seconds", 0.0)),
+            spent=_seconds_spent(folder),
         )
         return phases.run(how)
 
@@ -169,14 +169,21 @@ def run(
 def _find_ended(folder: Folder, scheduled: Slot | None) -> Experiment | None:
     """The run of the same slot and content, if it has come to its end: there is nothing to do."""
     experiment = Experiment(folder)
-    if scheduled is None or experiment.summary.get("outcome") not in FINAL:
+    summary = experiment.summary
+    if scheduled is None or summary is None or not experiment.is_final:
         return None
-    before = experiment.description.get("slot") or {}
-    if before.get("content") != scheduled.content:
+    before = experiment.description.slot
+    if before is None or before.content != scheduled.content:
         return None
-    ago = duration(time.time() - experiment.summary["ended"])
+    ago = duration(None if summary.ended is None else time.time() - summary.ended)
     logger.warning(f"nothing to do: {experiment.name} finished {ago} ago")
     return experiment
+
+
+def _seconds_spent(folder: Folder) -> float:
+    """Return the workers' seconds in earlier runs of the experiment."""
+    summary = Experiment(folder).summary
+    return (summary.worker_seconds if summary else None) or 0.0
 
 
 def _hold(

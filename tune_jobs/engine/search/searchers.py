@@ -17,7 +17,7 @@ from ray.tune.search import Searcher
 from ray.tune.search.variant_generator import generate_variants
 
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.goal import Goal
+from tune_jobs.engine.goal import Goal, Mode
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space.choices import Choice, Grid
 from tune_jobs.engine.space.configs import Config, children
@@ -72,7 +72,7 @@ class SpaceSearcher(Searcher):  # type: ignore[misc]  # Ray calls it
         self._space: Space = {}
 
     def set_search_properties(
-        self, metric: str | None, mode: str | None, config: Space, **_: Any
+        self, metric: str | None, mode: Mode | None, config: Space, **_: Any
     ) -> bool:
         """Learn metric, mode and space, once."""
         if self._space or metric is None or mode is None:

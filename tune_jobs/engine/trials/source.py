@@ -17,7 +17,7 @@ from ray.tune.search import Searcher as RaySearcher
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.failures import failure_in, of_lost_worker
 from tune_jobs.engine.experiments.messages import finite_values
-from tune_jobs.engine.goal import Goal
+from tune_jobs.engine.goal import Goal, Mode
 from tune_jobs.engine.names import trial_id
 from tune_jobs.engine.resume.past import NOT_ITS_FAULT, Past, PastTrial
 from tune_jobs.engine.search.searchers import RandomDraws, SpaceSearcher
@@ -84,7 +84,7 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         self.ended_because: str | None = None
 
     def set_search_properties(
-        self, metric: str | None, mode: str | None, config: Space, **_: Any
+        self, metric: str | None, mode: Mode | None, config: Space, **_: Any
     ) -> bool:
         """Learn metric and mode, and tell the searcher everything that is known."""
         if metric is None or mode is None:

@@ -26,7 +26,8 @@ from tune_jobs.engine.experiments.files import (
 )
 from tune_jobs.engine.experiments.segments import Listener, Record, SegmentWriter
 from tune_jobs.engine.goal import Goal
-from tune_jobs.engine.job.description import constants, description, provenance
+from tune_jobs.engine.job.declaration import constants, describe_job, provenance
+from tune_jobs.engine.job.description import Description
 from tune_jobs.engine.job.job import MakeTuner
 from tune_jobs.engine.job.profile import Profile, locate
 from tune_jobs.engine.names import default_name
@@ -100,7 +101,7 @@ def prepare(
     if how.past.trials or how.told or job.points_to_evaluate:
         searcher.check_learns()
     target = how.target or job.num_trials
-    about = description(job, profile, dataset) | dict(more or {})
+    about = replace(describe_job(job, profile, dataset), **(more or {}))
     recorder = begin(
         profile,
         folder,
@@ -164,16 +165,19 @@ def adopt(
     if wanted.metric is None or wanted.mode is None:
         raise JobError(f"{make_tuner.__module__}.tuner() sets no metric and mode in its TuneConfig")
     goal = Goal(wanted.metric, wanted.mode)
-    about = {
-        "trainable": f"{make_tuner.__module__}.tuner",
-        "metric": goal.metric,
-        "mode": goal.mode,
-        "max_epochs": sys.maxsize,
-        "space": describe(settings.space),
-        "constants": {},
-        "preprocessing": None,
+    about = Description(
+        trainable=f"{make_tuner.__module__}.tuner",
+        metric=goal.metric,
+        mode=goal.mode,
+        max_epochs=sys.maxsize,
+        space=describe(settings.space),
+        commit=None,
+        constants={},
+        fingerprint=None,
+        preprocessing=None,
+        slot=None,
         **provenance(profile),
-    }
+    )
     target = wanted.num_samples or 1
     recorder = begin(profile, folder, goal, about, target, listeners, deadline)
     run_config.callbacks = [*(run_config.callbacks or []), recorder]
@@ -186,7 +190,7 @@ def begin(
     profile: Profile,
     folder: Folder,
     goal: Goal,
-    about: dict[str, Any],
+    about: Description,
     target: int,
     listeners: Sequence[Listener],
     deadline: Deadline,
@@ -204,7 +208,7 @@ def begin(
     recorder = Recorder(
         folder,
         SegmentWriter(folder),
-        about["max_epochs"],
+        about.max_epochs or sys.maxsize,
         listeners,
         stopper,
         CheckpointLimit(folder, goal, None if most is None else most * GIB),
@@ -214,8 +218,9 @@ def begin(
     # What these say is about to be outdated.
     for name in (SUMMARY, TRIALS_TABLE, EPOCHS_TABLE):
         folder.delete(name)
-    folder.write_json(DESCRIPTION, about)
-    recorder.append({"kind": "attempt", "description": about, "target": target})
+    described = about.to_json()
+    folder.write_json(DESCRIPTION, described)
+    recorder.append({"kind": "attempt", "description": described, "target": target})
     recorder.flush()
     return recorder
 

@@ -17,7 +17,7 @@ from tune_jobs.cli.main import main
 from tune_jobs.engine.analysis.estimates import estimate
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.segments import SegmentWriter
-from tune_jobs.engine.report.differences import as_dict, declared_differences, difference, lines
+from tune_jobs.engine.report.side_by_side import as_dict, declared_differences, difference, lines
 from tune_jobs.engine.storage.folder import Folder, open_folder
 
 ONE = [0.40, 0.43, 0.38, 0.45, 0.41, 0.39]
@@ -44,12 +44,17 @@ def judge(scores: list[float], *, level: float = 0.95, **changes: Any) -> dict[s
     found = estimate(scores, overlap=0, level=level)
     return {
         "trial": 2,
+        "config": {"learning_rate": 0.002, "patience": 8},
         "metric": "val_loss",
         "mode": "min",
+        "epochs": 1,
         "mean": found.mean,
         "interval": [found.lower, found.upper],
         "level": level,
         "scores": found.scores,
+        "luck": 0.0,
+        "is_distinguished": False,
+        "sentence": "trial 2 won.",
         **changes,
     }
 
@@ -125,7 +130,7 @@ def test_best_intervals_and_cost_stand_beside_each_other(tmp_path) -> None:
 
     said = lines(one, other)
 
-    assert row(said, "best while searching") == ["0.25", "0.125"]
+    assert row(said, "best in the search") == ["0.25", "0.125"]
     assert row(said, "winner on fresh seeds") == [
         "0.41 (0.3826 to 0.4374)",
         "0.3125 (0.2707 to 0.3543)",
@@ -165,9 +170,9 @@ def test_the_difference_is_that_of_welch(tmp_path) -> None:
 
     expected = ttest_ind(ONE, OTHER, equal_var=False)
     assert apart is not None
-    assert apart["mean"] == pytest.approx(np.mean(ONE) - np.mean(OTHER))
-    assert apart["interval"] == pytest.approx(list(expected.confidence_interval(0.95)))
-    assert apart["level"] == 0.95
+    assert apart.mean == pytest.approx(np.mean(ONE) - np.mean(OTHER))
+    assert apart.interval == pytest.approx(list(expected.confidence_interval(0.95)))
+    assert apart.level == 0.95
 
 
 scores = st.lists(st.floats(-100, 100, width=32), min_size=2, max_size=12).filter(
@@ -189,8 +194,8 @@ def test_any_difference_is_that_of_welch_at_the_lower_level(
     lowest = min(level, other_level)
     expected = ttest_ind(first, second, equal_var=False).confidence_interval(lowest)
     assert apart is not None
-    assert apart["level"] == lowest
-    assert apart["interval"] == pytest.approx(list(expected), rel=1e-6, abs=1e-6)
+    assert apart.level == lowest
+    assert apart.interval == pytest.approx(list(expected), rel=1e-6, abs=1e-6)
 
 
 def test_swapped_the_difference_changes_its_sign(tmp_path) -> None:
@@ -198,8 +203,8 @@ def test_swapped_the_difference_changes_its_sign(tmp_path) -> None:
     there, back = difference(one, other), difference(other, one)
     assert there is not None
     assert back is not None
-    assert back["mean"] == -there["mean"]
-    assert back["interval"] == pytest.approx([-end for end in reversed(there["interval"])])
+    assert back.mean == -there.mean
+    assert back.interval == pytest.approx([-end for end in reversed(there.interval)])
 
 
 @pytest.mark.parametrize(
@@ -207,12 +212,15 @@ def test_swapped_the_difference_changes_its_sign(tmp_path) -> None:
     [
         (
             OTHER,
-            r"differ by 0\.0975 \(95% interval 0\.0.* to 0\.1.*\), .* is more than chance",
+            r"differ by 0\.0975 \(95% CI 0\.0.* to 0\.1.*\), which is significant",
         ),
-        ([0.2, 0.6, 0.3, 0.5], r"differ by 0\.01 \(95% interval -0\.\d+ to .*\), .* may be chance"),
+        (
+            [0.2, 0.6, 0.3, 0.5],
+            r"differ by 0\.01 \(95% CI -0\.\d+ to .*\), which is not signi",
+        ),
     ],
 )
-def test_a_difference_is_more_than_chance_or_may_be_chance(tmp_path, scores, told) -> None:
+def test_a_difference_is_significant_or_not(tmp_path, scores, told) -> None:
     one, other = make(tmp_path / "a", [0.5], ONE), make(tmp_path / "b", [0.5], scores)
     (said,) = [line for line in lines(one, other) if line.startswith("The winners' val_loss")]
     assert re.search(told, said)
@@ -232,7 +240,7 @@ def test_without_two_verdicts_there_is_no_difference(tmp_path, first, second) ->
 def test_without_verdicts_the_searches_are_compared_with_a_warning(tmp_path) -> None:
     one, other = make(tmp_path / "a", [0.5]), make(tmp_path / "b", [0.25])
     assert lines(one, other)[0] == (
-        "While searching, b found the better val_loss: 0.25 against 0.5 of a. "
+        "During the search, b found the better val_loss: 0.25 against 0.5 of a. "
         "Both are the best of many, so optimistic."
     )
 
@@ -314,7 +322,8 @@ def test_json_is_valid(tmp_path, first, second) -> None:
 
 
 def test_json_is_valid_where_a_finalist_failed_after_its_first_score(tmp_path) -> None:
-    failed = {"trial": 9, "mean": 0.4, "interval": [-math.inf, math.inf], "failure": "no memory"}
+    failed = {"trial": 9, "config": {}, "mean": 0.4, "interval": [-math.inf, math.inf]}
+    failed["failure"] = "no memory"
     make(tmp_path / "a", [0.5], ONE, verdict={"finalists": [failed]})
     make(tmp_path / "b", [0.25], OTHER)
 
@@ -323,8 +332,11 @@ def test_json_is_valid_where_a_finalist_failed_after_its_first_score(tmp_path) -
 
 def test_json_says_what_the_lines_say(tmp_path) -> None:
     one, other = make(tmp_path / "a", [0.5], ONE), make(tmp_path / "b", [0.25], OTHER)
-    assert as_dict(one, other)["difference"] == difference(one, other)
-    assert as_dict(one, other)["experiments"][0]["space"] == one.description["space"]
+    apart = difference(one, other)
+    assert apart is not None
+    found = as_dict(one, other)["difference"]
+    assert (found["mean"], tuple(found["interval"])) == (apart.mean, apart.interval)
+    assert as_dict(one, other)["experiments"][0]["space"] == one.description.space
 
 
 def test_two_of_one_name_are_both_there(tmp_path) -> None:

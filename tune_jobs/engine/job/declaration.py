@@ -1,0 +1,118 @@
+"""Describe a run before it begins: job, data, versions, machine."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+import platform
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tune_jobs.engine.job.changes import source_of
+from tune_jobs.engine.job.description import Description
+from tune_jobs.engine.job.profile import Profile
+from tune_jobs.engine.seeds import derive
+from tune_jobs.engine.space.domains import describe
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.data.dataset import Dataset
+    from tune_jobs.engine.job.job import Job
+
+
+def constants(job: Job, dataset: Dataset | None) -> dict[str, Any]:
+    """Return what every config of the job holds in addition to its hyperparameters."""
+    return {
+        **(dataset.signature if dataset else {}),
+        "max_epochs": job.max_epochs,
+        "seed": derive(job.seed, "model"),
+        "metric": job.metric,
+        "mode": job.mode,
+        "rungs": job.rungs,
+    }
+
+
+def declared(job: Job) -> dict[str, Any]:
+    """Return the part of a description that follows from the job alone, without its data."""
+    return {
+        "trainable": f"{job.trainable.__module__}.{job.trainable.__qualname__}",
+        "source": source_of(job.trainable),
+        "metric": job.metric,
+        "mode": job.mode,
+        "num_trials": job.num_trials,
+        "max_epochs": job.max_epochs,
+        "seed": job.seed,
+        "space": describe(job.space),
+        "searcher": repr(job.searcher),
+        "scheduler": repr(job.scheduler),
+        "data": repr(job.data),
+        "evaluation": repr(job.evaluation),
+        "finalists": repr(job.finalists),
+    }
+
+
+def content_of(job: Job) -> str:
+    """Return a hash of a job's settings that is the same in every process."""
+    text = json.dumps(declared(job), sort_keys=True, default=repr)
+    return hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", text).encode()).hexdigest()[:12]
+
+
+def describe_job(job: Job, profile: Profile, dataset: Dataset | None) -> Description:
+    """Describe a run of a job."""
+    return Description(
+        **declared(job),
+        commit=find_commit(job.trainable),
+        constants=constants(job, dataset),
+        fingerprint=dataset.fingerprint if dataset else None,
+        preprocessing=dataset.preprocessing if dataset else None,
+        slot=None,
+        **provenance(profile),
+    )
+
+
+def find_commit(function: Callable[..., Any]) -> str | None:
+    """Return the commit of the repository of a function's file, None if it is in no repository.
+
+    A ``+`` after it means that tracked files have been changed since.
+    """
+    try:
+        folder = Path(inspect.getsourcefile(function) or "").absolute().parent
+        commit = _ask_git(folder, "rev-parse", "--short=12", "HEAD")
+        changed = _ask_git(folder, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, TypeError, subprocess.SubprocessError):
+        return None
+    return f"{commit}+" if changed else commit
+
+
+def _ask_git(folder: Path, *words: str) -> str:
+    asked = subprocess.run(
+        ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=True
+    )
+    return asked.stdout.strip()
+
+
+def provenance(profile: Profile) -> dict[str, Any]:
+    """Return the part of a description about time, machine, versions and resources."""
+    return {
+        "resources": profile.resources,
+        "started": time.time(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
+        "versions": _versions(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    packages = ("tune-jobs", "ray", "tensorflow", "keras", "hyperopt", "scikit-learn", "numpy")
+    found = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
