@@ -334,7 +334,7 @@ def test_a_run_that_came_to_a_good_end_in_time_is_all_that_was_expected(tmp_path
 
     assert expect(tmp_path, "nightly", "26h") == (
         0,
-        f"nightly-2026-11-28 came to its end 2 h ago: {outcome}",
+        f"nightly-2026-11-28 ended 2 h ago: {outcome}",
     )
 
 
@@ -350,7 +350,7 @@ def test_a_run_that_is_too_old_is_overdue(tmp_path) -> None:
     code, said = expect(tmp_path, "nightly", "26h")
 
     assert code == OVERDUE
-    assert said.startswith("overdue: no run of nightly has come to a good end within 26 h; ")
+    assert said.startswith("overdue: no run of nightly has ended well within 26 h; ")
     assert said.endswith("the last one, nightly-2026-11-26: complete, 2.1 days ago")
 
 
@@ -376,7 +376,7 @@ def test_one_that_still_runs_is_no_end(tmp_path) -> None:
 def test_where_there_is_no_run_at_all_it_is_overdue(tmp_path) -> None:
     assert expect(tmp_path, "nightly", "26h") == (
         OVERDUE,
-        "overdue: no run of nightly has come to a good end within 26 h",
+        "overdue: no run of nightly has ended well within 26 h",
     )
 
 

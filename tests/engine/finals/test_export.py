@@ -123,9 +123,7 @@ def test_a_file_that_predicts_otherwise_than_the_trained_model_is_no_winner(prof
     result = run(job, profile=profile, name="test", listeners=[])
 
     assert result.exit_code == 1
-    assert "predicts otherwise than the model that was trained, by up to 0.2" in (
-        result.summary.no_model
-    )
+    assert "predictions differ from the trained model's by up to 0.2" in (result.summary.no_model)
     assert not result.folder.exists("best.keras")
     assert result.verdict.trial in (1, 2, 3)
 

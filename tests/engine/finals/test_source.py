@@ -104,7 +104,7 @@ def test_finalists_get_seeds_that_no_other_fit_had_the_same_for_all(ended) -> No
 def test_what_is_said_names_winner_runner_up_and_luck(ended) -> None:
     text = "\n".join(lines(ended[2], short=True))
     assert "winner      trial 2, 2 epochs" in text
-    assert "runner-up   trial 3, significantly worse (difference 0.1" in text
+    assert "runner-up   trial 3, significantly worse (gap 0.1" in text
 
 
 def test_finals_that_were_cut_off_go_on_where_they_were(job, profile) -> None:

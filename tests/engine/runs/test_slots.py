@@ -225,7 +225,7 @@ def test_a_winner_that_cannot_be_trained_in_time_is_left_for_the_next_run(
     )
     late = night(job, profile, max_hours=15 / 3600)
     assert late.summary.outcome == "budget used"
-    assert late.summary.no_model == "the time was over before the model was made"
+    assert late.summary.no_model == "the time ran out before the model was made"
     assert late.verdict.trial in (1, 2)
 
     gate.touch()

@@ -1,8 +1,8 @@
-"""Cleaning: what of old experiments may go, and what never does.
+"""Delete what nobody needs of old experiments.
 
-Of an experiment whose model was exported the checkpoints go: nothing but a trial that was cut off
-would need them. One that found nothing goes as a whole. What is being written, what a verdict
-refers to, and a best model, be it a file or still a checkpoint, stay.
+If an experiment's model was exported, its checkpoints are deleted: only a trial that was cut off
+would need them. An experiment that found nothing is deleted as a whole. Active runs, best models
+(a file, or still a checkpoint) and anything that a verdict refers to are kept.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from tune_jobs.engine.experiments.listing import Entry, list_experiments
 from tune_jobs.engine.outcome import FINAL
 from tune_jobs.engine.storage.folder import Folder
 
-# Where checkpoints lie: those of the search, and those of finals that were cut off.
+# The folders of checkpoints: of the search, and of finals that were cut off.
 CHECKPOINTS = ("trials", "finalists/trials")
 
 
 @dataclass(frozen=True)
 class Removable:
-    """What may go of an experiment.
+    """What may be deleted of an experiment.
 
     Attributes:
         name: the experiment's.
-        parts: folders in it; none stands for all of it.
-        size: bytes.
+        parts: folders in it; empty for all of it.
+        size: in bytes.
     """
 
     name: str
@@ -41,34 +41,34 @@ class Removable:
 
     @property
     def what(self) -> str:
-        """What it is, in words."""
+        """Its description in words."""
         return "its checkpoints" if self.parts else "all of it: it found nothing"
 
 
 def find_removable(storage: Folder, *, keep_last: int, older_than: float | None) -> list[Removable]:
-    """What may go, the oldest first.
+    """Find what may be deleted, the oldest first.
 
     Args:
-        storage: where the experiments lie.
-        keep_last: of each series so many of the latest stay as they are.
-        older_than: seconds; what is younger stays as it is. Runs that did not come to their end
-            stay, too, unless this is given.
+        storage: the folder of the experiments.
+        keep_last: how many of the latest experiments of each series are kept.
+        older_than: seconds; younger experiments are kept. Runs that have not finished are kept,
+            too, unless this is given.
     """
-    sacred = protected_experiments(storage)
+    protected = protected_experiments(storage)
     chosen = [
         entry
         for entry in _old(list_experiments(storage), keep_last, older_than)
-        if entry.name not in sacred
+        if entry.name not in protected
     ]
     found = [_removable_of(storage.child(entry.name)) for entry in reversed(chosen)]
-    return [waste for waste in found if waste is not None]
+    return [removable for removable in found if removable is not None]
 
 
 def protected_experiments(storage: Folder) -> set[str]:
-    """The experiments that verdicts refer to.
+    """Find the experiments that verdicts refer to.
 
     They are those that were retested, the latest retest of each, and the one whose challenger was
-    promoted.
+    promoted. A record counts even if a newer version has written it: only three keys are read.
     """
     answers = storage.child(RETESTS)
     found: set[str] = set()
@@ -82,12 +82,12 @@ def protected_experiments(storage: Folder) -> set[str]:
     return found
 
 
-def remove(storage: Folder, waste: Removable) -> bool:
-    """Delete it, holding the experiment meanwhile; whether that could be."""
-    folder = storage.child(waste.name)
+def remove(storage: Folder, removable: Removable) -> bool:
+    """Delete it while holding the experiment's lease; return False if a run holds that."""
+    folder = storage.child(removable.name)
     try:
         with leased(folder):
-            for part in waste.parts or set(folder.names()) - {LEASE}:
+            for part in removable.parts or set(folder.names()) - {LEASE}:
                 folder.delete_whatever(part)
     except TakenError:
         return False
@@ -95,11 +95,11 @@ def remove(storage: Folder, waste: Removable) -> bool:
 
 
 def _old(entries: Sequence[Entry], keep_last: int, older_than: float | None) -> Iterator[Entry]:
-    """The entries that have ended, without the latest of each series and the younger ones."""
+    """Select the entries that have ended, without the latest of each series and the younger."""
     seen: dict[str, int] = defaultdict(int)
     for entry in entries:
         if entry.state in ("running", "hung"):
-            continue  # it stays, and is none of those that are kept instead of older ones
+            continue  # kept, and not counted among the latest
         seen[entry.series] += 1
         is_young = older_than is not None and time.time() - (entry.since or 0) < older_than
         is_open = older_than is None and entry.state not in FINAL

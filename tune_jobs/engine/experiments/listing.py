@@ -1,4 +1,4 @@
-"""A list of experiments: how each stands, at a glance, from small files only.
+"""List experiments with the state of each, from small files only.
 
 No history is read, so that a thousand experiments take well below a second.
 """
@@ -21,29 +21,29 @@ from tune_jobs.engine.formatting import NONE, columns, duration, number, visible
 from tune_jobs.engine.outcome import Outcome
 from tune_jobs.engine.storage.folder import AT_ONCE, Folder
 
-# How a run ends that came.
+# How a run ends that has results.
 GOOD: tuple[Outcome, ...] = ("complete", "some trials failed")
 HOUR = 3600.0
 
-# What a name ends in that is one of many: a slot, or a time.
+# The end of the names in a series: a slot, or a time.
 SLOT = re.compile(r"-(\d{4}-\d\d-\d\d(T\d\db?)?|\d{8}-\d{6})$")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """How an experiment stands.
+    """The state of an experiment.
 
     Attributes:
         name: the experiment's.
-        state: an outcome; ``running``, ``hung`` or ``killed`` where no end was recorded.
-        since: when it ended, or when a run that goes on was last seen to move, in seconds since
-            1970; None where nobody knows.
+        state: an outcome; ``running``, ``hung`` or ``killed`` if no end was recorded.
+        since: when it ended, or when a run made its last progress, in seconds since 1970; None if
+            unknown.
         trials: how many have ended.
         failed: how many of them failed.
-        metric: what it is searched by.
+        metric: what decides.
         best: the winner's mean on fresh scores, or the best value so far.
         verdict: a retest's answer.
-        worker_hours: what it took.
+        worker_hours: the workers' time.
         who: process and machine of a run that has recorded no end.
     """
 
@@ -60,12 +60,12 @@ class Entry:
 
     @property
     def series(self) -> str:
-        """What its name begins with, without slot or time."""
+        """Its name without slot or time."""
         return SLOT.sub("", self.name)
 
 
 def list_experiments(storage: Folder, pattern: str = "*") -> list[Entry]:
-    """The experiments of a storage whose names match, the latest first."""
+    """List the experiments of a storage whose names match a pattern, the latest first."""
     names = [name for name in storage.folders() if fnmatchcase(name, pattern)]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = list(pool.map(lambda name: look_at(storage.child(name)), names))
@@ -74,7 +74,7 @@ def list_experiments(storage: Folder, pattern: str = "*") -> list[Entry]:
 
 
 def look_at(folder: Folder) -> Entry | None:
-    """How the experiment in a folder stands; None where there is none."""
+    """Return the state of the experiment in a folder; None if the folder holds none."""
     names = set(folder.names())
     if not names & {DESCRIPTION, HISTORY, LEASE}:
         return None
@@ -115,25 +115,25 @@ def _ended(name: str, summary: Summary, answer: Answer | None) -> Entry:
 
 
 def lines(entries: Sequence[Entry]) -> list[str]:
-    """The entries for a terminal, below a head."""
+    """Tabulate the entries for a terminal."""
     head = ["experiment", "state", "age", "trials", "best", "verdict", "worker hours"]
     return columns([head, *map(_cells, entries)], right=(2, 3, 6))
 
 
 def find_in_time(name: str, entries: Sequence[Entry], seconds: float) -> tuple[bool, str]:
-    """Whether a run of a series came to a good end in time, and what there is to say.
+    """Find out whether a run of a series has ended well in time, and say so.
 
     Args:
         name: of a series (``nightly`` is that of ``nightly-2026-11-28``) or an experiment, or a
             pattern.
-        entries: what there is, the latest first.
+        entries: all entries, the latest first.
         seconds: how long ago the end may be.
     """
     own = [e for e in entries if fnmatchcase(e.name, name) or e.series == name]
     good = [entry for entry in own if entry.state in GOOD]
     if good and (age := _age(good[0])) is not None and age <= seconds:
-        return True, f"{good[0].name} came to its end {duration(age)} ago: {good[0].state}"
-    said = f"overdue: no run of {name} has come to a good end within {duration(seconds)}"
+        return True, f"{good[0].name} ended {duration(age)} ago: {good[0].state}"
+    said = f"overdue: no run of {name} has ended well within {duration(seconds)}"
     if own:
         last = own[0]
         seen = f", {duration(_age(last))} ago" if last.since else ""

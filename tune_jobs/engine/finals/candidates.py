@@ -1,4 +1,4 @@
-"""The finalists: which trials are trained again, and on which fresh seeds and folds."""
+"""Choose the finalists: the trials that are trained again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Candidate:
     Attributes:
         trial: its number; 0 for an incumbent that the search did not try.
         config: its config.
-        value: its best value in the search; NaN where it has none.
+        value: its best value in the search; NaN if it has none.
     """
 
     trial: int
@@ -36,14 +36,14 @@ class Candidate:
 def choose_candidates(
     experiment: Experiment, job: Job, count: int, defaults: Mapping[str, Any] = NO_DEFAULTS
 ) -> list[Candidate]:
-    """The best trials of a search, the best first, none of the same config as another.
+    """Choose the best trials of a search, the best first, each config once.
 
-    A config that is not of the job's space, since that was edited, is as the history has it.
+    A config outside the job's space, which may have changed since, is as the history has it.
 
     Args:
-        experiment: the search.
-        job: what was searched.
-        count: how many there are at most.
+        experiment: the search's results.
+        job: the job that was searched.
+        count: how many to choose at most.
         defaults: values of hyperparameters that earlier trials did not have.
     """
     found: dict[str, Candidate] = {}
@@ -63,7 +63,7 @@ def choose_finalists(
     finalists: Finalists,
     defaults: Mapping[str, Any] = NO_DEFAULTS,
 ) -> list[Candidate]:
-    """The best trials of a search; where there is an incumbent, it comes first in any case."""
+    """Choose the best trials of a search; an incumbent always comes first."""
     config = finalists.incumbent
     if config is None:
         return choose_candidates(experiment, job, finalists.count, defaults)

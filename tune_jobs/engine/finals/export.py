@@ -1,4 +1,4 @@
-"""The winner as one ``.keras`` file, and its score on the test part."""
+"""Export the winner as one ``.keras`` file, and score it on the test set."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
     from tune_jobs.engine.job.job import Job
     from tune_jobs.engine.job.profile import Profile
 
-# A refit trains on all rows; those that it is scored on are a few of them, and count for nothing.
+# A refit trains on all rows; a few of them stand in for validation rows, and their score is unused.
 FEW_ROWS = 256
 
-# How far predictions of the file may be from those of the model that was trained, computed in
-# another order; more where it computes in half precision.
+# How far predictions of the file may be from those of the trained model, which are computed in
+# another order; more in half precision.
 TOLERANCE, HALF_TOLERANCE = 1e-3, 3e-2
 
 SNIPPET = '''\
-"""The winner of {name}, built anew: compiled, and not trained.
+"""Build the winner of {name}: compiled, not trained.
 
-The trained one, which takes raw columns, is best.keras beside this file:
+The trained model, which takes raw columns, is best.keras beside this file:
 
     from pathlib import Path
     from tune_jobs.engine import open_experiment
@@ -70,11 +70,11 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Member:
-    """One of the models that are trained on all rows but the test part.
+    """A model that is trained on all rows but the test set.
 
     Attributes:
         config: hyperparameters and constants.
-        epochs: how many of ``max_epochs`` it is trained for.
+        epochs: the number of epochs, at most ``max_epochs``.
         seed: of its weights and batches.
     """
 
@@ -84,8 +84,8 @@ class Member:
 
 
 @dataclass(frozen=True)
-class TestPart:
-    """The rows that no search has seen, as the exported model and as the trained one take them."""
+class TestSet:
+    """The test set, in the forms that the exported and the trained model take."""
 
     __test__ = False
 
@@ -106,14 +106,14 @@ class ExportedModel:
 
 
 class LateError(JobError):
-    """The time that a run may take is over before the winner's model was made."""
+    """The deadline has passed before the winner's model was made."""
 
 
 def recipe_of(experiment: Experiment) -> Recipe:
-    """What the best trial of an experiment is exported with, from its own checkpoint.
+    """Collect what the best trial of an experiment is exported with, from its own checkpoint.
 
     Raises:
-        JobError: where its checkpoint is gone, or its trainable's module lacks a function.
+        JobError: if its checkpoint is gone, or its trainable's module lacks a function.
     """
     from ray.tune import Checkpoint
 
@@ -123,10 +123,10 @@ def recipe_of(experiment: Experiment) -> Recipe:
 
 
 def companions(experiment: Experiment) -> Recipe:
-    """The functions beside an experiment's trainable, and its best config; no weights.
+    """Collect the functions beside an experiment's trainable, and its best config; no weights.
 
     Raises:
-        JobError: where its module lacks a function.
+        JobError: if its module lacks a function.
     """
     return Recipe(
         **{name: experiment.companion(name) for name in ("build", "export", "load", "predict")},
@@ -147,7 +147,7 @@ def save_config(experiment: Experiment) -> None:
     experiment.folder.write_json(CONFIG, experiment.best_config)
     about = experiment.description
     if not about.constants:
-        return  # a tuner of one's own: nobody knows what builds its models
+        return  # the module builds its own tuner: what builds its models is unknown
     config = {**experiment.best_config, **about.constants}
     content = SNIPPET.format(
         name=experiment.name,
@@ -167,13 +167,13 @@ def save_model(
     """Export the best trial's checkpoint and score it in a worker, since the driver has no Keras.
 
     Returns:
-        The scores on the test part, or None where the job has no data.
+        The scores on the test set, or None if the job has no data.
 
     Raises:
-        JobError: where the model cannot be made; the message says why.
+        JobError: if the model cannot be made; the message says why.
         LateError: if the deadline passes before that.
     """
-    test = take_test_part(dataset) if dataset else None
+    test = take_test_set(dataset) if dataset else None
     content, scores = _in_worker(_export_and_score, profile, deadline)(recipe, test)
     experiment.folder.write(MODEL, content)
     return scores  # type: ignore[no-any-return]
@@ -190,23 +190,23 @@ def refit(
     ensemble: bool,
     deadline: Deadline,
 ) -> dict[str, dict[str, float]]:
-    """Train the winner, the first member, on all rows but the test part; export and score it.
+    """Train the winner, the first member, on all rows but the test set; export and score it.
 
     Args:
-        experiment: what the files are written to.
+        experiment: where the files are written.
         recipe: what they are made with.
         train: the job's trainable.
         members: the winner and, for an ensemble, the others.
         whole: the dataset with training and validation rows together.
         profile: what a worker may use.
-        ensemble: whether the mean of all members is exported and scored too.
+        ensemble: whether to export and score the mean of all members, too.
         deadline: when it has to be done.
 
     Returns:
-        Scores on the test part by file; nothing where the trainable does not return its model.
+        Scores on the test set by file; empty if the trainable does not return its model.
 
     Raises:
-        JobError: where a model cannot be made, or its file predicts otherwise than it did.
+        JobError: if a model cannot be made, or its file predicts otherwise than the model.
         LateError: if the deadline passes before that.
     """
     few = slice(0, FEW_ROWS)
@@ -218,17 +218,17 @@ def refit(
         scorers={},
     )
     files = _in_worker(_refit_and_score, profile, deadline)(
-        recipe, train, members, training, take_test_part(whole), ensemble
+        recipe, train, members, training, take_test_set(whole), ensemble
     )
     for name, (content, _) in files.items():
         experiment.folder.write(name, content)
     return {name: scores for name, (_, scores) in files.items()}
 
 
-def take_test_part(dataset: Dataset) -> TestPart:
-    """The test part, its targets in the units of the exported model's predictions."""
+def take_test_set(dataset: Dataset) -> TestSet:
+    """Return the test set, its targets in the units of the exported model's predictions."""
     target = dataset.preprocessing["target"]
-    return TestPart(
+    return TestSet(
         task=dataset.signature["task"],
         inputs=dataset.raw_test,
         encoded=dataset.x_test,
@@ -252,7 +252,7 @@ def _in_worker(
             return ray.get(reference, timeout=deadline.left)
         except ray.exceptions.GetTimeoutError:
             ray.cancel(reference, force=True)
-            raise LateError("the time was over before the model was made") from None
+            raise LateError("the time ran out before the model was made") from None
         except ray.exceptions.RayTaskError as error:
             raise JobError(f"the best model could not be exported: {error.cause!r}") from error
 
@@ -260,9 +260,9 @@ def _in_worker(
 
 
 def _export_and_score(
-    recipe: Recipe, test: TestPart | None
+    recipe: Recipe, test: TestSet | None
 ) -> tuple[bytes, dict[str, float] | None]:
-    """The model file, and the test scores of the model as read back from that file."""
+    """Make the model file, and score the model as read back from it."""
     with tempfile.TemporaryDirectory() as aside:
         path = str(Path(aside, MODEL))
         export_file(recipe, path)
@@ -278,10 +278,10 @@ def _refit_and_score(
     train: Callable[..., Any],
     members: Sequence[Member],
     training: TrainingData,
-    test: TestPart,
+    test: TestSet,
     ensemble: bool,
 ) -> dict[str, tuple[bytes, dict[str, float]]]:
-    """The files, each with the test scores of the model as read back from it."""
+    """Train and write the models; score each as read back from its file."""
     models = [_refit_member(train, member, training) for member in members]
     if not all(hasattr(model, "predict") for model in models):
         return {}
@@ -304,12 +304,12 @@ def _write_and_check(
     members: Sequence[Member],
     models: Sequence[Any],
     trained: Sequence[np.ndarray[Any, Any]],
-    test: TestPart,
+    test: TestSet,
 ) -> tuple[bytes, dict[str, float]]:
-    """A file of the mean of models, and its test scores.
+    """Write the mean of models as a file, and score it on the test set.
 
     Raises:
-        JobError: where the file predicts otherwise than the models did when they were trained.
+        JobError: if the file predicts otherwise than the trained models.
     """
     ready = iter(models)
     configs: Any = [member.config for member in members]
@@ -323,14 +323,14 @@ def _write_and_check(
     distance = float(np.abs(outputs.reshape(expected.shape) - expected).max())
     if not distance <= allowed:
         raise JobError(
-            f"the exported file predicts otherwise than the model that was trained, by up to "
-            f"{distance:.3g}; allowed are {allowed:.3g}"
+            f"the exported file's predictions differ from the trained model's by up to "
+            f"{distance:.3g}, more than the allowed {allowed:.3g}"
         )
     return content, score(test.task, test.truth, outputs, test.scorers)
 
 
 def tolerance(models: Sequence[Any], target: Mapping[str, Any]) -> float:
-    """How far predictions may differ, in the units of the target."""
+    """Return how far predictions may differ, in the units of the target."""
     half = any(getattr(model, "compute_dtype", "float32") != "float32" for model in models)
     return (HALF_TOLERANCE if half else TOLERANCE) * float(target.get("scale", 1.0))
 

@@ -1,4 +1,4 @@
-"""The fresh seeds and folds that finalists are retrained on."""
+"""Draw the fresh seeds and folds that finalists are trained on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rounds:
-    """What finalists are trained on.
+    """The seeds and folds that finalists are trained on.
 
     In time order all repeats hold out the same windows, and only seeds are fresh.
 
@@ -30,8 +30,8 @@ class Rounds:
         batches: the replicas of each task of a finalist.
         choosing: how many of the batches choose; as many confirm.
         overlap: held-out rows / training rows, 0 without data.
-        level: of all statements.
-        constants: what every config holds beside its hyperparameters.
+        level: of all intervals.
+        constants: what every config holds in addition to its hyperparameters.
         dataset: the rows that the replicas are cut from, None without data.
     """
 
@@ -44,14 +44,14 @@ class Rounds:
 
 
 def make_rounds(job: Job, dataset: Dataset | None, finalists: Finalists) -> Rounds:
-    """Fresh seeds and folds, the same for all finalists.
+    """Draw fresh seeds and folds, the same for all finalists.
 
-    Where a search's trials are one fit each, so is a finalist's task; else its replicas are a
-    whole repeat of the folds, trained in step.
+    If a search's trials are one fit each, so is a finalist's task; else its replicas are a whole
+    repeat of the folds, trained in step.
 
     Args:
-        job: what was searched.
-        dataset: what it was searched on.
+        job: the job that was searched.
+        dataset: the job's data.
         finalists: how many scores choose; as many confirm.
     """
     wanted, level = finalists.scores, finalists.level
@@ -79,23 +79,23 @@ def check_rounds(job: Job, dataset: Dataset | None) -> None:
     """Refuse data that finalists could not be trained on, before the search rather than after it.
 
     Raises:
-        JobError: saying why, and what to do.
+        JobError: if they could not; it says why, and what to do.
     """
     if job.finalists is None:
         return
     try:
         make_rounds(job, dataset, job.finalists)
     except JobError as reason:
-        raise JobError(f"finalists: {reason}; to do without them write --finalists 0") from None
+        raise JobError(f"finalists: {reason}; to run without finals add --finalists 0") from None
 
 
 def without_patience(config: Config, max_epochs: int) -> Config:
-    """A config that is trained to the whole budget, whatever its patience."""
+    """Return a config that is trained to the whole budget, whatever its patience."""
     return {**config, "patience": max_epochs} if "patience" in config else config
 
 
 def select(training: TrainingData, replica: Replica) -> TrainingData:
-    """A replica's rows as a training and a validation part of their own."""
+    """Return a replica's rows as training and validation set."""
     return replace(
         training,
         x_train=training.x_train[replica.train],

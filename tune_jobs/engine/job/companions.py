@@ -1,4 +1,4 @@
-"""Functions beside a trainable: build, export, load, predict."""
+"""Find the functions beside a trainable: build, export, load, predict."""
 
 from __future__ import annotations
 

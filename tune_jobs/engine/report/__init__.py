@@ -1,4 +1,4 @@
-"""The report of an experiment: one page for people, one picture for chats."""
+"""Report an experiment: one page for people, one picture for chats."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ NAME = "report"
 def write_report(
     experiments: Sequence[Experiment], folder: Folder | None = None, name: str = NAME
 ) -> list[str]:
-    """Write the report of one experiment, or of several in one, as it is known now.
+    """Write the report of one experiment, or of several in one, with what is known now.
 
     Args:
         experiments: the first one is reported first.
-        folder: where to; the first experiment's unless given.
-        name: of the files, without their endings.
+        folder: where to write it; the default is the first experiment's.
+        name: the files' name, without extension.
 
     Returns:
         The URIs of the page and of the picture.
 
     Raises:
-        JobError: where an experiment has no readable description.
+        JobError: if an experiment has no readable description.
     """
     if not experiments:
         raise ValueError("a report needs at least one experiment")

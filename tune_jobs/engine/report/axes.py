@@ -1,4 +1,4 @@
-"""From a value to its place on an axis, between 0 and 1, and the marks of the axis."""
+"""Map values to places on an axis, between 0 and 1, and label the axis."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ Tick = tuple[float, str]
 
 # Doubles that can be subtracted from each other without overflow.
 LARGEST = 1e300
-# Values that differ more than this are easier to tell apart by their logarithms.
+# Values that differ by a larger factor are shown by their logarithms.
 WIDE = 10.0
 
 
 class Scale(Protocol):
-    """Where values lie on an axis, and what the axis says."""
+    """An axis: the places of values, and its labels."""
 
     def position(self, value: Any) -> float:
-        """The place of a value from 0 to 1; what lies beyond the axis is at its end."""
+        """Return the place of a value from 0 to 1; a value beyond the axis is at its end."""
 
     def ticks(self, most: int) -> list[Tick]:
-        """At most about so many labelled places."""
+        """Return labelled places, about as many as ``most`` at most."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class Linear:
     is_whole: bool = False
 
     def position(self, value: float) -> float:
-        """The place of a value."""
+        """Return the place of a value."""
         return _clamp((value - self.low) / (self.high - self.low))
 
     def ticks(self, most: int) -> list[Tick]:
-        """Multiples of 1, 2 or 5 times a power of ten."""
+        """Return multiples of 1, 2 or 5 times a power of ten."""
         step = _round_step((self.high - self.low) / max(1, most))
         step = max(1.0, step) if self.is_whole else step
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
@@ -60,13 +60,13 @@ class Log:
     high: float
 
     def position(self, value: float) -> float:
-        """The place of a value; one that is not positive is at the lower end."""
+        """Return the place of a value; one that is not positive is at the lower end."""
         if value <= 0:
             return 0.0
         return _clamp(math.log(value / self.low) / math.log(self.high / self.low))
 
     def ticks(self, most: int) -> list[Tick]:
-        """Powers of ten, with their double and fivefold where there is room."""
+        """Return powers of ten, with their double and fivefold if there is room."""
         first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
         every = max(1, math.ceil((last - first) / max(1, most)))
         exponents = range(first, last + 1, every)
@@ -88,14 +88,14 @@ class NearOne:
     high: float
 
     def position(self, value: float) -> float:
-        """The place of a value; one that is not below one is at the upper end."""
+        """Return the place of a value; one that is not below one is at the upper end."""
         if value >= 1:
             return 1.0
         whole = math.log((1 - self.low) / (1 - self.high))
         return _clamp(math.log((1 - self.low) / (1 - value)) / whole)
 
     def ticks(self, most: int) -> list[Tick]:
-        """0, 0.9, 0.99 and so on."""
+        """Return 0, 0.9, 0.99 and so on."""
         values = [1 - 10.0**-digits for digits in range(13)]
         inside = [v for v in values if self.low - 1e-9 <= v <= self.high + 1e-12]
         inside = inside[-most:] if len(inside) >= 2 else [self.low, self.high]
@@ -109,13 +109,13 @@ class Categories:
     labels: tuple[str, ...]
 
     def position(self, value: Any) -> float:
-        """The middle of a value's place; that of the last for one that has none."""
+        """Return the middle of a value's place; of the last place for an unknown value."""
         label = setting(value)
         index = self.labels.index(label) if label in self.labels else len(self.labels) - 1
         return (index + 0.5) / len(self.labels)
 
     def ticks(self, most: int) -> list[Tick]:
-        """Every label, shortened where there are many."""
+        """Return every label, shortened if there are many."""
         room = max(4, 44 // len(self.labels)) if most < 8 else 24
         places = [(index + 0.5) / len(self.labels) for index in range(len(self.labels))]
         labels = [shortened(label, room) for label in self.labels]
@@ -124,7 +124,7 @@ class Categories:
 
 
 def fit_values(values: Sequence[float], goal: Goal) -> Linear | Log:
-    """A scale that shows the good values well: far worse ones are at the axis' end."""
+    """Fit a scale that shows the good values well: far worse ones are at its end."""
     finite = sorted(_bounded(value) for value in values if math.isfinite(value))
     if not finite:
         return Linear(0.0, 1.0)
@@ -135,7 +135,7 @@ def fit_values(values: Sequence[float], goal: Goal) -> Linear | Log:
 
 
 def fit_linear(low: float, high: float) -> Linear:
-    """A linear scale with a margin; around a single value too."""
+    """Fit a linear scale with a margin, around a single value too."""
     margin = (high - low) * 0.04
     if margin <= abs(high) * 1e-12:
         margin = abs(high) * 0.05 or 1.0
@@ -143,7 +143,7 @@ def fit_linear(low: float, high: float) -> Linear:
 
 
 def _without_outliers(ordered: list[float], goal: Goal) -> tuple[float, float]:
-    """The range of sorted values whose bad end is cut by Tukey's fence."""
+    """Return the range of sorted values, its bad end cut by Tukey's fence."""
     low, high = ordered[0], ordered[-1]
     lower, upper = ordered[len(ordered) // 4], ordered[(3 * len(ordered)) // 4]
     fence = 1.5 * (upper - lower)
@@ -155,7 +155,7 @@ def _without_outliers(ordered: list[float], goal: Goal) -> tuple[float, float]:
 
 
 def _brief(value: float) -> str:
-    """A number with a power of ten where its zeros would take more room."""
+    """Write a number, with a power of ten if that is shorter than its zeros."""
     if 0.005 < value < 1e5:
         return number(value, 2)
     mantissa, exponent = f"{value:.1e}".split("e")
@@ -171,6 +171,6 @@ def _clamp(share: float) -> float:
 
 
 def _round_step(rough: float) -> float:
-    """The next of 1, 2, 5, 10 times a power of ten."""
+    """Round up to 1, 2, 5 or 10 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(rough))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)

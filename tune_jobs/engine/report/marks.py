@@ -1,8 +1,8 @@
-"""A chart: marks on two axes, as SVG that fits any width, or as a picture of fixed size.
+"""Draw charts: marks on two axes, as SVG that fits any width, or as a picture of fixed size.
 
 Marks of one look are one path, so that a thousand trials cost a few elements. In a page a chart
-stretches over the width that there is, while strokes, and so points, which are strokes of length
-zero with round ends, keep theirs. Each piece of a path belongs to a trial, named in ``data-t``:
+stretches over the available width, while strokes keep theirs, and so do points, which are strokes
+of length zero with round ends. Each piece of a path belongs to a trial, named in ``data-t``:
 that is all the page's script needs.
 """
 
@@ -22,9 +22,9 @@ Kind = Literal["points", "lines", "areas"]
 Shape = Sequence[tuple[float, float]]
 
 UNITS = 1000
-# Pixels: of a letter, and of what is above and below the plot of a picture.
+# Pixels: of a letter, and of the space above and below the plot of a picture.
 LETTER, AROUND = 7.2, 52
-# From so many trials their marks are smaller.
+# From this number of trials on their marks are smaller.
 DENSE = 300
 # The look of rings: points with a hole.
 HOLLOW = "hollow"
@@ -32,7 +32,7 @@ HOLLOW = "hollow"
 
 @dataclass(frozen=True)
 class Mark:
-    """Shapes of one look; ``trials`` says whose each is, and is empty where they are nobody's."""
+    """Shapes of one look; ``trials`` has the trial of each, or is empty."""
 
     kind: Kind
     look: str
@@ -42,7 +42,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Chart:
-    """What one sees: a title, axes, marks, and the same in words for who does not see.
+    """A chart: title, axes, marks, and the same in words for readers who cannot see it.
 
     Attributes:
         words: the text alternative.
@@ -52,8 +52,8 @@ class Chart:
         legend: looks of marks and what they mean.
         notes: texts on the chart at a place: ``(x, y, text)``.
         height: in pixels.
-        can_step: whether the keyboard goes from trial to trial.
-        has_grid: whether lines go on from the labels of the vertical axis.
+        can_step: whether the keyboard moves from trial to trial.
+        has_grid: whether lines extend from the labels of the vertical axis.
     """
 
     title: str
@@ -76,7 +76,7 @@ class Chart:
         return int(longest * LETTER + 14) if longest else 0
 
     def __html__(self) -> str:
-        """The chart for a page, as wide as its place; its caption is the page's."""
+        """Draw the chart for a page, as wide as its place; the page adds the caption."""
         frame = Markup('<div class="frame"{}>{}{}{}</div>')
         focus = Markup(' tabindex="0" role="group" aria-label="{}"').format(
             f"{visible(self.title)}: arrow keys go from trial to trial, Enter keeps one marked"
@@ -86,11 +86,11 @@ class Chart:
         )
 
     def depth(self, most: float) -> float:
-        """The pixels from top to bottom that its picture takes, of so many there are."""
+        """Return the height of its picture in pixels, ``most`` at most."""
         return min(self.height + AROUND, most)
 
     def picture(self, left: float, top: float, width: float, height: float) -> Markup:
-        """The chart as part of a picture, at a place and of a size in pixels."""
+        """Draw the chart as part of a picture, at a place and of a size in pixels."""
         inner, deep = width - self.margin, self.depth(height) - AROUND
         part = Markup('<svg x="{}" y="{}" width="{}" height="{}" overflow="visible">{}</svg>')
         title = Markup('<text class="title" x="{}" y="{}">{}</text>')
@@ -167,7 +167,7 @@ class Chart:
 
 
 def draw(mark: Mark, width: float, height: float) -> Markup:
-    """A path with a piece for each shape."""
+    """Draw a path with a piece for each shape."""
     pieces = "".join(_piece(mark.kind, shape, width, height) for shape in mark.shapes)
     trials = f' data-t="{" ".join(map(str, mark.trials))}"' if mark.trials else ""
     path = Markup('<path class="{} {}"{} d="{}"/>').format(
@@ -179,7 +179,7 @@ def draw(mark: Mark, width: float, height: float) -> Markup:
 
 
 def swatch(look: str) -> Markup:
-    """A small picture of a look, for legends."""
+    """Draw a small picture of a look, for legends."""
     kind, _, name = look.partition(" ")
     shapes: dict[str, Shape] = {
         "points": [(0.5, 0.5)],
@@ -192,17 +192,17 @@ def swatch(look: str) -> Markup:
 
 
 def box(left: float, right: float, bottom: float, top: float) -> Shape:
-    """A rectangle."""
+    """Return a rectangle."""
     return [(left, bottom), (right, bottom), (right, top), (left, top)]
 
 
 def crosswise(place: float) -> Shape:
-    """A line from bottom to top."""
+    """Return a line from bottom to top."""
     return [(place, 0.0), (place, 1.0)]
 
 
 def escaped(texts: Iterable[str]) -> list[Markup]:
-    """Texts that are safe to show."""
+    """Make texts safe to show."""
     return [escape(visible(text)) for text in texts]
 
 
@@ -214,7 +214,7 @@ def _piece(kind: Kind, shape: Shape, width: float, height: float) -> str:
 
 
 def _short(value: float) -> str:
-    """A coordinate to a tenth."""
+    """Round a coordinate to a tenth."""
     return f"{value:.1f}".removesuffix(".0")
 
 

@@ -1,4 +1,4 @@
-"""How the search went: the optimisation history, and the learning curves."""
+"""Draw the course of a search: the optimisation history, and the learning curves."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from tune_jobs.engine.report.axes import Linear, Log, Scale, fit_values
 from tune_jobs.engine.report.findings import Findings, Point, Trial
 from tune_jobs.engine.report.marks import Chart, Mark, Shape, crosswise
 
-# Learning curves that can be told apart, and the points of them all; of longer ones every n-th.
+# The most learning curves that can be distinguished, and the most points of all curves together.
 MOST_CURVES, MOST_POINTS = 300, 20_000
 # Trials whose replicas are drawn as a band.
 BANDS = 8
-# From so many times the first rung, epochs are shown by their logarithm, as the rungs lie.
+# If the longest trial has this many times the epochs of the first rung, epochs are logarithmic.
 MANY_RUNGS = 8
 
 
 def chart_history(findings: Findings) -> Chart | None:
-    """Each trial's best value, in the order of trials, and the best so far."""
+    """Draw each trial's best value, in the order of trials, and the best so far."""
     with_values = [trial for trial in findings.shown if trial.value is not None]
     if not with_values:
         return None
@@ -34,7 +34,7 @@ def chart_history(findings: Findings) -> Chart | None:
     return Chart(
         title="Optimisation history",
         words=_history_words(findings, y),
-        x_title="trial, in the order in which they began",
+        x_title="trial, in the order of their starts",
         y_title=_axis_title(findings, y),
         x=x.ticks(8),
         y=y.ticks(6),
@@ -51,7 +51,7 @@ def chart_history(findings: Findings) -> Chart | None:
 
 
 def chart_curves(findings: Findings) -> Chart | None:
-    """The metric of each trial after each epoch."""
+    """Draw the metric of each trial after each epoch."""
     curves = {t.number: findings.curves[t.number] for t in _drawn(findings)}
     if not curves:
         return None
@@ -83,7 +83,7 @@ def chart_curves(findings: Findings) -> Chart | None:
 
 
 def best_so_far(findings: Findings) -> list[tuple[Trial, float]]:
-    """Each trial that was better than all before it, with its value, in the order of trials."""
+    """List each trial that was better than all before it, with its value."""
     found = list[tuple[Trial, float]]()
     for trial in findings.trials:
         value = trial.value
@@ -120,7 +120,7 @@ def _axis_title(findings: Findings, y: Scale) -> str:
 
 
 def _shaded(findings: Findings, trials: list[Trial], x: Scale, y: Scale) -> list[Mark]:
-    """Points, those that reached few epochs behind."""
+    """Draw points, those that reached few epochs behind the others."""
     groups: dict[str, list[Trial]] = {}
     for trial in trials:
         groups.setdefault(findings.shade(trial), []).append(trial)
@@ -136,7 +136,7 @@ def _shaded(findings: Findings, trials: list[Trial], x: Scale, y: Scale) -> list
 
 
 def _shades(findings: Findings) -> list[tuple[str, str]]:
-    """The looks of trials by the epochs that they reached."""
+    """List the looks of trials by the epochs that they reached."""
     legend, before = [], 0
     for place, end in enumerate(findings.levels):
         spread = str(end) if end == before + 1 else f"{before + 1} to {end}"
@@ -150,7 +150,7 @@ def _shades(findings: Findings) -> list[tuple[str, str]]:
 
 
 def _crosses(failed: list[Trial], x: Scale) -> Mark:
-    """Trials without a value, at the lower edge."""
+    """Draw trials without a value, at the lower edge."""
     shapes = [[(x.position(t.number), 0.0), (x.position(t.number), 0.035)] for t in failed]
     return Mark("lines", "failed", shapes, [t.number for t in failed])
 
@@ -160,7 +160,7 @@ def _failed_legend(failed: list[Trial]) -> list[tuple[str, str]]:
 
 
 def _record(findings: Findings, x: Scale, y: Scale) -> Shape:
-    """The stairs of the best so far, up to the last trial."""
+    """Draw the stairs of the best so far, up to the last trial."""
     stairs: list[tuple[float, float]] = []
     for trial, value in best_so_far(findings):
         place = x.position(trial.number)
@@ -198,7 +198,7 @@ def _history_words(findings: Findings, y: Linear | Log) -> str:
 
 
 def _drawn(findings: Findings) -> list[Trial]:
-    """The trials with a curve; of very many the best and an even sample."""
+    """Return the trials with a curve; of very many the best and an even sample."""
     known = [trial for trial in findings.shown if trial.number in findings.curves]
     if len(known) <= MOST_CURVES:
         return known
@@ -211,7 +211,7 @@ def _drawn(findings: Findings) -> list[Trial]:
 
 
 def _by_fate(findings: Findings) -> list[tuple[str, str, list[Trial]]]:
-    """Looks, what they mean, and the trials that have them, from back to front."""
+    """List looks, their meaning and their trials, from back to front."""
     chosen, drawn = findings.chosen, _drawn(findings)
     rest = [trial for trial in drawn if trial is not chosen]
     whole = [trial for trial in rest if trial.state == "complete"]
@@ -243,7 +243,7 @@ def _curve_marks(
 
 
 def _curve(points: list[Point], every: int, x: Scale, y: Scale) -> Shape:
-    """A curve with its first, its last and every so many points; a single one as a dash."""
+    """Draw a curve through its first, its last and every n-th point; a single one as a dash."""
     kept = [*points[:-1:every], points[-1]]
     places = [(x.position(p.epoch), y.position(p.mean)) for p in kept]
     if len(places) > 1:
@@ -253,7 +253,7 @@ def _curve(points: list[Point], every: int, x: Scale, y: Scale) -> Shape:
 
 
 def _thinning(findings: Findings) -> int:
-    """Every how many points of a curve one is drawn."""
+    """Return n, if every n-th point of a curve is drawn."""
     points = sum(len(findings.curves[trial.number]) for trial in _drawn(findings))
     return max(1, round(points / MOST_POINTS))
 
@@ -275,7 +275,7 @@ def _curve_words(findings: Findings) -> str:
 
 
 def _bands(findings: Findings, x: Scale, y: Scale) -> list[Mark]:
-    """The range over replicas of the best trials."""
+    """Draw the range over replicas of the best trials."""
     shapes, trials = [], []
     for trial in findings.ranked[:BANDS]:
         points = findings.curves.get(trial.number, [])

@@ -1,4 +1,4 @@
-"""The report of an experiment, kept up to date while it runs, and written at its end."""
+"""Keep the report of an experiment up to date while it runs, and write it at its end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tune_jobs.engine.storage.folder import Folder
 
 logger = logging.getLogger(__name__)
 
-# Seconds between two reports; more where one takes long, so that they take a small part of a core.
+# Seconds between two reports; more if one takes long, so that they take a small share of a core.
 INTERVAL, MOST_SHARE = 60.0, 0.05
 
 
@@ -24,8 +24,8 @@ INTERVAL, MOST_SHARE = 60.0, 0.05
 def refreshed_report(folder: Folder) -> Iterator[None]:
     """Write an experiment's report once a minute during a block, and at its end.
 
-    A process of its own writes it meanwhile, at the lowest priority: the driver has trials to
-    hand out. A report that cannot be written costs nothing but a warning.
+    A separate process writes it at the lowest priority, since the driver has to hand out trials. A
+    report that cannot be written is only a warning.
     """
     ended = threading.Event()
     thread = threading.Thread(target=_refresh, args=(folder, ended), daemon=True)
@@ -66,5 +66,5 @@ def _write(folder: Folder) -> None:
     try:
         if experiment.exists and not experiment.trials.empty:
             write_report([experiment])
-    except Exception as error:  # noqa: BLE001  # whatever it is, the results are there
+    except Exception as error:  # noqa: BLE001  # whatever it is, the results are safe
         logger.warning(f"the report could not be written: {type(error).__name__}: {error}")

@@ -1,4 +1,4 @@
-"""What the search learnt of its space: what mattered, slices, and all trials at once."""
+"""Draw what the search learnt of its space: what mattered, slices, and all trials at once."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def chart_importance(findings: Findings) -> Chart | None:
 
 
 def slices(findings: Findings) -> list[Slice]:
-    """A slice for each hyperparameter, the most important first."""
+    """Draw a slice for each hyperparameter, the most important first."""
     values = {n: v for n, v in findings.common_values.items() if n in _shown(findings)}
     if not values:
         return []
@@ -87,12 +87,12 @@ def slices(findings: Findings) -> list[Slice]:
 
 def find_advice(findings: Findings) -> list[Advice]:
     """Say where to search next, as the summary does; nothing for a space that was not recorded."""
-    space = read_described(findings.experiment.description.get("space"))
+    space = read_described(findings.experiment.description.space)
     return advise_on(findings.experiment, space, findings.effects) if space else []
 
 
 def chart_parallel(findings: Findings) -> Chart | None:
-    """A line a trial across the most important hyperparameters, to its value."""
+    """Draw a line per trial across the most important hyperparameters, to its value."""
     axes = findings.hyperparameters[:AXES]
     trials = [trial for trial in findings.shown if trial.is_usable]
     if len(axes) < 2 or not trials:
@@ -133,7 +133,7 @@ def chart_parallel(findings: Findings) -> Chart | None:
 
 
 def _axis_name(hyperparameter: Hyperparameter, axes: list[Hyperparameter]) -> str:
-    """The name, or as many of its last parts as there is room for, if they tell it apart."""
+    """Return the name, or as many of its last parts as fit, if they are unique."""
     parts = hyperparameter.name.split(".")
     for first in range(len(parts)):
         ending = ".".join(parts[first:])
@@ -192,7 +192,7 @@ def _slice(
 
 
 def _jittered(scale: Scale, value: object, trial: int) -> float:
-    """A place on the axis; in a category's place, one that follows from the trial's number."""
+    """Return a place on the axis; within a category's place it follows from the trial's number."""
     place = scale.position(value)
     if not isinstance(scale, Categories):
         return place
@@ -204,14 +204,14 @@ def _shown(findings: Findings) -> set[int]:
 
 
 def _on_axis(h: Hyperparameter, trial: int, x: float) -> tuple[float, float]:
-    """The place on a parallel axis; where it was not active, its foot."""
+    """Return the place on a parallel axis; at the bottom if it was not used."""
     if trial not in h.values:
         return x, 0.0
     return x, 0.06 + 0.88 * h.scale.position(h.values[trial])
 
 
 def _ends(scale: Scale, x: float) -> list[tuple[float, float, str]]:
-    """What a parallel axis says: all of a few categories, or both ends."""
+    """Label a parallel axis: with all of a few categories, or with both ends."""
     ticks = scale.ticks(6)
     if isinstance(scale, Categories) or len(ticks) < 2:
         return [(x, 0.06 + 0.88 * place, shortened(text, 12)) for place, text in ticks]

@@ -11,7 +11,7 @@ from tune_jobs.engine.report.axes import Linear, Scale, fit_linear
 from tune_jobs.engine.report.findings import Findings, Trial
 from tune_jobs.engine.report.marks import Chart, Kind, Mark, Shape, box, crosswise
 
-# Workers that are shown; a chart of more would be a wall.
+# The most workers that are shown.
 MOST_WORKERS = 32
 STATES = {
     "complete": "complete",
@@ -178,7 +178,7 @@ def _finalist_words(finalists: list[Finalist], metric: str) -> str:
 
 
 def _time_scale(whole: float) -> tuple[Linear, str, float]:
-    """A scale of seconds, minutes or hours; the unit; and its seconds."""
+    """Return a scale of seconds, minutes or hours, its unit, and the seconds of that."""
     unit, step = ("seconds", 1.0) if whole < 180 else ("minutes", 60.0)
     if whole > 3 * 3600:
         unit, step = "hours", 3600.0
@@ -186,7 +186,7 @@ def _time_scale(whole: float) -> tuple[Linear, str, float]:
 
 
 def _end(findings: Findings, trial: Trial) -> float:
-    """When a trial ended; one that runs, or was killed, ends with what is known."""
+    """Return when a trial ended; one that runs or was killed ends with what is known."""
     return trial.ended if math.isfinite(trial.ended) else max(trial.began, findings.now)
 
 

@@ -1,4 +1,4 @@
-"""Predictions of an experiment's best model on new data."""
+"""Predict new data with an experiment's best model."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ WRITERS = {".parquet": pq.write_table, ".csv": pyarrow.csv.write_csv}
 
 
 def predict(experiment: Experiment, source: str, target: str) -> int:
-    """Write one prediction a row of ``source`` to ``target``, a ``.parquet`` or ``.csv`` file.
+    """Write one prediction per row of ``source`` to ``target``, a ``.parquet`` or ``.csv`` file.
 
     Returns:
         The number of rows.
 
     Raises:
-        JobError: for a source without the columns that the model was trained on, an ending that
-            is not known, or an experiment without a model.
+        JobError: if the source lacks columns that the model was trained on, the file type is
+            unknown, or the experiment has no model.
     """
     write = _writer(target)
     preprocessing = experiment.description.preprocessing

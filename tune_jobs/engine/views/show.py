@@ -178,8 +178,8 @@ def _runner_up(verdict: Verdict, second: RunnerUp) -> str:
     how = "significantly worse" if verdict.is_distinguished else "no significant difference"
     if high < 0:
         how = "better on the scores held back to estimate"
-    difference = f"difference {second.gap:.2g}, {verdict.level:.0%} CI {low:.2g} to {high:.2g}"
-    return f"trial {second.trial}, {how} ({difference})"
+    gap = f"gap {second.gap:.2g}, {verdict.level:.0%} CI {low:.2g} to {high:.2g}"
+    return f"trial {second.trial}, {how} ({gap})"
 
 
 def _test_table(verdict: Verdict | None, summary: Summary) -> list[str]:
