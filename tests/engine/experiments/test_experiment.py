@@ -1,0 +1,78 @@
+"""An experiment whose files are damaged, or of a newer version, is still shown."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from tune_jobs.cli.main import main
+from tune_jobs.engine import Experiment, open_experiment
+from tune_jobs.engine.experiments.verdict import Verdict
+from tune_jobs.engine.report import write_report
+
+FIXTURE = Path(__file__).parents[2] / "fixtures" / "experiment_0_1"
+NAMES = {
+    "verdict.json": "verdict",
+    "summary.json": "summary",
+    "retest.json": "retest",
+    "experiment.json": "description",
+}
+DAMAGES: dict[str, Any] = {
+    "emptied": b"",
+    "truncated": b'{"trial": 5, "metr',
+    "no object": b"[1, 2]",
+    "of other types": json.dumps(
+        {key: {"newer": 1} for key in ("trial", "outcome", "metric", "answer", "space")}
+    ).encode(),
+}
+
+
+def damage(place: Path, name: str, content: bytes) -> Experiment:
+    shutil.copytree(FIXTURE, place)
+    (place / name).write_bytes(content)
+    return open_experiment(str(place))
+
+
+@pytest.mark.parametrize("content", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_that_cannot_be_read_is_a_problem_and_nothing_crashes(
+    tmp_path, name, content
+) -> None:
+    found = damage(tmp_path / "damaged", name, content)
+
+    (problem,) = found.problems
+    assert problem.startswith(f"{name} cannot be read: ")
+    if name == "experiment.json":
+        assert found.description.trainable == "trainables.tabular_mlp.train"  # from the history
+    else:
+        assert getattr(found, NAMES[name]) is None
+    assert found.best_trial["trial"] == 5
+    place = str(tmp_path / "damaged")
+    for words in (["show", place], ["show", place, "--json"], ["ls", "--storage", str(tmp_path)]):
+        ran = CliRunner().invoke(main, words, catch_exceptions=False)
+        assert ran.exit_code == 0, ran.stderr
+        assert ran.stdout
+    write_report([found])
+    assert problem.partition(":")[0] in found.folder.read("report.html").decode()
+
+
+def test_what_a_newer_version_adds_is_ignored(tmp_path) -> None:
+    content = json.loads((FIXTURE / "verdict.json").read_text())
+    newer = {**content, "newer": {"x": 1}, "finalists": [{**content["finalists"][0], "newer": 1}]}
+    found = damage(tmp_path / "newer", "verdict.json", json.dumps(newer).encode())
+
+    assert found.problems == []
+    assert found.verdict == Verdict.from_json({**content, "finalists": content["finalists"][:1]})
+
+
+def test_a_description_that_no_run_has_written_whole_is_an_error(tmp_path) -> None:
+    from tune_jobs.engine import JobError
+
+    found = damage(tmp_path / "damaged", "experiment.json", b"{}")
+    shutil.rmtree(tmp_path / "damaged" / "history")
+
+    with pytest.raises(JobError, match=r"neither experiment\.json nor the history can be read"):
+        _ = found.description
