@@ -1,8 +1,8 @@
-"""Frozen dataclasses as JSON objects: their annotations say what a file holds.
+"""Read and write frozen dataclasses as JSON objects: their annotations say what a file holds.
 
-Written is every field but those that equal their default. Read is what a file has: a key that no
-field knows is ignored, since a newer version may have written it, and one that is missing counts as
-its field's default, as None or as an empty collection, whichever the field allows.
+Written is every field that does not equal its default. Read is what a file has: unknown keys are
+ignored, since a newer version may have written them, and a missing field has its default, is None
+or is empty, whichever its type allows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
-Reader = Callable[[Any, str], Any]
+
+# Reads a value of JSON; the text is the path to it, for messages.
+Reader = Callable[[object, str], object]
 
 # What a value of JSON must be for a type, in words.
 WORDS = {
@@ -31,12 +33,11 @@ def parse(kind: type[T], content: object) -> T:
     """Read a dataclass from a JSON object.
 
     Raises:
-        ValueError: if a value is not of its field's type, or one without which there is no record
-            is missing; the message names it.
+        ValueError: if a value is not of its field's type, or a field that must have a value is
+            missing; the message names it.
     """
-    read: Reader = _reader(kind)  # type: ignore[arg-type]  # a class is hashable
-    found: T = read(content, "")
-    return found
+    read: Callable[[object, str], T] = _dataclass_reader(kind)
+    return read(content, "")
 
 
 def serialize(record: Any) -> dict[str, Any]:
@@ -49,44 +50,41 @@ def serialize(record: Any) -> dict[str, Any]:
     return found
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if is_dataclass(value):
         return serialize(value)
     return [_plain(each) for each in value] if isinstance(value, tuple | list) else value
 
 
 @cache
-def _reader(kind: Any) -> Reader:
+def _reader(hint: Any) -> Reader:
     """Return what reads values of a type, and refuses others."""
-    origin, inner = get_origin(kind), get_args(kind)
-    if kind is Any:
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any:
         return lambda value, _: value
     if origin in (Union, types.UnionType):
-        return _read_optional(*(each for each in inner if each is not types.NoneType))
+        return _optional_reader(*(each for each in inner if each is not types.NoneType))
     if origin is Literal:
-        return _read_choice(inner)
+        return _choice_reader(inner)
     if origin is tuple:
-        return _read_tuple(inner)
+        return _tuple_reader(inner)
     if origin is not None:
-        return _read_mapping(inner[1])
-    return _read_dataclass(kind) if is_dataclass(kind) else _read_scalar(kind)
+        return _mapping_reader(inner[1])
+    kind: type = hint
+    return _dataclass_reader(kind) if is_dataclass(kind) else _scalar_reader(kind)
 
 
-def _read_scalar(kind: type) -> Reader:
-    def read(value: Any, name: str) -> Any:
-        _check(value, kind, name)
-        return value
-
-    return read
+def _scalar_reader(kind: type) -> Reader:
+    return lambda value, name: _expect(value, kind, name)
 
 
-def _read_optional(kind: Any) -> Reader:
-    read = _reader(kind)
+def _optional_reader(hint: Any) -> Reader:
+    read = _reader(hint)
     return lambda value, name: None if value is None else read(value, name)
 
 
-def _read_choice(choices: tuple[Any, ...]) -> Reader:
-    def read(value: Any, name: str) -> Any:
+def _choice_reader(choices: tuple[str, ...]) -> Reader:
+    def read(value: object, name: str) -> object:
         if value not in choices:
             raise ValueError(f"{name} is {value!r}, but must be one of {', '.join(choices)}")
         return value
@@ -94,40 +92,38 @@ def _read_choice(choices: tuple[Any, ...]) -> Reader:
     return read
 
 
-def _read_tuple(inner: tuple[Any, ...]) -> Reader:
-    """Read a list of any length (``tuple[int, ...]``), or of a known one (``tuple[int, int]``)."""
+def _tuple_reader(inner: tuple[Any, ...]) -> Reader:
+    """Read lists of any length (``tuple[int, ...]``), or of a known one (``tuple[int, int]``)."""
     read = _reader(inner[0])
     length = None if inner[1:] == (...,) else len(inner)
 
-    def read_all(value: Any, name: str) -> Any:
-        _check(value, list, name)
-        if length not in (None, len(value)):
-            raise ValueError(f"{name} has {len(value)} values, but must have {length}")
-        return tuple(read(each, f"{name}.{place}") for place, each in enumerate(value))
+    def read_all(value: object, name: str) -> object:
+        values = _expect(value, list, name)
+        if length not in (None, len(values)):
+            raise ValueError(f"{name} has {len(values)} values, but must have {length}")
+        return tuple(read(each, f"{name}.{place}") for place, each in enumerate(values))
 
     return read_all
 
 
-def _read_mapping(inner: Any) -> Reader:
+def _mapping_reader(inner: Any) -> Reader:
     read = _reader(inner)
 
-    def read_all(value: Any, name: str) -> Any:
-        _check(value, dict, name)
-        return {key: read(each, f"{name}.{key}") for key, each in value.items()}
+    def read_all(value: object, name: str) -> object:
+        values = _expect(value, dict, name)
+        return {key: read(each, f"{name}.{key}") for key, each in values.items()}
 
     return read_all
 
 
-def _read_dataclass(kind: Any) -> Reader:
-    hints = get_type_hints(kind)
-    wanted = [(each, _reader(hints[each.name]), hints[each.name]) for each in fields(kind)]
+def _dataclass_reader(kind: type[T]) -> Callable[[object, str], T]:
+    readers = _field_readers(kind)  # type: ignore[arg-type]  # a class is hashable
 
-    def read(value: Any, name: str) -> Any:
-        _check(value, dict, name)
-        found = {}
-        for each, read_field, hint in wanted:
-            given, path = value.get(each.name), f"{name}.{each.name}".lstrip(".")
-            if given is not None or (each.name in value and _takes_none(hint)):
+    def read(value: object, name: str) -> T:
+        values, found = _expect(value, dict, name), {}
+        for each, hint, read_field in readers:
+            given, path = values.get(each.name), f"{name}.{each.name}".lstrip(".")
+            if given is not None or (each.name in values and _takes_none(hint)):
                 found[each.name] = read_field(given, path)
             elif not _has_default(each):
                 found[each.name] = _nothing(hint, path)
@@ -136,18 +132,24 @@ def _read_dataclass(kind: Any) -> Reader:
     return read
 
 
+@cache
+def _field_readers(kind: Any) -> list[tuple[Field[Any], Any, Reader]]:
+    hints = get_type_hints(kind)
+    return [(each, hints[each.name], _reader(hints[each.name])) for each in fields(kind)]
+
+
 def _takes_none(hint: Any) -> bool:
     return hint is Any or types.NoneType in get_args(hint)
 
 
-def _nothing(hint: Any, name: str) -> Any:
-    """What a field without a default holds if the file does not have it."""
+def _nothing(hint: Any, name: str) -> object:
+    """Return what a field without a default holds if the file does not have it."""
     if _takes_none(hint):
         return None
     origin = get_origin(hint)
     if origin is tuple and ... in get_args(hint):
         return ()
-    if origin is not None and issubclass(origin, Mapping):
+    if isinstance(origin, type) and issubclass(origin, Mapping):
         return {}
     raise ValueError(f"it has no {name}")
 
@@ -156,11 +158,12 @@ def _has_default(each: Field[Any]) -> bool:
     return each.default is not MISSING or each.default_factory is not MISSING
 
 
-def _default_of(each: Field[Any]) -> Any:
+def _default_of(each: Field[Any]) -> object:
     return each.default if each.default_factory is MISSING else each.default_factory()
 
 
-def _check(value: Any, kind: type, name: str) -> None:
-    """Refuse a value that is not of a type of JSON; a whole number is a number, too."""
+def _expect(value: object, kind: type[T], name: str) -> T:
+    """Return a value of a type of JSON, refusing others; a whole number is a number, too."""
     if type(value) is not kind and (kind, type(value)) != (float, int):
         raise ValueError(f"{name or 'it'} is {value!r:.60}, but must be {WORDS[kind]}")
+    return value  # type: ignore[return-value]

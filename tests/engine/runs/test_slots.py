@@ -181,12 +181,12 @@ def test_a_summary_says_when_and_what_it_took(job, profile) -> None:
     first = night(job, profile).summary
     second = night(replace(job, num_samples=4), profile).summary
 
-    assert first["began"] < first["ended"] <= second["began"]
-    assert first["workers"] == 1
-    assert first["worker_seconds"] == pytest.approx(first["seconds"])
-    both = first["seconds"] + second["seconds"]
-    assert second["worker_seconds"] == pytest.approx(both)
-    assert second["metric"] == "loss"
+    assert first.began < first.ended <= second.began
+    assert first.workers == 1
+    assert first.worker_seconds == pytest.approx(first.seconds)
+    both = first.seconds + second.seconds
+    assert second.worker_seconds == pytest.approx(both)
+    assert second.metric == "loss"
 
 
 def test_an_unforeseen_error_leaves_a_summary(job, profile, tmp_path) -> None:

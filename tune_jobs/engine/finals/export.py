@@ -24,6 +24,7 @@ from tune_jobs.engine.experiments.verdict import Baseline
 from tune_jobs.engine.finals.decide import Decision
 from tune_jobs.engine.finals.rounds import without_patience
 from tune_jobs.engine.seeds import derive
+from tune_jobs.engine.space.configs import Config
 
 if TYPE_CHECKING:
     from tune_jobs.engine.data.dataset import Dataset
@@ -63,7 +64,7 @@ class Recipe:
     export: Callable[..., Any]
     load: Callable[..., Any]
     predict: Callable[..., Any]
-    config: dict[str, Any]
+    config: Config
     checkpoint: Any
     preprocessing: dict[str, Any] | None
 
@@ -78,7 +79,7 @@ class Member:
         seed: of its weights and batches.
     """
 
-    config: dict[str, Any]
+    config: Config
     epochs: int
     seed: int
 

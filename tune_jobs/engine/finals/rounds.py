@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tune_jobs.engine.data.dataset import Replica, TrainingData
 from tune_jobs.engine.data.evaluation import fresh_replicas, held_out_share
@@ -39,7 +39,7 @@ class Rounds:
     choosing: int
     overlap: float
     level: float
-    constants: dict[str, Any]
+    constants: Config
     dataset: Dataset | None = field(default=None, repr=False)
 
 

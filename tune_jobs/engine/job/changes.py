@@ -157,14 +157,14 @@ def _imported(tree: ast.Module) -> set[str]:
     return names
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     return json.dumps(value, sort_keys=True, default=repr)
 
 
-def _shown(before: Any, now: Any) -> str:
+def _shown(before: object, now: object) -> str:
     texts = [_short(before), _short(now)]
     return f" (from {texts[0]} to {texts[1]})" if max(map(len, texts)) <= 60 else ""
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=repr)

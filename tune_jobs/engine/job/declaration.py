@@ -11,6 +11,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from tune_jobs.engine.job.changes import source_of
 from tune_jobs.engine.job.description import Description
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.seeds import derive
+from tune_jobs.engine.space.configs import Config
 from tune_jobs.engine.space.domains import describe
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from tune_jobs.engine.job.job import Job
 
 
-def constants(job: Job, dataset: Dataset | None) -> dict[str, Any]:
+def constants(job: Job, dataset: Dataset | None) -> Config:
     """Return what every config of the job holds in addition to its hyperparameters."""
     return {
         **(dataset.signature if dataset else {}),
@@ -38,41 +40,60 @@ def constants(job: Job, dataset: Dataset | None) -> dict[str, Any]:
     }
 
 
-def declared(job: Job) -> dict[str, Any]:
-    """Return the part of a description that follows from the job alone, without its data."""
-    return {
-        "trainable": f"{job.trainable.__module__}.{job.trainable.__qualname__}",
-        "source": source_of(job.trainable),
-        "metric": job.metric,
-        "mode": job.mode,
-        "num_trials": job.num_trials,
-        "max_epochs": job.max_epochs,
-        "seed": job.seed,
-        "space": describe(job.space),
-        "searcher": repr(job.searcher),
-        "scheduler": repr(job.scheduler),
-        "data": repr(job.data),
-        "evaluation": repr(job.evaluation),
-        "finalists": repr(job.finalists),
-    }
-
-
-def content_of(job: Job) -> str:
-    """Return a hash of a job's settings that is the same in every process."""
-    text = json.dumps(declared(job), sort_keys=True, default=repr)
-    return hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", text).encode()).hexdigest()[:12]
-
-
 def describe_job(job: Job, profile: Profile, dataset: Dataset | None) -> Description:
     """Describe a run of a job."""
-    return Description(
-        **declared(job),
+    described = replace(
+        describe_settings(job),
         commit=find_commit(job.trainable),
         constants=constants(job, dataset),
         fingerprint=dataset.fingerprint if dataset else None,
         preprocessing=dataset.preprocessing if dataset else None,
+    )
+    return add_provenance(described, profile)
+
+
+def describe_settings(job: Job) -> Description:
+    """Describe a job alone, without its data and its machine."""
+    return Description(
+        trainable=f"{job.trainable.__module__}.{job.trainable.__qualname__}",
+        source=source_of(job.trainable),
+        metric=job.metric,
+        mode=job.mode,
+        num_trials=job.num_trials,
+        max_epochs=job.max_epochs,
+        seed=job.seed,
+        space=describe(job.space),
+        searcher=repr(job.searcher),
+        scheduler=repr(job.scheduler),
+        data=repr(job.data),
+        evaluation=repr(job.evaluation),
+        finalists=repr(job.finalists),
+        commit=None,
+        constants={},
+        fingerprint=None,
+        preprocessing=None,
+        resources={},
+        started=None,
+        machine=None,
+        versions={},
         slot=None,
-        **provenance(profile),
+    )
+
+
+def content_of(job: Job) -> str:
+    """Return a hash of a job's settings that is the same in every process."""
+    text = json.dumps(describe_settings(job).to_json(), sort_keys=True, default=repr)
+    return hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", text).encode()).hexdigest()[:12]
+
+
+def add_provenance(described: Description, profile: Profile) -> Description:
+    """Add time, machine, versions and resources to a description."""
+    return replace(
+        described,
+        resources=profile.resources,
+        started=time.time(),
+        machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
+        versions=_versions(),
     )
 
 
@@ -95,16 +116,6 @@ def _ask_git(folder: Path, *words: str) -> str:
         ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=True
     )
     return asked.stdout.strip()
-
-
-def provenance(profile: Profile) -> dict[str, Any]:
-    """Return the part of a description about time, machine, versions and resources."""
-    return {
-        "resources": profile.resources,
-        "started": time.time(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
-        "versions": _versions(),
-    }
 
 
 def _versions() -> dict[str, str]:

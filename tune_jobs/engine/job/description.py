@@ -8,6 +8,7 @@ from typing import Any
 
 from tune_jobs.engine.goal import Goal, Mode
 from tune_jobs.engine.serialization import parse, serialize
+from tune_jobs.engine.space.configs import Config
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Description:
     evaluation: str | None = None
     finalists: str | None = None
     commit: str | None
-    constants: Mapping[str, Any]
+    constants: Config
     fingerprint: str | None
     preprocessing: dict[str, Any] | None
     resources: Mapping[str, float]

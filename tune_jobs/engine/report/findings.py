@@ -16,7 +16,7 @@ from tune_jobs.engine.experiments.summary import Summary
 from tune_jobs.engine.experiments.verdict import Verdict
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.report.hyperparameters import Hyperparameter, find_hyperparameters
-from tune_jobs.engine.space.configs import flatten
+from tune_jobs.engine.space.configs import Config, flatten
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,7 @@ class Trial:
     failure: str | None
     error: str | None
     written: str
-    config: dict[str, Any]
+    config: Config
 
     @property
     def is_usable(self) -> bool:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tune_jobs.engine.experiments.verdict import Baseline, Verdict
 from tune_jobs.engine.formatting import count, duration, is_number, number, setting, visible
 from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.progress_charts import best_so_far
 from tune_jobs.engine.report.tables import Table
-from tune_jobs.engine.space.configs import flatten
+from tune_jobs.engine.space.configs import Config, flatten
 from tune_jobs.engine.views.headline import headline
 
 Row = Sequence[str]
@@ -252,5 +251,5 @@ def _test_scores(findings: Findings) -> Table | None:
     return Table(["test set", *map(visible, names)], rows)
 
 
-def _config(config: dict[str, Any]) -> list[Row]:
+def _config(config: Config) -> list[Row]:
     return [(visible(name), setting(value)) for name, value in flatten(config).items() if name]

@@ -26,7 +26,7 @@ from tune_jobs.engine.experiments.files import (
 )
 from tune_jobs.engine.experiments.segments import Listener, Record, SegmentWriter
 from tune_jobs.engine.goal import Goal
-from tune_jobs.engine.job.declaration import constants, describe_job, provenance
+from tune_jobs.engine.job.declaration import add_provenance, constants, describe_job
 from tune_jobs.engine.job.description import Description
 from tune_jobs.engine.job.job import MakeTuner
 from tune_jobs.engine.job.profile import Profile, locate
@@ -175,9 +175,13 @@ def adopt(
         constants={},
         fingerprint=None,
         preprocessing=None,
+        resources=profile.resources,
+        started=None,
+        machine=None,
+        versions={},
         slot=None,
-        **provenance(profile),
     )
+    about = add_provenance(about, profile)
     target = wanted.num_samples or 1
     recorder = begin(profile, folder, goal, about, target, listeners, deadline)
     run_config.callbacks = [*(run_config.callbacks or []), recorder]
