@@ -124,7 +124,7 @@ def test_a_running_experiment_shows_what_is_known(make, show) -> None:
     opened = show(make.write("running", records))
 
     assert opened.complaints == []
-    assert "a report that is written later knows more" in opened.page.locator("header").inner_text()
+    assert "this report shows what is known so far" in opened.page.locator("header").inner_text()
     assert opened.page.locator("tr[data-trial='2']").inner_text().startswith("2\trunning")
 
 

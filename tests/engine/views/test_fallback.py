@@ -59,7 +59,7 @@ def test_a_run_warns_once_and_its_summary_and_show_keep_the_reason(search) -> No
         "2 of 4 trials could not be compiled and ran model.fit, which is slower: "
         "ValueError: no such kernel"
     )
-    assert expected in experiment.summary["warnings"]
+    assert expected in experiment.summary.warnings
     assert f"warning: {expected}" in lines(experiment, short=True)
 
 
@@ -67,7 +67,7 @@ def test_a_run_whose_trials_are_compiled_warns_of_nothing(search) -> None:
     experiment, warnings = search(compiled)
 
     assert warnings == []
-    assert not any("compiled" in line for line in experiment.summary.get("warnings", ()))
+    assert not any("compiled" in line for line in experiment.summary.warnings)
 
 
 def test_the_most_common_reason_stands_for_the_others() -> None:
