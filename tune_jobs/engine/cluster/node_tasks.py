@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from tune_jobs.engine.cluster.capacity import Node
 from tune_jobs.engine.errors import reason_of
 from tune_jobs.engine.ray_internals import SETUP_HOOK
 
 MOST_TEXT = 300
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,8 @@ class NoAnswer:
 
 
 def ask(
-    nodes: Sequence[Node], function: Callable[..., Any], *arguments: Any, limit: float
-) -> dict[str, Any]:
+    nodes: Sequence[Node], function: Callable[..., Result], *arguments: object, limit: float
+) -> dict[str, Result | NoAnswer]:
     """Call a function on each node; return results, or a :class:`NoAnswer`, by node id.
 
     The function travels by value, so it must not refer to this package; the worker processes that
@@ -37,7 +39,9 @@ def ask(
     done, late = ray.wait(
         list(references), num_returns=len(references), timeout=limit, fetch_local=False
     )
-    answers = {references[reference]: _fetch(reference, limit) for reference in done}
+    answers: dict[str, Result | NoAnswer] = {
+        references[reference]: _fetch(reference, limit) for reference in done
+    }
     for reference in late:
         ray.cancel(reference, force=True)
         answers[references[reference]] = NoAnswer(f"no answer within {limit:g} s")
@@ -45,7 +49,7 @@ def ask(
 
 
 def _send(
-    nodes: Sequence[Node], function: Callable[..., Any], arguments: tuple[Any, ...]
+    nodes: Sequence[Node], function: Callable[..., object], arguments: tuple[object, ...]
 ) -> dict[Any, str]:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy

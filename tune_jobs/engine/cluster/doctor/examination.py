@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from tune_jobs.engine.cluster.autoscaler import find_autoscaler
 from tune_jobs.engine.cluster.capacity import Autoscaler, Node, alive_nodes, free_nodes
 from tune_jobs.engine.cluster.doctor.check import Check
 from tune_jobs.engine.cluster.doctor.clocks import compare_clocks
 from tune_jobs.engine.cluster.doctor.machines import survey
-from tune_jobs.engine.cluster.doctor.probe import describe
+from tune_jobs.engine.cluster.doctor.probe import Machine, describe
 from tune_jobs.engine.cluster.doctor.room import check_free, check_room
 from tune_jobs.engine.cluster.doctor.sharing import check_storage
 from tune_jobs.engine.cluster.doctor.versions import compare, missing
@@ -62,14 +61,14 @@ def examine(
     yield from check_free(profile, nodes, free_nodes(nodes))
 
 
-def _examine_machine(profile: Profile, folder: Folder, here: Mapping[str, Any]) -> Iterator[Check]:
+def _examine_machine(profile: Profile, folder: Folder, here: Machine) -> Iterator[Check]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    machine = Node("", "this machine", {**local_resources(), "memory": memory})
+    node = Node("", "this machine", {**local_resources(), "memory": memory})
     yield from missing(here)
     yield from compare(here, [])
-    yield from survey([(machine, here)])
+    yield from survey([(node, here)])
     yield from check_storage(folder, [], LIMIT)
-    yield from check_room(profile, [machine], Autoscaler())
+    yield from check_room(profile, [node], Autoscaler())
 
 
 def _find_gone(silent: Sequence[Node]) -> list[Node]:
@@ -83,7 +82,7 @@ def _find_gone(silent: Sequence[Node]) -> list[Node]:
         time.sleep(0.5)
 
 
-def _miss(described: Sequence[tuple[Node, Any]]) -> Iterator[Check]:
+def _miss(described: Sequence[tuple[Node, Machine | NoAnswer]]) -> Iterator[Check]:
     """Report the nodes that could not run a task, those with the same reason together."""
     silent: dict[str, list[str]] = {}
     for node, said in described:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from tune_jobs.engine.cluster.capacity import Node
 from tune_jobs.engine.cluster.doctor.check import Check
+from tune_jobs.engine.cluster.doctor.probe import Machine
 from tune_jobs.engine.formatting import count, listed
 
 NAME = "machines"
 
 
-def survey(described: Sequence[tuple[Node, Mapping[str, Any]]]) -> Iterator[Check]:
+def survey(described: Sequence[tuple[Node, Machine]]) -> Iterator[Check]:
     """Yield a line for each kind of node, and one for nodes whose GPUs are only declared."""
     kinds: dict[str, list[str]] = {}
     for node, description in described:

@@ -12,7 +12,7 @@ import platform
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 from uuid import uuid4
 
 PACKAGES = ("ray", "tensorflow", "keras", "numpy", "pandas", "pyarrow", "scikit-learn")
@@ -26,11 +26,28 @@ PATIENCE = 5.0  # seconds until a file from another machine shows: NFS caches fo
 GPU_QUERY = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits")
 
 
-def describe() -> dict[str, Any]:
+class Machine(TypedDict):
+    """What a machine says of itself: a plain dict, since it comes from another process."""
+
+    versions: dict[str, str | None]
+    code: dict[str, str | None]
+    gpus: list[str]
+    other_gpus: bool
+
+
+class Exchange(TypedDict):
+    """The result of using storage: a problem, or the name and content of a file written there."""
+
+    problem: str | None
+    wrote: str
+    content: str
+
+
+def describe() -> Machine:
     """Return versions, code and GPUs of this machine; nothing heavy is imported."""
+    versions = {name: _version(name) for name in PACKAGES}
     return {
-        "versions": {"Python": platform.python_version()}
-        | {name: _version(name) for name in PACKAGES},
+        "versions": {"Python": platform.python_version(), **versions},
         "code": {name: _digest(name, part) for name, part in CODE.items()},
         "gpus": _gpus(),
         "other_gpus": Path("/dev/kfd").exists(),
@@ -42,26 +59,25 @@ def clock() -> float:
     return time.time()
 
 
-def use_storage(place: str, marker: str, content: str) -> dict[str, Any]:
+def use_storage(place: str, marker: str, content: str) -> Exchange:
     """Read what the driver wrote, and write a file for the driver to read.
 
-    Returns:
-        ``problem``: ``missing``, ``other content``, ``read-only (...)`` or None; in the last case
-        also the name of the file, ``wrote``, and its ``content``.
+    A problem is ``missing``, ``other content`` or ``read-only (...)``.
     """
     filesystem, path = _open(place)
+    name, own = uuid4().hex, uuid4().hex
     try:
         found = read_soon(filesystem, f"{path}/{marker}")
     except FileNotFoundError:
-        return {"problem": "missing"}
+        return {"problem": "missing", "wrote": "", "content": ""}
     if found.decode(errors="replace") != content:
-        return {"problem": "other content"}
-    name, own = uuid4().hex, uuid4().hex
+        return {"problem": "other content", "wrote": "", "content": ""}
     try:
         with filesystem.open_output_stream(f"{path}/{name}", None) as stream:
             stream.write(own.encode())
     except OSError as error:
-        return {"problem": f"read-only ({' '.join(str(error).split())})"}
+        problem = f"read-only ({' '.join(str(error).split())})"
+        return {"problem": problem, "wrote": "", "content": ""}
     return {"problem": None, "wrote": name, "content": own}
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Any
 from uuid import uuid4
 
 from tune_jobs.engine.cluster.capacity import Node
 from tune_jobs.engine.cluster.doctor.check import Check
-from tune_jobs.engine.cluster.doctor.probe import read_soon, use_storage
+from tune_jobs.engine.cluster.doctor.probe import Exchange, read_soon, use_storage
 from tune_jobs.engine.cluster.node_tasks import NoAnswer, ask
 from tune_jobs.engine.errors import JobError, reason_of
 from tune_jobs.engine.formatting import count, listed
@@ -23,7 +22,7 @@ REMEDY = "mount the same file system there, or use an s3:// or gs:// URI as stor
 # What to say of a node that could not read a marker as it was written.
 UNSHARED = {"missing": "does not see what", "other content": "sees something else than what"}
 
-Answers = Sequence[tuple[Node, Any]]
+Answers = Sequence[tuple[Node, Exchange | NoAnswer]]
 
 
 def check_storage(folder: Folder, nodes: Sequence[Node], limit: float) -> Iterator[Check]:
@@ -66,7 +65,7 @@ def _find_faults(place: Folder, answers: Answers, name: str) -> Iterator[Check]:
         yield Check(NAME, "failure", fault.replace("{storage}", name).replace("{}", listed(labels)))
 
 
-def _find_fault(place: Folder, answer: Any) -> str | None:
+def _find_fault(place: Folder, answer: Exchange | NoAnswer) -> str | None:
     """Say what is wrong on a node, with ``{}`` for its label and ``{storage}`` for the folder."""
     if isinstance(answer, NoAnswer):
         return f"storage {{storage}} cannot be used on {{}}: {answer.reason}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from tune_jobs.engine.cluster.capacity import Node
 from tune_jobs.engine.cluster.doctor.check import Check, State
+from tune_jobs.engine.cluster.doctor.probe import Machine
 from tune_jobs.engine.formatting import count, listed
 
 NAME = "versions"
@@ -15,10 +15,8 @@ REMEDY = "install the same version everywhere (see requirements.lock)"
 # Messages between processes, checkpoints and models are read by another version at best by luck.
 MUST_AGREE = ("Python", "ray", "tensorflow", "keras")
 
-Description = Mapping[str, Any]
 
-
-def compare(here: Description, there: Sequence[tuple[Node, Description]]) -> Iterator[Check]:
+def compare(here: Machine, there: Sequence[tuple[Node, Machine]]) -> Iterator[Check]:
     """Compare versions and code on the nodes with those here; one line if all agree."""
     checks = [*_compare_versions(here, there), *_compare_code(here, there)]
     if not checks:
@@ -28,16 +26,14 @@ def compare(here: Description, there: Sequence[tuple[Node, Description]]) -> Ite
     yield from checks
 
 
-def missing(here: Description) -> Iterator[Check]:
+def missing(here: Machine) -> Iterator[Check]:
     """Report packages that a run needs and this process cannot import."""
     for name in MUST_AGREE:
         if here["versions"][name] is None:
             yield Check(NAME, "failure", f"{name} is not installed here: pip install {name}")
 
 
-def _compare_versions(
-    here: Description, there: Sequence[tuple[Node, Description]]
-) -> Iterator[Check]:
+def _compare_versions(here: Machine, there: Sequence[tuple[Node, Machine]]) -> Iterator[Check]:
     for name, expected in here["versions"].items():
         found = [(node, description["versions"][name]) for node, description in there]
         for version, nodes in _others(found, expected):
@@ -49,7 +45,7 @@ def _compare_versions(
             )
 
 
-def _compare_code(here: Description, there: Sequence[tuple[Node, Description]]) -> Iterator[Check]:
+def _compare_code(here: Machine, there: Sequence[tuple[Node, Machine]]) -> Iterator[Check]:
     for name, expected in here["code"].items():
         found = [(node, description["code"][name]) for node, description in there]
         for digest, nodes in _others(found, expected):
