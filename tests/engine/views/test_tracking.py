@@ -306,11 +306,14 @@ def test_tensorboard_for_experiments_that_lie_elsewhere_needs_a_folder() -> None
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        (["mflow=sqlite:///a.db"], r"no tracker 'mflow'; did you mean 'mlflow'\? Known: tensor.*"),
-        (["comet"], r"no tracker 'comet'\. Known: .*mlflow=URI, wandb=PROJECT"),
-        (["wandb"], r"--track 'wandb' lacks its value; write --track wandb=PROJECT"),
-        (["mlflow=me:word@a"], r"--track mlflow: 'a' is no URI; write mlflow=sqlite:///FILE or"),
-        (["http://me:wo@rd@host"], r"no tracker 'http://\*\*\*@host'\."),
+        (
+            ["mflow=sqlite:///a.db"],
+            r"unknown tracker 'mflow'; did you mean 'mlflow'\? Known: tensor.*",
+        ),
+        (["comet"], r"unknown tracker 'comet'\. Known: .*mlflow=URI, wandb=PROJECT"),
+        (["wandb"], r"--track 'wandb' needs a value; write --track wandb=PROJECT"),
+        (["mlflow=me:word@a"], r"--track mlflow: 'a' is not a URI; write mlflow=sqlite:///FILE or"),
+        (["http://me:wo@rd@host"], r"unknown tracker 'http://\*\*\*@host'\."),
         (["tensorboard", "tensorboard=x"], r"--track tensorboard is given twice"),
     ],
 )

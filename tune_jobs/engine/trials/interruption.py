@@ -1,52 +1,54 @@
-"""SIGINT and SIGTERM: they end a run in good order, wherever it is; at the second one at once."""
+"""SIGINT and SIGTERM end a run in good order, wherever it is; a second signal ends it at once."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import FrameType
 
 from tune_jobs.engine.trials.stopping import RunStopper
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+Handler = Callable[[int, FrameType | None], object] | int | None
+
 
 class Interruption:
-    """What a signal does to a run: a search is asked to end, whatever else is broken off.
+    """The effect of a signal on a run: a search is asked to end, anything else is broken off.
 
-    The second signal ends the process as it would have without this. In a thread that is not the
-    main one Python hands over no signals.
+    The second signal ends the process as it would have without this. Python delivers signals to
+    the main thread only.
     """
 
     def __init__(self) -> None:
         self._stopper: RunStopper | None = None
-        self._before: dict[int, Any] = {}
+        self._before: dict[int, Handler] = {}
 
     def listen(self) -> None:
-        """Take signals from now on; to be called again when Ray has put in handlers of its own."""
+        """Take signals from now on; call it again after Ray has installed its own handlers."""
         if threading.current_thread() is threading.main_thread():
-            found: dict[int, Any] = {
+            found: dict[int, Handler] = {
                 number: signal.signal(number, self._take) for number in SIGNALS
             }
             self._before = self._before or found
 
     def leave(self) -> None:
-        """Leave signals to whoever had them before."""
+        """Restore the handlers that were there before."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
     @contextmanager
     def asking(self, stopper: RunStopper) -> Iterator[None]:
-        """Let a signal ask for an end during a block; whoever runs it sees to that."""
+        """Let a signal ask the stopper for an end during a block."""
         self._stopper = stopper
         try:
             yield
         finally:
             self._stopper = None
 
-    def _take(self, _number: int, _frame: Any) -> None:
+    def _take(self, _number: int, _frame: FrameType | None) -> None:
         self.leave()
         if self._stopper is None:
             raise KeyboardInterrupt
@@ -55,7 +57,7 @@ class Interruption:
 
 @contextmanager
 def interruptible() -> Iterator[Interruption]:
-    """Take the first signal of a block in."""
+    """Handle the first signal of a block."""
     interruption = Interruption()
     interruption.listen()
     try:

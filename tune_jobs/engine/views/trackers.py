@@ -1,4 +1,4 @@
-"""The trackers that are known: what each is given, what it needs, and its callback."""
+"""The supported trackers: the value that each takes, the packages it needs, and its callback."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ CREDENTIALS = re.compile(r"(?<=://)(?:([^/@:\s]*):)?([^/\s]+)@")
 # What MLflow needs to write to a database itself, beside a server.
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
-# So many hyperparameters MLflow takes in one request.
+# How many hyperparameters MLflow takes in one request.
 MOST_PARAMS = 100
 
 
 @dataclass(frozen=True)
 class Destination:
-    """The function that builds a logger callback, and the folder that its trials' files go to."""
+    """A function that builds a logger callback, and the folder for its files."""
 
     make: Callable[[], LoggerCallback]
     place: Path = Path()
 
 
 def split_wanted(wanted: Sequence[str]) -> dict[str, str]:
-    """Names of trackers, and what each was given.
+    """Split what ``--track`` was given into names of trackers and their values.
 
     Raises:
-        JobError: for a name that is not known or comes twice, or a value that is missing.
+        JobError: if a name is unknown or given twice, or a value is missing.
     """
     found: dict[str, str] = {}
     for each in wanted:
@@ -55,27 +55,29 @@ def split_wanted(wanted: Sequence[str]) -> dict[str, str]:
         if name not in FORMS:
             hint, known = nearest(name, FORMS), ", ".join(FORMS.values())
             shown = without_secrets(name, name)
-            raise JobError(f"--track: no tracker {shown!r}{hint} Known: {known}")
+            raise JobError(f"--track: unknown tracker {shown!r}{hint} Known: {known}")
         if name in found:
-            raise JobError(f"--track {name} is given twice; one run is tracked in one place")
+            raise JobError(
+                f"--track {name} is given twice; a run can be tracked in one place per tracker"
+            )
         if not value and name != "tensorboard":
-            raise JobError(f"--track {each!r} lacks its value; write --track {FORMS[name]}")
+            raise JobError(f"--track {each!r} needs a value; write --track {FORMS[name]}")
         found[name] = value
     return found
 
 
 def find_destination(name: str, value: str, folder: Folder) -> Destination:
-    """Where a tracker of that name writes, once it is sure that it can.
+    """Return where a tracker writes, after checking that it can.
 
     Raises:
-        JobError: where something is lacking.
+        JobError: if something is missing.
     """
     finders = {"tensorboard": _tensorboard, "mlflow": _mlflow, "wandb": _wandb}
     return finders[name](value, folder)
 
 
 def without_secrets(text: str, value: str) -> str:
-    """A text without the credentials in what a tracker was given, wherever they occur."""
+    """Mask in a text the credentials in a tracker's value, wherever they occur."""
     for _, secret in CREDENTIALS.findall(value):
         text = text.replace(secret, "***").replace(unquote(secret), "***")
     return CREDENTIALS.sub("***@", text)
@@ -85,7 +87,7 @@ def _tensorboard(value: str, folder: Folder) -> Destination:
     place = Path(value).expanduser().absolute() / folder.name if value else folder.local_path
     if place is None:
         raise JobError(
-            f"--track tensorboard writes files of this machine, but the storage is {folder.uri}; "
+            f"--track tensorboard writes local files, but the storage is {folder.uri}; "
             "write --track tensorboard=FOLDER"
         )
 
@@ -102,7 +104,7 @@ def _mlflow(value: str, folder: Folder) -> Destination:
     if "://" not in value and value != "databricks":
         shown = value.rpartition("@")[2]  # what stands before may be a password
         raise JobError(
-            f"--track mlflow: {shown!r} is no URI; write mlflow=sqlite:///FILE or "
+            f"--track mlflow: {shown!r} is not a URI; write mlflow=sqlite:///FILE or "
             "mlflow=http://HOST:PORT"
         )
     _require("mlflow", "mlflow", *(["sqlalchemy", "alembic"] if scheme in DATABASES else []))
@@ -116,7 +118,7 @@ def _wandb(value: str, folder: Folder) -> Destination:
     offline = wandb.setup().settings.mode in ("offline", "dryrun", "disabled")
     if not offline and not wandb.login(prompt=False, verify=False):
         raise JobError(
-            "--track wandb finds no API key; set WANDB_API_KEY, call `wandb login`, or set "
+            "--track wandb needs an API key; set WANDB_API_KEY, call `wandb login`, or set "
             "WANDB_MODE=offline"
         )
     place = str(folder.local_path) if folder.local_path else None
@@ -124,7 +126,7 @@ def _wandb(value: str, folder: Folder) -> Destination:
 
 
 def _require(extra: str, *modules: str) -> None:
-    """Refuse a tracker whose packages are not there."""
+    """Refuse a tracker whose packages are not installed."""
     if lacking := [module for module in modules if find_spec(module) is None]:
         raise JobError(
             f"--track {extra} needs {' and '.join(lacking)}; pip install 'tune-jobs[{extra}]'"
