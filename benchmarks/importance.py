@@ -25,7 +25,7 @@ import pandas as pd
 
 from benchmarks import report
 from tune_jobs.engine.analysis.importance import measure_importance
-from tune_jobs.engine.experiments.frames import with_hyperparameters
+from tune_jobs.engine.experiments.frames import parse_configs, with_hyperparameters
 from tune_jobs.engine.goal import Goal
 
 RUNGS = (1, 3, 9, 27)
@@ -161,7 +161,7 @@ def measure_ours(sweep: Sweep) -> tuple[Shares, set[str] | None]:
         ]
     )
     found = measure_importance(
-        with_hyperparameters(trials), epochs, goal=Goal("loss"), rungs=RUNGS
+        with_hyperparameters(trials, parse_configs(trials)), epochs, goal=Goal("loss"), rungs=RUNGS
     ).effects
     return {e.name: e.share for e in found}, {e.name for e in found if not e.is_noise}
 

@@ -153,25 +153,18 @@ def summarise(number: int, ended: float) -> dict[str, Any]:
 
 def write_history(folder: Path) -> None:
     """Write trials for the one experiment that is shown."""
+    from tune_jobs.engine.experiments.records import Epoch, TrialEnd, TrialStart
     from tune_jobs.engine.experiments.segments import SegmentWriter
     from tune_jobs.engine.storage.folder import open_folder
 
     history = SegmentWriter(open_folder(folder))
     states = [state for state, count in STATES.items() for _ in range(count)]
     for number, state in enumerate(states, 1):
-        history.append({"kind": "trial", "trial": number, "config": {"learning_rate": number / 99}})
+        history.append(TrialStart(number, {"learning_rate": number / 99}))
         for epoch in range(1, 28):
-            found = {
-                "replica": 0,
-                "epoch": epoch,
-                "seconds": 0.1,
-                "metrics": {"val_loss": 1 / epoch},
-            }
-            history.append({"kind": "epoch", "trial": number, **found})
+            history.append(Epoch(number, 0, epoch, 0.1, {"val_loss": 1 / epoch}))
         error = "ValueError: units is -3" if state == "failed" else None
-        failure = "configuration" if error else None
-        end = {"state": state, "failure": failure, "error": error}
-        history.append({"kind": "end", "trial": number, **end})
+        history.append(TrialEnd(number, state, "configuration" if error else None, error))
     history.flush()
 
 

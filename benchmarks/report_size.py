@@ -24,6 +24,7 @@ import pandas as pd
 
 from benchmarks import report
 from tune_jobs.engine.experiments.experiment import Experiment
+from tune_jobs.engine.experiments.records import Epoch, TrialEnd, TrialStart
 from tune_jobs.engine.experiments.segments import SegmentWriter
 from tune_jobs.engine.report import write_report
 from tune_jobs.engine.storage.folder import open_folder
@@ -82,14 +83,12 @@ def write_experiment(place: Path, trials: int) -> Experiment:
     for trial in range(1, trials + 1):
         config = {name: chance.random() for name in SPACE if name != "activation"}
         config |= {"learning_rate": 10 ** chance.uniform(-4, -1), "activation": "relu"}
-        history.append({"kind": "trial", "trial": trial, "config": config})
+        history.append(TrialStart(trial, config))
         level = chance.random()
         for epoch in range(1, EPOCHS + 1):
             metrics = {"val_loss": level + 1 / epoch + 0.05 * chance.random()}
-            record = {"kind": "epoch", "trial": trial, "replica": 0, "epoch": epoch}
-            history.append({**record, "seconds": 0.1, "metrics": metrics})
-        end = {"kind": "end", "trial": trial, "failure": None, "error": None}
-        history.append({**end, "state": "stopped" if trial % 9 else "complete"})
+            history.append(Epoch(trial, 0, epoch, 0.1, metrics))
+        history.append(TrialEnd(trial, "stopped" if trial % 9 else "complete", None, None))
     history.flush()
     return Experiment(folder)
 

@@ -15,13 +15,16 @@ import resource
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from benchmarks import report
 from benchmarks.process import run_apart
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.experiments.records import Event
 
 EPOCHS = 10
 SEARCHERS = ("random", "tpe")
@@ -56,6 +59,7 @@ def make_job(searcher: str, trials: int) -> Any:
 def write_history(folder: Any, job: Any, trials: int) -> float:
     """Write a history as a run does; return the seconds."""
     from tune_jobs.engine import Profile
+    from tune_jobs.engine.experiments.records import Attempt, Epoch, TrialEnd, TrialStart
     from tune_jobs.engine.experiments.segments import SegmentWriter
     from tune_jobs.engine.job.declaration import describe_job
 
@@ -64,15 +68,13 @@ def write_history(folder: Any, job: Any, trials: int) -> float:
     folder.write_json("experiment.json", about)
     random, began = np.random.default_rng(0), time.perf_counter()
     writer = SegmentWriter(folder)
-    writer.append({"kind": "attempt", "description": about, "target": trials})
+    writer.append(Attempt(about, trials))
     for number in range(1, trials + 1):
         config = {"x": random.random(), "y": random.random()}
-        writer.append({"kind": "trial", "trial": number, "asked": number, "config": config})
+        writer.append(TrialStart(number, config, number))
         for epoch in range(1, EPOCHS + 1):
-            row = {"kind": "epoch", "trial": number, "replica": 0, "epoch": epoch, "seconds": 0.1}
-            writer.append({**row, "metrics": {"loss": config["x"] + 1 / epoch}})
-        end = {"kind": "end", "trial": number, "state": "complete", "failure": None, "error": None}
-        writer.append(end)
+            writer.append(Epoch(number, 0, epoch, 0.1, {"loss": config["x"] + 1 / epoch}))
+        writer.append(TrialEnd(number, "complete", None, None))
         writer.flush()
     return time.perf_counter() - began
 
@@ -80,12 +82,13 @@ def write_history(folder: Any, job: Any, trials: int) -> float:
 def resume(trials: int, searcher: str) -> dict[str, float]:
     """Write a history, continue from it in this process, and return the cost."""
     from tune_jobs.engine import Profile, run
+    from tune_jobs.engine.experiments.records import TrialStart
     from tune_jobs.engine.storage.folder import open_folder
 
     job, first = make_job(searcher, trials + 1), []
 
-    def listen(record: dict[str, Any] | None) -> None:
-        if record and record["kind"] == "trial" and not first:
+    def listen(event: Event | None) -> None:
+        if isinstance(event, TrialStart) and not first:
             first.append(time.perf_counter())
 
     with tempfile.TemporaryDirectory() as place:

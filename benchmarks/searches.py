@@ -18,9 +18,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray import tune
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.experiments.records import Event
 
 CONTENDERS = ("tune-jobs", "tune-jobs, TPE", "Ray Tune", "Ray Tune, no loggers")
 MARKS = 20  # how often in a search the driver's clocks are read
@@ -77,9 +80,9 @@ class Meter(tune.Callback):
         """Count a trial of plain Ray Tune."""
         self.count()
 
-    def listen(self, record: Row | None) -> None:
+    def listen(self, event: Event | None) -> None:
         """Count a trial of tune-jobs."""
-        if record is not None and record["kind"] == "end":
+        if event is not None and event.kind == "end":
             self.count()
 
     def count(self) -> None:

@@ -15,12 +15,15 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from benchmarks import report
 from benchmarks.contest import ROOT, environment
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.experiments.records import Event, Work
 
 STEPS = {
     "imports": "Python, ray.tune and the job's module",
@@ -63,27 +66,28 @@ def run_apart() -> dict[str, float]:
 def search(started: float) -> dict[str, float]:
     """Run the search in this process and return when each step was reached."""
     from tune_jobs.engine import Profile, run
+    from tune_jobs.engine.experiments.records import SearchStart, Work
     from tune_jobs.engine.job.modules import find_job
 
     job = replace(find_job("breast_cancer_tpe").job, num_samples=2, max_epochs=2)
     moments: dict[str, float] = {}
-    work: list[dict[str, Any]] = []
+    work: list[Work] = []
 
-    def listen(record: dict[str, Any] | None) -> None:
-        if record and record["kind"] == "start":
+    def listen(event: Event | None) -> None:
+        if isinstance(event, SearchStart):
             moments["ready"] = time.time()
-        if record and record["kind"] == "work":
-            work.append(record)
+        if isinstance(event, Work):
+            work.append(event)
 
     called = time.time()
     with tempfile.TemporaryDirectory() as folder:
         run(job, profile=Profile(storage=folder), listeners=[listen])
-    first = min(work, key=lambda record: record["began"])
-    spent = {step: first["spent"].get(step, 0.0) for step in ("starting", "building", "compiling")}
+    first = min(work, key=lambda each: each.began)
+    spent = {step: first.spent.get(step, 0.0) for step in ("starting", "building", "compiling")}
     return {
         "imports": called - started,
         "ray": moments["ready"] - called,
-        "worker": first["began"] - moments["ready"],
+        "worker": first.began - moments["ready"],
         **spent,
     }
 

@@ -18,11 +18,14 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from benchmarks import report
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.experiments.records import Event
 
 EPOCHS, SECONDS, BYTES, WORKERS = 9, 0.05, 100 * 1024, 2
 BUCKET = "benchmark"
@@ -50,11 +53,12 @@ def search(place: str, trials: int, checkpoints: int) -> dict[str, float]:
     from ray import tune
 
     from tune_jobs.engine import ASHA, Job, Profile, RandomSearch, run
+    from tune_jobs.engine.experiments.records import TrialEnd, TrialStart
 
     times: list[float] = []
 
-    def listen(record: dict[str, Any] | None) -> None:
-        if record and record["kind"] in ("trial", "end"):
+    def listen(event: Event | None) -> None:
+        if isinstance(event, TrialStart | TrialEnd):
             times.append(time.perf_counter())
 
     job = Job(

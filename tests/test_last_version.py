@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 
 from tune_jobs.cli.main import main
 from tune_jobs.engine import Experiment, Profile, open_experiment, run
+from tune_jobs.engine.experiments.records import Event, TrialEnd, TrialStart
 from tune_jobs.engine.job.modules import find_job
 from tune_jobs.engine.report import write_report
 
@@ -55,7 +56,7 @@ def told(experiment: Experiment, most: int) -> list[dict]:
 def list_fits(experiment: Experiment) -> list[tuple[int, int]]:
     """What the finals have trained: the trial and the batch of replicas of each task."""
     records = Experiment(experiment.folder.child("finalists")).segments.records()
-    return [(each["of"], each["batch"]) for each in records if each["kind"] == "trial"]
+    return [(each.of, each.batch) for each in records if isinstance(each, TrialStart)]
 
 
 def test_it_opens(here) -> None:
@@ -145,9 +146,9 @@ def test_one_that_was_interrupted_continues_with_its_trials(here) -> None:
     configs = list(before.trials["config"])
     ended = []
 
-    def interrupt(record: dict | None) -> None:
-        if record and record["kind"] == "end":
-            ended.append(record["trial"])
+    def interrupt(record: Event | None) -> None:
+        if isinstance(record, TrialEnd):
+            ended.append(record.trial)
             if set(ended) >= {1, 2}:
                 os.kill(os.getpid(), signal.SIGINT)
 

@@ -15,6 +15,7 @@ from benchmarks.contenders.journal import Journal
 from benchmarks.task import Task
 from tune_jobs.engine import ASHA, TPE, Job, Profile, RandomSearch, run
 from tune_jobs.engine.data.dataset import Dataset, TrainingData, digest
+from tune_jobs.engine.experiments.records import Epoch, Event
 
 
 def search(task: Task) -> dict[str, Any]:
@@ -71,9 +72,9 @@ def _dataset(task: Task) -> Dataset:
 def _listen(task: Task) -> list[Any]:
     journal = Journal(task.log)
 
-    def listen(record: dict[str, Any] | None) -> None:
-        if record and record["kind"] == "epoch":
-            journal.note(record["metrics"]["val_loss"])
+    def listen(event: Event | None) -> None:
+        if isinstance(event, Epoch):
+            journal.note(event.metrics["val_loss"])
 
     return [listen]
 

@@ -233,6 +233,7 @@ def test_the_default_profile_is_the_shipped_laptop() -> None:
 
 
 def test_show_reads_a_copy_of_an_experiment(here) -> None:
+    from tune_jobs.engine.experiments.records import Epoch, TrialStart
     from tune_jobs.engine.experiments.segments import SegmentWriter
     from tune_jobs.engine.storage.folder import open_folder
 
@@ -240,17 +241,8 @@ def test_show_reads_a_copy_of_an_experiment(here) -> None:
     folder.create()
     folder.write_json("experiment.json", {"trainable": "x.train", "metric": "loss", "mode": "min"})
     history = SegmentWriter(folder)
-    history.append({"kind": "trial", "trial": 1, "config": {"x": 1}})
-    history.append(
-        {
-            "kind": "epoch",
-            "trial": 1,
-            "replica": 0,
-            "epoch": 1,
-            "seconds": 1.0,
-            "metrics": {"loss": 0.5},
-        }
-    )
+    history.append(TrialStart(1, {"x": 1}))
+    history.append(Epoch(1, 0, 1, 1.0, {"loss": 0.5}))
     history.flush()
     shutil.copytree("results/dead", "copy")
 

@@ -25,6 +25,7 @@ from sklearn.datasets import load_breast_cancer
 from tune_jobs.engine import JobError, open_experiment
 from tune_jobs.engine.experiments.holder import find_holder
 from tune_jobs.engine.experiments.lease import leased
+from tune_jobs.engine.experiments.records import Attempt, Epoch, TrialEnd, TrialStart
 from tune_jobs.engine.experiments.segments import MERGED, SegmentWriter, merge_all, read_segments
 from tune_jobs.engine.recurring.series import folder_of
 from tune_jobs.engine.storage.folder import Folder, open_folder
@@ -148,13 +149,11 @@ def write_history(folder: Folder, trials: int) -> None:
     about = {"metric": "loss", "mode": "min", "max_epochs": 1, "trainable": "m.train"}
     folder.write_json("experiment.json", about)
     writer = SegmentWriter(folder)
-    writer.append({"kind": "attempt", "description": about, "target": trials})
+    writer.append(Attempt(about, trials))
     for number in range(1, trials + 1):
-        writer.append({"kind": "trial", "trial": number, "asked": number, "config": {"x": number}})
-        row = {"kind": "epoch", "trial": number, "replica": 0, "epoch": 1, "seconds": 0.1}
-        writer.append({**row, "metrics": {"loss": 1 / number}})
-        end = {"kind": "end", "trial": number, "state": "complete", "failure": None, "error": None}
-        writer.append(end)
+        writer.append(TrialStart(number, {"x": number}, number))
+        writer.append(Epoch(number, 0, 1, 0.1, {"loss": 1 / number}))
+        writer.append(TrialEnd(number, "complete", None, None))
         writer.flush()
 
 

@@ -10,6 +10,7 @@ import pytest
 from ray import cloudpickle, tune
 
 from tune_jobs.engine import ASHA, TPE, Experiment, Job, JobError, Profile, open_experiment, run
+from tune_jobs.engine.experiments.records import Event, TrialEnd
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 DAMAGES = {
@@ -54,8 +55,8 @@ def experiments(local_ray, tmp_path_factory) -> dict[str, Path]:
     """One experiment that came to its end, and what its driver leaves if it dies in the middle."""
     place = tmp_path_factory.mktemp("results")
 
-    def keep(record: dict | None) -> None:
-        if record and record["kind"] == "end" and record["trial"] == 3:
+    def keep(record: Event | None) -> None:
+        if isinstance(record, TrialEnd) and record.trial == 3:
             shutil.copytree(place / "ended", place / "died")
 
     profile = Profile(storage=str(place), max_concurrent_trials=1)

@@ -10,6 +10,7 @@ import pytest
 from ray import cloudpickle, tune
 
 from tune_jobs.engine import Job, JobError, Profile, open_experiment, run
+from tune_jobs.engine.experiments.records import Event, TrialEnd
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -96,8 +97,8 @@ def test_a_disk_that_is_full_corrupts_nothing(disk) -> None:
 def test_a_disk_that_becomes_read_only_loses_nothing(disk) -> None:
     remount(disk, "size=60m")
 
-    def interrupt(record: dict | None) -> None:
-        if record and record["kind"] == "end" and record["trial"] == 5:
+    def interrupt(record: Event | None) -> None:
+        if isinstance(record, TrialEnd) and record.trial == 5:
             remount(disk, "ro")
 
     with pytest.raises(JobError, match="continue them later with --name test --resume") as caught:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from tune_jobs.engine.errors import JobError
@@ -128,7 +128,7 @@ def listed(things: Sequence[str], most: int = 5) -> str:
     return " and ".join([", ".join(things[:-1]), things[-1]] if len(things) > 1 else things)
 
 
-def brief(config: dict[str, Any]) -> str:
+def brief(config: Mapping[str, Any]) -> str:
     """Format a config: ``layers=[160/0.1 32/0], optimizer=adam(learning_rate=0.01)``."""
     return ", ".join(f"{name}={show(value)}" for name, value in config.items())
 

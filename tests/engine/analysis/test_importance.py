@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tune_jobs.engine.analysis.importance import Importance, measure_importance
-from tune_jobs.engine.experiments.frames import with_hyperparameters
+from tune_jobs.engine.experiments.frames import parse_configs, with_hyperparameters
 from tune_jobs.engine.goal import Goal
 
 Config = dict[str, Any]
@@ -22,7 +22,8 @@ def trials_of(configs: list[Config], states: list[str] | None = None) -> pd.Data
         "state": states or ["complete"] * len(configs),
         "config": [json.dumps(config) for config in configs],
     }
-    return with_hyperparameters(pd.DataFrame(rows))
+    trials = pd.DataFrame(rows)
+    return with_hyperparameters(trials, parse_configs(trials))
 
 
 def epochs_of(curves: list[list[float]], replica: int = 0) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from tune_jobs.engine.experiments.cleaning import find_removable, protected_expe
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.files import RETESTS
 from tune_jobs.engine.experiments.lease import leased
+from tune_jobs.engine.experiments.records import Epoch, TrialEnd, TrialStart
 from tune_jobs.engine.experiments.segments import SegmentWriter
 from tune_jobs.engine.outcome import EXIT_CODES, FINAL
 from tune_jobs.engine.runs.answers import file_answer
@@ -64,11 +65,9 @@ def make(
     folder.write_json("experiment.json", {"metric": "loss", "mode": "min", "started": then})
     history = SegmentWriter(folder)
     for number, value in enumerate(values, 1):
-        epoch = {"replica": 0, "epoch": 1, "seconds": 1.0, "metrics": {"loss": value}}
-        history.append({"kind": "trial", "trial": number, "config": {"x": number}})
-        history.append({"kind": "epoch", "trial": number, **epoch})
-        end = {"state": "complete", "failure": None, "error": None}
-        history.append({"kind": "end", "trial": number, **end})
+        history.append(TrialStart(number, {"x": number}))
+        history.append(Epoch(number, 0, 1, 1.0, {"loss": value}))
+        history.append(TrialEnd(number, "complete", None, None))
     history.flush()
     if outcome is not None:
         states = {"complete": len(values)} if values else {}

@@ -13,8 +13,17 @@ from hypothesis import strategies as st
 from tune_jobs.engine.experiments.frames import (
     add_best,
     compact,
+    parse_configs,
     read_history,
     with_hyperparameters,
+)
+from tune_jobs.engine.experiments.records import (
+    Attempt,
+    Epoch,
+    HistoryRecord,
+    SavedCheckpoint,
+    TrialEnd,
+    TrialStart,
 )
 from tune_jobs.engine.experiments.segments import SegmentWriter
 from tune_jobs.engine.goal import Goal
@@ -28,39 +37,28 @@ plain_values = st.recursive(
 configs = st.dictionaries(st.text(min_size=1), plain_values, min_size=1, max_size=4)
 
 
-def write(folder: Any, records: list[dict]) -> None:
+def write(folder: Any, records: list[HistoryRecord]) -> None:
     history = SegmentWriter(folder)
     for record in records:
         history.append(record)
     history.flush()
 
 
-def trial(number: int, config: dict, losses: list[float], state: str = "complete") -> list[dict]:
-    records = [{"kind": "trial", "trial": number, "config": config}]
+def trial(
+    number: int, config: dict, losses: list[float], state: str = "complete"
+) -> list[HistoryRecord]:
+    records: list[HistoryRecord] = [TrialStart(number, config)]
     for epoch, loss in enumerate(losses, 1):
-        metrics = {"loss": loss}
-        records.append(
-            {
-                "kind": "epoch",
-                "trial": number,
-                "replica": 0,
-                "epoch": epoch,
-                "seconds": 0.1,
-                "metrics": metrics,
-            }
-        )
-        records.append({"kind": "checkpoint", "trial": number, "epoch": epoch, "path": f"c{epoch}"})
+        records.append(Epoch(number, 0, epoch, 0.1, {"loss": loss}))
+        records.append(SavedCheckpoint(number, epoch, f"c{epoch}"))
     error = "Traceback\nValueError: x" if state == "failed" else None
-    return [
-        *records,
-        {"kind": "end", "trial": number, "state": state, "failure": None, "error": error},
-    ]
+    return [*records, TrialEnd(number, state, None, error)]
 
 
 @pytest.mark.parametrize(("epochs", "state"), [(1, "unfinished"), (2, "complete")])
 def test_a_trial_that_was_cut_off_after_its_last_epoch_is_complete(tmp_path, epochs, state) -> None:
     folder = open_folder(tmp_path)
-    attempt = {"kind": "attempt", "description": {"max_epochs": 2}, "target": 1}
+    attempt = Attempt({"max_epochs": 2}, 1)
     write(folder, [attempt, *trial(1, {"x": 0.5}, [1.0] * epochs, "unfinished")])
     write(folder, trial(2, {"x": 0.6}, [1.0] * epochs)[:-1])  # killed: nobody said the end
 
@@ -164,7 +162,8 @@ def test_hyperparameters_that_were_not_active_are_missing(tmp_path) -> None:
     )
     compact(folder)
 
-    trials = with_hyperparameters(read_history(folder)[0])
+    trials, _ = read_history(folder)
+    trials = with_hyperparameters(trials, parse_configs(trials))
 
     assert trials["config.o.beta"].isna().tolist() == [False, True, True]
     assert trials["config.o.name"].tolist() == ["adam", "sgd", "sgd"]
@@ -177,7 +176,7 @@ def test_a_search_that_died_leaves_what_it_had_flushed(tmp_path) -> None:
     for record in trial(1, {"x": 1}, [2.0, 1.0])[:3]:
         history.append(record)
     history.flush()
-    history.append({"kind": "end", "trial": 1, "state": "complete"})
+    history.append(TrialEnd(1, "complete", None, None))
 
     trials, epochs = read_history(folder)
 
@@ -192,7 +191,7 @@ def test_an_empty_history_has_no_rows_but_its_columns(tmp_path) -> None:
     assert {"trial", "state", "config"} <= set(trials.columns)
     assert {"trial", "epoch"} <= set(epochs.columns)
     assert add_best(trials, epochs, Goal("loss")).empty
-    assert with_hyperparameters(trials).empty
+    assert with_hyperparameters(trials, parse_configs(trials)).empty
 
 
 def test_reading_a_history_unpickles_nothing(tmp_path) -> None:

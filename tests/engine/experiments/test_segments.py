@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from tune_jobs.engine.experiments import segments
+from tune_jobs.engine.experiments.records import Chosen
 from tune_jobs.engine.experiments.segments import SegmentWriter, merge_all, read_segments
 from tune_jobs.engine.storage.folder import open_folder
 
@@ -23,7 +24,7 @@ DAMAGES = {
 
 
 def values(folder) -> list[int]:
-    return [record["value"] for record in read_segments(folder).records()]
+    return [record.of for record in read_segments(folder).records()]
 
 
 @settings(deadline=None, max_examples=150)
@@ -36,7 +37,7 @@ def test_what_is_read_is_a_prefix_of_what_was_written(tmp_path_factory, operatio
         writer = SegmentWriter(folder)
         for operation in operations:
             if operation == "append":
-                writer.append({"kind": "n", "value": count})
+                writer.append(Chosen(count))
                 waiting.append(count)
                 count += 1
             elif operation == "flush":
@@ -58,7 +59,7 @@ def test_any_one_file_may_be_damaged(tmp_path, damage, merged) -> None:
     for attempt in range(2):
         writer = SegmentWriter(folder)
         for number in range(3):
-            writer.append({"kind": "n", "value": 10 * attempt + number})
+            writer.append(Chosen(10 * attempt + number))
             writer.flush()
     if merged:
         merge_all(folder)
@@ -76,14 +77,14 @@ def test_a_segment_damaged_in_both_copies_is_left_out_and_named(tmp_path) -> Non
     folder = open_folder(tmp_path)
     writer = SegmentWriter(folder)
     for number in range(3):
-        writer.append({"kind": "n", "value": number})
+        writer.append(Chosen(number))
         writer.flush()
     for path in tmp_path.rglob("*-00000001-*"):
         path.write_bytes(b"{}")
 
     found = read_segments(folder)
 
-    assert [record["value"] for record in found.records()] == [0, 2]
+    assert [record.of for record in found.records()] == [0, 2]
     (problem,) = found.problems
     assert problem.startswith("history/0001-00000001-00000001.jsonl is damaged or gone, and so is")
 
@@ -91,7 +92,7 @@ def test_a_segment_damaged_in_both_copies_is_left_out_and_named(tmp_path) -> Non
 def test_foreign_files_are_no_segments(tmp_path) -> None:
     folder = open_folder(tmp_path)
     writer = SegmentWriter(folder)
-    writer.append({"kind": "n", "value": 1})
+    writer.append(Chosen(1))
     writer.flush()
     (tmp_path / "history" / "notes.txt").write_text("mine")
     (tmp_path / "history" / "0001-00000000-00000000.jsonl.tmp77").write_text("torn")
@@ -102,29 +103,29 @@ def test_foreign_files_are_no_segments(tmp_path) -> None:
 def test_what_a_run_writes_after_another_took_over_does_not_count(tmp_path) -> None:
     folder = open_folder(tmp_path)
     slow = SegmentWriter(folder)
-    slow.append({"kind": "n", "value": 1})
+    slow.append(Chosen(1))
     slow.flush()
     other = SegmentWriter(folder)
-    other.append({"kind": "n", "value": 2})
+    other.append(Chosen(2))
     other.flush()
 
-    slow.append({"kind": "n", "value": 666})
+    slow.append(Chosen(666))
     slow.flush()
 
     found = read_segments(folder)
-    assert [record["value"] for record in found.records()] == [1, 2]
+    assert [record.of for record in found.records()] == [1, 2]
     assert "after another run had taken over" in found.problems[0]
 
 
 def test_a_flush_that_fails_can_be_tried_again(tmp_path, monkeypatch) -> None:
     folder = open_folder(tmp_path)
     writer = SegmentWriter(folder)
-    writer.append({"kind": "n", "value": 1})
+    writer.append(Chosen(1))
     with monkeypatch.context() as patch:
         patch.setattr(type(folder), "write", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
         with pytest.raises(OSError, match="full"):
             writer.flush()
-    writer.append({"kind": "n", "value": 2})
+    writer.append(Chosen(2))
     writer.flush()
 
     assert values(folder) == [1, 2]
@@ -134,7 +135,7 @@ def test_many_segments_become_few(tmp_path) -> None:
     folder = open_folder(tmp_path)
     writer = SegmentWriter(folder)
     for number in range(200):
-        writer.append({"kind": "n", "value": number})
+        writer.append(Chosen(number))
         writer.flush()
 
     assert len(list(Path(tmp_path, "history").glob("*.jsonl"))) == 3 + 200 % segments.MERGED

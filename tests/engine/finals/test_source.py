@@ -11,6 +11,7 @@ import pytest
 from ray import cloudpickle, tune
 
 from tune_jobs.engine import ASHA, Finalists, Job, JobError, Profile, run
+from tune_jobs.engine.experiments.records import Event, FinalsStart, TrialEnd
 from tune_jobs.engine.views.show import lines
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -108,10 +109,12 @@ def test_what_is_said_names_winner_runner_up_and_luck(ended) -> None:
 
 
 def test_finals_that_were_cut_off_go_on_where_they_were(job, profile) -> None:
-    ended = []
+    starts, ended = [], []
 
-    def interrupt(record: dict | None) -> None:
-        if record and record["kind"] == "end" and record.get("stage") == "finalists":
+    def interrupt(record: Event | None) -> None:
+        if isinstance(record, FinalsStart):
+            starts.append(record)
+        elif isinstance(record, TrialEnd) and starts:
             ended.append(record)
             if len(ended) == 3:
                 os.kill(os.getpid(), signal.SIGINT)
@@ -124,7 +127,7 @@ def test_finals_that_were_cut_off_go_on_where_they_were(job, profile) -> None:
 
     assert result.exit_code == 0
     assert result.verdict.config["x"] == 0.2
-    done = [f"{record['trial']}" for record in ended]
+    done = [f"{record.trial}" for record in ended]
     assert len(done) < len(fits(job))
     repeated = len(fits(job)) - len(set(fits(job)))
     assert repeated <= 2  # those that were running when the signal came
@@ -151,10 +154,10 @@ def test_an_earlier_verdict_stands_until_there_is_another(job, profile) -> None:
     few = {**job.space, "x": tune.grid_search([0.1, 0.2])}
     search(replace(job, space=few), profile)
 
-    def interrupt(record: dict | None) -> None:
-        if record and record["kind"] == "start" and record.get("stage") == "finalists":
+    def interrupt(record: Event | None) -> None:
+        if isinstance(record, FinalsStart):
             interrupting.append(1)
-        elif interrupting and record and record["kind"] == "end":
+        elif interrupting and isinstance(record, TrialEnd):
             interrupting.clear()
             os.kill(os.getpid(), signal.SIGINT)
 

@@ -9,6 +9,7 @@ import pytest
 from ray import cloudpickle, tune
 
 from tune_jobs.engine import ASHA, Job, JobError, Profile, Stage, run
+from tune_jobs.engine.experiments.records import Event, TrialEnd
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -73,8 +74,8 @@ def test_the_summary_says_which_trials_a_stage_had(whole) -> None:
     ids=["in the first stage", "in the second"],
 )
 def test_a_search_that_was_cut_off_goes_on_in_its_stage(whole, profile, after) -> None:
-    def cut_off(record: dict | None) -> None:
-        if record and record["kind"] == "end" and record["trial"] == after:
+    def cut_off(record: Event | None) -> None:
+        if isinstance(record, TrialEnd) and record.trial == after:
             os.kill(os.getpid(), signal.SIGINT)
 
     name = f"cut-off-{after}"

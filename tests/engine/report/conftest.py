@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tune_jobs.engine.experiments.experiment import Experiment
+from tune_jobs.engine.experiments.records import Epoch, HistoryRecord, TrialEnd, TrialStart
 from tune_jobs.engine.experiments.segments import SegmentWriter
 from tune_jobs.engine.report import write_report
 from tune_jobs.engine.storage.folder import open_folder
@@ -100,38 +101,23 @@ class Maker:
         values: list[list[float]],
         state: str = "complete",
         error: str = "Traceback\nValueError: units is -3",
-    ) -> list[dict[str, Any]]:
+    ) -> list[HistoryRecord]:
         """The records of a trial; ``values`` by replica, then by epoch."""
-        records: list[dict[str, Any]] = [{"kind": "trial", "trial": number, "config": config}]
+        records: list[HistoryRecord] = [TrialStart(number, config)]
         for replica, losses in enumerate(values):
             records += [
-                {
-                    "kind": "epoch",
-                    "trial": number,
-                    "replica": replica,
-                    "epoch": epoch,
-                    "seconds": 0.1,
-                    "metrics": {"val_loss": loss, "loss": loss / 2},
-                }
+                Epoch(number, replica, epoch, 0.1, {"val_loss": loss, "loss": loss / 2})
                 for epoch, loss in enumerate(losses, 1)
             ]
         if state == "running":
             return records
-        records.append(
-            {
-                "kind": "end",
-                "trial": number,
-                "state": state,
-                "failure": "configuration" if state == "failed" else None,
-                "error": error if state == "failed" else None,
-            }
-        )
-        return records
+        failure = ("configuration", error) if state == "failed" else (None, None)
+        return [*records, TrialEnd(number, state, *failure)]
 
     def write(
         self,
         name: str,
-        records: list[dict[str, Any]],
+        records: list[HistoryRecord],
         *,
         summary: dict[str, Any] | None = None,
         **changes: Any,

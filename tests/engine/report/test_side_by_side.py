@@ -16,6 +16,7 @@ from scipy.stats import ttest_ind
 from tune_jobs.cli.main import main
 from tune_jobs.engine.analysis.estimates import estimate
 from tune_jobs.engine.experiments.experiment import Experiment
+from tune_jobs.engine.experiments.records import Epoch, TrialEnd, TrialStart
 from tune_jobs.engine.experiments.segments import SegmentWriter
 from tune_jobs.engine.report.side_by_side import as_dict, declared_differences, difference, lines
 from tune_jobs.engine.storage.folder import Folder, open_folder
@@ -62,13 +63,11 @@ def judge(scores: list[float], *, level: float = 0.95, **changes: Any) -> dict[s
 def write(folder: Folder, values: list[float], metric: str) -> None:
     """A history of trials that reported a value each."""
     history = SegmentWriter(folder)
-    end = {"state": "complete", "failure": None, "error": None}
     for number, value in enumerate(values, 1):
         config = {"learning_rate": number / 1000, "patience": 8}
-        epoch = {"replica": 0, "epoch": 1, "seconds": 0.1, "metrics": {metric: value}}
-        history.append({"kind": "trial", "trial": number, "config": config})
-        history.append({"kind": "epoch", "trial": number, **epoch})
-        history.append({"kind": "end", "trial": number, **end})
+        history.append(TrialStart(number, config))
+        history.append(Epoch(number, 0, 1, 0.1, {metric: value}))
+        history.append(TrialEnd(number, "complete", None, None))
     history.flush()
 
 

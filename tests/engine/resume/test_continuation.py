@@ -25,6 +25,7 @@ from tune_jobs.engine import (
     run,
     table,
 )
+from tune_jobs.engine.experiments.records import ImportedResult, KnownConfig
 from tune_jobs.engine.experiments.segments import read_segments
 from tune_jobs.engine.resume.past import read_past
 from tune_jobs.engine.storage.folder import open_folder
@@ -262,10 +263,10 @@ def test_a_known_config_is_answered_from_the_history(search, job) -> None:
     result = search(job)
     records = list(read_segments(result.folder).records())
 
-    answers = [record for record in records if record["kind"] == "answered"]
+    answers = [record for record in records if isinstance(record, KnownConfig)]
     assert answers
     values = result.trials.set_index("trial")["value"]
-    assert all(record["score"] == values[record["of"]] for record in answers)
+    assert all(record.score == values[record.of] for record in answers)
     assert len(trained(job)) == 4 * 4
 
 
@@ -314,15 +315,15 @@ def test_a_search_may_know_the_results_of_another(search, job, sources, tmp_path
         result = search(replace(job, num_samples=2), f"warm{number}", warm_start=[source])
         assert len(result.trials) == 2
         records = list(read_segments(result.folder).records())
-        told = [r for r in records if r["kind"] == "told"]
-        assert len(told) == 6
-        histories.append(sorted(r["config"]["x"] + r["score"] for r in told))
+        imported = [r for r in records if isinstance(r, ImportedResult)]
+        assert len(imported) == 6
+        histories.append(sorted(r.config["x"] + r.score for r in imported))
         # It is known from then on, without being said again.
         more = replace(job, num_samples=3)
         again = search(more, f"warm{number}", resume=True, warm_start=[source])
         assert len(again.trials) == 3
         records = list(read_segments(again.folder).records())
-        assert sum(record["kind"] == "told" for record in records) == 6
+        assert sum(isinstance(record, ImportedResult) for record in records) == 6
     assert all(history == pytest.approx(histories[0]) for history in histories)
 
 

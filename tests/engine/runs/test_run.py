@@ -28,6 +28,7 @@ from tune_jobs.engine import (
     run,
     table,
 )
+from tune_jobs.engine.experiments.records import Epoch, Event
 from tune_jobs.engine.trials.tuner import fit_trial
 from tune_jobs.engine.views.show import as_dict, lines
 
@@ -246,8 +247,8 @@ def test_the_deadline_ends_the_run(profile) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_run_and_keeps_what_there_is(profile, number) -> None:
-    def interrupt(record: dict | None) -> None:
-        if record and record["kind"] == "epoch" and record["epoch"] == 3:
+    def interrupt(record: Event | None) -> None:
+        if isinstance(record, Epoch) and record.epoch == 3:
             os.kill(os.getpid(), number)
 
     before = signal.getsignal(number)
@@ -303,9 +304,9 @@ def looking(config: dict, data: object) -> None:
 def test_a_listener_hears_of_every_record(profile) -> None:
     heard = []
     run(JOB, profile=profile, name="heard", listeners=[heard.append])
-    kinds = [record["kind"] for record in heard if record]
+    kinds = [record.kind for record in heard if record]
     assert kinds.count("trial") == kinds.count("end") == 8
-    assert kinds.count("epoch") == 72
+    assert kinds.count("epoch") == kinds.count("progress") == 72
     assert kinds[-1] == "finish"
 
 

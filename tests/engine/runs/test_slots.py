@@ -11,6 +11,7 @@ from ray import cloudpickle, tune
 
 from tune_jobs.engine import Job, JobError, Profile, run, table
 from tune_jobs.engine.experiments.lease import SkippedError, TakenError, leased
+from tune_jobs.engine.experiments.records import Epoch, Event, TrialStart
 from tune_jobs.engine.outcome import outcome_of_code
 from tune_jobs.engine.storage.folder import open_folder
 
@@ -148,8 +149,8 @@ def test_a_run_waits_no_longer_than_it_may_take(job, profile, other_night) -> No
 def test_a_run_ends_whose_series_was_taken_over(job, profile) -> None:
     series = pathlib.Path(profile.storage) / ".series" / "nightly-SLOT" / "lease"
 
-    def take_over(record: dict | None) -> None:
-        if record and record["kind"] == "trial" and record["trial"] == 1:
+    def take_over(record: Event | None) -> None:
+        if isinstance(record, TrialStart) and record.trial == 1:
             for claim in series.iterdir():
                 claim.unlink()
 
@@ -190,8 +191,8 @@ def test_a_summary_says_when_and_what_it_took(job, profile) -> None:
 
 
 def test_an_unforeseen_error_leaves_a_summary(job, profile, tmp_path) -> None:
-    def stumble(record: dict | None) -> None:
-        if record and record["kind"] == "epoch":
+    def stumble(record: Event | None) -> None:
+        if isinstance(record, Epoch):
             raise ZeroDivisionError("a view that is broken")
 
     with pytest.raises(Exception, match="a view that is broken"):

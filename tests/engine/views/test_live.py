@@ -2,12 +2,25 @@
 
 import io
 import json
+import math
 import pickle
 
 import pytest
 from rich.console import Console
 
 from tune_jobs.engine.experiments.failures import cause
+from tune_jobs.engine.experiments.records import (
+    Chosen,
+    Dropped,
+    Epoch,
+    FinalsStart,
+    Finish,
+    Progress,
+    SavedCheckpoint,
+    SearchStart,
+    TrialEnd,
+    TrialStart,
+)
 from tune_jobs.engine.formatting import brief
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.views.board import Board
@@ -20,16 +33,26 @@ CONFIG = {
     "<script>": "[bold]x",
 }
 RECORDS = [
-    {"kind": "start", "name": "mine", "folder": "results/mine"},
-    {"kind": "trial", "trial": 1, "config": CONFIG},
-    {"kind": "trial", "trial": 2, "config": CONFIG},
-    {"kind": "epoch", "trial": 1, "replica": 0, "epoch": 1, "metrics": {"val_loss": 0.5}},
-    {"kind": "epoch", "trial": 1, "replica": 0, "epoch": 2, "metrics": {"val_loss": 0.7}},
-    {"kind": "epoch", "trial": 2, "replica": 0, "epoch": 1, "metrics": {"val_loss": float("nan")}},
-    {"kind": "checkpoint", "trial": 1, "epoch": 2, "path": "x"},
-    {"kind": "end", "trial": 1, "state": "stopped", "error": None},
-    {"kind": "end", "trial": 2, "state": "failed", "error": "Traceback\nValueError: too wide"},
-    {"kind": "finish"},
+    SearchStart("mine", "results/mine", target=None),
+    TrialStart(1, CONFIG),
+    TrialStart(2, CONFIG),
+    *(Epoch(1, 0, 1, 0.1, {"val_loss": 0.5}), Progress(1, 1, 0.5)),
+    *(Epoch(1, 0, 2, 0.1, {"val_loss": 0.7}), Progress(1, 2, 0.7)),
+    *(Epoch(2, 0, 1, 0.1, {"val_loss": math.nan}), Progress(2, 1, math.nan)),
+    SavedCheckpoint(1, 2, "x"),
+    TrialEnd(1, "stopped", None, None),
+    TrialEnd(2, "failed", "configuration", "Traceback\nValueError: too wide"),
+    Finish(),
+]
+FINALS = [
+    FinalsStart(
+        "mine", "results/mine", target=8, trials=[3, 9], has_incumbent=False, fits_at_once=4
+    ),
+    TrialStart(1, {}, of=3, batch=0),
+    *(Epoch(1, 0, 1, 0.1, {"loss": 0.5}), Progress(1, 1, 0.5)),
+    TrialEnd(1, "complete", None, None),
+    Dropped(9, scores=4),
+    Chosen(3),
 ]
 
 
@@ -57,12 +80,30 @@ def test_machines_get_one_json_object_for_each_record() -> None:
         view(record)
 
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
-    assert [line["kind"] for line in lines] == [record["kind"] for record in RECORDS]
+    kinds = [record.kind for record in RECORDS if not isinstance(record, Progress)]
+    assert [line["kind"] for line in lines] == kinds
     assert lines[1]["config"] == CONFIG
 
 
+def test_machines_see_which_events_are_of_the_finals() -> None:
+    stream = io.StringIO()
+    view = JsonView(stream)
+    for record in [RECORDS[0], Finish(), *FINALS, Finish(), RECORDS[0]]:
+        view(record)
+
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    expected = [None, None, *["finalists"] * (len(lines) - 3), None]
+    assert [line.get("stage") for line in lines] == expected
+    assert {key: lines[4][key] for key in ("kind", "trial", "replica", "metrics")} == {
+        "kind": "epoch",
+        "trial": 1,
+        "replica": 0,
+        "metrics": {"loss": 0.5},
+    }
+
+
 def test_the_live_view_shows_progress_the_best_and_what_runs(board) -> None:
-    for record in RECORDS[:6]:
+    for record in RECORDS[:9]:
         board.update(record)
     stream = io.StringIO()
     Console(file=stream, width=100).print(draw(board))
@@ -78,7 +119,7 @@ def test_the_best_follows_the_mode() -> None:
     rising = Board(40, 27, Goal("val_loss", "max"))
     for record in RECORDS:
         rising.update(record)
-    assert rising.best["value"] == 0.7
+    assert rising.best.value == 0.7
     assert rising.states == {"stopped": 1, "failed": 1}
     assert rising.running == {}
 
@@ -111,18 +152,13 @@ def test_a_traceback_is_told_by_its_last_exception(traceback, said) -> None:
 def test_the_finals_are_told_by_their_decisions() -> None:
     stream = io.StringIO()
     view = LineView(Board(40, 9, Goal("loss")), stream)
-    marked = {"stage": "finalists"}
-    view({"kind": "start", "trials": [3, 9], "target": 8, "fits_at_once": 4, **marked})
-    view({"kind": "trial", "trial": 1, "of": 3, "batch": 0, "config": {}, **marked})
-    view({"kind": "epoch", "trial": 1, "epoch": 1, "metrics": {"loss": 0.5}, **marked})
-    view({"kind": "end", "trial": 1, "state": "complete", **marked})
-    view({"kind": "out", "of": 9, "scores": 4, **marked})
-    view({"kind": "chosen", "of": 3, **marked})
+    for event in FINALS:
+        view(event)
 
     lines = [line.split("  ", 1)[1] for line in stream.getvalue().splitlines()]
     begins = "finalists: the best 2 trials (3, 9) are trained again on fresh seeds and folds"
     assert lines == [
         f"{begins}, 32 fits at most",
         "trial 9 is out: clearly behind after 4 fresh scores",
-        "trial 3 is chosen; more fresh scores are to say how good it is",
+        "trial 3 is chosen; more fresh scores will show how good it is",
     ]

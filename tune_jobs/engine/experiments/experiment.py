@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import sys
 import tempfile
@@ -17,7 +16,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tune_jobs.engine.errors import JobError, reason_of
 from tune_jobs.engine.experiments.answer import Answer
 from tune_jobs.engine.experiments.files import DESCRIPTION, HISTORY, MODEL, RETEST, SUMMARY, VERDICT
-from tune_jobs.engine.experiments.frames import add_best, read_history, with_hyperparameters
+from tune_jobs.engine.experiments.frames import (
+    Configs,
+    add_best,
+    parse_configs,
+    read_history,
+    with_hyperparameters,
+)
+from tune_jobs.engine.experiments.records import Attempt
 from tune_jobs.engine.experiments.segments import Found, read_segments
 from tune_jobs.engine.experiments.summary import Best, Summary
 from tune_jobs.engine.experiments.verdict import Verdict
@@ -70,9 +76,9 @@ class Experiment:
         if found is not None:
             return found
         for record in reversed(list(self.segments.records())):
-            if record["kind"] == "attempt":
+            if isinstance(record, Attempt):
                 with suppress(ValueError):  # an earlier run may have written one that can be read
-                    return Description.from_json(record["description"])
+                    return Description.from_json(record.description)
         raise JobError(f"{self.folder.uri}: neither {DESCRIPTION} nor the history can be read")
 
     @property
@@ -137,7 +143,12 @@ class Experiment:
     def trials(self) -> pd.DataFrame:
         """One row per trial: state, best value over its epochs, and ``config.<name>`` columns."""
         trials, epochs = self._history
-        return with_hyperparameters(add_best(trials, epochs, self.goal))
+        return with_hyperparameters(add_best(trials, epochs, self.goal), self.configs)
+
+    @cached_property
+    def configs(self) -> Configs:
+        """The configs of all trials by number, as JSON has them."""
+        return parse_configs(self._history[0])
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
@@ -173,8 +184,7 @@ class Experiment:
     @property
     def best_config(self) -> Config:
         """The hyperparameters of the best trial, without inactive ones."""
-        config: Config = json.loads(self.best_trial["config"])
-        return config
+        return self.configs[self.best_trial["trial"]]
 
     @property
     def best(self) -> Best:

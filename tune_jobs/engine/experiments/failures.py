@@ -1,4 +1,4 @@
-"""Why a trial failed, of what kind that is, and whether it is a bug that every trial would meet."""
+"""Failures of trials: cause and kind, and whether it is a bug that every trial would meet."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ import math
 import re
 import traceback
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Literal
 
-# A configuration that cannot work, one whose metric is not finite (a finding, and no fault), a
-# machine that was lost, a storage that cannot be written, a trial that was silent too long twice.
+# A configuration that cannot work, a metric that is not finite (a finding rather than a fault), a
+# lost machine, storage that cannot be written, a trial that was silent too long twice.
 Kind = Literal["configuration", "divergence", "infrastructure", "storage", "hang"]
 
-# Under this key a trial reports that it failed, and goes on to the next with a warm worker.
+# Under this key a trial reports its failure, so that its worker stays warm for the next trial.
 FAILURE = "failure"
 STORAGE_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO, errno.EACCES}
-# What pyarrow says of an object store that cannot be reached or refuses; it has no number.
+# What pyarrow says if an object store cannot be reached or refuses; such errors have no number.
 STORE = re.compile(r"AWS Error|google::cloud::Status|Azure")
 OUT_OF_MEMORY = re.compile(
     r"MemoryError|OutOfMemory|ResourceExhausted|OOM|out of memory|low on memory"
 )
-# What Ray says of an actor, a worker or a node that is gone.
+# What Ray says if an actor, a worker or a node is gone.
 LOST = re.compile(
     r"The actor (died|is dead|is unavailable|is temporarily)|worker .*died|node .*died"
 )
@@ -37,14 +38,14 @@ FIRST, MANY = 3, 10
 
 @dataclass(frozen=True)
 class Failure:
-    """Kind and message: a traceback, or a line."""
+    """The kind of a failure, and its message: a traceback, or a line."""
 
     kind: Kind
     error: str
 
 
 def as_report(error: Exception) -> dict[str, Any]:
-    """What a trial reports of an exception, in place of its metrics."""
+    """Make the report of a trial that raised an exception, in place of its metrics."""
     is_storage = isinstance(error, OSError) and (
         error.errno in STORAGE_ERRORS or bool(STORE.search(str(error)))
     )
@@ -53,19 +54,19 @@ def as_report(error: Exception) -> dict[str, Any]:
     return {FAILURE: {"kind": kind, "error": text.strip()}}
 
 
-def is_report(result: dict[str, Any]) -> bool:
-    """Whether a result is the report of an exception, in its own form or as Tune flattens it."""
-    told = result.get(FAILURE)
+def is_report(result: Mapping[str, Any]) -> bool:
+    """Return whether a result reports an exception, in its own form or as Tune flattens it."""
+    found = result.get(FAILURE)
     return f"{FAILURE}/kind" in result or (
-        isinstance(told, dict) and told.keys() == {"kind", "error"}
+        isinstance(found, dict) and found.keys() == {"kind", "error"}
     )
 
 
-def failure_in(result: dict[str, Any], metric: str) -> Failure | None:
-    """The failure that a result tells of: an exception, or a metric that is not finite."""
+def failure_in(result: Mapping[str, Any], metric: str) -> Failure | None:
+    """Return the failure in a result: an exception, or a metric that is not finite."""
     if is_report(result):
-        told = result.get(FAILURE) or {key: result[f"{FAILURE}/{key}"] for key in ("kind", "error")}
-        return Failure(told["kind"], told["error"])
+        flat = {key: result.get(f"{FAILURE}/{key}") for key in ("kind", "error")}
+        return Failure(**(result.get(FAILURE) or flat))
     value = result.get(metric)
     if isinstance(value, Real) and not math.isfinite(value):
         return Failure("divergence", f"{metric} is {float(value)} at its last epoch")
@@ -73,13 +74,13 @@ def failure_in(result: dict[str, Any], metric: str) -> Failure | None:
 
 
 def of_lost_worker(error: str) -> Failure:
-    """The failure of a trial that Tune gave up: out of memory, an exception, or a lost machine."""
+    """Classify the failure of a trial that Tune gave up: an exception, or a lost machine."""
     is_lost = LOST.search(error) and "running low on memory" not in error
     return Failure("infrastructure" if is_lost else "configuration", error)
 
 
 def cause(error: str) -> str:
-    """The last exception named in a traceback: ``ValueError: units is -3``."""
+    """Return the last exception named in a traceback: ``ValueError: units is -3``."""
     for line in reversed(error.splitlines()):
         if match := EXCEPTION.match(line.strip()):
             name, message = match.groups()
@@ -89,10 +90,10 @@ def cause(error: str) -> str:
 
 
 class Bugs:
-    """Notices an exception that is the program's and not a configuration's.
+    """Notices an exception that is the program's fault and not a configuration's.
 
-    It is one if the same exception, from the same line, ended the first 3 trials, or more than
-    half of 10 or more. Running out of memory is never one.
+    That is the case if the same exception, from the same line, ended the first 3 trials, or more
+    than half of 10 or more. Running out of memory never counts.
     """
 
     def __init__(self) -> None:
@@ -111,7 +112,7 @@ class Bugs:
 
 
 def _signature(failure: Failure) -> str | None:
-    """Type and line of an exception; None for what is no bug."""
+    """Return type and line of an exception; None if it is no bug."""
     places = PLACE.findall(failure.error)
     if failure.kind != "configuration" or not places or OUT_OF_MEMORY.search(failure.error):
         return None

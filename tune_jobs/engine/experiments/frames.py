@@ -1,18 +1,7 @@
 """The history: every trial and every epoch of an experiment, durable and free of pickles.
 
-It is the one source of truth, kept as segments of records (:mod:`~.segments`); at
-the end of a run ``trials.parquet`` and ``epochs.parquet`` are made from them.
-
-A record is one of::
-
-    {"kind": "attempt", "description": {...}, "target": 40, "time": 1.7e9}
-    {"kind": "told", "config": {...}, "score": 0.1, "source": "results/earlier", ...}
-    {"kind": "trial", "trial": 1, "asked": 1, "config": {...}, "time": 1.7e9}
-    {"kind": "epoch", "trial": 1, "replica": 0, "epoch": 3, "seconds": 0.1, "metrics": {...}, ...}
-    {"kind": "checkpoint", "trial": 1, "epoch": 3, "path": "trials/...", "time": 1.7e9}
-    {"kind": "work", "trial": 1, "path": "compiled", "worker": "host:123", "spent": {...}, ...}
-    {"kind": "end", "trial": 1, "state": "complete", "failure": null, "error": null, ...}
-    {"kind": "answered", "of": 1, "asked": 2, "config": {...}, "score": 0.1, "time": 1.7e9}
+It is the one source of truth, kept as segments (:mod:`~.segments`) of records (:mod:`~.records`);
+at the end of a run ``trials.parquet`` and ``epochs.parquet`` are made from them.
 """
 
 from __future__ import annotations
@@ -21,22 +10,35 @@ import io
 import json
 import math
 import sys
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tune_jobs.engine.experiments.files import EPOCHS_TABLE, TRIALS_TABLE
-from tune_jobs.engine.experiments.segments import Record, merge_all, read_segments
+from tune_jobs.engine.experiments.records import (
+    Attempt,
+    Epoch,
+    HistoryRecord,
+    SavedCheckpoint,
+    State,
+    TrialEnd,
+    TrialStart,
+    Work,
+)
+from tune_jobs.engine.experiments.replicas import average_replicas
+from tune_jobs.engine.experiments.segments import merge_all, read_segments
 from tune_jobs.engine.goal import Goal
-from tune_jobs.engine.space.configs import flatten
+from tune_jobs.engine.space.configs import Config, flatten
 from tune_jobs.engine.storage.folder import Folder
 
 if TYPE_CHECKING:
     import pandas as pd
 
-State = Literal["running", "complete", "stopped", "unfinished", "failed"]
+# The configs of trials, by number, as JSON has them.
+Configs = Mapping[int, Config]
 
 TRIAL_COLUMNS = {
     "trial": "int64",
@@ -63,35 +65,45 @@ EPOCH_COLUMNS = {
 
 
 def read_history(folder: Folder) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """All trials and all epochs, whether the search runs, ended or died.
+    """Read all trials and all epochs, of a search that runs, has ended or died.
 
     Returns:
-        One row a trial (``trial``, ``state``, ``started``, ``ended`` in seconds since 1970,
-        ``failure``, ``error``, ``config`` as JSON) and one row a trial, replica and epoch
-        (``seconds``, and a column a metric).
+        One row per trial (``trial``, ``state``, ``started``, ``ended`` in seconds since 1970,
+        ``failure``, ``error``, ``config`` as JSON) and one row per trial, replica and epoch
+        (``seconds``, and a column per metric).
     """
     if folder.exists(TRIALS_TABLE) and folder.exists(EPOCHS_TABLE):
         try:
             return _read_parquet(folder, TRIALS_TABLE), _read_parquet(folder, EPOCHS_TABLE)
-        except (OSError, ValueError):  # damaged: the segments know it all
+        except (OSError, ValueError):  # damaged: the segments hold all of it
             pass
-    return _frames(read_segments(folder).records())
+    history = _History.of(read_segments(folder).records())
+    return history.trials(), history.epochs()
 
 
 def compact(folder: Folder) -> None:
     """Merge the segments, and write what they hold as two Parquet files for people."""
-    trials, epochs = _frames(merge_all(folder).records())
-    _write_parquet(folder, EPOCHS_TABLE, epochs)
-    _write_parquet(folder, TRIALS_TABLE, with_hyperparameters(trials))
+    history = _History.of(merge_all(folder).records())
+    _write_parquet(folder, EPOCHS_TABLE, history.epochs())
+    trials = history.trials()
+    _write_parquet(folder, TRIALS_TABLE, with_hyperparameters(trials, parse_configs(trials)))
 
 
-def with_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
-    """Add a column ``config.<name>`` for each hyperparameter, empty where it was not active."""
+def parse_configs(trials: pd.DataFrame) -> Configs:
+    """Parse the configs of trials, which their table holds as JSON."""
+    return {
+        int(number): json.loads(text)
+        for number, text in zip(trials["trial"], trials["config"], strict=True)
+    }
+
+
+def with_hyperparameters(trials: pd.DataFrame, configs: Configs) -> pd.DataFrame:
+    """Add a column ``config.<name>`` per hyperparameter, empty for trials that do not use it."""
     import pandas as pd
 
-    configs = [flatten(json.loads(text)) for text in trials["config"]]
-    names = sorted({name for config in configs for name in config})
-    columns = {f"config.{name}": _column([c.get(name) for c in configs]) for name in names}
+    flat = [flatten(configs[number]) for number in trials["trial"]]
+    names = sorted({name for config in flat for name in config})
+    columns = {f"config.{name}": _column([c.get(name) for c in flat]) for name in names}
     kept = trials[[name for name in trials.columns if not str(name).startswith("config.")]]
     return pd.concat([kept, pd.DataFrame(columns, index=trials.index)], axis=1)
 
@@ -99,14 +111,14 @@ def with_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
 def add_best(trials: pd.DataFrame, epochs: pd.DataFrame, goal: Goal) -> pd.DataFrame:
     """Add to each trial its best ``value`` over all epochs, that ``best_epoch``, and ``epochs``.
 
-    A value that is not finite is no candidate. Of several replicas the mean counts.
+    Values that are not finite are passed over. With several replicas it is their mean.
     """
+    metric = goal.metric
     trials = trials.assign(
         epochs=trials["trial"].map(epochs.groupby("trial")["epoch"].max()).fillna(0).astype(int),
         value=math.nan,
         best_epoch=0,
     )
-    metric = goal.metric
     if metric not in epochs.columns:
         return trials
     if epochs["replica"].any():
@@ -120,95 +132,105 @@ def add_best(trials: pd.DataFrame, epochs: pd.DataFrame, goal: Goal) -> pd.DataF
     )
 
 
-def average_replicas(epochs: pd.DataFrame, goal: Goal) -> pd.DataFrame:
-    """One row a trial and epoch: the mean over replicas, as the scheduler saw it.
+@dataclass
+class _Row:
+    """A row of the table of trials."""
 
-    A replica whose patience ended earlier counts with its best value.
-    """
-    wide = epochs.pivot(index=["trial", "epoch"], columns="replica", values=goal.metric)
-    by_trial = wide.groupby(level="trial")
-    best = by_trial.cummin() if goal.minimises else by_trial.cummax()
-    there = epochs.assign(there=1.0).pivot(
-        index=["trial", "epoch"], columns="replica", values="there"
-    )
-    filled = wide.where(there.notna(), best.groupby(level="trial").ffill())
-    return filled.mean(axis=1, skipna=False).rename(goal.metric).reset_index()
+    trial: int
+    started: float | None
+    config: str
+    state: State = "running"
+    ended: float | None = None
+    failure: str | None = None
+    error: str | None = None
+    path: str | None = None
+    worker: str | None = None
+    began: float | None = None
+    spent: str | None = None
+    parameters: float | None = None
+    fallback: str | None = None
 
-
-def _frames(records: Iterable[Record]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    import pandas as pd
-
-    trials: dict[int, Record] = {}
-    epochs: dict[tuple[int, int, int], Record] = {}
-    checkpoints: dict[tuple[int, int], str] = {}
-    ceiling = math.inf
-    for record in records:
-        number = record.get("trial")
-        if record["kind"] == "attempt":
-            ceiling = record["description"].get("max_epochs", math.inf)
-        if number is None or (record["kind"] != "trial" and number not in trials):
-            continue  # about the whole experiment, or its trial's start is lost
-        if record["kind"] == "trial":  # a trial that goes on has started before
-            before = trials.get(number, {"started": record["time"]})
-            trials[number] = _trial_row(record) | {"started": before["started"]}
-        elif record["kind"] == "end":
-            trials[number] |= {key: record[key] for key in ("state", "failure", "error")}
-            trials[number]["ended"] = record["time"]
-        elif record["kind"] == "work":
-            for name in ("path", "worker", "began", "parameters"):
-                trials[number][name] = record[name]
-            trials[number]["fallback"] = record.get("fallback")  # absent in old histories
-            trials[number]["spent"] = json.dumps(record["spent"])
-        elif record["kind"] == "checkpoint":
-            checkpoints[number, record["epoch"]] = record["path"]
-        elif record["kind"] == "epoch":
-            # A trial that restarts from an earlier checkpoint reports some epochs again.
-            epochs[number, record["replica"], record["epoch"]] = record
-    # The run was cut off between a trial's last epoch and its end: nothing is left to do for it.
-    for (number, _, epoch), record in epochs.items():
-        if epoch >= ceiling and trials[number]["state"] in ("running", "unfinished"):
-            trials[number] |= {"state": "complete", "ended": record["time"]}
-    return (
-        pd.DataFrame(list(trials.values()), columns=list(TRIAL_COLUMNS)).astype(TRIAL_COLUMNS),
-        _epoch_frame(list(epochs.values()), checkpoints),
-    )
+    def end(self, state: State, time: float | None) -> None:
+        """Note how and when the trial ended."""
+        self.state, self.ended = state, time
 
 
-def _trial_row(record: Record) -> Record:
-    return {
-        "trial": record["trial"],
-        "state": "running",
-        "started": record["time"],
-        "ended": math.nan,
-        "failure": None,
-        "error": None,
-        "config": json.dumps(record["config"]),
-        "path": None,
-        "worker": None,
-        "began": math.nan,
-        "spent": None,
-        "parameters": math.nan,
-        "fallback": None,
-    }
+@dataclass
+class _History:
+    """What the records of a history say, the latest of each thing."""
 
+    rows: dict[int, _Row] = field(default_factory=dict)
+    seen: dict[tuple[int, int, int], Epoch] = field(default_factory=dict)
+    checkpoints: dict[tuple[int, int], str] = field(default_factory=dict)
+    ceiling: float = math.inf
 
-def _epoch_frame(records: list[Record], checkpoints: dict[tuple[int, int], str]) -> pd.DataFrame:
-    import pandas as pd
+    @classmethod
+    def of(cls, records: Iterable[HistoryRecord]) -> _History:
+        """Take in all records of a history."""
+        history = cls()
+        for record in records:
+            history.add(record)
+        history._end_cut_off()
+        return history
 
-    rows = [
-        {
-            **{name: record.get(name) for name in EPOCH_COLUMNS},
-            "checkpoint": checkpoints.get((record["trial"], record["epoch"])),
-            **record["metrics"],
+    def add(self, record: HistoryRecord) -> None:
+        """Take in a record; one of a trial whose start is lost is passed over."""
+        match record:
+            case Epoch() if record.trial in self.rows:
+                # A trial that restarts from an earlier checkpoint reports some epochs again.
+                self.seen[record.trial, record.replica, record.epoch] = record
+            case Attempt():
+                self.ceiling = record.description.get("max_epochs", math.inf)
+            case TrialStart():  # a trial that continues has started before
+                before = self.rows.get(record.trial)
+                started = before.started if before else record.time
+                self.rows[record.trial] = _Row(record.trial, started, json.dumps(record.config))
+            case TrialEnd() if record.trial in self.rows:
+                row = self.rows[record.trial]
+                row.end(record.state, record.time)
+                row.failure, row.error = record.failure, record.error
+            case Work() if record.trial in self.rows:
+                row = self.rows[record.trial]
+                row.path, row.worker, row.began = record.path, record.worker, record.began
+                row.parameters, row.fallback = record.parameters, record.fallback
+                row.spent = json.dumps(record.spent)
+            case SavedCheckpoint() if record.trial in self.rows:
+                self.checkpoints[record.trial, record.epoch] = record.path
+
+    def _end_cut_off(self) -> None:
+        """End trials that had trained all epochs when the run was cut off."""
+        for record in self.seen.values():
+            row = self.rows[record.trial]
+            if record.epoch >= self.ceiling and row.state in ("running", "unfinished"):
+                row.end("complete", record.time)
+
+    def trials(self) -> pd.DataFrame:
+        """Return the table of trials."""
+        import pandas as pd
+
+        rows = [vars(row) for row in self.rows.values()]
+        return pd.DataFrame(rows, columns=list(TRIAL_COLUMNS)).astype(TRIAL_COLUMNS)
+
+    def epochs(self) -> pd.DataFrame:
+        """Return the table of epochs."""
+        import pandas as pd
+
+        records = list(self.seen.values())
+        columns: dict[str, list[Any]] = {
+            "trial": [record.trial for record in records],
+            "replica": [record.replica for record in records],
+            "epoch": [record.epoch for record in records],
+            "seconds": [record.seconds for record in records],
+            "checkpoint": [self.checkpoints.get((r.trial, r.epoch)) for r in records],
         }
-        for record in records
-    ]
-    metrics = sorted({name for record in records for name in record["metrics"]})
-    return pd.DataFrame(rows, columns=[*EPOCH_COLUMNS, *metrics]).astype(EPOCH_COLUMNS)
+        metrics = sorted({name for record in records for name in record.metrics})
+        for name in metrics:
+            columns[name] = [record.metrics.get(name) for record in records]
+        return pd.DataFrame(columns).astype(EPOCH_COLUMNS)
 
 
 def _column(values: list[Any]) -> Any:
-    """A column that Parquet can hold: of one kind of value, or of JSON texts."""
+    """Make a column that Parquet can hold: of values of one type, or of JSON texts."""
     import pandas as pd
 
     kinds = {type(value) for value in values if value is not None}

@@ -1,31 +1,73 @@
-"""What a trial's report says: its metrics, several epochs of them, and what its worker did."""
+"""The messages of trials: what a worker reports to Ray Tune, several epochs at once.
+
+A trainable of this repository reports a row per epoch and a summary of its work. One of somebody
+else may report its metrics epoch by epoch.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
 from ray.tune.result import AUTO_RESULT_KEYS
 
+from tune_jobs.engine.experiments.records import Work
+from tune_jobs.engine.search.schedulers import EPOCH
+
 NOT_METRICS = {*AUTO_RESULT_KEYS, "done", "trial_id", "experiment_tag", "epoch", "seconds"}
 
-# What a message of ``trainables`` says of itself, beside its epochs.
+# What a summary of work says, and what it may say.
 WORK = ("path", "worker", "began", "spent")
-
-# And may say: how many parameters the model has, and why it was not compiled although it should
-# have been.
 OPTIONAL_WORK = ("parameters", "fallback")
 
-
-def work_of(result: dict[str, Any]) -> dict[str, Any]:
-    """What a message of ``trainables`` says of its worker; nothing where it is not one."""
-    work = result.get("work")
-    return work if isinstance(work, dict) and work.keys() >= set(WORK) else {}
+# What Ray Tune hands out of a message.
+Result = Mapping[str, Any]
 
 
-def reported_metrics(result: dict[str, Any]) -> dict[str, float]:
-    """The numbers that the trainable reported, without those that Ray adds."""
+@dataclass(frozen=True)
+class EpochReport:
+    """One epoch of a message.
+
+    Attributes:
+        epoch: counted from 1.
+        seconds: how long it took; NaN if nobody measured that.
+        metrics: the means over replicas, which searcher and scheduler compare. A replica whose
+            patience has ended counts in them with its best epoch.
+        replicas: the metrics of each replica; None for one that has ended.
+    """
+
+    epoch: int
+    seconds: float
+    metrics: Mapping[str, float]
+    replicas: Sequence[Mapping[str, float] | None]
+
+
+def work_in(result: Result, trial: int) -> Work | None:
+    """Return the work of a trial so far, as its message sums it up; None if it does not."""
+    if not _has_work(result):
+        return None
+    facts = result["work"]
+    required = {name: facts[name] for name in WORK}
+    return Work(trial, **required, **{name: facts.get(name) for name in OPTIONAL_WORK})
+
+
+def memory_in(result: Result) -> tuple[str, float] | None:
+    """Return the worker of a trial and its memory in MiB; None if the message does not say."""
+    memory = result["work"].get("memory") if _has_work(result) else None
+    return None if memory is None else (result["work"]["worker"], memory)
+
+
+def epochs_in(result: Result) -> list[EpochReport]:
+    """Return the epochs of a message."""
+    seconds = result.get("time_this_iter_s", math.nan)
+    return [_report(row, seconds) for row in _rows_in(result)]
+
+
+def reported_metrics(result: Result) -> dict[str, float]:
+    """Return the numbers that a trainable reported, without those that Ray adds."""
     return {
         name: float(value)
         for name, value in result.items()
@@ -36,10 +78,27 @@ def reported_metrics(result: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def finite_values(result: dict[str, Any], metric: str) -> list[float]:
-    """The finite values of a metric in a report, which may tell of several epochs."""
-    rows = result.get("epochs")
-    if not isinstance(rows, list) or not rows or not isinstance(rows[0], dict):
-        rows = [result]
-    found = [row.get(metric) for row in rows]
+def finite_values(result: Result, metric: str) -> list[float]:
+    """Return the finite values of a metric in a message, one per epoch at most."""
+    found = [row.get(metric) for row in _rows_in(result)]
     return [float(v) for v in found if isinstance(v, Real) and math.isfinite(v)]
+
+
+def _rows_in(result: Result) -> Sequence[Result]:
+    if _has_work(result):
+        rows: Sequence[Result] = result["epochs"]
+        return rows
+    return [{**result, "epoch": result.get(EPOCH, 0)}]
+
+
+def _has_work(result: Result) -> bool:
+    work = result.get("work")
+    return isinstance(work, dict) and work.keys() >= set(WORK)
+
+
+def _report(row: Result, seconds: float) -> EpochReport:
+    metrics = reported_metrics(row)
+    replicas: list[Mapping[str, float] | None] = [metrics]
+    if isinstance(row.get("replicas"), list):
+        replicas = [None if each is None else reported_metrics(each) for each in row["replicas"]]
+    return EpochReport(row["epoch"], float(row.get("seconds", seconds)), metrics, replicas)

@@ -1,11 +1,11 @@
 """Records on disk: immutable segments of JSON lines, each with a checksum and a second copy.
 
-A segment is called ``<attempt>-<first>-<last>.jsonl`` after the run that wrote it (an experiment
-that is continued has several) and its numbers in it. Its first line says how many records follow
-and what their checksum is, so a torn or foreign file is never taken for one; its copy in ``mirror``
-is read instead. Many small segments are merged into one, and at the end all into
-``....jsonl.gz``. A run's first segment says what it found of earlier runs: what those write later,
-having lost the experiment without knowing it, does not count.
+A segment is called ``<attempt>-<first>-<last>.jsonl``: the run that wrote it (an experiment that is
+continued has several attempts), and the numbers of its first and last flush. Its first line holds
+the number of records that follow and their checksum, so a torn or foreign file is never taken for a
+segment; its copy in ``mirror`` is read instead. Many small segments are merged into one, and all
+into one ``....jsonl.gz`` at the end. Each segment names the last segment of every earlier attempt:
+whatever those write later, by a run that has lost the experiment without knowing it, is ignored.
 """
 
 from __future__ import annotations
@@ -15,32 +15,36 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 from tune_jobs.engine.experiments.files import HISTORY, MIRROR
-from tune_jobs.engine.plain import plain
+from tune_jobs.engine.experiments.records import HistoryRecord, as_line, parse_lines
 from tune_jobs.engine.storage.folder import AT_ONCE, ATTEMPTS, Folder
 
-Record = dict[str, Any]
-
-# Called with each record as it is made, and with None in between.
-Listener = Callable[[Record | None], None]
-
 NAME = re.compile(r"(\d{4})-(\d{8})-(\d{8})\.jsonl(\.gz)?")
-# So many small segments become one.
+# This many small segments are merged into one.
 MERGED = 64
 
-# The part of the driver's time that writing may take, the seconds beyond it that do not count, and
-# what lies between two segments where it takes more.
+# The share of the driver's time that writing may take, the seconds in excess that are forgiven, and
+# the seconds between two segments if it takes more.
 SHARE, CREDIT, PAUSE = 0.25, 1.0, 1.0
+
+# The last number of each attempt.
+Ends = dict[int, int]
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A segment by its name."""
+    """A segment, as its name says.
+
+    Attributes:
+        name: the file's.
+        attempt: the run that wrote it.
+        first: the number of its first flush.
+        last: the number of its last flush.
+    """
 
     name: str
     attempt: int
@@ -49,33 +53,36 @@ class Segment:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it holds everything up to its last number, earlier attempts included."""
+        """Whether it holds everything up to its last flush, earlier attempts included."""
         return self.name.endswith(".gz")
 
 
 @dataclass
 class Found:
-    """What lies in a folder: the segments that count, their lines, and what is wrong with others.
+    """The history in a folder.
 
-    ``ends`` is the last number of each attempt.
+    Attributes:
+        lines: the segments that count, in order, with their lines.
+        problems: what is wrong with others, one line each.
+        ends: the last number of each attempt.
     """
 
     lines: list[tuple[Segment, list[str]]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    ends: dict[int, int] = field(default_factory=dict)
+    ends: Ends = field(default_factory=dict)
 
     def has(self, segment: Segment) -> bool:
-        """Whether everything in a segment has been found already."""
+        """Return whether everything in a segment has been found already."""
         return segment.last <= self.ends.get(segment.attempt, -1)
 
-    def records(self) -> Iterator[Record]:
-        """Every record, in the order in which they were written."""
+    def records(self) -> Iterator[HistoryRecord]:
+        """Return every record, in the order in which they were written."""
         for _, lines in self.lines:
-            yield from map(json.loads, lines)
+            yield from parse_lines(lines)
 
 
 class SegmentWriter:
-    """Appends records to a folder as one attempt."""
+    """Appends records to the history in a folder, as one attempt."""
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder.child(HISTORY)
@@ -92,18 +99,18 @@ class SegmentWriter:
 
     @property
     def pause(self) -> float:
-        """Seconds to leave between two segments: none, unless writing keeps the driver busy."""
+        """The seconds to wait between two segments: 0, unless writing keeps the driver busy."""
         return 0.0 if self._debt < CREDIT else PAUSE
 
-    def append(self, record: Record) -> None:
-        """Add a record; it is durable after the next ``flush``."""
-        self._waiting.append(json.dumps(plain({**record, "time": time.time()})))
+    def append(self, record: HistoryRecord) -> None:
+        """Add a record, stamped with the time; it is durable after the next ``flush``."""
+        self._waiting.append(as_line(record, time.time()))
 
     def flush(self, *, after: float = 0.0) -> None:
-        """Write what waits as one segment, unless the last was written ``after`` seconds ago.
+        """Write the waiting records as one segment, at least ``after`` seconds after the last.
 
         Raises:
-            OSError: where it cannot be written; then it waits on.
+            OSError: if it cannot be written; the records keep waiting.
         """
         if not self._waiting or time.monotonic() - self._last < after:
             return
@@ -131,7 +138,7 @@ class SegmentWriter:
 
 
 def merge_all(folder: Folder) -> Found:
-    """Turn all segments into one, and only then delete them; what they hold."""
+    """Merge all segments into one, and only then delete them; return what they hold."""
     inside, found = folder.child(HISTORY), read_segments(folder)
     if not found.lines or (len(found.lines) == 1 and found.lines[0][0].is_whole):
         return found
@@ -148,9 +155,9 @@ def merge_all(folder: Folder) -> Found:
 
 
 def read_segments(folder: Folder) -> Found:
-    """What a folder's segments hold, torn and foreign ones left out and named.
+    """Read the segments in a folder, and name torn and foreign ones, which are left out.
 
-    A run that writes meanwhile merges some: those that are gone are looked for anew.
+    If a running search merges some of them meanwhile, the folder is listed and read again.
     """
     inside = folder.child(HISTORY)
     listed = _list(inside)
@@ -163,13 +170,13 @@ def read_segments(folder: Folder) -> Found:
 
 
 def _read_listed(inside: Folder, segments: list[Segment]) -> Found:
-    found, after = Found(), dict[int, dict[int, int]]()
+    found, after = Found(), dict[int, Ends]()
     whole = _newest_whole(inside, segments, found)
     if whole is not None:
-        segment, (header, lines) = whole
+        segment, (earlier, lines) = whole
         found.lines.append((segment, lines))
-        after[segment.attempt] = header["after"]
-        found.ends = {**header["after"], segment.attempt: segment.last}
+        after[segment.attempt] = earlier
+        found.ends = {**earlier, segment.attempt: segment.last}
     newest = whole[0].attempt if whole else 0
     parts = [s for s in segments if not s.is_whole and s.attempt >= newest]
     parts = [s for s in parts if not found.has(s)]
@@ -181,15 +188,14 @@ def _read_listed(inside: Folder, segments: list[Segment]) -> Found:
         if isinstance(content, str):
             found.problems.append(content)
             continue
-        header, lines = content
-        after[segment.attempt] = header["after"]
+        after[segment.attempt], lines = content
         found.ends[segment.attempt] = segment.last
         found.lines.append((segment, lines))
     _leave_out_late_ones(found, after)
     return found
 
 
-def _leave_out_late_ones(found: Found, after: dict[int, dict[int, int]]) -> None:
+def _leave_out_late_ones(found: Found, after: dict[int, Ends]) -> None:
     """Drop what an attempt wrote after a later one had taken over."""
     for attempt, ends in after.items():
         for segment, lines in list(found.lines):
@@ -202,7 +208,7 @@ def _leave_out_late_ones(found: Found, after: dict[int, dict[int, int]]) -> None
 
 def _newest_whole(
     inside: Folder, segments: list[Segment], found: Found
-) -> tuple[Segment, tuple[Record, list[str]]] | None:
+) -> tuple[Segment, tuple[Ends, list[str]]] | None:
     for segment in sorted(segments, key=lambda s: (s.attempt, s.last), reverse=True):
         content = _read(inside, segment) if segment.is_whole else None
         if isinstance(content, str):
@@ -219,8 +225,8 @@ def _list(inside: Folder) -> list[Segment]:
     return sorted(segments, key=lambda s: (s.attempt, s.first, -s.last, s.name))
 
 
-def _read(inside: Folder, segment: Segment) -> tuple[Record, list[str]] | str:
-    """A segment's header and lines, from its copy if need be; a line where both are damaged."""
+def _read(inside: Folder, segment: Segment) -> tuple[Ends, list[str]] | str:
+    """Return earlier ends and a segment's lines; a complaint if both copies are damaged."""
     for place in (inside, inside.child(MIRROR)):
         try:
             content = place.read(segment.name)
@@ -230,7 +236,7 @@ def _read(inside: Folder, segment: Segment) -> tuple[Record, list[str]] | str:
     return f"{HISTORY}/{segment.name} is damaged or gone{where}: left out"
 
 
-def _pack(lines: list[str], after: dict[int, int]) -> bytes:
+def _pack(lines: list[str], after: Ends) -> bytes:
     body = "".join(f"{line}\n" for line in lines).encode()
     header = {
         "records": len(lines),
@@ -240,18 +246,18 @@ def _pack(lines: list[str], after: dict[int, int]) -> bytes:
     return json.dumps(header).encode() + b"\n" + body
 
 
-def _unpack(content: bytes) -> tuple[Record, list[str]]:
-    """The header and the lines of a segment.
+def _unpack(content: bytes) -> tuple[Ends, list[str]]:
+    """Return the last number of each earlier attempt, and a segment's lines.
 
     Raises:
-        ValueError: where they do not belong together.
+        ValueError: if the checksum is not that of the lines.
     """
     head, _, body = content.partition(b"\n")
     header = json.loads(head)
     if hashlib.sha256(body).hexdigest() != header["sha256"]:
-        raise ValueError("its checksum is another")
-    header["after"] = {int(attempt): end for attempt, end in header["after"].items()}
-    return header, body.decode().splitlines()
+        raise ValueError("the checksum does not match")
+    after = {int(attempt): end for attempt, end in header["after"].items()}
+    return after, body.decode().splitlines()
 
 
 def _delete(inside: Folder, names: Iterable[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from contextlib import suppress
@@ -48,7 +47,7 @@ def choose_candidates(
     """
     found: dict[str, Candidate] = {}
     for row in experiment.ranked.itertuples():
-        config = json.loads(row.config)
+        config = experiment.configs[row.trial]
         with suppress(NotInSpaceError):
             config = from_json(job.space, config, defaults)
         found.setdefault(identity(config), Candidate(row.trial, config, float(row.value)))
@@ -71,7 +70,7 @@ def choose_finalists(
     others = choose_candidates(experiment, job, finalists.count + 1, defaults)
     others = [each for each in others if identity(each.config) != own][: finalists.count]
     trials = experiment.trials
-    rows = trials[[identity(json.loads(text)) == own for text in trials["config"]]]
+    rows = trials[[identity(experiment.configs[number]) == own for number in trials["trial"]]]
     if rows.empty:
         return [Candidate(0, config, math.nan), *others]
     return [Candidate(int(rows["trial"].iloc[0]), config, float(rows["value"].iloc[0])), *others]

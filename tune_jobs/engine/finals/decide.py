@@ -12,7 +12,7 @@ from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.failures import cause
 from tune_jobs.engine.experiments.files import FINALISTS, TRIALS, VERDICT
 from tune_jobs.engine.experiments.frames import compact
-from tune_jobs.engine.experiments.segments import Listener, Record
+from tune_jobs.engine.experiments.records import FinalsStart, Listener, TrialStart
 from tune_jobs.engine.experiments.verdict import Verdict
 from tune_jobs.engine.finals.candidates import Candidate, choose_finalists
 from tune_jobs.engine.finals.race import Race
@@ -76,7 +76,7 @@ def decide(
         profile: where to run.
         fit: fits a prepared tuner.
         concurrency: how many trials run at once.
-        listeners: called as for a search, with ``"stage": "finalists"`` in each record.
+        listeners: called as for a search, after a :class:`FinalsStart`.
         deadline: when the finals have to end.
         defaults: values of hyperparameters that earlier trials did not have.
     """
@@ -92,13 +92,14 @@ def decide(
         rounds,
         finalists=job.finalists,
         concurrency=concurrency,
-        listeners=[_marked(listen) for listen in listeners],
+        listeners=listeners,
         deadline=deadline,
     )
     failure = None
     if not race.is_done:
+        start = _describe_start(experiment, race, candidates, len(rounds.batches[0]))
         for listen in listeners:
-            listen(_start_record(experiment, race, candidates, len(rounds.batches[0])))
+            listen(start)
         failure = fit(prepared)
     compact(prepared.folder)
     reached: Reason | None = None
@@ -137,7 +138,8 @@ def _measure_costs(
 ) -> list[Cost]:
     """Measure the cost of each finalist, trained to the epoch that was chosen for it."""
     history = Experiment(folder)
-    trials = {r["trial"]: r["of"] for r in history.segments.records() if r["kind"] == "trial"}
+    starts = [r for r in history.segments.records() if isinstance(r, TrialStart)]
+    trials = {start.trial: start.of for start in starts}
     epochs = history.epochs[history.epochs["replica"] == 0]
     finalist = epochs["trial"].map(trials)
     size = len(rounds.batches[0])
@@ -156,25 +158,14 @@ def _measure_costs(
     return costs
 
 
-def _start_record(
+def _describe_start(
     experiment: Experiment, race: Race, candidates: Sequence[Candidate], size: int
-) -> Record:
-    return {
-        "kind": "start",
-        "stage": FINALISTS,
-        "name": experiment.name,
-        "folder": experiment.folder.uri,
-        "target": race.most_tasks,
-        "trials": [each.trial for each in candidates],
-        "has_incumbent": race.incumbent is not None,
-        "fits_at_once": size,
-    }
-
-
-def _marked(listen: Listener) -> Listener:
-    """Mark each record that a listener gets as one of the finals."""
-
-    def call(record: Record | None) -> None:
-        listen(None if record is None else {**record, "stage": FINALISTS})
-
-    return call
+) -> FinalsStart:
+    return FinalsStart(
+        name=experiment.name,
+        folder=experiment.folder.uri,
+        target=race.most_tasks,
+        trials=[each.trial for each in candidates],
+        has_incumbent=race.incumbent is not None,
+        fits_at_once=size,
+    )

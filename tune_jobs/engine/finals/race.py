@@ -13,13 +13,14 @@ in the choice.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tune_jobs.engine.analysis.estimates import Estimate, are_behind, estimate, judge
+from tune_jobs.engine.experiments.replicas import Curve, stack_curves
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.outcome import Judgement
 
@@ -27,9 +28,6 @@ Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
 # On fewer scores nobody is out: two that differ alike by chance would seem to be sure.
 FEWEST_SCORES = 4
-
-# The learning curve of a replica: the metric by epoch.
-Curve = Mapping[int, float]
 
 
 class Task(NamedTuple):
@@ -212,19 +210,14 @@ class Race:
         return np.asarray(curves[:, np.searchsorted(epochs, wanted)])
 
     def _stack(self, place: int, batches: Sequence[int]) -> tuple[Array, Array]:
-        """Epochs, and losses of shape (replicas, epochs).
+        """Return the epochs that all replicas have reached, and losses, shape (replicas, epochs).
 
-        A replica that ended before the others counts with its last value.
+        A replica that ended early counts with its last value.
         """
         curves = [curve for batch in batches for curve in self._curves[Task(place, batch)]]
-        first = max(min(curve) for curve in curves)
-        epochs = sorted({epoch for curve in curves for epoch in curve if epoch >= first})
-        rows = []
-        for curve in curves:
-            known = sorted(curve)
-            last = [known[np.searchsorted(known, epoch, side="right") - 1] for epoch in epochs]
-            rows.append([self.goal.sign * curve[epoch] for epoch in last])
-        return np.array(epochs), np.array(rows)
+        epochs, values = stack_curves(curves, self.goal, "last")
+        common = epochs >= max(min(curve) for curve in curves)
+        return epochs[common], self.goal.sign * values[common].T
 
     def _decide(self) -> None:
         while self._decided < self.choosing and self.alive:

@@ -5,6 +5,7 @@ It lies in the folder ``finalists`` of the experiment, and a run that was cut of
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -20,7 +21,17 @@ from tune_jobs.engine.deadline import Deadline
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.failures import cause
 from tune_jobs.engine.experiments.files import FINALISTS
-from tune_jobs.engine.experiments.segments import Listener, Record
+from tune_jobs.engine.experiments.records import (
+    Challenger,
+    Chosen,
+    Dropped,
+    Epoch,
+    Event,
+    Listener,
+    SavedCheckpoint,
+    TrialEnd,
+    TrialStart,
+)
 from tune_jobs.engine.finals.candidates import Candidate
 from tune_jobs.engine.finals.race import Race, Task
 from tune_jobs.engine.finals.rounds import Rounds, select, without_patience
@@ -75,62 +86,58 @@ class FinalistSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         self._experiment: TuneExperiment | None = None
         self.recorder: Recorder | None = None
 
-    def replay(self, records: Iterable[Record]) -> None:
-        """Take in what earlier runs trained; what they did not end is trained on."""
+    def replay(self, records: Iterable[Event]) -> None:
+        """Take in what earlier runs trained; what they did not finish is trained again."""
         for record in records:
             self(record)
         self.race.forget_unfinished()
 
-    def __call__(self, record: Record | None) -> None:
+    def __call__(self, event: Event | None) -> None:
         """Take in a record of the finals' history."""
-        number = record.get("trial") if record else None
-        if record is None or number is None:
-            return
-        if record["kind"] == "trial":
-            self._last = max(self._last, number)
-            place = self._places.get(identity(record["config"]))
-            if place is not None:  # else it was a finalist of an earlier search
-                self._tasks[number] = Task(place, record["batch"])
-                self._numbers[self._tasks[number]] = number
-                self._curves.setdefault(number, defaultdict(dict))
-            return
-        if number not in self._tasks:
-            return
-        if record["kind"] == "epoch":
-            value = record["metrics"].get(self.race.goal.metric)
-            self._curves[number][record["replica"]][record["epoch"]] = value
-        elif record["kind"] == "checkpoint":
-            self._checkpoints[number] = record["epoch"], record["path"]
-        elif record["kind"] == "end":
-            self._end(number, record)
+        match event:
+            case TrialStart():
+                self._start(event)
+            case Epoch() if event.trial in self._tasks:
+                value = event.metrics.get(self.race.goal.metric, math.nan)
+                self._curves[event.trial][event.replica][event.epoch] = value
+            case SavedCheckpoint() if event.trial in self._tasks:
+                self._checkpoints[event.trial] = event.epoch, event.path
+            case TrialEnd() if event.trial in self._tasks:
+                self._end(event)
 
-    def _end(self, number: int, record: Record) -> None:
+    def _start(self, start: TrialStart) -> None:
+        number = self._last = start.trial
+        place = self._places.get(identity(start.config))
+        if place is None or start.batch is None:
+            return  # it was a finalist of an earlier search
+        self._tasks[number] = Task(place, start.batch)
+        self._numbers[self._tasks[number]] = number
+        self._curves.setdefault(number, defaultdict(dict))
+
+    def _end(self, end: TrialEnd) -> None:
         before = self.race.alive, bool(self.race.ranking)
-        self._judge(number, record)
+        self._judge(end)
         if self.recorder is None:
-            return  # an earlier run has told it
+            return  # an earlier run has recorded the decision
         for place in before[0]:
             if place in self.race.dropped:
-                self._tell("out", place, scores=len(self.race.choice_scores(place)))
+                scores = len(self.race.choice_scores(place))
+                self.recorder.append(Dropped(self._candidates[place].trial, scores))
         if self.race.ranking and not before[1]:
-            kind = "chosen" if self.race.incumbent is None else "challenger"
-            chosen = self.race.ranking[0] if kind == "chosen" else self.race.challenger
+            is_first = self.race.incumbent is None
+            chosen = self.race.ranking[0] if is_first else self.race.challenger
             if chosen is not None:
-                self._tell(kind, chosen)
+                kind = Chosen if is_first else Challenger
+                self.recorder.append(kind(self._candidates[chosen].trial))
 
-    def _tell(self, kind: str, place: int, **facts: Any) -> None:
-        if self.recorder is not None:
-            self.recorder.append({"kind": kind, "of": self._candidates[place].trial, **facts})
-
-    def _judge(self, number: int, record: Record) -> None:
-        task, state = self._tasks[number], record["state"]
-        if state in ("complete", "stopped"):
-            self.race.add(task, list(self._curves[number].values()))
-        elif state == "failed" and self.recorder is None and record["failure"] in NOT_ITS_FAULT:
-            del self._numbers[task]  # an earlier run lost it; it is begun anew
-        elif state == "failed":
-            is_lost = record["failure"] in NOT_ITS_FAULT
-            self.race.fail(task, cause(record["error"]), is_lost=is_lost)
+    def _judge(self, end: TrialEnd) -> None:
+        task, is_lost = self._tasks[end.trial], end.failure in NOT_ITS_FAULT
+        if end.state in ("complete", "stopped"):
+            self.race.add(task, list(self._curves[end.trial].values()))
+        elif end.state == "failed" and is_lost and self.recorder is None:
+            del self._numbers[task]  # an earlier run lost it; it is trained again
+        elif end.state == "failed":
+            self.race.fail(task, cause(end.error or ""), is_lost=is_lost)
 
     def set_search_properties(self, *_: Any, **__: Any) -> bool:
         """Nothing is to be learnt."""
@@ -167,13 +174,7 @@ class FinalistSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         self._live.add(trial.trial_id)
         self.recorder.announce(
             trial.trial_id,
-            {
-                "kind": "trial",
-                "trial": number,
-                "of": self._candidates[task.finalist].trial,
-                "batch": task.batch,
-                "config": config,
-            },
+            TrialStart(number, config, of=self._candidates[task.finalist].trial, batch=task.batch),
         )
         return trial
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.experiments.experiment import Experiment
-from tune_jobs.engine.experiments.frames import average_replicas
+from tune_jobs.engine.experiments.replicas import average_replicas
 from tune_jobs.engine.experiments.summary import Summary
 from tune_jobs.engine.experiments.verdict import Verdict
 from tune_jobs.engine.goal import Goal
@@ -109,7 +108,8 @@ class Findings:
         """All trials by number."""
         rows = self.experiment.trials.sort_values("trial")
         columns = [name for name in rows.columns if not str(name).startswith("config.")]
-        return [_trial(row) for row in rows[columns].to_dict("records")]
+        configs = self.experiment.configs
+        return [_trial(row, configs[row["trial"]]) for row in rows[columns].to_dict("records")]
 
     @cached_property
     def ranked(self) -> list[Trial]:
@@ -265,7 +265,7 @@ class Findings:
         return epochs[numbers.abs() < math.inf]
 
 
-def _trial(row: dict[str, Any]) -> Trial:
+def _trial(row: dict[str, Any], config: Config) -> Trial:
     started, began = row.get("started"), row.get("began")
     return Trial(
         number=int(row["trial"]),
@@ -279,7 +279,7 @@ def _trial(row: dict[str, Any]) -> Trial:
         failure=_text(row.get("failure")),
         error=_text(row.get("error")),
         written=str(row["config"]),
-        config=flatten(json.loads(row["config"])),
+        config=flatten(config),
     )
 
 

@@ -41,7 +41,7 @@ class Continuation:
         allow_repeats: whether a config may be trained more than once.
         in_stages: whether the space and the ceiling of epochs are meant to change on the way.
         past: what the experiment did so far.
-        told: results of other searches, and where they come from.
+        imported: results of other searches, and where they come from.
         target: how many trials the experiment has in the end.
     """
 
@@ -53,7 +53,7 @@ class Continuation:
     allow_repeats: bool = False
     in_stages: bool = False
     past: Past = field(default_factory=Past)
-    told: Sequence[tuple[KnownResult, str]] = ()
+    imported: Sequence[tuple[KnownResult, str]] = ()
     target: int | None = None
 
     @property
@@ -104,25 +104,25 @@ def read_continuation(
         past = read_past(experiment, job, how.defaults, code_changed=code_changed)
         if not how.in_stages:
             _say_left_out("earlier trials", past.left_out, len(past.trials))
-    told: list[tuple[KnownResult, str]] = []
-    known = {_key(each) for each in past.told}  # a run that goes on may be given a source again
+    imported: list[tuple[KnownResult, str]] = []
+    known = {_key(each) for each in past.results}  # a source may be given again
     for source in how.warm_start:
         found, left_out = read_results(source, job, profile.storage, how.defaults)
         _say_left_out(f"results in {source}", left_out, len(found))
         if not found:
             raise JobError(f"--warm-start {source}: no result fits the search space of the job")
-        told += [(each, source) for each in found if _key(each) not in known]
+        imported += [(each, source) for each in found if _key(each) not in known]
     before = max(past.target or 0, past.last)
     if not how.extend and job.num_trials < before:
         logger.warning(
             f"num_samples is {job.num_trials}, but the experiment already has {before} trials"
         )
     target = before + how.extend if how.extend else max(before, job.num_trials)
-    return replace(how, past=past, told=told, target=target)
+    return replace(how, past=past, imported=imported, target=target)
 
 
-def _key(told: KnownResult) -> tuple[str, float | None]:
-    return identity(told.config), told.score
+def _key(result: KnownResult) -> tuple[str, float | None]:
+    return identity(result.config), result.score
 
 
 def _check_changes(experiment: Experiment, now: Description, how: Continuation) -> None:

@@ -1,16 +1,21 @@
-"""What an experiment has done so far, as a search that goes on from it has to know it."""
+"""What an experiment has done so far, as a search that continues it needs to know."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.experiments.experiment import Experiment
-from tune_jobs.engine.experiments.frames import average_replicas
-from tune_jobs.engine.experiments.segments import Record
+from tune_jobs.engine.experiments.records import (
+    Attempt,
+    HistoryRecord,
+    ImportedResult,
+    KnownConfig,
+    TrialStart,
+)
+from tune_jobs.engine.experiments.replicas import average_replicas
 from tune_jobs.engine.space.configs import Config
 from tune_jobs.engine.space.domains import Space
 from tune_jobs.engine.space.membership import NO_DEFAULTS, NotInSpaceError, from_json
@@ -21,8 +26,11 @@ if TYPE_CHECKING:
 
     from tune_jobs.engine.job.job import Job
 
-# Failures that are not the configuration's fault: such a trial goes on when its search does.
+# Failures that are not the configuration's fault: such a trial continues with its search.
 NOT_ITS_FAULT = ("infrastructure", "storage")
+
+# Records that say how many suggestions the searcher had made.
+ASKING = (TrialStart, KnownConfig, ImportedResult)
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,7 @@ class PastTrial:
 
 @dataclass(frozen=True)
 class KnownResult:
-    """A result that a searcher was or will be told; without a score, that the config failed."""
+    """A result that a searcher knows or will get; without a score if the config failed."""
 
     config: Config
     score: float | None
@@ -65,15 +73,15 @@ class Past:
 
     Attributes:
         trials: those whose configs belong to the space, by number.
-        told: every result in the order in which the searcher suggested the configs.
-        asked: how often the searcher was asked.
+        results: all results, in the order in which the searcher suggested the configs.
+        asked: how many suggestions the searcher has made.
         last: the highest number of a trial.
-        target: how many trials the experiment was to have, None for a new one.
-        left_out: why trials do not count any more, a line each.
+        target: how many trials the experiment was meant to have; None for a new one.
+        left_out: why trials no longer count, one line each.
     """
 
     trials: Sequence[PastTrial] = ()
-    told: Sequence[KnownResult] = ()
+    results: Sequence[KnownResult] = ()
     asked: int = 0
     last: int = 0
     target: int | None = None
@@ -81,7 +89,7 @@ class Past:
 
     @property
     def unfinished(self) -> list[PastTrial]:
-        """The trials that go on."""
+        """The trials to be continued."""
         return [trial for trial in self.trials if not trial.is_finished]
 
 
@@ -101,21 +109,21 @@ def read_past(
         code_changed: whether the code has changed, so that failed configs are retried.
     """
     records = list(experiment.segments.records())
-    asked = {r["trial"]: r.get("asked", 0) for r in records if r["kind"] == "trial"}
-    attempts = [record for record in records if record["kind"] == "attempt"]
+    asked = {r.trial: r.asked or 0 for r in records if isinstance(r, TrialStart)}
+    attempts = [record for record in records if isinstance(record, Attempt)]
     curves, checkpoints = _curves(experiment.epochs, job), _checkpoints(experiment.epochs)
     past: list[PastTrial] = []
     left_out: list[str] = []
     for row in experiment.trials.itertuples():
         try:
-            config = from_json(job.space, json.loads(row.config), defaults)
+            config = from_json(job.space, experiment.configs[row.trial], defaults)
         except NotInSpaceError as reason:
             left_out.append(f"trial {row.trial}: {reason}")
             continue
         trial = _past_trial(row, config, curves.get(row.trial, ()), asked.get(row.trial, 0))
         again = code_changed and row.state == "failed" and row.failure == "configuration"
         past.append(replace(trial, is_finished=False) if again else trial)
-    ceiling = max((each["description"]["max_epochs"] for each in attempts), default=0)
+    ceiling = max((each.description["max_epochs"] for each in attempts), default=0)
     past = [
         trial
         if trial.is_finished
@@ -124,14 +132,14 @@ def read_past(
         )
         for trial in _reopen(past, ceiling, job)
     ]
-    told = [((t.asked, 1), KnownResult(t.config, t.score)) for t in past if t.is_finished]
-    told += _told_otherwise(records, job.space, defaults, left_out)
+    results = [((t.asked, 1), KnownResult(t.config, t.score)) for t in past if t.is_finished]
+    results += _other_results(records, job.space, defaults, left_out)
     return Past(
         trials=past,
-        told=[each for _, each in sorted(told, key=lambda pair: pair[0])],
-        asked=max((r.get("asked", 0) for r in records), default=0),
+        results=[each for _, each in sorted(results, key=lambda pair: pair[0])],
+        asked=max((r.asked or 0 for r in records if isinstance(r, ASKING)), default=0),
         last=max(asked, default=0),
-        target=max((each["target"] for each in attempts), default=None),
+        target=max((each.target for each in attempts), default=None),
         left_out=left_out,
     )
 
@@ -152,24 +160,27 @@ def _past_trial(
     )
 
 
-def _told_otherwise(
-    records: Sequence[Record], space: Space, defaults: Mapping[str, Any], left_out: list[str]
+def _other_results(
+    records: Sequence[HistoryRecord],
+    space: Space,
+    defaults: Mapping[str, Any],
+    left_out: list[str],
 ) -> list[tuple[tuple[int, int], KnownResult]]:
-    """Results that are no trials: answers from the history, and those of other searches.
+    """Collect results that are no trials: answers from the history, and those of other searches.
 
-    Each with its place in the order in which the searcher heard of it, as for trials.
+    Each has its place in the order in which the searcher got it, as trials have.
     """
     found = []
     for record in records:
-        if record["kind"] not in ("answered", "told"):
+        if not isinstance(record, KnownConfig | ImportedResult):
             continue
         try:
-            config = from_json(space, record["config"], defaults)
+            config = from_json(space, record.config, defaults)
         except NotInSpaceError as reason:
-            if record["kind"] == "told":
-                left_out.append(f"a result from {record['source']}: {reason}")
+            if isinstance(record, ImportedResult):
+                left_out.append(f"a result from {record.source}: {reason}")
             continue
-        found.append(((record.get("asked", 0), 0), KnownResult(config, record["score"])))
+        found.append(((record.asked, 0), KnownResult(config, record.score)))
     return found
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tune_jobs.engine.analysis.zooming import narrow
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.experiments.segments import Record
+from tune_jobs.engine.experiments.records import StageStart
 from tune_jobs.engine.experiments.summary import StageSummary
 from tune_jobs.engine.space.domains import Space
 from tune_jobs.engine.space.membership import members_from_json
@@ -16,8 +16,6 @@ from tune_jobs.engine.space.membership import members_from_json
 if TYPE_CHECKING:
     from tune_jobs.engine.experiments.experiment import Experiment
     from tune_jobs.engine.job.job import Job
-
-KIND = "stage"
 
 
 def find_stage(job: Job, experiment: Experiment) -> int:
@@ -31,7 +29,7 @@ def find_stage(job: Job, experiment: Experiment) -> int:
     return last if lacking or is_cut_off else min(last + 1, len(job.stages) - 1)
 
 
-def job_of_stage(job: Job, number: int, experiment: Experiment) -> tuple[Job, Record]:
+def job_of_stage(job: Job, number: int, experiment: Experiment) -> tuple[Job, StageStart | None]:
     """The job as a stage searches it, and the record that says so.
 
     The narrower space follows from the trials of the earlier stages as they were when the stage
@@ -44,26 +42,22 @@ def job_of_stage(job: Job, number: int, experiment: Experiment) -> tuple[Job, Re
     """
     stages, entered = job.stages, _entered(experiment)
     if not stages:
-        return job, {}
+        return job, None
     space: Space = job.space
-    record: Record = {"kind": KIND, "stage": 0, "ranked": [], "narrowed": []}
+    ranked: Sequence[int] = []
+    narrowed: list[str] = []
     for each in range(1, number + 1):
-        record = entered.get(each) or {
-            "kind": KIND,
-            "stage": each,
-            "ranked": [int(number) for number in experiment.ranked["trial"]],
-            "narrowed": [],
-        }
+        start = entered.get(each)
+        ranked = start.ranked if start else [int(number) for number in experiment.ranked["trial"]]
+        narrowed = []
         zoom = stages[each].zoom
         if zoom is not None:
-            space, narrowed = _zoom(space, zoom, experiment, record["ranked"])
-            record = record | {"narrowed": narrowed}
+            space, narrowed = _zoom(space, zoom, experiment, ranked)
     before = job.points * sum(s.num_samples for s in stages[:number])
     samples = sum(stage.num_samples for stage in stages[: number + 1])
     epochs = stages[number].max_epochs or job.max_epochs
     part = replace(job, space=space, num_samples=samples, max_epochs=epochs, stages=())
-    trials = {"first": before + 1, "last": part.num_trials, "max_epochs": epochs}
-    return part, record | trials
+    return part, StageStart(number, ranked, narrowed, before + 1, part.num_trials, epochs)
 
 
 def list_stages(experiment: Experiment) -> tuple[StageSummary, ...]:
@@ -72,27 +66,27 @@ def list_stages(experiment: Experiment) -> tuple[StageSummary, ...]:
     return tuple(
         StageSummary(
             stage=number + 1,
-            trials=(record["first"], record["last"]),
-            max_epochs=record["max_epochs"],
-            narrowed=tuple(record["narrowed"]),
+            trials=(start.first, start.last),
+            max_epochs=start.max_epochs,
+            narrowed=tuple(start.narrowed),
         )
-        for number, record in sorted(entered.items())
+        for number, start in sorted(entered.items())
     )
 
 
-def _entered(experiment: Experiment) -> dict[int, Record]:
+def _entered(experiment: Experiment) -> dict[int, StageStart]:
     """The records of the stages that were entered."""
     if not experiment.exists:
         return {}
-    return {r["stage"]: r for r in experiment.segments.records() if r["kind"] == KIND}
+    records = experiment.segments.records()
+    return {record.stage: record for record in records if isinstance(record, StageStart)}
 
 
 def _zoom(
-    space: Space, keep: float, experiment: Experiment, ranked: list[int]
+    space: Space, keep: float, experiment: Experiment, ranked: Sequence[int]
 ) -> tuple[Space, list[str]]:
     """The narrower space; where too few trials say anything, the space as it was."""
-    texts = experiment.trials.set_index("trial")["config"]
-    configs = members_from_json(space, [json.loads(texts[number]) for number in ranked])
+    configs = members_from_json(space, [experiment.configs[number] for number in ranked])
     try:
         return narrow(space, configs, keep=keep)
     except JobError as reason:

@@ -41,7 +41,7 @@ def read_results(
     Raises:
         JobError: where the source cannot be read, or scores by another metric or mode.
     """
-    told, left_out = [], []
+    results, left_out = [], []
     for number, (config, score) in enumerate(_read(source, job, storage), 1):
         try:
             revived = from_json(job.space, config, defaults)
@@ -49,8 +49,8 @@ def read_results(
             left_out.append(f"result {number} of {source}: {reason}")
             continue
         if math.isfinite(score):
-            told.append(KnownResult(revived, score))
-    return told, left_out
+            results.append(KnownResult(revived, score))
+    return results, left_out
 
 
 def _read(source: str, job: Job, storage: str) -> Iterator[Result]:
@@ -71,7 +71,7 @@ def _read_experiment(source: str, job: Job, storage: str) -> Iterator[Result]:
             raise JobError(f"{source} has {name} {there!r}, but the job has {getattr(job, name)!r}")
     for row in experiment.trials.itertuples():
         if row.state != "failed" and row.value == row.value:
-            yield json.loads(row.config), float(row.value)
+            yield experiment.configs[row.trial], float(row.value)
 
 
 def _read_table(source: str, job: Job) -> Iterator[Result]:

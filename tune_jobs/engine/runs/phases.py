@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -21,7 +21,7 @@ from tune_jobs.engine.experiments.failures import STORAGE_ERRORS
 from tune_jobs.engine.experiments.files import FINALISTS, VERDICT
 from tune_jobs.engine.experiments.frames import compact
 from tune_jobs.engine.experiments.lease import Lease
-from tune_jobs.engine.experiments.segments import Listener, Record
+from tune_jobs.engine.experiments.records import Listener, SearchStart
 from tune_jobs.engine.experiments.summary import Usage
 from tune_jobs.engine.finals.decide import Decision, decide
 from tune_jobs.engine.finals.export import (
@@ -178,7 +178,7 @@ class Run:
                 self._search_deadline,
                 now,
                 {"command": dict(self.command), "slot": self.slot},
-                entering if job.stages else None,
+                entering,
                 make_trackers(self.track, folder=self.folder, goal=job.goal),
             )
             search = self._search(prepared, is_done=now.is_done)
@@ -194,22 +194,17 @@ class Run:
 
     def _announce(self, how: Continuation) -> None:
         """Tell the listeners what begins, earlier trials included."""
-        record: Record = {
-            "kind": "start",
-            "name": self.folder.name,
-            "folder": self.folder.uri,
-            "target": how.target,
-            "told": len(how.told),
-        }
+        start = SearchStart(
+            self.folder.name, self.folder.uri, target=how.target, imported=len(how.imported)
+        )
         if how.past.last:
             experiment = Experiment(self.folder)
             ended = [trial.number for trial in how.past.trials if trial.is_finished]
             states = experiment.trials.set_index("trial")["state"].loc[ended]
-            record["states"] = dict(states.value_counts())
-            if not experiment.usable.empty:
-                record["best"] = asdict(experiment.best)
+            best = None if experiment.usable.empty else experiment.best
+            start = replace(start, states=dict(states.value_counts()), best=best)
         for listen in self.listeners:
-            listen(record)
+            listen(start)
 
     @property
     def _search_deadline(self) -> Deadline:

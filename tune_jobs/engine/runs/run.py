@@ -18,7 +18,7 @@ from tune_jobs.engine.environment import environment
 from tune_jobs.engine.errors import JobError, check_whole_number
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.lease import Lease, SkippedError, TakenError, leased
-from tune_jobs.engine.experiments.segments import Listener
+from tune_jobs.engine.experiments.records import Listener
 from tune_jobs.engine.formatting import duration
 from tune_jobs.engine.job.description import Slot
 from tune_jobs.engine.job.job import Job, MakeTuner

@@ -1,4 +1,4 @@
-"""Checkpoints that may go: all trials' together take no more space than allowed."""
+"""A limit on the space that the checkpoints of all trials may take."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import math
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.storage.folder import Folder
 
-# The best trials keep their checkpoints whatever it costs: they may be exported and trained again.
+# The best trials always keep their checkpoints: they may be exported or trained further.
 ALWAYS = 5
 
 
 class CheckpointLimit:
-    """Deletes the checkpoints of the worst trials that have ended, once there is too much.
+    """Deletes the checkpoints of the worst trials that have ended, once they take too much space.
 
-    Tune itself keeps the best and the latest checkpoint of each trial only.
+    Of each trial, Tune itself keeps only the best and the latest checkpoint.
 
     Args:
         folder: the experiment.
@@ -27,13 +27,13 @@ class CheckpointLimit:
         self._best: dict[int, float] = {}
         self._sizes: dict[int, tuple[str, int]] = {}
 
-    def note(self, number: int, value: float | None) -> None:
-        """Take in a value of a trial's metric."""
-        if value is not None and math.isfinite(value):
+    def note(self, number: int, value: float) -> None:
+        """Take in the value of a trial after an epoch, the mean over its replicas."""
+        if math.isfinite(value):
             self._best[number] = min(self._best.get(number, math.inf), self._goal.loss(value))
 
     def add(self, number: int, path: str) -> None:
-        """Take in a trial that ended, whose folder lies at a path of the file system."""
+        """Take in a trial that ended, with the path of its folder in the file system."""
         if self._most is None:
             return
         inside = self._folder.inside(path)

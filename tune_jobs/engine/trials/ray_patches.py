@@ -9,7 +9,7 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
-from tune_jobs.engine.experiments.messages import work_of
+from tune_jobs.engine.experiments.messages import memory_in
 from tune_jobs.engine.ray_internals import REUSE_WORKER, SAVE_STATE, find, replaced
 
 CHOOSE_TRIAL = "ray.tune.schedulers:FIFOScheduler.choose_trial_to_run"
@@ -65,10 +65,10 @@ def replaced_when_grown(most_growth: float = MOST_GROWTH) -> AbstractContextMana
     original = find(REUSE_WORKER)
 
     def decide(controller: Any, trial: Trial) -> bool:
-        work = work_of(trial.last_result or {})
-        memory = work.get("memory")
-        if memory is not None and memory - first.setdefault(work["worker"], memory) > most_growth:
-            return False
+        if used := memory_in(trial.last_result or {}):
+            worker, memory = used
+            if memory - first.setdefault(worker, memory) > most_growth:
+                return False
         return bool(original(controller, trial))
 
     return replaced({REUSE_WORKER: decide})

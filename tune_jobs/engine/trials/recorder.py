@@ -1,4 +1,4 @@
-"""Ray calls this while a search runs: it writes the history and watches over the trials."""
+"""The recorder, called by Ray during a search: it writes the history and watches the trials."""
 
 from __future__ import annotations
 
@@ -16,10 +16,21 @@ from ray.tune.experiment import Trial
 
 from tune_jobs.engine.errors import reason_of
 from tune_jobs.engine.experiments.failures import Failure, failure_in, is_report, of_lost_worker
-from tune_jobs.engine.experiments.frames import State
 from tune_jobs.engine.experiments.lease import Lease
-from tune_jobs.engine.experiments.messages import OPTIONAL_WORK, WORK, reported_metrics, work_of
-from tune_jobs.engine.experiments.segments import Listener, Record, SegmentWriter
+from tune_jobs.engine.experiments.messages import EpochReport, Result, epochs_in, work_in
+from tune_jobs.engine.experiments.records import (
+    Epoch,
+    Event,
+    Finish,
+    HistoryRecord,
+    Listener,
+    Progress,
+    SavedCheckpoint,
+    State,
+    TrialEnd,
+    TrialStart,
+)
+from tune_jobs.engine.experiments.segments import SegmentWriter
 from tune_jobs.engine.search.schedulers import EPOCH
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.checkpoint_limit import CheckpointLimit
@@ -27,24 +38,24 @@ from tune_jobs.engine.trials.stopping import RunStopper
 
 
 class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
-    """Writes what happens in an experiment to its history, and tells the listeners.
+    """Writes what happens in an experiment to its history, and passes it to the listeners.
 
-    A listener is called with each record, with None ten times a second, and at last with
-    ``{"kind": "finish"}``.
+    A listener is called with each record, with a :class:`Progress` per epoch of a trial, with None
+    ten times a second, and with :class:`Finish` at the end.
 
     Args:
         folder: the experiment.
-        writer: its history.
+        writer: of its history.
         max_epochs: where a trial is complete.
         listeners: called with what happens.
-        stopper: told of failures.
-        checkpoint_limit: told of trials that ended.
-        hang_timeout: seconds after which a trial without a report is taken to hang.
-        before: called when Tune is about to begin.
+        stopper: counts failures.
+        checkpoint_limit: deletes checkpoints of bad trials.
+        hang_timeout: seconds without a report after which a trial hangs.
+        before: called before Tune starts the first trial.
 
     Attributes:
-        stopper: says whether the run has to end.
-        lease: what guards the experiment, where anything does.
+        stopper: decides whether the run has to end.
+        lease: what guards the experiment; None if nothing does.
     """
 
     def __init__(
@@ -78,33 +89,28 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
 
     @property
     def attempt(self) -> int:
-        """How many runs have written the experiment, this one included."""
+        """The number of runs that have written the experiment, this one included."""
         return self._writer.attempt
 
     def setup(self, **_: Any) -> None:
-        """Do what has to be done once Tune has told everybody metric and mode."""
+        """Call ``before``; by now all of Tune knows metric and mode."""
         if self._before:
             self._before()
 
-    def announce(self, trial_id: str, record: Record) -> None:
-        """Record a trial that is about to start, under the number in its record."""
-        self._numbers[trial_id] = record["trial"]
-        self.append(record)
+    def announce(self, trial_id: str, start: TrialStart) -> None:
+        """Record a trial that is about to start, and remember its number."""
+        self._numbers[trial_id] = start.trial
+        self.append(start)
 
     def on_trial_start(self, *, trial: Trial, **_: Any) -> None:
-        """Record a trial that nobody has announced; one that starts again is not new."""
+        """Record a trial that nobody has announced; one that restarts is known."""
         if trial.trial_id not in self._numbers:
             self._count += 1
-            self.announce(
-                trial.trial_id, {"kind": "trial", "trial": self._count, "config": trial.config}
-            )
+            self.announce(trial.trial_id, TrialStart(self._count, trial.config))
         self._heard[trial.trial_id] = (time.monotonic(), trial)
 
-    def on_trial_result(self, *, trial: Trial, result: dict[str, Any], **_: Any) -> None:
-        """Record the epochs of a message, and whether the last was so by somebody's decision.
-
-        A message of many epochs lists them; a trainable of one's own may report one at a time.
-        """
+    def on_trial_result(self, *, trial: Trial, result: Result, **_: Any) -> None:
+        """Record the epochs of a message, and whether a scheduler or stopper ends the trial."""
         self._heard[trial.trial_id] = (time.monotonic(), trial)
         if result.get("done"):
             self._stopped.add(trial.trial_id)
@@ -113,36 +119,26 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         if is_report(result):
             return  # an exception, and no epoch
         self._reported.add(trial.trial_id)
-        work = work_of(result)
-        for row in result["epochs"] if work else [{**result, "epoch": result[EPOCH]}]:
-            for replica, metrics in enumerate(row.get("replicas", [row])):
-                if metrics is not None:
-                    self._append(
-                        trial,
-                        kind="epoch",
-                        replica=replica,
-                        epoch=row["epoch"],
-                        seconds=float(row.get("seconds", result.get("time_this_iter_s", math.nan))),
-                        metrics=reported_metrics(metrics),
-                    )
-        if work:
-            told = {name: work[name] for name in WORK}
-            told |= {name: work.get(name) for name in OPTIONAL_WORK}
-            self._append(trial, kind="work", **told)
+        number = self._numbers[trial.trial_id]
+        for report in epochs_in(result):
+            self._record_epoch(number, report)
+        if work := work_in(result, number):
+            self.append(work)
         if written := result.get(CHECKPOINT_DIR_NAME):
-            self._append_checkpoint(trial, result[EPOCH], f"{trial.path}/{written}")
+            self._record_checkpoint(number, result[EPOCH], f"{trial.path}/{written}")
 
     def on_checkpoint(self, *, trial: Trial, checkpoint: Checkpoint, **_: Any) -> None:
-        """Record a checkpoint that no message spoke of: that of a trainable class.
+        """Record a checkpoint that was in no message, as those of a trainable class.
 
-        A message's checkpoint is in storage before the message arrives; this is called later, and
-        not at all where the run ends in between.
+        The checkpoint of a message is in storage before the message arrives; this is called later,
+        and not at all if the run ends in between.
         """
         if not trial.last_result.get(CHECKPOINT_DIR_NAME):
-            self._append_checkpoint(trial, trial.last_result[EPOCH], checkpoint.path)
+            number = self._numbers[trial.trial_id]
+            self._record_checkpoint(number, trial.last_result[EPOCH], checkpoint.path)
 
     def on_trial_complete(self, *, trial: Trial, **_: Any) -> None:
-        """Record that a trial came to its end, by itself or by the scheduler."""
+        """Record that a trial has ended, by itself or by the scheduler."""
         failure = self._failures.get(trial.trial_id)
         if failure is None and trial.trial_id not in self._reported and not self.stopper.reached:
             failure = Failure(
@@ -157,7 +153,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         self._lost.append(trial)
 
     def on_step_end(self, **_: Any) -> None:
-        """Record failures, and make what happened durable, at most once a second."""
+        """Record failures, and make the history durable, at most once a second."""
         self._record_lost()
         self.flush(after=1.0)
         if self.lease is not None:
@@ -167,38 +163,39 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         if time.monotonic() - self._looked > 1.0:
             self._looked = time.monotonic()
             self._end_silent()
-        for listen in self._listeners:
-            listen(None)
+        self._notify(None)
 
     def on_experiment_end(self, *, trials: list[Trial], **_: Any) -> None:
-        """Record the trials that were cut off, and make everything durable."""
+        """Record the trials that were cut off, and make the history durable."""
         self._record_lost()
         for trial in trials:
             if trial.trial_id in self._numbers:
                 self._end(trial, "unfinished")
         self._numbers = {}
         self.flush()
-        for listen in self._listeners:
-            listen({"kind": "finish"})
+        self._notify(Finish())
 
-    def append(self, record: Record) -> None:
-        """Write a record to the history, and tell the listeners.
+    def append(self, record: HistoryRecord) -> None:
+        """Write a record to the history, and pass it to the listeners.
 
-        The end of a trial is durable before anybody hears of it; where writing takes long and
-        trials end often, soon after.
+        The end of a trial is durable before the listeners hear of it; soon after, if writing takes
+        long and trials end often.
         """
         self._writer.append(record)
-        if record["kind"] == "end":
+        if isinstance(record, TrialEnd):
             self.flush(after=self._writer.pause)
+        self._notify(record)
+
+    def _notify(self, event: Event | None) -> None:
         for listen in self._listeners:
-            listen(record)
+            listen(event)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its callbacks, but nobody reads that."""
+        """Leave everything out of what Tune pickles of its callbacks; nobody reads it."""
         return {}
 
     def flush(self, *, after: float = 0.0) -> None:
-        """Make what happened durable; where that cannot be, the run ends."""
+        """Make the history durable; if that fails, end the run."""
         try:
             self._writer.flush(after=after)
         except OSError as error:
@@ -238,14 +235,10 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         if trial.trial_id not in self._numbers:
             return
         self._heard.pop(trial.trial_id, None)
-        self._append(
-            trial,
-            kind="end",
-            state=state,
-            failure=failure.kind if failure else None,
-            error=failure.error if failure else None,
-        )
-        number = self._numbers.pop(trial.trial_id)
+        number = self._numbers[trial.trial_id]
+        kind, error = (failure.kind, failure.error) if failure else (None, None)
+        self.append(TrialEnd(number, state, kind, error))
+        del self._numbers[trial.trial_id]
         # A third of what Tune keeps of a trial: room for averages that nobody will take.
         trial.run_metadata.metric_n_steps.clear()
         with suppress(OSError):  # it holds something
@@ -254,18 +247,21 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
             self._checkpoint_limit.add(number, str(trial.path))
             self.stopper.count(failure)
 
-    def _append_checkpoint(self, trial: Trial, epoch: int, path: str) -> None:
-        self._append(trial, kind="checkpoint", epoch=epoch, path=self._folder.inside(path))
+    def _record_epoch(self, number: int, report: EpochReport) -> None:
+        """Record an epoch of each replica; the mean over them is the value of the trial."""
+        for replica, metrics in enumerate(report.replicas):
+            if metrics is not None:
+                self.append(Epoch(number, replica, report.epoch, report.seconds, metrics))
+        value = report.metrics.get(self.stopper.metric, math.nan)
+        self._checkpoint_limit.note(number, value)
+        self._notify(Progress(number, report.epoch, value))
 
-    def _append(self, trial: Trial, **record: Any) -> None:
-        record["trial"] = self._numbers[trial.trial_id]
-        if record["kind"] == "epoch":
-            self._checkpoint_limit.note(record["trial"], record["metrics"].get(self.stopper.metric))
-        self.append(record)
+    def _record_checkpoint(self, number: int, epoch: int, path: str) -> None:
+        self.append(SavedCheckpoint(number, epoch, self._folder.inside(path)))
 
 
 def error_of(trial: Trial) -> str:
-    """What Ray kept of a trial's exception, the latest failure last."""
+    """Return what Ray kept of a trial's exceptions, the latest last."""
     if trial.error_file and Path(trial.error_file).is_file():
         return Path(trial.error_file).read_text(encoding="utf-8", errors="replace").strip()
     return str(trial.get_error() or "Ray kept no traceback")

@@ -1,7 +1,7 @@
-"""Which config is tried next: unfinished trials first, then given points, then the searcher's.
+"""The source of trials: unfinished ones first, then given points, then the searcher's suggestions.
 
-Tune asks for one trial after another. No config is trained twice: what was tried is answered from
-the history, and a finite space that has been tried whole ends the search.
+Tune asks for one trial after another. No config is trained twice: if one was tried before, the
+searcher gets its score from the history; once all of a finite space was tried, the search ends.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ray.tune.search import Searcher as RaySearcher
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.failures import failure_in, of_lost_worker
 from tune_jobs.engine.experiments.messages import finite_values
+from tune_jobs.engine.experiments.records import KnownConfig, TrialStart
 from tune_jobs.engine.goal import Goal, Mode
 from tune_jobs.engine.names import trial_id
 from tune_jobs.engine.resume.past import NOT_ITS_FAULT, Past, PastTrial
@@ -29,8 +30,8 @@ from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.ray_trial import make_trial
 from tune_jobs.engine.trials.recorder import Recorder, error_of
 
-# So many suggestions in a row may be known already before a config is drawn at random instead,
-# and so many random draws before the search ends.
+# The known suggestions in a row after which a config is drawn at random instead, and the known
+# random draws after which the search ends.
 MOST_KNOWN, MOST_DRAWS = 20, 1000
 
 # A score that is worse than any, for a configuration that failed before there was another score.
@@ -41,16 +42,16 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
     """Numbers the trials of an experiment and chooses their configs.
 
     Args:
-        searcher: what suggests configs.
-        space: what they come from.
-        folder: the experiment, which checkpoints lie in.
+        searcher: suggests configs.
+        space: of the configs.
+        folder: the experiment, which holds the checkpoints.
         past: what was done before.
         points: configs to try first.
-        num_trials: how many trials the experiment has in the end, the earlier ones included.
+        num_trials: how many trials the experiment will have, the earlier ones included.
         concurrency: how many run at once.
         allow_repeats: whether a config may be trained more than once.
-        seed: of draws in place of suggestions that are known already.
-        recorder: told of trials that are about to start and of answers from the history.
+        seed: of random draws in place of known suggestions.
+        recorder: records trials that are about to start, and known configs.
     """
 
     def __init__(
@@ -86,14 +87,14 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
     def set_search_properties(
         self, metric: str | None, mode: Mode | None, config: Space, **_: Any
     ) -> bool:
-        """Learn metric and mode, and tell the searcher everything that is known."""
+        """Learn metric and mode, and give the searcher all results so far."""
         if metric is None or mode is None:
             return False
         self._goal = Goal(metric, mode)
         if not self._searcher.set_search_properties(metric, mode, config):
             return False
-        for told in self._past.told:
-            self._searcher.add_evaluated_point(told.config, self._score_of(told.score))
+        for result in self._past.results:
+            self._searcher.add_evaluated_point(result.config, self._score_of(result.score))
         self._searcher.asked = self._past.asked
         for trial in self._past.trials:
             self._known[identity(trial.config)] = (trial.number, trial.score)
@@ -104,16 +105,16 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
 
     @property
     def total_samples(self) -> int:
-        """How many trials this run has."""
+        """The number of trials that this run has."""
         return max(self._num_trials - self._past.last, 0) + len(self._past.unfinished)
 
     def add_configurations(self, experiments: Any) -> None:
-        """Learn what Tune makes a trial from."""
+        """Learn the experiment, from which trials are made."""
         (self._experiment,) = experiments
 
     def next_trial(self) -> Trial | None:
-        """The next trial, or None while enough are running or nothing is left."""
-        # One that a scheduler has paused waits for others, which therefore have to begin.
+        """Return the next trial, or None while enough are running or nothing is left."""
+        # A trial that a scheduler has paused waits for others, which therefore have to start.
         running = sum(trial.status != Trial.PAUSED for trial in self._live.values())
         if self._finished or running >= self._concurrency:
             return None
@@ -143,7 +144,7 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Tell the searcher the best value of a trial, or a bad one where the config failed.
+        """Give the searcher the best value of a trial, or a bad one if the config failed.
 
         A trial that was lost with its machine is forgotten.
         """
@@ -164,18 +165,18 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         if failed:
             score = None
         self._known[identity(trial.config)] = (int(trial_id), score)
-        told = self._score_of(score)
+        value = self._score_of(score)
         if key is None:
-            self._searcher.add_evaluated_point(trial.config, told)
+            self._searcher.add_evaluated_point(trial.config, value)
         else:
-            self._searcher.on_trial_complete(key, {**(result or {}), self._goal.metric: told})
+            self._searcher.on_trial_complete(key, {**(result or {}), self._goal.metric: value})
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its search algorithms, but a search goes on from its history."""
+        """Leave everything out of what Tune pickles: a search continues from its history."""
         return {}
 
     def _next_config(self) -> tuple[Config, str | None] | None:
-        """A config and the searcher's key for it; None for not yet, or not any more."""
+        """Return a config and the searcher's key for it; None if there is none yet, or no more."""
         while self._points:
             point = self._points.pop(0)
             if identity(point) not in self._known:
@@ -204,27 +205,19 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         return self._allow_repeats or identity(config) not in self._known
 
     def _answer(self, key: str, config: Config) -> None:
-        """Tell the searcher what is known of a config, and of one that is running, nothing."""
+        """Give the searcher the score of a known config; of one that is running, none."""
         number, score = self._known[identity(config)]
         if trial_id(number) in self._live:
             self._searcher.on_trial_complete(key, error=True)
             return
         self._searcher.on_trial_complete(key, {self._goal.metric: self._score_of(score)})
-        self._recorder.append(
-            {
-                "kind": "answered",
-                "of": number,
-                "asked": self._searcher.asked,
-                "config": config,
-                "score": score,
-            }
-        )
+        self._recorder.append(KnownConfig(number, self._searcher.asked, config, score))
 
     def _is_exhausted(self) -> bool:
         return self._size is not None and len(self._known) >= self._size
 
     def _draw(self) -> Config | None:
-        """A config that was not tried, at random."""
+        """Draw a config that was not tried, at random."""
         draws = RandomDraws(self._seed + self._searcher.asked)
         draws.set_search_properties(self._goal.metric, "min", self._space)
         for _ in range(MOST_DRAWS):
@@ -240,15 +233,12 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
 
     def _make(self, number: int, config: Config, past: PastTrial | None = None) -> Trial:
         if self._experiment is None:
-            raise RuntimeError("Tune has not told the experiment yet")
+            raise RuntimeError("Tune has not handed over the experiment yet")
         name = trial_id(number)
         checkpoint = past.checkpoint if past else None
         trial = make_trial(self._experiment, self._folder, number, config, checkpoint)
         self._live[name] = trial
-        self._recorder.announce(
-            name,
-            {"kind": "trial", "trial": number, "asked": self._searcher.asked, "config": config},
-        )
+        self._recorder.announce(name, TrialStart(number, config, self._searcher.asked))
         return trial
 
     def _note_best(self, name: str, values: Sequence[float]) -> None:
@@ -257,7 +247,7 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
                 self._best[name] = value
 
     def _score_of(self, score: float | None) -> float:
-        """A score for the searcher: for a config that failed, the worst that was told so far."""
+        """Return a score for the searcher; for a config that failed, the worst so far."""
         if score is None:
             return self._goal.loss(NO_SCORE) if self._worst is None else self._worst
         if self._worst is None or self._goal.better(self._worst, score):
@@ -266,7 +256,7 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
 
 
 def _size(space: Space) -> int | None:
-    """How many configurations a finite space holds, None for an infinite one."""
+    """Count the configs of a finite space; None for an infinite one."""
     try:
         return count_points(space)
     except JobError:

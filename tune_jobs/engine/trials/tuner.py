@@ -24,7 +24,8 @@ from tune_jobs.engine.experiments.files import (
     TRIALS,
     TRIALS_TABLE,
 )
-from tune_jobs.engine.experiments.segments import Listener, Record, SegmentWriter
+from tune_jobs.engine.experiments.records import Attempt, ImportedResult, Listener, StageStart
+from tune_jobs.engine.experiments.segments import SegmentWriter
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.job.declaration import add_provenance, constants, describe_job
 from tune_jobs.engine.job.description import Description
@@ -82,7 +83,7 @@ def prepare(
     deadline: Deadline = NO_DEADLINE,
     how: Continuation | None = None,
     more: Mapping[str, Any] | None = None,
-    entering: Record | None = None,
+    entering: StageStart | None = None,
     trackers: Sequence[tune.Callback] = (),
 ) -> Prepared:
     """Describe the run in the experiment's folder, with ``more`` beside it, and build the tuner.
@@ -98,7 +99,7 @@ def prepare(
     searcher = _searcher(job, how.past.asked)
     if how.past.trials:
         check_replayable(scheduler)
-    if how.past.trials or how.told or job.points_to_evaluate:
+    if how.past.trials or how.imported or job.points_to_evaluate:
         searcher.check_learns()
     target = how.target or job.num_trials
     about = replace(describe_job(job, profile, dataset), **(more or {}))
@@ -114,14 +115,13 @@ def prepare(
     )
     if entering is not None:
         recorder.append(entering)
-    for told, source in how.told:
-        record = {"kind": "told", "config": told.config, "score": told.score, "source": source}
-        recorder.append({**record, "asked": how.past.asked})
+    for result, source in how.imported:
+        recorder.append(ImportedResult(result.config, result.score, source, how.past.asked))
     search = TrialSource(
         searcher,
         job.space,
         folder,
-        past=replace(how.past, told=[*how.past.told, *(told for told, _ in how.told)]),
+        past=replace(how.past, results=[*how.past.results, *(each for each, _ in how.imported)]),
         points=[from_json(job.space, point) for point in job.points_to_evaluate],
         num_trials=target,
         concurrency=concurrency,
@@ -224,7 +224,7 @@ def begin(
         folder.delete(name)
     described = about.to_json()
     folder.write_json(DESCRIPTION, described)
-    recorder.append({"kind": "attempt", "description": described, "target": target})
+    recorder.append(Attempt(described, target))
     recorder.flush()
     return recorder
 

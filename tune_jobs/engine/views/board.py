@@ -1,4 +1,4 @@
-"""The state of a running search, kept up to date from its records."""
+"""The state of a running search, kept up to date from its records and events."""
 
 from __future__ import annotations
 
@@ -6,31 +6,53 @@ import math
 import time
 from dataclasses import dataclass, field
 
-from tune_jobs.engine.experiments.segments import Record
+from tune_jobs.engine.experiments.records import (
+    Event,
+    FinalsStart,
+    Progress,
+    SearchStart,
+    TrialEnd,
+    TrialStart,
+)
+from tune_jobs.engine.experiments.summary import Best
 from tune_jobs.engine.goal import Goal
+from tune_jobs.engine.space.configs import Config
 
-# The stage that the records of finals are marked with.
-FINALISTS = "finalists"
 
-# Records of what was decided in the finals.
-RACE = ("out", "chosen", "challenger")
+@dataclass
+class RunningTrial:
+    """A trial that runs: its config, its last epoch and the value there."""
 
-# What machines are told; the history has more.
-EVENTS = ("start", "trial", "epoch", "checkpoint", "end", "finish", *RACE)
+    config: Config
+    epoch: int = 0
+    value: float = math.nan
 
 
 @dataclass
 class Board:
-    """The state of a search, kept up to date from its records."""
+    """The state of a search, kept up to date from its records and events.
+
+    Attributes:
+        num_trials: how many trials there will be; in the finals, at most.
+        max_epochs: where a trial is complete.
+        goal: what is sought.
+        started: when the search did, on a monotonic clock.
+        running: the trials that run, by number.
+        states: how many trials ended in each state.
+        values: the best value of each trial, and its epoch.
+        best: the best trial so far.
+        in_finals: whether the finalists are trained.
+        fits_at_once: replicas in a batch of the finals.
+    """
 
     num_trials: int
     max_epochs: int
     goal: Goal
     started: float = field(default_factory=time.monotonic)
-    running: dict[int, Record] = field(default_factory=dict)
+    running: dict[int, RunningTrial] = field(default_factory=dict)
     states: dict[str, int] = field(default_factory=dict)
     values: dict[int, tuple[float, int]] = field(default_factory=dict)
-    best: Record | None = None
+    best: Best | None = None
     in_finals: bool = False
     fits_at_once: int = 1
 
@@ -41,38 +63,36 @@ class Board:
 
     @property
     def ended(self) -> int:
-        """How many trials have come to an end."""
+        """How many trials have ended."""
         return sum(self.states.values())
 
-    def update(self, record: Record) -> None:
-        """Take one record in."""
-        number = record.get("trial", 0)
-        if record["kind"] == "start":
-            self._look_back(record)
-        elif record["kind"] == "trial":
-            self.running[number] = {"config": record["config"], "epoch": 0, "value": math.nan}
-        elif record["kind"] == "epoch":
-            self._update_epoch(number, record)
-        elif record["kind"] == "end":
-            self.running.pop(number, None)
-            self.states[record["state"]] = self.states.get(record["state"], 0) + 1
+    def update(self, event: Event) -> None:
+        """Take in a record or an event."""
+        match event:
+            case Progress():
+                self._note_value(event)
+            case TrialStart():
+                self.running[event.trial] = RunningTrial(event.config)
+            case TrialEnd():
+                self.running.pop(event.trial, None)
+                self.states[event.state] = self.states.get(event.state, 0) + 1
+            case SearchStart():
+                self.num_trials = event.target or self.num_trials
+                self.in_finals, self.fits_at_once = False, 1
+                self.running, self.values = {}, {}
+                self.states, self.best = dict(event.states or {}), event.best
+            case FinalsStart():
+                self.num_trials = event.target
+                self.in_finals, self.fits_at_once = True, event.fits_at_once
+                self.running, self.values, self.states, self.best = {}, {}, {}, None
 
-    def _look_back(self, record: Record) -> None:
-        """Take in what earlier runs of the experiment did."""
-        self.num_trials = record.get("target") or self.num_trials
-        self.in_finals = record.get("stage") == FINALISTS
-        self.fits_at_once = record.get("fits_at_once", 1)
-        self.running, self.values = {}, {}
-        self.states = dict(record.get("states", {}))
-        self.best = record.get("best")
-
-    def _update_epoch(self, number: int, record: Record) -> None:
-        value = record["metrics"].get(self.goal.metric, math.nan)
+    def _note_value(self, event: Progress) -> None:
+        number, epoch, value = event.trial, event.epoch, event.value
         trial = self.running[number]
-        trial |= {"epoch": record["epoch"], "value": value}
+        trial.epoch, trial.value = epoch, value
         if not math.isfinite(value):
             return
         if number not in self.values or self.goal.better(value, self.values[number][0]):
-            self.values[number] = (value, record["epoch"])
-        if self.best is None or self.goal.better(value, self.best["value"]):
-            self.best = {**trial, "trial": number}
+            self.values[number] = (value, epoch)
+        if self.best is None or self.goal.better(value, self.best.value):
+            self.best = Best(trial=number, epoch=epoch, value=value, config=trial.config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from tune_jobs.engine.experiments.segments import Record
+from tune_jobs.engine.experiments.records import Event, Work
 from tune_jobs.engine.formatting import count
 
 if TYPE_CHECKING:
@@ -22,12 +22,11 @@ class FallbackWarning:
     def __init__(self) -> None:
         self._is_silent = False
 
-    def __call__(self, record: Record | None) -> None:
+    def __call__(self, event: Event | None) -> None:
         """Take in a record, and warn if it is the first with a fallback."""
-        if record is None or self._is_silent or not record.get("fallback"):
-            return
-        self._is_silent = True
-        logger.warning(f"trial {record['trial']} {MEANING}: {record['fallback']}")
+        if isinstance(event, Work) and event.fallback and not self._is_silent:
+            self._is_silent = True
+            logger.warning(f"trial {event.trial} {MEANING}: {event.fallback}")
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the state out of what Ray pickles of its callbacks."""

@@ -1,26 +1,47 @@
-"""What one sees while a search runs: a live view, a line an event, or JSON for machines."""
+"""The views of a running search: a live one, one line per event, or JSON for machines."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tune_jobs.engine.experiments.failures import cause
-from tune_jobs.engine.experiments.segments import Record
+from tune_jobs.engine.experiments.files import FINALISTS
+from tune_jobs.engine.experiments.records import (
+    Challenger,
+    Chosen,
+    Dropped,
+    Epoch,
+    Event,
+    FinalsStart,
+    Finish,
+    Listener,
+    SavedCheckpoint,
+    SearchStart,
+    TrialEnd,
+    TrialStart,
+    to_json,
+)
 from tune_jobs.engine.formatting import brief
 from tune_jobs.engine.goal import Goal
-from tune_jobs.engine.views.board import EVENTS, RACE, Board
+from tune_jobs.engine.plain import plain
+from tune_jobs.engine.views.board import Board
 
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from tune_jobs.engine.experiments.segments import Listener
+# Decisions of the finals.
+RACE = (Dropped, Chosen, Challenger)
+
+# Events that machines get; the history has more.
+PRINTED = (SearchStart, FinalsStart, TrialStart, Epoch, SavedCheckpoint, TrialEnd, Finish, *RACE)
 
 
 def choose_view(num_trials: int, max_epochs: int, goal: Goal, *, as_json: bool = False) -> Listener:
-    """The view that suits where the output goes: standard error, or a notebook's cell."""
+    """Choose the view that suits the output: standard error, or a notebook's cell."""
     board = Board(num_trials, max_epochs, goal)
     if as_json:
         return JsonView(sys.stderr)
@@ -32,55 +53,59 @@ def choose_view(num_trials: int, max_epochs: int, goal: Goal, *, as_json: bool =
 
 
 class JsonView:
-    """One JSON object an event."""
+    """Prints one JSON object per event; those of the finals say so."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._is_in_finals = False
 
-    def __call__(self, record: Record | None) -> None:
-        """Print a record."""
-        if record is not None and record["kind"] in EVENTS:
-            from tune_jobs.engine.plain import plain
-
-            print(json.dumps(plain(stamped(record))), file=self._stream, flush=True)
+    def __call__(self, event: Event | None) -> None:
+        """Print an event."""
+        if not isinstance(event, PRINTED):
+            return
+        if isinstance(event, SearchStart | FinalsStart):
+            self._is_in_finals = isinstance(event, FinalsStart)
+        facts = to_json(event) | ({"stage": FINALISTS} if self._is_in_finals else {})
+        print(json.dumps(plain(stamped(facts))), file=self._stream, flush=True)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Streams stay where they are when Ray pickles its callbacks."""
+        """Leave the stream out of what Ray pickles of its callbacks."""
         return {}
 
 
-def stamped(record: Record) -> Record:
-    """An event with the time in UTC, as logs have it."""
-    return {**record, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+def stamped(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the time in UTC to an event, as logs have it."""
+    return {**facts, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
 
 
 class LineView:
-    """One line with the time for each trial that ended."""
+    """Prints a line with the time for each trial that ended."""
 
     def __init__(self, board: Board, stream: TextIO) -> None:
         self._board, self._stream = board, stream
 
-    def __call__(self, record: Record | None) -> None:
-        """Print a line where a trial ended."""
-        if record is None:
+    def __call__(self, event: Event | None) -> None:
+        """Print a line if a trial ended, a search started or the finals decided something."""
+        if event is None:
             return
-        self._board.update(record)
-        if record["kind"] == "start" and self._board.in_finals:
-            self._print(finals_line(record))
-        elif record["kind"] == "start":
-            told = record.get("told")
-            known = f", {told} results of other searches known" if told else ""
-            self._print(f"{record['name']}: {headline(self._board)}{known}, starting the workers")
-        elif record["kind"] in RACE:
-            self._print(race_line(record))
-        elif record["kind"] == "end" and not self._board.in_finals:
-            self._print(end_line(self._board, record))
+        self._board.update(event)
+        match event:
+            case SearchStart():
+                number = event.imported
+                known = f", {number} results of other searches known" if number else ""
+                self._print(f"{event.name}: {headline(self._board)}{known}, starting the workers")
+            case FinalsStart():
+                self._print(finals_line(event))
+            case Dropped() | Chosen() | Challenger():
+                self._print(race_line(event))
+            case TrialEnd() if not self._board.in_finals:
+                self._print(end_line(self._board, event))
 
     def _print(self, text: str) -> None:
         print(f"{time.strftime('%H:%M:%S')}  {text}", file=self._stream, flush=True)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Streams stay where they are when Ray pickles its callbacks."""
+        """Leave the stream out of what Ray pickles of its callbacks."""
         return {"_board": self._board}
 
 
@@ -92,29 +117,29 @@ class LiveView:
         self._live: Any = None
         self._drawn = 0.0
 
-    def __call__(self, record: Record | None) -> None:
-        """Take a record in, and redraw at most four times a second."""
+    def __call__(self, event: Event | None) -> None:
+        """Take in an event, and redraw at most four times a second."""
         from rich.console import Console
         from rich.live import Live
 
         if self._live is None:
             self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
             self._live.start()
-        if record is not None:
-            self._board.update(record)
-            if record["kind"] == "end" and record["state"] == "failed":
-                self._live.console.print(end_line(self._board, record), markup=False)
-            elif record["kind"] in RACE:
-                self._live.console.print(race_line(record), markup=False)
+        if event is not None:
+            self._board.update(event)
+        if isinstance(event, TrialEnd) and event.state == "failed":
+            self._live.console.print(end_line(self._board, event), markup=False)
+        elif isinstance(event, RACE):
+            self._live.console.print(race_line(event), markup=False)
         if time.monotonic() - self._drawn > 0.25:
             self._drawn = time.monotonic()
             self._live.update(draw(self._board), refresh=True)
-        if record is not None and record["kind"] == "finish":
+        if isinstance(event, Finish):
             self._live.stop()
             self._live = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """A terminal stays where it is when Ray pickles its callbacks."""
+        """Leave the terminal out of what Ray pickles of its callbacks."""
         return {"_board": self._board}
 
 
@@ -126,12 +151,11 @@ class NotebookView:
         self._handle: Any = None
         self._drawn = 0.0
 
-    def __call__(self, record: Record | None) -> None:
-        """Take a record in, and redraw at most once a second."""
-        if record is not None:
-            self._board.update(record)
-        done = record is not None and record["kind"] == "finish"
-        if not done and time.monotonic() - self._drawn < 1.0:
+    def __call__(self, event: Event | None) -> None:
+        """Take in an event, and redraw at most once a second."""
+        if event is not None:
+            self._board.update(event)
+        if not isinstance(event, Finish) and time.monotonic() - self._drawn < 1.0:
             return
         self._drawn = time.monotonic()
         from IPython import display
@@ -143,49 +167,50 @@ class NotebookView:
             self._handle.update(content)
 
     def __getstate__(self) -> dict[str, Any]:
-        """A cell stays where it is when Ray pickles its callbacks."""
+        """Leave the cell out of what Ray pickles of its callbacks."""
         return {"_board": self._board}
 
 
-def end_line(board: Board, record: Record) -> str:
-    """What became of one trial, in a line."""
-    number = record["trial"]
-    head = f"{board.noun} {number} of {board.num_trials} {record['state']}"
-    if record["state"] == "failed":
-        return f"{head}: {cause(record['error'])}"
+def end_line(board: Board, end: TrialEnd) -> str:
+    """Describe how a trial ended, in a line."""
+    number = end.trial
+    head = f"{board.noun} {number} of {board.num_trials} {end.state}"
+    if end.state == "failed":
+        return f"{head}: {cause(end.error or '')}"
     if number not in board.values:
-        if record["state"] == "unfinished":
+        if end.state == "unfinished":
             return f"{head}: the run ended before its first epoch"
         return f"{head}: no finite {board.goal.metric}"
     value, epoch = board.values[number]
     text = f"{head}: {board.goal.metric} {value:.5g} at epoch {epoch}"
     if board.best is not None:
-        text += f" (best {board.best['value']:.5g}, trial {board.best['trial']})"
+        text += f" (best {board.best.value:.5g}, trial {board.best.trial})"
     return text
 
 
-def finals_line(record: Record) -> str:
-    """What the finals are about to do, in a line."""
-    trials = [str(number) for number in record["trials"]]
+def finals_line(start: FinalsStart) -> str:
+    """Describe the plan of the finals, in a line."""
+    trials = [str(number) for number in start.trials]
     who = f"the best {len(trials)} trials ({', '.join(trials)}) are" if trials[1:] else "it is"
-    if record.get("has_incumbent"):
+    if start.has_incumbent:
         others = f" and the best {len(trials) - 1} others ({', '.join(trials[1:])}) are"
         who = f"the incumbent (trial {trials[0]}){others if trials[1:] else ' is'}"
-    fits = record["target"] * record["fits_at_once"]
+    fits = start.target * start.fits_at_once
     return f"finalists: {who} trained again on fresh seeds and folds, {fits} fits at most"
 
 
-def race_line(record: Record) -> str:
-    """What was decided in the finals, in a line."""
-    if record["kind"] == "out":
-        return f"trial {record['of']} is out: clearly behind after {record['scores']} fresh scores"
-    if record["kind"] == "challenger":
-        return f"trial {record['of']} challenges the incumbent on more fresh seeds and folds"
-    return f"trial {record['of']} is chosen; more fresh scores are to say how good it is"
+def race_line(decision: Dropped | Chosen | Challenger) -> str:
+    """Describe a decision of the finals, in a line."""
+    who = f"trial {decision.of}"
+    if isinstance(decision, Dropped):
+        return f"{who} is out: clearly behind after {decision.scores} fresh scores"
+    if isinstance(decision, Challenger):
+        return f"{who} challenges the incumbent on more fresh seeds and folds"
+    return f"{who} is chosen; more fresh scores will show how good it is"
 
 
 def draw(board: Board) -> Group:
-    """The live view: progress, the best so far, and the trials that run."""
+    """Draw the live view: progress, the best so far, and the trials that run."""
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
@@ -197,9 +222,9 @@ def draw(board: Board) -> Group:
     for number, trial in sorted(board.running.items()):
         table.add_row(
             f"{board.noun} {number}",
-            f"epoch {trial['epoch']}/{board.max_epochs}",
-            f"{board.goal.metric} {trial['value']:.5g}" if trial["epoch"] else "starting",
-            Text(brief(trial["config"]), overflow="ellipsis", no_wrap=True, style="dim"),
+            f"epoch {trial.epoch}/{board.max_epochs}",
+            f"{board.goal.metric} {trial.value:.5g}" if trial.epoch else "starting",
+            Text(brief(trial.config), overflow="ellipsis", no_wrap=True, style="dim"),
         )
     return Group(
         Text(headline(board)),
@@ -210,17 +235,17 @@ def draw(board: Board) -> Group:
 
 
 def as_text(board: Board) -> str:
-    """The live view as plain text."""
+    """Write the live view as plain text."""
     running = [
-        f"{board.noun} {number}  epoch {trial['epoch']}/{board.max_epochs}  "
-        f"{board.goal.metric} {trial['value']:.5g}"
+        f"{board.noun} {number}  epoch {trial.epoch}/{board.max_epochs}  "
+        f"{board.goal.metric} {trial.value:.5g}"
         for number, trial in sorted(board.running.items())
     ]
     return "\n".join([headline(board), best_line(board), *running])
 
 
 def headline(board: Board) -> str:
-    """How far the search is."""
+    """Describe the progress of the search, in a line."""
     states = ", ".join(f"{count} {state}" for state, count in sorted(board.states.items()))
     seconds = int(time.monotonic() - board.started)
     progress = f"{board.ended} of {board.num_trials} trials"
@@ -231,12 +256,12 @@ def headline(board: Board) -> str:
 
 
 def best_line(board: Board) -> str:
-    """The best so far."""
+    """Describe the best trial so far, in a line."""
     if board.best is None:
         return "starting the workers"
     best = board.best
-    place = f"trial {best['trial']}, epoch {best['epoch']}"
-    return f"best {board.goal.metric} {best['value']:.5g}  {place}: {brief(best['config'])}"
+    place = f"trial {best.trial}, epoch {best.epoch}"
+    return f"best {board.goal.metric} {best.value:.5g}  {place}: {brief(best.config)}"
 
 
 def _in_notebook() -> bool:

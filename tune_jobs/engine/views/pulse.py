@@ -1,38 +1,38 @@
-"""The pulse of a run: how far it is, in its lease, so that looking on needs no history."""
+"""The pulse of a run: its progress, kept in its lease, so that `ls` need not read the history."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tune_jobs.engine.experiments.lease import Lease
-from tune_jobs.engine.experiments.segments import Record
+from tune_jobs.engine.experiments.records import Event
 from tune_jobs.engine.views.board import Board
 
 
 class Pulse:
-    """Tells a lease how far its run is; a listener like any view.
+    """Keeps the progress of a run in its lease; a listener like any view.
 
     Args:
-        lease: what is told.
+        lease: of the run.
         board: of the run's job.
     """
 
     def __init__(self, lease: Lease, board: Board) -> None:
         self._lease, self._board = lease, board
 
-    def __call__(self, record: Record | None) -> None:
-        """Take a record in."""
-        if record is None:
+    def __call__(self, event: Event | None) -> None:
+        """Take in a record or an event."""
+        if event is None:
             return
         board = self._board
-        board.update(record)
+        board.update(event)
         self._lease.facts = {
             "states": dict(board.states),
             "target": board.num_trials,
             "in_finals": board.in_finals,
-            "best": board.best["value"] if board.best else None,
+            "best": board.best.value if board.best else None,
         }
 
     def __getstate__(self) -> dict[str, Any]:
-        """A lease stays where it is when Ray pickles its callbacks."""
+        """Leave the lease out of what Ray pickles of its callbacks."""
         return {}

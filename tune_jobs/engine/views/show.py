@@ -220,19 +220,17 @@ def _failures(trials: pd.DataFrame) -> list[str]:
 
 def _table(trials: pd.DataFrame, usable: pd.DataFrame, experiment: Experiment) -> list[str]:
     """Show the best trials, then failed ones and those without a value."""
-    import json
-
     top = experiment.ranked.head(MOST_ROWS)
     head = f"{'trial':>5}  {experiment.goal.metric:>12}  {'epoch':>7}  state       config"
     rows = [
         f"{row.trial:>5}  {row.value:>12.5g}  {row.best_epoch:>3}/{row.epochs:<3}  "
-        f"{row.state:10}  {brief(json.loads(row.config))}"
+        f"{row.state:10}  {brief(experiment.configs[row.trial])}"
         for row in top.itertuples()
     ]
     others = trials.drop(usable.index).head(MOST_ROWS)
     rows += [
         f"{row.trial:>5}  {'-':>12}  {'-':>3}/{row.epochs:<3}  "
-        f"{row.state:10}  {brief(json.loads(row.config))}"
+        f"{row.state:10}  {brief(experiment.configs[row.trial])}"
         for row in others.itertuples()
     ]
     left = len(trials) - len(rows)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -20,7 +20,7 @@ from ray.tune.experiment import Trial
 
 from tune_jobs.engine.errors import reason_of
 from tune_jobs.engine.experiments.failures import failure_in, is_report
-from tune_jobs.engine.experiments.messages import reported_metrics, work_of
+from tune_jobs.engine.experiments.messages import Result, epochs_in
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.plain import plain
 from tune_jobs.engine.search.schedulers import EPOCH
@@ -87,21 +87,21 @@ class Tracker(Callback):  # type: ignore[misc]  # Ray calls it
         self._thread.start()
 
     def on_trial_start(self, *, trial: Trial, **_: Any) -> None:
-        """Tell of a trial; one that starts again is known."""
+        """Pass on the start of a trial; one that restarts is known."""
         name = Path(trial.path).name if trial.path else trial.trial_id
-        self._tell("start", trial.trial_id, name, trial.config)
+        self._put("start", trial.trial_id, name, trial.config)
 
-    def on_trial_result(self, *, trial: Trial, result: dict[str, Any], **_: Any) -> None:
-        """Tell of the epochs of a message."""
-        self._tell("report", trial.trial_id, dict(result))
+    def on_trial_result(self, *, trial: Trial, result: Result, **_: Any) -> None:
+        """Pass on the epochs of a message."""
+        self._put("report", trial.trial_id, dict(result))
 
     def on_trial_complete(self, *, trial: Trial, **_: Any) -> None:
-        """Tell of the end of a trial."""
-        self._tell("end", trial.trial_id)
+        """Pass on the end of a trial."""
+        self._put("end", trial.trial_id)
 
     def on_trial_error(self, *, trial: Trial, **_: Any) -> None:
-        """Tell of a trial that Tune gave up."""
-        self._tell("fail", trial.trial_id)
+        """Pass on that Tune gave a trial up."""
+        self._put("fail", trial.trial_id)
 
     def on_experiment_end(self, **_: Any) -> None:
         """Wait until everything is written, but not for ever."""
@@ -115,17 +115,17 @@ class Tracker(Callback):  # type: ignore[misc]  # Ray calls it
         """Nothing: Tune writes its pickled callbacks to storage, where no secret may go."""
         return {}
 
-    def _tell(self, *event: Any) -> None:
+    def _put(self, *event: Any) -> None:
         if self._thread is not None and self._thread.is_alive():
             self._events.put(event)
 
     def _work(self) -> None:
-        """Write what is told, until there is no more, or it fails."""
+        """Write the events, until there are no more, or the tracker fails."""
         try:
-            told = EpochByEpoch(self._destination, self._goal)
+            epochs = EpochByEpoch(self._destination, self._goal)
             while (event := self._events.get()) is not None:
-                getattr(told, event[0])(*event[1:])
-            told.close()
+                getattr(epochs, event[0])(*event[1:])
+            epochs.close()
         except Exception as error:  # noqa: BLE001  # nothing here may end a trial
             self._drop(f"{type(error).__name__}: {reason_of(error)}")
 
@@ -157,7 +157,7 @@ class TrackedTrial:
 
 @dataclass
 class _Followed:
-    """A trial that has begun: the last epoch told, the best value so far, whether it failed."""
+    """A trial that has begun: the last epoch written, the best value so far, whether it failed."""
 
     trial: TrackedTrial
     epoch: int = 0
@@ -179,32 +179,32 @@ class EpochByEpoch:
     def __init__(self, destination: Destination, goal: Goal) -> None:
         self._place, self._goal = destination.place, goal
         self._followed: dict[str, _Followed] = {}
-        self._told = destination.make()
-        self._told.setup()
+        self._logger = destination.make()
+        self._logger.setup()
 
     def start(self, trial_id: str, name: str, config: dict[str, Any]) -> None:
         """A trial starts, or starts again."""
         if trial_id not in self._followed:
             trial = TrackedTrial(name, as_table(config), str(self._place / name))
             self._followed[trial_id] = _Followed(trial)
-            self._told.log_trial_start(trial)
+            self._logger.log_trial_start(trial)
 
-    def report(self, trial_id: str, result: dict[str, Any]) -> None:
+    def report(self, trial_id: str, result: Result) -> None:
         """A message of one epoch or many has come, or one of a failure."""
         followed = self._followed[trial_id]
         followed.failed = followed.failed or failure_in(result, self._goal.metric) is not None
         if is_report(result):
             return
-        for row in result["epochs"] if work_of(result) else [{**result, "epoch": result[EPOCH]}]:
-            if row["epoch"] > followed.epoch:
-                self._log(followed, row["epoch"], reported_metrics(row))
+        for report in epochs_in(result):
+            if report.epoch > followed.epoch:
+                self._log(followed, report.epoch, report.metrics)
 
     def end(self, trial_id: str) -> None:
         """A trial has ended; one that reported nothing has failed."""
         if trial_id in self._followed:
             followed = self._followed.pop(trial_id)
             failed = followed.failed or not followed.epoch
-            self._told.log_trial_end(followed.trial, failed=failed)
+            self._logger.log_trial_end(followed.trial, failed=failed)
 
     def fail(self, trial_id: str) -> None:
         """A trial was lost."""
@@ -216,16 +216,16 @@ class EpochByEpoch:
         """Nothing more comes: trials that were cut off are shown as failed."""
         for trial_id in list(self._followed):
             self.fail(trial_id)
-        self._told.on_experiment_end(trials=[])
+        self._logger.on_experiment_end(trials=[])
 
-    def _log(self, followed: _Followed, epoch: int, metrics: dict[str, float]) -> None:
+    def _log(self, followed: _Followed, epoch: int, metrics: Mapping[str, float]) -> None:
         followed.epoch = epoch
         value = metrics.get(self._goal.metric, math.nan)
         if math.isfinite(value) and not self._goal.better(followed.best, value):
             followed.best = value
         if math.isfinite(followed.best):
             metrics = {f"best_{self._goal.metric}": followed.best, **metrics}
-        self._told.log_trial_result(epoch, followed.trial, {**metrics, EPOCH: epoch})
+        self._logger.log_trial_result(epoch, followed.trial, {**metrics, EPOCH: epoch})
 
 
 def as_table(config: dict[str, Any]) -> dict[str, Any]:

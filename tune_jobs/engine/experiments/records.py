@@ -1,0 +1,420 @@
+"""The records of a history, one class per kind, and their form as JSON.
+
+A history holds one JSON object per record, with its ``kind`` and the ``time`` at which it was
+written, in seconds since 1970::
+
+    {"kind": "attempt", "description": {...}, "target": 40, "time": 1.7e9}
+    {"kind": "told", "config": {...}, "score": 0.1, "source": "results/earlier", ...}
+    {"kind": "stage", "stage": 1, "ranked": [7, 3, ...], "narrowed": [...], "first": 21, ...}
+    {"kind": "trial", "trial": 1, "asked": 1, "config": {...}, "time": 1.7e9}
+    {"kind": "epoch", "trial": 1, "replica": 0, "epoch": 3, "seconds": 0.1, "metrics": {...}, ...}
+    {"kind": "checkpoint", "trial": 1, "epoch": 3, "path": "trials/...", "time": 1.7e9}
+    {"kind": "work", "trial": 1, "path": "compiled", "worker": "host:123", "spent": {...}, ...}
+    {"kind": "end", "trial": 1, "state": "complete", "failure": null, "error": null, ...}
+    {"kind": "answered", "of": 1, "asked": 2, "config": {...}, "score": 0.1, "time": 1.7e9}
+
+That of the finals has ``out``, ``chosen`` and ``challenger``, too, and its trials say of which
+finalist and batch they are. Listeners of a run hear of all records as they are made, and of four
+events that no history holds: a search starts, its finals start, a trial has a new value, a run of
+Tune has finished.
+
+The keys are the names of the fields. A field without a value (None by default) is left out. A key
+that is not known, of a newer version, is ignored; a record of an unknown kind is kept as it is.
+
+The classes are frozen dataclasses rather than TypedDicts, so that a misspelt field fails at once
+and ``match`` tells kinds apart. They are written and read by a few lines of their own rather than by
+:mod:`~tune_jobs.engine.serialization`, which checks each value: a search has 100,000 epochs, and a
+checksum guards what was written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from operator import itemgetter
+from typing import Any, ClassVar, Literal
+
+from tune_jobs.engine.experiments.failures import Kind
+from tune_jobs.engine.experiments.summary import Best
+from tune_jobs.engine.plain import plain
+from tune_jobs.engine.space.configs import Config
+
+State = Literal["running", "complete", "stopped", "unfinished", "failed"]
+
+# Lines that are parsed at once: much faster than one by one, and little memory.
+BLOCK = 1000
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A run begins to write the history.
+
+    Attributes:
+        description: of the run, as in ``experiment.json``.
+        target: how many trials the experiment will have.
+    """
+
+    kind: ClassVar = "attempt"
+
+    description: Mapping[str, Any]
+    target: int
+    time: float | None = None
+
+
+@dataclass(frozen=True)
+class ImportedResult:
+    """A result of another search, passed to the searcher.
+
+    Attributes:
+        config: of this job's space.
+        score: its value; None where it failed.
+        source: where it came from.
+        asked: how many suggestions the searcher had made before.
+    """
+
+    kind: ClassVar = "told"
+
+    config: Config
+    score: float | None
+    source: str
+    asked: int
+    time: float | None = None
+
+
+@dataclass(frozen=True)
+class StageStart:
+    """A stage of the search begins.
+
+    Attributes:
+        stage: counted from 0.
+        ranked: the trials of earlier stages that its space follows from, the best first.
+        narrowed: how the space was narrowed, one line per change.
+        first: its first trial.
+        last: its last trial.
+        max_epochs: where its trials are complete.
+    """
+
+    kind: ClassVar = "stage"
+
+    stage: int
+    ranked: Sequence[int]
+    narrowed: Sequence[str]
+    first: int
+    last: int
+    max_epochs: int
+    time: float | None = None
+
+
+@dataclass(frozen=True)
+class TrialStart:
+    """A trial starts, or continues after an interruption.
+
+    Attributes:
+        trial: its number.
+        config: its config.
+        asked: how many suggestions the searcher had made by then.
+        of: in the finals, the trial of the search that is trained again.
+        batch: in the finals, the batch of replicas that is trained.
+    """
+
+    kind: ClassVar = "trial"
+
+    trial: int
+    config: Config
+    asked: int | None = None
+    of: int | None = None
+    batch: int | None = None
+    time: float | None = None
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A replica of a trial has trained one more epoch.
+
+    Attributes:
+        trial: the trial's number.
+        replica: counted from 0; a trial without folds or repeats has only that.
+        epoch: counted from 1.
+        seconds: that the epoch took all replicas together.
+        metrics: of this replica.
+    """
+
+    kind: ClassVar = "epoch"
+
+    trial: int
+    replica: int
+    epoch: int
+    seconds: float
+    metrics: Mapping[str, float]
+    time: float | None = None
+
+
+@dataclass(frozen=True)
+class SavedCheckpoint:
+    """A trial has a checkpoint, at a path inside the experiment."""
+
+    kind: ClassVar = "checkpoint"
+
+    trial: int
+    epoch: int
+    path: str
+    time: float | None = None
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the worker of a trial has done so far.
+
+    Attributes:
+        trial: the trial's number.
+        parameters: how many the model has.
+        path: how epochs are run, and why so.
+        worker: ``host:pid``.
+        began: when the fit began, in seconds since 1970.
+        spent: seconds by purpose.
+        fallback: why the model could not be compiled although it should have been.
+    """
+
+    kind: ClassVar = "work"
+
+    trial: int
+    parameters: int | None
+    path: str
+    worker: str
+    began: float
+    spent: Mapping[str, float]
+    fallback: str | None = None
+    time: float | None = None
+
+
+@dataclass(frozen=True)
+class TrialEnd:
+    """A trial has ended.
+
+    Attributes:
+        trial: its number.
+        state: how.
+        failure: the kind of its failure; None where it did not fail.
+        error: the traceback, or a line.
+    """
+
+    kind: ClassVar = "end"
+
+    trial: int
+    state: State
+    failure: Kind | None
+    error: str | None
+    time: float | None = None
+
+
+@dataclass(frozen=True)
+class KnownConfig:
+    """The searcher suggested a config that was tried before, and got its score again.
+
+    Attributes:
+        of: the trial that tried it.
+        asked: how many suggestions the searcher had made by then.
+        config: the config.
+        score: the trial's value; None where it failed.
+    """
+
+    kind: ClassVar = "answered"
+
+    of: int
+    asked: int
+    config: Config
+    score: float | None
+    time: float | None = None
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A finalist is clearly behind after some fresh scores, and is trained no further."""
+
+    kind: ClassVar = "out"
+
+    of: int
+    scores: int
+    time: float | None = None
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A finalist has won."""
+
+    kind: ClassVar = "chosen"
+
+    of: int
+    time: float | None = None
+
+
+@dataclass(frozen=True)
+class Challenger:
+    """A finalist challenges the incumbent."""
+
+    kind: ClassVar = "challenger"
+
+    of: int
+    time: float | None = None
+
+
+@dataclass(frozen=True)
+class UnknownRecord:
+    """A record of a kind that this version does not know."""
+
+    facts: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """What it calls itself."""
+        return str(self.facts.get("kind"))
+
+
+@dataclass(frozen=True)
+class SearchStart:
+    """An event: a search starts or continues.
+
+    Attributes:
+        name: the experiment's.
+        folder: the experiment's.
+        target: how many trials it will have; None for a tuner that somebody else built.
+        imported: how many results of other searches the searcher gets.
+        states: how many earlier trials ended in each state.
+        best: the best trial of earlier runs.
+    """
+
+    kind: ClassVar = "start"
+
+    name: str
+    folder: str
+    target: int | None
+    imported: int = 0
+    states: Mapping[str, int] | None = None
+    best: Best | None = None
+
+
+@dataclass(frozen=True)
+class FinalsStart:
+    """An event: the finals start or continue.
+
+    Attributes:
+        name: the experiment's.
+        folder: the experiment's.
+        target: how many fits of a batch there are at most.
+        trials: the finalists, the best first.
+        has_incumbent: whether the first of them is the incumbent.
+        fits_at_once: replicas in a batch.
+    """
+
+    kind: ClassVar = "start"
+
+    name: str
+    folder: str
+    target: int
+    trials: Sequence[int]
+    has_incumbent: bool
+    fits_at_once: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """An event: a trial has trained one more epoch, all its replicas together.
+
+    Attributes:
+        trial: the trial's number.
+        epoch: counted from 1.
+        value: the metric's mean over replicas, as searcher and scheduler see it.
+    """
+
+    kind: ClassVar = "progress"
+
+    trial: int
+    epoch: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Finish:
+    """An event: Tune has no more to do, in a search or in the finals."""
+
+    kind: ClassVar = "finish"
+
+
+HistoryRecord = (
+    Attempt
+    | ImportedResult
+    | StageStart
+    | TrialStart
+    | Epoch
+    | SavedCheckpoint
+    | Work
+    | TrialEnd
+    | KnownConfig
+    | Dropped
+    | Chosen
+    | Challenger
+    | UnknownRecord
+)
+Event = HistoryRecord | SearchStart | FinalsStart | Progress | Finish
+
+# Called with each record and event as it is made, and with None in between.
+Listener = Callable[[Event | None], None]
+
+_CLASSES: tuple[type[HistoryRecord], ...] = (
+    *(Attempt, ImportedResult, StageStart, TrialStart, Epoch, SavedCheckpoint, Work, TrialEnd),
+    *(KnownConfig, Dropped, Chosen, Challenger),
+)
+_BY_KIND: dict[str, type[Any]] = {str(each.kind): each for each in _CLASSES}
+_OPTIONAL = {
+    each: [field.name for field in fields(each) if field.default is not MISSING]
+    for each in (*_CLASSES, SearchStart, FinalsStart, Progress, Finish)
+}
+# With the kind, a getter returns a tuple even for a single field.
+_REQUIRED = {
+    each: itemgetter(*(field.name for field in fields(each) if field.default is MISSING), "kind")
+    for each in _CLASSES
+}
+
+
+def parse_record(facts: dict[str, Any]) -> HistoryRecord:
+    """Make a record of its JSON.
+
+    Raises:
+        KeyError: if it lacks a key of its kind.
+    """
+    found = _BY_KIND.get(facts.get("kind", ""))
+    if found is None:
+        return UnknownRecord(facts)
+    *required, _ = _REQUIRED[found](facts)
+    record: HistoryRecord = found(*required, *map(facts.get, _OPTIONAL[found]))
+    return record
+
+
+def parse_lines(lines: Sequence[str]) -> Iterator[HistoryRecord]:
+    """Make records of lines of JSON, in their order."""
+    for start in range(0, len(lines), BLOCK):
+        yield from map(parse_record, json.loads(f"[{','.join(lines[start : start + BLOCK])}]"))
+
+
+def to_json(record: Event) -> dict[str, Any]:
+    """Return a record or an event as JSON."""
+    if isinstance(record, UnknownRecord):
+        return dict(record.facts)
+    facts = {"kind": record.kind, **vars(record)}
+    for name in _OPTIONAL[type(record)]:
+        if facts[name] is None:
+            del facts[name]
+    if isinstance(record, SearchStart):
+        facts["told"] = facts.pop("imported")
+        if record.best is not None:
+            facts["best"] = vars(record.best)
+    return facts
+
+
+def as_line(record: HistoryRecord, time: float) -> str:
+    """Return a record as a line of JSON, written at a time in seconds since 1970."""
+    facts = to_json(record)
+    facts["time"] = time
+    # An epoch, of which there are most, holds numbers alone.
+    return json.dumps(facts if isinstance(record, Epoch) else plain(facts), default=plain)
