@@ -25,7 +25,7 @@ import pandas as pd
 
 from benchmarks import report
 from tune_jobs.engine.analysis.importance import measure_importance
-from tune_jobs.engine.experiments.frames import parse_configs, with_hyperparameters
+from tune_jobs.engine.experiments.history.frames import parse_configs, with_hyperparameters
 from tune_jobs.engine.goal import Goal
 
 RUNGS = (1, 3, 9, 27)

@@ -153,8 +153,8 @@ def summarise(number: int, ended: float) -> dict[str, Any]:
 
 def write_history(folder: Path) -> None:
     """Write trials for the one experiment that is shown."""
-    from tune_jobs.engine.experiments.records import Epoch, TrialEnd, TrialStart
-    from tune_jobs.engine.experiments.segments import SegmentWriter
+    from tune_jobs.engine.experiments.history.records import Epoch, TrialEnd, TrialStart
+    from tune_jobs.engine.experiments.history.segments import SegmentWriter
     from tune_jobs.engine.storage.folder import open_folder
 
     history = SegmentWriter(open_folder(folder))

@@ -24,8 +24,8 @@ import pandas as pd
 
 from benchmarks import report
 from tune_jobs.engine.experiments.experiment import Experiment
-from tune_jobs.engine.experiments.records import Epoch, TrialEnd, TrialStart
-from tune_jobs.engine.experiments.segments import SegmentWriter
+from tune_jobs.engine.experiments.history.records import Epoch, TrialEnd, TrialStart
+from tune_jobs.engine.experiments.history.segments import SegmentWriter
 from tune_jobs.engine.report import write_report
 from tune_jobs.engine.storage.folder import open_folder
 

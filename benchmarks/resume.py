@@ -24,7 +24,7 @@ from benchmarks import report
 from benchmarks.process import run_apart
 
 if TYPE_CHECKING:
-    from tune_jobs.engine.experiments.records import Event
+    from tune_jobs.engine.experiments.history.records import Event
 
 EPOCHS = 10
 SEARCHERS = ("random", "tpe")
@@ -59,8 +59,8 @@ def make_job(searcher: str, trials: int) -> Any:
 def write_history(folder: Any, job: Any, trials: int) -> float:
     """Write a history as a run does; return the seconds."""
     from tune_jobs.engine import Profile
-    from tune_jobs.engine.experiments.records import Attempt, Epoch, TrialEnd, TrialStart
-    from tune_jobs.engine.experiments.segments import SegmentWriter
+    from tune_jobs.engine.experiments.history.records import Attempt, Epoch, TrialEnd, TrialStart
+    from tune_jobs.engine.experiments.history.segments import SegmentWriter
     from tune_jobs.engine.job.declaration import describe_job
 
     folder.create()
@@ -82,7 +82,7 @@ def write_history(folder: Any, job: Any, trials: int) -> float:
 def resume(trials: int, searcher: str) -> dict[str, float]:
     """Write a history, continue from it in this process, and return the cost."""
     from tune_jobs.engine import Profile, run
-    from tune_jobs.engine.experiments.records import TrialStart
+    from tune_jobs.engine.experiments.history.records import TrialStart
     from tune_jobs.engine.storage.folder import open_folder
 
     job, first = make_job(searcher, trials + 1), []

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from ray import tune
 
 if TYPE_CHECKING:
-    from tune_jobs.engine.experiments.records import Event
+    from tune_jobs.engine.experiments.history.records import Event
 
 CONTENDERS = ("tune-jobs", "tune-jobs, TPE", "Ray Tune", "Ray Tune, no loggers")
 MARKS = 20  # how often in a search the driver's clocks are read

@@ -23,7 +23,7 @@ from benchmarks import report
 from benchmarks.contest import ROOT, environment
 
 if TYPE_CHECKING:
-    from tune_jobs.engine.experiments.records import Event, Work
+    from tune_jobs.engine.experiments.history.records import Event, Work
 
 STEPS = {
     "imports": "Python, ray.tune and the job's module",
@@ -66,7 +66,7 @@ def run_apart() -> dict[str, float]:
 def search(started: float) -> dict[str, float]:
     """Run the search in this process and return when each step was reached."""
     from tune_jobs.engine import Profile, run
-    from tune_jobs.engine.experiments.records import SearchStart, Work
+    from tune_jobs.engine.experiments.history.records import SearchStart, Work
     from tune_jobs.engine.job.modules import find_job
 
     job = replace(find_job("breast_cancer_tpe").job, num_samples=2, max_epochs=2)

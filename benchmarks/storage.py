@@ -25,7 +25,7 @@ import pandas as pd
 from benchmarks import report
 
 if TYPE_CHECKING:
-    from tune_jobs.engine.experiments.records import Event
+    from tune_jobs.engine.experiments.history.records import Event
 
 EPOCHS, SECONDS, BYTES, WORKERS = 9, 0.05, 100 * 1024, 2
 BUCKET = "benchmark"
@@ -53,7 +53,7 @@ def search(place: str, trials: int, checkpoints: int) -> dict[str, float]:
     from ray import tune
 
     from tune_jobs.engine import ASHA, Job, Profile, RandomSearch, run
-    from tune_jobs.engine.experiments.records import TrialEnd, TrialStart
+    from tune_jobs.engine.experiments.history.records import TrialEnd, TrialStart
 
     times: list[float] = []
 

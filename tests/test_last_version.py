@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 
 from tune_jobs.cli.main import main
 from tune_jobs.engine import Experiment, Profile, open_experiment, run
-from tune_jobs.engine.experiments.records import Event, TrialEnd, TrialStart
+from tune_jobs.engine.experiments.history.records import Event, TrialEnd, TrialStart
 from tune_jobs.engine.job.modules import find_job
 from tune_jobs.engine.report import write_report
 

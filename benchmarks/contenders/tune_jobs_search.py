@@ -15,7 +15,7 @@ from benchmarks.contenders.journal import Journal
 from benchmarks.task import Task
 from tune_jobs.engine import ASHA, TPE, Job, Profile, RandomSearch, run
 from tune_jobs.engine.data.dataset import Dataset, TrainingData, digest
-from tune_jobs.engine.experiments.records import Epoch, Event
+from tune_jobs.engine.experiments.history.records import Epoch, Event
 
 
 def search(task: Task) -> dict[str, Any]:

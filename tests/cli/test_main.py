@@ -233,8 +233,8 @@ def test_the_default_profile_is_the_shipped_laptop() -> None:
 
 
 def test_show_reads_a_copy_of_an_experiment(here) -> None:
-    from tune_jobs.engine.experiments.records import Epoch, TrialStart
-    from tune_jobs.engine.experiments.segments import SegmentWriter
+    from tune_jobs.engine.experiments.history.records import Epoch, TrialStart
+    from tune_jobs.engine.experiments.history.segments import SegmentWriter
     from tune_jobs.engine.storage.folder import open_folder
 
     folder = open_folder("results/dead")

@@ -23,10 +23,15 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 from tune_jobs.engine import JobError, open_experiment
+from tune_jobs.engine.experiments.history.records import Attempt, Epoch, TrialEnd, TrialStart
+from tune_jobs.engine.experiments.history.segments import (
+    MERGED,
+    SegmentWriter,
+    merge_all,
+    read_segments,
+)
 from tune_jobs.engine.experiments.holder import find_holder
 from tune_jobs.engine.experiments.lease import leased
-from tune_jobs.engine.experiments.records import Attempt, Epoch, TrialEnd, TrialStart
-from tune_jobs.engine.experiments.segments import MERGED, SegmentWriter, merge_all, read_segments
 from tune_jobs.engine.recurring.series import folder_of
 from tune_jobs.engine.storage.folder import Folder, open_folder
 

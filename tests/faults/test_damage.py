@@ -10,7 +10,7 @@ import pytest
 from ray import cloudpickle, tune
 
 from tune_jobs.engine import ASHA, TPE, Experiment, Job, JobError, Profile, open_experiment, run
-from tune_jobs.engine.experiments.records import Event, TrialEnd
+from tune_jobs.engine.experiments.history.records import Event, TrialEnd
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 DAMAGES = {

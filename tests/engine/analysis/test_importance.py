@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tune_jobs.engine.analysis.importance import Importance, measure_importance
-from tune_jobs.engine.experiments.frames import parse_configs, with_hyperparameters
+from tune_jobs.engine.experiments.history.frames import parse_configs, with_hyperparameters
 from tune_jobs.engine.goal import Goal
 
 Config = dict[str, Any]

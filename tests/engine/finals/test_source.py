@@ -11,7 +11,7 @@ import pytest
 from ray import cloudpickle, tune
 
 from tune_jobs.engine import ASHA, Finalists, Job, JobError, Profile, run
-from tune_jobs.engine.experiments.records import Event, FinalsStart, TrialEnd
+from tune_jobs.engine.experiments.history.records import Event, FinalsStart, TrialEnd
 from tune_jobs.engine.views.show import lines
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])

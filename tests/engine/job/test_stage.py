@@ -9,7 +9,7 @@ import pytest
 from ray import cloudpickle, tune
 
 from tune_jobs.engine import ASHA, Job, JobError, Profile, Stage, run
-from tune_jobs.engine.experiments.records import Event, TrialEnd
+from tune_jobs.engine.experiments.history.records import Event, TrialEnd
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 

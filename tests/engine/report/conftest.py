@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tune_jobs.engine.experiments.experiment import Experiment
-from tune_jobs.engine.experiments.records import Epoch, HistoryRecord, TrialEnd, TrialStart
-from tune_jobs.engine.experiments.segments import SegmentWriter
+from tune_jobs.engine.experiments.history.records import Epoch, HistoryRecord, TrialEnd, TrialStart
+from tune_jobs.engine.experiments.history.segments import SegmentWriter
 from tune_jobs.engine.report import write_report
 from tune_jobs.engine.storage.folder import open_folder
 

@@ -16,8 +16,8 @@ from scipy.stats import ttest_ind
 from tune_jobs.cli.main import main
 from tune_jobs.engine.analysis.estimates import estimate
 from tune_jobs.engine.experiments.experiment import Experiment
-from tune_jobs.engine.experiments.records import Epoch, TrialEnd, TrialStart
-from tune_jobs.engine.experiments.segments import SegmentWriter
+from tune_jobs.engine.experiments.history.records import Epoch, TrialEnd, TrialStart
+from tune_jobs.engine.experiments.history.segments import SegmentWriter
 from tune_jobs.engine.report.side_by_side import as_dict, declared_differences, difference, lines
 from tune_jobs.engine.storage.folder import Folder, open_folder
 

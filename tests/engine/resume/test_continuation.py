@@ -25,8 +25,8 @@ from tune_jobs.engine import (
     run,
     table,
 )
-from tune_jobs.engine.experiments.records import ImportedResult, KnownConfig
-from tune_jobs.engine.experiments.segments import read_segments
+from tune_jobs.engine.experiments.history.records import ImportedResult, KnownConfig
+from tune_jobs.engine.experiments.history.segments import read_segments
 from tune_jobs.engine.resume.past import read_past
 from tune_jobs.engine.storage.folder import open_folder
 

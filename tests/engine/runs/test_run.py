@@ -28,7 +28,7 @@ from tune_jobs.engine import (
     run,
     table,
 )
-from tune_jobs.engine.experiments.records import Epoch, Event
+from tune_jobs.engine.experiments.history.records import Epoch, Event
 from tune_jobs.engine.trials.tuner import fit_trial
 from tune_jobs.engine.views.show import as_dict, lines
 

@@ -10,8 +10,8 @@ import pytest
 from ray import cloudpickle, tune
 
 from tune_jobs.engine import Job, JobError, Profile, run, table
+from tune_jobs.engine.experiments.history.records import Epoch, Event, TrialStart
 from tune_jobs.engine.experiments.lease import SkippedError, TakenError, leased
-from tune_jobs.engine.experiments.records import Epoch, Event, TrialStart
 from tune_jobs.engine.outcome import outcome_of_code
 from tune_jobs.engine.storage.folder import open_folder
 

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from tune_jobs.engine.experiments.failures import cause
-from tune_jobs.engine.experiments.records import (
+from tune_jobs.engine.experiments.history.records import (
     Chosen,
     Dropped,
     Epoch,

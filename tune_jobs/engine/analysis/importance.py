@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tune_jobs.engine.analysis.factors import INACTIVE, Factor, find_factors
-from tune_jobs.engine.experiments.replicas import average_replicas
+from tune_jobs.engine.experiments.history.replicas import average_replicas
 from tune_jobs.engine.goal import Goal
 
 if TYPE_CHECKING:

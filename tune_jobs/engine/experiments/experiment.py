@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tune_jobs.engine.errors import JobError, reason_of
 from tune_jobs.engine.experiments.answer import Answer
 from tune_jobs.engine.experiments.files import DESCRIPTION, HISTORY, MODEL, RETEST, SUMMARY, VERDICT
-from tune_jobs.engine.experiments.frames import (
+from tune_jobs.engine.experiments.history.frames import (
     Configs,
     add_best,
     parse_configs,
     read_history,
     with_hyperparameters,
 )
-from tune_jobs.engine.experiments.records import Attempt
-from tune_jobs.engine.experiments.segments import Found, read_segments
+from tune_jobs.engine.experiments.history.records import Attempt
+from tune_jobs.engine.experiments.history.segments import Found, read_segments
 from tune_jobs.engine.experiments.summary import Best, Summary
 from tune_jobs.engine.experiments.verdict import Verdict
 from tune_jobs.engine.goal import Goal

@@ -14,7 +14,7 @@ from typing import Any
 
 from ray.tune.result import AUTO_RESULT_KEYS
 
-from tune_jobs.engine.experiments.records import Work
+from tune_jobs.engine.experiments.history.records import Work
 from tune_jobs.engine.search.schedulers import EPOCH
 
 NOT_METRICS = {*AUTO_RESULT_KEYS, "done", "trial_id", "experiment_tag", "epoch", "seconds"}

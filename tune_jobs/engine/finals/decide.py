@@ -11,8 +11,8 @@ from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.failures import cause
 from tune_jobs.engine.experiments.files import FINALISTS, TRIALS, VERDICT
-from tune_jobs.engine.experiments.frames import compact
-from tune_jobs.engine.experiments.records import FinalsStart, Listener, TrialStart
+from tune_jobs.engine.experiments.history.frames import compact
+from tune_jobs.engine.experiments.history.records import FinalsStart, Listener, TrialStart
 from tune_jobs.engine.experiments.verdict import Verdict
 from tune_jobs.engine.finals.candidates import Candidate, choose_finalists
 from tune_jobs.engine.finals.race import Race

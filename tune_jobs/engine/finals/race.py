@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tune_jobs.engine.analysis.estimates import Estimate, are_behind, estimate, judge
-from tune_jobs.engine.experiments.replicas import Curve, stack_curves
+from tune_jobs.engine.experiments.history.replicas import Curve, stack_curves
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.outcome import Judgement
 

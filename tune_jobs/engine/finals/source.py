@@ -21,7 +21,7 @@ from tune_jobs.engine.deadline import Deadline
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.failures import cause
 from tune_jobs.engine.experiments.files import FINALISTS
-from tune_jobs.engine.experiments.records import (
+from tune_jobs.engine.experiments.history.records import (
     Challenger,
     Chosen,
     Dropped,

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.experiments.experiment import Experiment
-from tune_jobs.engine.experiments.replicas import average_replicas
+from tune_jobs.engine.experiments.history.replicas import average_replicas
 from tune_jobs.engine.experiments.summary import Summary
 from tune_jobs.engine.experiments.verdict import Verdict
 from tune_jobs.engine.goal import Goal

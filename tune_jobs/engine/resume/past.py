@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.experiments.experiment import Experiment
-from tune_jobs.engine.experiments.records import (
+from tune_jobs.engine.experiments.history.records import (
     Attempt,
     HistoryRecord,
     ImportedResult,
     KnownConfig,
     TrialStart,
 )
-from tune_jobs.engine.experiments.replicas import average_replicas
+from tune_jobs.engine.experiments.history.replicas import average_replicas
 from tune_jobs.engine.space.configs import Config
 from tune_jobs.engine.space.domains import Space
 from tune_jobs.engine.space.membership import NO_DEFAULTS, NotInSpaceError, from_json

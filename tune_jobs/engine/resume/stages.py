@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tune_jobs.engine.analysis.zooming import narrow
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.experiments.records import StageStart
+from tune_jobs.engine.experiments.history.records import StageStart
 from tune_jobs.engine.experiments.summary import StageSummary
 from tune_jobs.engine.space.domains import Space
 from tune_jobs.engine.space.membership import members_from_json

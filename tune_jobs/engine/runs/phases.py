@@ -19,9 +19,9 @@ from tune_jobs.engine.errors import JobError, StorageError, reason_of
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.failures import STORAGE_ERRORS
 from tune_jobs.engine.experiments.files import FINALISTS, VERDICT
-from tune_jobs.engine.experiments.frames import compact
+from tune_jobs.engine.experiments.history.frames import compact
+from tune_jobs.engine.experiments.history.records import Listener, SearchStart
 from tune_jobs.engine.experiments.lease import Lease
-from tune_jobs.engine.experiments.records import Listener, SearchStart
 from tune_jobs.engine.experiments.summary import Usage
 from tune_jobs.engine.finals.decide import Decision, decide
 from tune_jobs.engine.finals.export import (

@@ -17,8 +17,8 @@ from tune_jobs.engine.deadline import Deadline, deadline_after
 from tune_jobs.engine.environment import environment
 from tune_jobs.engine.errors import JobError, check_whole_number
 from tune_jobs.engine.experiments.experiment import Experiment
+from tune_jobs.engine.experiments.history.records import Listener
 from tune_jobs.engine.experiments.lease import Lease, SkippedError, TakenError, leased
-from tune_jobs.engine.experiments.records import Listener
 from tune_jobs.engine.formatting import duration
 from tune_jobs.engine.job.description import Slot
 from tune_jobs.engine.job.job import Job, MakeTuner

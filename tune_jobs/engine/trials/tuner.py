@@ -24,8 +24,13 @@ from tune_jobs.engine.experiments.files import (
     TRIALS,
     TRIALS_TABLE,
 )
-from tune_jobs.engine.experiments.records import Attempt, ImportedResult, Listener, StageStart
-from tune_jobs.engine.experiments.segments import SegmentWriter
+from tune_jobs.engine.experiments.history.records import (
+    Attempt,
+    ImportedResult,
+    Listener,
+    StageStart,
+)
+from tune_jobs.engine.experiments.history.segments import SegmentWriter
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.job.declaration import add_provenance, constants, describe_job
 from tune_jobs.engine.job.description import Description

@@ -6,7 +6,7 @@ import math
 import time
 from dataclasses import dataclass, field
 
-from tune_jobs.engine.experiments.records import (
+from tune_jobs.engine.experiments.history.records import (
     Event,
     FinalsStart,
     Progress,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from tune_jobs.engine.experiments.records import Event, Work
+from tune_jobs.engine.experiments.history.records import Event, Work
 from tune_jobs.engine.formatting import count
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from tune_jobs.engine.experiments.failures import cause
 from tune_jobs.engine.experiments.files import FINALISTS
-from tune_jobs.engine.experiments.records import (
+from tune_jobs.engine.experiments.history.records import (
     Challenger,
     Chosen,
     Dropped,

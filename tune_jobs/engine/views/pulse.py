@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tune_jobs.engine.experiments.history.records import Event
 from tune_jobs.engine.experiments.lease import Lease
-from tune_jobs.engine.experiments.records import Event
 from tune_jobs.engine.views.board import Board
 
 

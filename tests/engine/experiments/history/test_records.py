@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tune_jobs.engine.experiments.records import (
+from tune_jobs.engine.experiments.history.records import (
     Chosen,
     Epoch,
     FinalsStart,
@@ -20,11 +20,11 @@ from tune_jobs.engine.experiments.records import (
     parse_record,
     to_json,
 )
-from tune_jobs.engine.experiments.segments import SegmentWriter, read_segments
+from tune_jobs.engine.experiments.history.segments import SegmentWriter, read_segments
 from tune_jobs.engine.experiments.summary import Best
 from tune_jobs.engine.storage.folder import open_folder
 
-FIXTURES = Path(__file__).parents[2] / "fixtures"
+FIXTURES = Path(__file__).parents[3] / "fixtures"
 
 
 def lines_of(name: str) -> list[str]:

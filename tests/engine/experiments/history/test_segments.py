@@ -7,9 +7,9 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from tune_jobs.engine.experiments import segments
-from tune_jobs.engine.experiments.records import Chosen
-from tune_jobs.engine.experiments.segments import SegmentWriter, merge_all, read_segments
+from tune_jobs.engine.experiments.history import segments
+from tune_jobs.engine.experiments.history.records import Chosen
+from tune_jobs.engine.experiments.history.segments import SegmentWriter, merge_all, read_segments
 from tune_jobs.engine.storage.folder import open_folder
 
 # What may happen to a history: a record, a flush, the end of the process, a merge of everything.

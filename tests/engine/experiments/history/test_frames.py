@@ -10,14 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tune_jobs.engine.experiments.frames import (
+from tune_jobs.engine.experiments.history.frames import (
     add_best,
     compact,
     parse_configs,
     read_history,
     with_hyperparameters,
 )
-from tune_jobs.engine.experiments.records import (
+from tune_jobs.engine.experiments.history.records import (
     Attempt,
     Epoch,
     HistoryRecord,
@@ -25,7 +25,7 @@ from tune_jobs.engine.experiments.records import (
     TrialEnd,
     TrialStart,
 )
-from tune_jobs.engine.experiments.segments import SegmentWriter
+from tune_jobs.engine.experiments.history.segments import SegmentWriter
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.storage.folder import open_folder
 

@@ -1,16 +1,16 @@
 """The mean over a trial's replicas: its fits on several folds, or with several seeds.
 
 Every epoch of a trial has one value: the mean over all its replicas. A replica that ended early
-still counts in later epochs, or else the mean would jump when a bad one ends. It counts with the
+still counts in later epochs, since the mean would jump whenever a bad one ends. It counts with the
 value of the weights that it keeps:
 
 - ``best``, in a search: its best value so far, since early stopping restores those weights.
-- ``last``, in the finals: its last value, since they train to a fixed epoch; to pick the best would
-  flatter scores that shall be unbiased.
+- ``last``, in the finals: its last value, since finals train to a fixed epoch, and picking the best
+  would bias their scores.
 
-While a search runs, its trials report this mean themselves (:class:`~.messages.EpochReport`), which
-searcher, scheduler and views use; the history holds the replicas' values, from which it is made
-again here.
+While a search runs, its trials report this mean themselves (:class:`~..messages.EpochReport`);
+searcher, scheduler and views use what they report. The history holds the values of the replicas,
+and the mean is made from them again here.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from tune_jobs.engine.experiments.files import HISTORY, MIRROR
-from tune_jobs.engine.experiments.records import HistoryRecord, as_line, parse_lines
+from tune_jobs.engine.experiments.history.records import HistoryRecord, as_line, parse_lines
 from tune_jobs.engine.storage.folder import AT_ONCE, ATTEMPTS, Folder
 
 NAME = re.compile(r"(\d{4})-(\d{8})-(\d{8})\.jsonl(\.gz)?")

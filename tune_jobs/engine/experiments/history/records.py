@@ -22,9 +22,9 @@ The keys are the names of the fields. A field without a value (None by default) 
 that is not known, of a newer version, is ignored; a record of an unknown kind is kept as it is.
 
 The classes are frozen dataclasses rather than TypedDicts, so that a misspelt field fails at once
-and ``match`` tells kinds apart. They are written and read by a few lines of their own rather than by
-:mod:`~tune_jobs.engine.serialization`, which checks each value: a search has 100,000 epochs, and a
-checksum guards what was written.
+and ``match`` tells kinds apart. A few lines here write and read them rather than
+:mod:`~tune_jobs.engine.serialization`, which checks each value: a search may have 100,000 epochs,
+and checksums guard them.
 """
 
 from __future__ import annotations

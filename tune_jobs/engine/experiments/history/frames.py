@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tune_jobs.engine.experiments.files import EPOCHS_TABLE, TRIALS_TABLE
-from tune_jobs.engine.experiments.records import (
+from tune_jobs.engine.experiments.history.records import (
     Attempt,
     Epoch,
     HistoryRecord,
@@ -28,8 +28,8 @@ from tune_jobs.engine.experiments.records import (
     TrialStart,
     Work,
 )
-from tune_jobs.engine.experiments.replicas import average_replicas
-from tune_jobs.engine.experiments.segments import merge_all, read_segments
+from tune_jobs.engine.experiments.history.replicas import average_replicas
+from tune_jobs.engine.experiments.history.segments import merge_all, read_segments
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.space.configs import Config, flatten
 from tune_jobs.engine.storage.folder import Folder

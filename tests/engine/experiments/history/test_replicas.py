@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from trainables.fitting.curves import Curves
 from trainables.fitting.task import Task
-from tune_jobs.engine.experiments.frames import add_best
-from tune_jobs.engine.experiments.replicas import average_replicas, stack_curves
+from tune_jobs.engine.experiments.history.frames import add_best
+from tune_jobs.engine.experiments.history.replicas import average_replicas, stack_curves
 from tune_jobs.engine.goal import Goal
 
 CURVES = [{1: 3.0, 2: 1.0, 3: 2.0, 4: 5.0}, {1: 4.0, 2: 6.0}]
