@@ -44,3 +44,9 @@ def reason_of(error: BaseException) -> str:
     """Return what an exception says as one readable line."""
     said = " ".join(str(error).split())
     return said if len(said) <= LONGEST else f"{said[:LONGEST]} ..."
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an exception says, or its class if it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0].strip() if lines else type(error).__name__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,15 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tune_jobs.engine.data import kinds
 from tune_jobs.engine.data.columns import (
+    count_codes,
     encode,
     fingerprint,
     fit_columns,
-    prediction_table,
     raw_inputs,
     string_columns,
 )
 from tune_jobs.engine.data.sources import read_table
+from tune_jobs.engine.data.target import prediction_table
 from tune_jobs.engine.errors import JobError
 
 FLOATS = st.none() | st.floats(-1e9, 1e9, width=32)
@@ -273,9 +276,9 @@ def test_a_number_that_overflows_when_standardised_is_refused():
         (datetime.datetime(2026, 1, 1), "a date or time: make it a number"),
         (datetime.time(1), "a date or time: make it a number"),
         (datetime.timedelta(1), "a date or time: make it a number"),
-        ([1, 2], "no number, boolean or text"),
-        ({"a": 1}, "no number, boolean or text"),
-        (b"raw", "no number, boolean or text"),
+        ([1, 2], "not a number, boolean or text"),
+        ({"a": 1}, "not a number, boolean or text"),
+        (b"raw", "not a number, boolean or text"),
     ],
 )
 def test_a_type_without_a_kind_is_refused_with_advice(value, advice):
@@ -387,3 +390,57 @@ def test_the_fingerprint_follows_the_content_and_not_how_it_is_stored():
 
     assert fingerprint(whole) == fingerprint(parts) == fingerprint(coded)
     assert len({fingerprint(whole), *map(fingerprint, others)}) == 5
+
+
+@dataclass(frozen=True)
+class Weekdays:
+    """Dates as days of the week: all that a new kind of column takes."""
+
+    name: str = "weekday"
+    is_text: bool = False
+    is_quantity: bool = False
+
+    def takes(self, arrow):
+        return pa.types.is_date(arrow)
+
+    def count_missing(self, values):
+        return values.null_count
+
+    def content(self, name, values):
+        return [str(value) for value in values.to_pylist()]
+
+    def fit(self, name, values, train, max_categories):
+        return kinds.Fitted({"name": name, "kind": self.name})
+
+    def features(self, column):
+        return ["code", "number"]
+
+    def count_codes(self, column):
+        return [7]
+
+    def encode(self, column, values):
+        days = np.array([value.weekday() for value in values.to_pylist()])
+        return [days, days / 6]
+
+    def read_raw(self, name, values):
+        return np.array([str(value) for value in values.to_pylist()], dtype=object)
+
+
+def test_a_new_kind_of_column_is_one_class(monkeypatch):
+    monkeypatch.setattr(kinds, "KINDS", (*kinds.KINDS, Weekdays()))
+    monday = datetime.date(2026, 1, 5)
+    days = [monday + datetime.timedelta(days=number) for number in (0, 5, 6)]
+    whole = pa.table({"day": days, "x": [1.0, 2.0, 3.0], "city": ["a", "b", "a"]})
+
+    columns, _ = fit(whole)
+    (matrix,) = encode(whole, columns, [np.arange(3)])
+
+    assert [column["kind"] for column in columns] == ["numeric", "weekday", "categorical"]
+    assert matrix[:, 1:].tolist() == [
+        [0, 0, 1],
+        pytest.approx([5 / 6, 5, 2]),
+        [1, 6, 1],
+    ]
+    assert count_codes(columns) == [7, 3]
+    assert raw_inputs(whole, {"columns": columns})["day"].ravel().tolist() == [*map(str, days)]
+    assert fingerprint(whole) != fingerprint(whole.take([1, 0, 2]))

@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from tune_jobs.engine.data.images import images
+from tune_jobs.engine.data.images import images, read_images
 from tune_jobs.engine.errors import JobError
 
 
@@ -65,17 +65,15 @@ def test_a_seed_repeats_the_split_and_another_draws_another(tmp_path):
     assert recipe(1).fingerprint == recipe(2).fingerprint
 
 
-def test_mapped_and_compressed_files_give_equal_datasets(tmp_path):
-    mapped = images(save(tmp_path / "mapped.npz"))(3)
+def test_plain_and_compressed_files_give_equal_datasets(tmp_path):
+    plain = images(save(tmp_path / "plain.npz"))(3)
     compressed = images(save(tmp_path / "compressed.npz", compress=True))(3)
 
-    assert contents(mapped) == contents(compressed)
-    assert mapped.fingerprint == compressed.fingerprint
-    assert isinstance(mapped.x_test.base.base, np.memmap)
-    assert not isinstance(compressed.x_test.base, np.memmap)
+    assert contents(plain) == contents(compressed)
+    assert plain.fingerprint == compressed.fingerprint
 
 
-def test_a_member_is_mapped_wherever_the_archive_puts_it(tmp_path):
+def test_an_archive_may_hold_other_files_and_other_layouts(tmp_path):
     found = arrays(x_train=np.asfortranarray(arrays()["x_train"]))
     with zipfile.ZipFile(tmp_path / "i.npz", "w") as archive:
         archive.writestr("note.txt", "odd length!")
@@ -171,7 +169,7 @@ def test_a_member_that_is_no_array_is_refused(tmp_path):
         for name in arrays():
             archive.writestr(f"{name}.npy", b"no array")
 
-    with fails("cannot be read: the magic string is not correct"):
+    with fails("i.npz: x_train cannot be read: it is not a .npy file"):
         images(tmp_path / "i.npz")(0)
 
 
@@ -182,8 +180,48 @@ def test_a_damaged_member_is_refused(tmp_path, compress):
     content[60:120] = bytes(60)
     path.write_bytes(content)
 
-    with fails("i.npz"):
+    with fails("i.npz: x_train cannot be read: "):
         images(path)(0)
+
+
+def test_a_damaged_pixel_is_refused(tmp_path):
+    path = save(tmp_path / "i.npz")
+    content = bytearray(path.read_bytes())
+    content[600] ^= 1
+    path.write_bytes(content)
+
+    with fails("i.npz: x_train cannot be read: Bad CRC-32"):
+        images(path)(0)
+
+
+def test_new_images_are_read_from_both_kinds_of_file(tmp_path):
+    new = arrays()["x_test"]
+    np.save(tmp_path / "new.npy", new)
+    np.savez(tmp_path / "new.npz", x=new, y=new[:, 0, 0])
+    np.savez(tmp_path / "test.npz", x_test=new)
+
+    for name in ("new.npy", "new.npz", "test.npz"):
+        np.testing.assert_array_equal(read_images(tmp_path / name)[..., 0], new)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "new.npy cannot be read as .npy or .npz: "),
+        (b"no array", "new.npy cannot be read as .npy or .npz: "),
+        (None, "has no array x or x_test; there is labels"),
+    ],
+)
+def test_a_file_without_new_images_is_refused(tmp_path, content, message):
+    path = tmp_path / "new.npy"
+    if content is None:
+        np.savez(tmp_path / "new.npz", labels=np.zeros(3))
+        path = tmp_path / "new.npz"
+    else:
+        path.write_bytes(content)
+
+    with fails(message):
+        read_images(path)
 
 
 def test_a_missing_file_says_how_to_give_it(tmp_path):

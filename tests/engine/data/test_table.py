@@ -230,7 +230,7 @@ def test_a_target_that_varies_only_outside_the_training_part_is_refused():
     values = np.full(50, 0.5)
     values[split_rows(50, 0, validation=0.2, test=0.2).test[0]] = 1
 
-    with fails("target 'y' is 0.5 in all rows to train on"):
+    with fails("target 'y' is 0.5 in all training rows"):
         table(with_target(values), "y")(0)
 
 
@@ -303,7 +303,7 @@ def test_the_breast_cancer_table_is_ready_to_train_on():
         ({"validation": 0.5, "test": 0.5}, "validation=0.5 and test=0.5 leave nothing to train on"),
         ({"task": "regresion"}, "no task 'regresion'; did you mean 'regression'?; tasks: binary"),
         ({"ignore": "churned"}, "ignore names 'churned', which is the target"),
-        ({"max_categories": 0}, "max_categories is 0, but must be a whole number >= 1"),
+        ({"max_categories": 0}, "max_categories is 0, but must be an integer >= 1"),
         ({"target": ""}, "target is '', but must be the name of a column"),
         ({"source": 7}, "source is 7, but must be a path or a DataFrame"),
         ({"source": ""}, "source is '', but must be a path or a DataFrame"),

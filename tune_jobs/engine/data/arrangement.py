@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from tune_jobs.engine.data.columns import coded, kind_of, numbers, without_dictionary
+from tune_jobs.engine.data.arrays import coded, count_nulls, numbers, without_dictionary
+from tune_jobs.engine.data.kinds import kind_of
 from tune_jobs.engine.data.sources import find_column
 from tune_jobs.engine.data.splitting import Array, Fold, Split
 from tune_jobs.engine.errors import JobError
@@ -217,10 +217,8 @@ def replace_column(table: pa.Table, arrangement: Groups | Times | None) -> pa.Ta
 
 def _find(table: pa.Table, name: str, what: str) -> pa.ChunkedArray:
     column = without_dictionary(table[find_column(name, table.column_names, what)])
-    missing = pc.sum(pc.is_null(column, nan_is_null=True)).as_py()
-    if kind_of(column.type) == "categorical":
-        missing += pc.sum(pc.equal(column, "")).as_py() or 0
-    if missing:
+    kind = kind_of(column.type)
+    if missing := kind.count_missing(column) if kind else count_nulls(column):
         raise JobError(
             f"column {name!r} ({what}) has no value in {missing:,} of {len(column):,} rows; "
             "drop them first or give them one"
@@ -233,7 +231,8 @@ def _as_numbers(name: str, column: pa.ChunkedArray) -> Array:
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         times: Array = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64()).to_numpy()
         return times
-    if kind_of(kind) != "numeric":
+    found = kind_of(kind)
+    if found is None or not found.is_quantity:
         raise JobError(
             f"column {name!r} (the order) has the type {kind}, "
             "but must be numbers, dates or timestamps"

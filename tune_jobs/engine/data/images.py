@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 
 from tune_jobs.engine.data.dataset import Dataset, TrainingData, digest
 from tune_jobs.engine.data.sources import find_file
 from tune_jobs.engine.data.splitting import Array, Split, check_fractions, split_rows
-from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.errors import JobError, first_line
 from tune_jobs.engine.names import nearest
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")
-DAMAGED = (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zlib.error)
-LOCAL_HEADER = 30  # bytes of a zip member's own header, before its name and extra field
+UNREADABLE = (
+    *(OSError, ValueError, EOFError, NotImplementedError, RuntimeError),
+    *(zlib.error, zipfile.BadZipFile),
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def images(source: str | Path, *, validation: float = 0.2, test: float = 0.2) ->
     Args:
         source: ``digits``, or a ``.npz`` file with ``x_train``, ``y_train``, ``x_test`` and
             ``y_test``: images of shape (rows, height, width) or (rows, height, width, channels),
-            whole numbers of shape (rows,) or (rows, 1). What it stores uncompressed is mapped.
+            whole numbers of shape (rows,) or (rows, 1).
         validation: the fraction of the rows (of ``x_train``, in a file) to compare trials on.
         test: the fraction that is kept away from the search; a file brings its own.
 
@@ -68,28 +70,26 @@ def images(source: str | Path, *, validation: float = 0.2, test: float = 0.2) ->
 
 
 def read_images(source: str | Path) -> Array:
-    """New images to predict: a ``.npy`` file, or ``x`` or ``x_test`` of an ``.npz`` file.
+    """Read new images to predict: a ``.npy`` file, or ``x`` or ``x_test`` of an ``.npz`` file.
 
     Returns:
-        Shape (rows, height, width, channels).
+        Shape (rows, height, width, channels); a ``.npy`` file stays on disk and is mapped.
 
     Raises:
         JobError: for a file that cannot be read or holds no images.
     """
     path = find_file(source)
+    if zipfile.is_zipfile(path):
+        names = [name for name in ("x", "x_test") if name in _list_arrays(path)]
+        if not names:
+            raise JobError(f"{path} has no array x or x_test; there is {_shown(path)}")
+        return _checked_images(names[0], _load(path, names[:1])[names[0]])
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return _checked_images(path.name, loaded)
-        with loaded:
-            for name in ("x", "x_test"):
-                if name in loaded:
-                    return _checked_images(name, loaded[name])
-            raise JobError(f"{path} has no array x or x_test; there is {', '.join(loaded)}")
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        return _checked_images(path.name, np.load(path, mmap_mode="r", allow_pickle=False))
+    except UNREADABLE as error:
         if isinstance(error, JobError):
             raise
-        raise JobError(f"{path} cannot be read as .npy or .npz: {error}") from None
+        raise JobError(f"{path} cannot be read as .npy or .npz: {first_line(error)}") from None
 
 
 def _split_digits(recipe: Images, seed: int) -> Dataset:
@@ -141,49 +141,38 @@ def _read(source: str | Path) -> dict[str, Array]:
     if not text.endswith(".npz"):
         raise JobError(f"{text!r} is neither 'digits' nor a .npz file{nearest(text, ['digits'])}")
     path = find_file(source)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            _check_present(path, archive)
-            return {name: _read_member(path, archive, name) for name in NAMES}
-    except zipfile.BadZipFile:
-        raise JobError(f"{path} is not an .npz file: it is no zip, or is cut short") from None
-    except DAMAGED as error:
-        if isinstance(error, JobError):
-            raise
-        raise JobError(f"{path} cannot be read: {error}") from None
+    if not zipfile.is_zipfile(path):
+        raise JobError(f"{path} is not an .npz file: it is no zip, or is cut short")
+    if absent := [name for name in NAMES if name not in _list_arrays(path)]:
+        raise JobError(f"{path} has no array {', '.join(absent)}; there is {_shown(path)}")
+    return _load(path, NAMES)
 
 
-def _check_present(path: Path, archive: zipfile.ZipFile) -> None:
-    present = [name.removesuffix(".npy") for name in archive.namelist()]
-    if absent := [name for name in NAMES if name not in present]:
-        there = ", ".join(present) or "nothing"
-        raise JobError(f"{path} has no array {', '.join(absent)}; there is {there}")
+def _list_arrays(path: Path) -> list[str]:
+    with np.load(path, allow_pickle=False) as loaded:
+        return list(loaded)
 
 
-def _read_member(path: Path, archive: zipfile.ZipFile, name: str) -> Array:
-    info = archive.getinfo(f"{name}.npy")
-    with archive.open(info) as member:
-        version = npy.read_magic(member)
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran, dtype = read(member)
-        start = member.tell()
-        if dtype.hasobject:
-            raise JobError(f"{path}: {name} holds Python objects, but must hold numbers")
-        if info.compress_type != zipfile.ZIP_STORED or 0 in shape:
-            member.seek(0)
-            return npy.read_array(member, allow_pickle=False)
-    place = _data_offset(path, info) + start
-    mapped = np.memmap(path, dtype, "r", place, shape, "F" if fortran else "C")
-    return mapped.view(np.ndarray)
+def _shown(path: Path) -> str:
+    return ", ".join(_list_arrays(path)) or "nothing"
 
 
-def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:
-    """Where the member's bytes begin: its own header differs from the archive's directory."""
-    with path.open("rb") as file:
-        file.seek(info.header_offset)
-        header = file.read(LOCAL_HEADER)
-    name, extra = (int.from_bytes(header[at : at + 2], "little") for at in (26, 28))
-    return info.header_offset + LOCAL_HEADER + name + extra
+def _load(path: Path, names: Sequence[str]) -> dict[str, Array]:
+    """Read arrays of an ``.npz`` file into memory."""
+    found = {}
+    with np.load(path, allow_pickle=False) as loaded:
+        for name in names:
+            try:
+                found[name] = loaded[name]
+            except UNREADABLE as error:
+                if "allow_pickle" in str(error):
+                    raise JobError(
+                        f"{path}: {name} holds Python objects, but must hold numbers"
+                    ) from None
+                raise JobError(f"{path}: {name} cannot be read: {first_line(error)}") from None
+            if not isinstance(found[name], np.ndarray):
+                raise JobError(f"{path}: {name} cannot be read: it is not a .npy file")
+    return found
 
 
 def _checked(name: str, array: Array) -> Array:

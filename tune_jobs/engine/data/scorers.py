@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tune_jobs.engine.data.splitting import Array
-from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.errors import JobError, first_line
 from tune_jobs.engine.names import nearest
 
 ScikitScorer: TypeAlias = Callable[[Any, Array, Array], float]
@@ -67,7 +67,7 @@ class Scorer:
                 warnings.simplefilter("ignore")  # the value says it
                 return float(self.call(estimator, rows, truth))
         except Exception as error:
-            raise JobError(f"scorer {self.name!r}: {_first_line(error)}") from error
+            raise JobError(f"scorer {self.name!r}: {first_line(error)}") from error
 
     def _probabilities(self, outputs: Array) -> Array:
         """One column a class; an only column is the second class' probability."""
@@ -202,8 +202,3 @@ def _find(scorer: str | ScikitScorer) -> ScikitScorer:
         )
     found: ScikitScorer = get_scorer(scorer)
     return found
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].strip() if lines else type(error).__name__

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pyarrow as pa
 from pyarrow import csv, fs
 
-from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.errors import JobError, first_line
 from tune_jobs.engine.names import nearest
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def read_table(
     except JobError:
         raise
     except UNREADABLE as error:
-        raise JobError(f"{shown} cannot be read: {_first_line(error)}") from None
+        raise JobError(f"{shown} cannot be read: {first_line(error)}") from None
     _check_names(table.column_names, shown)
     if not table.num_rows:
         raise JobError(f"{shown} has no rows")
@@ -182,7 +182,7 @@ def _parse_csv(path: Path, types: dict[str, Any]) -> pa.Table:
         if "Empty CSV" in str(error):
             raise JobError(f"{path} is empty") from None
         if "UTF8" in str(error):
-            raise JobError(f"{path} is not UTF-8: {_first_line(error)}") from None
+            raise JobError(f"{path} is not UTF-8: {first_line(error)}") from None
         raise
 
 
@@ -207,7 +207,7 @@ def _read_series(name: str, series: pd.Series) -> Any:
         return pa.array(series, from_pandas=True)
     except (*UNREADABLE, TypeError) as error:
         raise JobError(
-            f"column {name!r} of the DataFrame cannot be read: {_first_line(error)}"
+            f"column {name!r} of the DataFrame cannot be read: {first_line(error)}"
         ) from None
 
 
@@ -221,11 +221,6 @@ def _kept(names: list[str], ignore: Collection[str], shown: str) -> list[str]:
 def _check_names(names: list[str], shown: str) -> None:
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise JobError(f"{shown} has more than one column called {twice[0]!r}; rename one")
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{lines[0].strip()}" if lines else type(error).__name__
 
 
 def _breast_cancer() -> pd.DataFrame:

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from tune_jobs.engine.data.columns import prediction_table, raw_inputs, string_columns
+from tune_jobs.engine.data.columns import raw_inputs, string_columns
 from tune_jobs.engine.data.sources import read_table
+from tune_jobs.engine.data.target import prediction_table
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.experiment import Experiment
 

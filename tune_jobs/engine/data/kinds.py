@@ -1,0 +1,287 @@
+"""The kinds of columns that a model can learn from.
+
+A kind is one class here, which does everything that depends on the kind: recognise it, learn its
+preprocessing, make its features, read it raw, warn. To add a kind, write such a class, append it to
+``KINDS``, and repeat its features with Keras' operations in ``trainables/export.py``, which puts
+the preprocessing into the exported model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypedDict, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tune_jobs.engine.data.arrays import (
+    Coded,
+    coded,
+    count_nulls,
+    numbers,
+    value_type,
+    without_dictionary,
+)
+from tune_jobs.engine.data.dataset import standardisation
+from tune_jobs.engine.data.splitting import Array
+from tune_jobs.engine.errors import JobError
+
+Role = Literal["number", "missing", "code"]
+ROLES: tuple[Role, ...] = get_args(Role)  # the order of features in the matrix
+
+IDENTIFIER_SHARE, IDENTIFIER_ROWS = 0.9, 20  # distinct values among how many: a name, not a class
+
+
+class Column(TypedDict, total=False):
+    """What is learnt of a column; which keys it has depends on its kind."""
+
+    name: str
+    kind: str
+    mean: float
+    scale: float
+    fill: float
+    indicator: bool
+    categories: list[str]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What the training rows say of a column: what is learnt if it is kept, and a warning."""
+
+    column: Column | None
+    warning: str | None = None
+
+
+class Kind(Protocol):
+    """A kind of column."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the preprocessing."""
+
+    @property
+    def is_text(self) -> bool:
+        """Whether a CSV file must give it as text, whatever it looks like."""
+
+    @property
+    def is_quantity(self) -> bool:
+        """Whether it is a number to predict, if it is the target, rather than a class."""
+
+    def takes(self, arrow: pa.DataType) -> bool:
+        """Return whether values of an Arrow type are of this kind."""
+
+    def count_missing(self, values: pa.ChunkedArray) -> int:
+        """Count the rows without a value."""
+
+    def content(self, name: str, values: pa.ChunkedArray) -> list[object]:
+        """Return texts and arrays that are the same for equal values, however they are stored."""
+
+    def fit(self, name: str, values: pa.ChunkedArray, train: Array, max_categories: int) -> Fitted:
+        """Learn the preprocessing from the rows ``train`` alone.
+
+        Raises:
+            JobError: for values that cannot be used, in any row.
+        """
+
+    def features(self, column: Column) -> list[Role]:
+        """Return the roles of the features that it makes."""
+
+    def count_codes(self, column: Column) -> list[int]:
+        """Return for each of its features that is a code how many codes there are."""
+
+    def encode(self, column: Column, values: pa.ChunkedArray) -> list[Array]:
+        """Make the features, one value per row.
+
+        Raises:
+            JobError: for values that the preprocessing cannot take.
+        """
+
+    def read_raw(self, name: str, values: pa.ChunkedArray) -> Array:
+        """Return the values as the exported model takes them, shape (rows,).
+
+        Raises:
+            JobError: for values that it cannot take.
+        """
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Numbers, standardised; missing ones are the median, and have an indicator.
+
+    There is an indicator only if values were missing in the training part. Booleans are 0 and 1. A
+    column without any value is dropped, whatever it could have been.
+    """
+
+    name: str
+    is_quantity: bool
+    takes: Callable[[pa.DataType], bool]
+    is_text: Literal[False] = False
+
+    def count_missing(self, values: pa.ChunkedArray) -> int:
+        """Count nulls and NaN."""
+        return count_nulls(values)
+
+    def content(self, name: str, values: pa.ChunkedArray) -> list[object]:
+        """Return the numbers."""
+        return [numbers(name, values)]
+
+    def fit(
+        self,
+        name: str,
+        values: pa.ChunkedArray,
+        train: Array,
+        max_categories: int,  # noqa: ARG002
+    ) -> Fitted:
+        """Learn mean, scale and median; drop a column that is constant or has no value."""
+        learnt = numbers(name, values)[train]
+        known = learnt[~np.isnan(learnt)]
+        if not len(known):
+            return Fitted(None, _no_value(name))
+        if len(known) == len(learnt) and known.min() == known.max():
+            return Fitted(None, _constant(name, f"{known[0]:g}"))
+        mean, scale = standardisation(known)
+        return Fitted(
+            {
+                "name": name,
+                "kind": self.name,
+                "mean": mean,
+                "scale": scale,
+                "fill": float(np.median(known)),
+                "indicator": len(known) < len(learnt),
+            }
+        )
+
+    def features(self, column: Column) -> list[Role]:
+        """Return the number, and the indicator if there is one."""
+        return ["number", "missing"] if column["indicator"] else ["number"]
+
+    def count_codes(self, column: Column) -> list[int]:  # noqa: ARG002
+        """Return nothing: no feature is a code."""
+        return []
+
+    def encode(self, column: Column, values: pa.ChunkedArray) -> list[Array]:
+        """Standardise the numbers; refuse those too far from the training part's."""
+        given = numbers(column["name"], values)
+        missing = np.isnan(given)
+        filled = np.where(missing, column["fill"], given)
+        with np.errstate(over="ignore"):
+            encoded = ((filled - column["mean"]) / column["scale"]).astype(np.float32)
+        if not np.isfinite(encoded).all():
+            raise JobError(
+                f"column {column['name']!r} has values too far from the training part's mean of "
+                f"{column['mean']:g}, at a standard deviation of {column['scale']:g}; "
+                "drop their rows"
+            )
+        return [encoded, missing] if column["indicator"] else [encoded]
+
+    def read_raw(self, name: str, values: pa.ChunkedArray) -> Array:
+        """Return float64, NaN if missing."""
+        return numbers(name, values)
+
+
+@dataclass(frozen=True)
+class Categories:
+    """Texts, as codes of the most frequent ones; a missing, rare or unseen one has the code 0."""
+
+    name: str = "categorical"
+    is_quantity: Literal[False] = False
+    is_text: Literal[True] = True
+
+    def takes(self, arrow: pa.DataType) -> bool:
+        """Return whether values are texts."""
+        types = pa.types
+        return bool(
+            types.is_string(arrow) or types.is_large_string(arrow) or types.is_string_view(arrow)
+        )
+
+    def count_missing(self, values: pa.ChunkedArray) -> int:
+        """Count nulls and empty texts."""
+        return int((coded(values).codes < 0).sum())
+
+    def content(self, name: str, values: pa.ChunkedArray) -> list[object]:  # noqa: ARG002
+        """Return the distinct texts and the codes."""
+        found = coded(values)
+        return [*found.values, found.codes]
+
+    def fit(self, name: str, values: pa.ChunkedArray, train: Array, max_categories: int) -> Fitted:
+        """Learn the most frequent texts; drop a constant column, warn of an identifier."""
+        found = coded(values)
+        codes = found.codes[train]
+        distinct, counts = np.unique(codes[codes >= 0], return_counts=True)
+        if not len(distinct):
+            return Fitted(None, _no_value(name))
+        texts = [found.values[code] for code in distinct]
+        if len(texts) == 1 and counts[0] == len(codes):
+            return Fitted(None, _constant(name, repr(texts[0])))
+        # No string of numpy's or Keras' can end in a NUL, so such a value stays without a code.
+        codable = [pair for pair in zip(-counts, texts, strict=True) if not pair[1].endswith("\0")]
+        often = sorted(text for _, text in sorted(codable)[:max_categories])
+        column: Column = {"name": name, "kind": self.name, "categories": often}
+        return Fitted(column, _suspicion(name, counts))
+
+    def features(self, column: Column) -> list[Role]:  # noqa: ARG002
+        """Return the code."""
+        return ["code"]
+
+    def count_codes(self, column: Column) -> list[int]:
+        """Return how many codes there are, 0 among them."""
+        return [len(column["categories"]) + 1]
+
+    def encode(self, column: Column, values: pa.ChunkedArray) -> list[Array]:
+        """Return the codes."""
+        return [_codes(coded(values), column["categories"])]
+
+    def read_raw(self, name: str, values: pa.ChunkedArray) -> Array:  # noqa: ARG002
+        """Return texts, "" if missing."""
+        texts = pc.fill_null(without_dictionary(values).cast(pa.large_string()), "")
+        return np.array(texts.to_pylist(), dtype=object)
+
+
+def _is_number(arrow: pa.DataType) -> bool:
+    types = pa.types
+    return bool(types.is_integer(arrow) or types.is_floating(arrow) or types.is_decimal(arrow))
+
+
+NUMERIC = Numbers("numeric", is_quantity=True, takes=_is_number)
+BOOLEAN = Numbers("boolean", is_quantity=False, takes=pa.types.is_boolean)
+EMPTY = Numbers("empty", is_quantity=False, takes=pa.types.is_null)
+CATEGORICAL = Categories()
+KINDS: tuple[Kind, ...] = (NUMERIC, BOOLEAN, CATEGORICAL, EMPTY)
+
+
+def kind_of(arrow: pa.DataType) -> Kind | None:
+    """Return the kind of an Arrow type, a dictionary's by its values; None if there is no kind."""
+    return next((kind for kind in KINDS if kind.takes(value_type(arrow))), None)
+
+
+def kind_named(name: str) -> Kind:
+    """Return the kind that the preprocessing calls by a name."""
+    return next(kind for kind in KINDS if kind.name == name)
+
+
+def _no_value(name: str) -> str:
+    return f"column {name!r} is dropped: it has no value in the training part"
+
+
+def _constant(name: str, value: str) -> str:
+    return f"column {name!r} is dropped: it is {value} throughout the training part"
+
+
+def _suspicion(name: str, counts: Array) -> str | None:
+    rows = int(counts.sum())
+    if rows < IDENTIFIER_ROWS or len(counts) < IDENTIFIER_SHARE * rows:
+        return None
+    return (
+        f"column {name!r} looks like an identifier: {len(counts):,} distinct values in {rows:,} "
+        f"rows; leave it out with ignore=({name!r},)"
+    )
+
+
+def _codes(column: Coded, categories: Sequence[str]) -> Array:
+    known = {value: place for place, value in enumerate(categories, start=1)}
+    # One entry more than there are values: -1, a missing value, takes the last, which is 0.
+    table = np.array([*(known.get(value, 0) for value in column.values), 0], np.float32)
+    coded_rows: Array = table[column.codes]
+    return coded_rows

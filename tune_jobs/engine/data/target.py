@@ -1,0 +1,177 @@
+"""The target: which task it asks for, its values, and what a model's outputs mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tune_jobs.engine.data.arrays import coded, numbers, without_dictionary
+from tune_jobs.engine.data.dataset import standardisation
+from tune_jobs.engine.data.kinds import Kind, kind_of
+from tune_jobs.engine.data.splitting import Array
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.formatting import count
+
+Task = Literal["binary", "multiclass", "regression"]
+TASKS: tuple[str, ...] = get_args(Task)
+
+MOST_CLASSES = 20  # distinct values up to which whole numbers are taken as classes
+FEWEST_MEMBERS = 3  # of a class: one for each of training, validation and test set
+
+QUANTITY_HINT = "; if it is a quantity, give task='regression'"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is predicted.
+
+    Attributes:
+        name: the column's.
+        task: ``binary``, ``multiclass`` or ``regression``.
+        values: codes of the classes, or numbers in their own units, shape (rows,).
+        classes: the classes in the order of their codes; None for numbers.
+        warnings: what is allowed but probably not meant.
+    """
+
+    name: str
+    task: str
+    values: Array
+    classes: list[Any] | None = None
+    warnings: tuple[str, ...] = ()
+
+    def fit(self, train: Array) -> dict[str, Any]:
+        """Return its entry in the preprocessing: the classes, or the training rows' mean and scale.
+
+        Raises:
+            JobError: for a number that is the same in all training rows.
+        """
+        if self.classes:
+            return {"name": self.name, "task": self.task, "classes": self.classes}
+        known = self.values[train]
+        if known.min() == known.max():
+            raise JobError(
+                f"target {self.name!r} is {known[0]:g} in all training rows; "
+                "there is nothing to learn"
+            )
+        mean, scale = standardisation(known)
+        return {"name": self.name, "task": self.task, "mean": mean, "scale": scale}
+
+    def encode(self, fitted: dict[str, Any]) -> Array:
+        """Return the targets as a trainable gets them, shape (rows,)."""
+        if self.task == "multiclass":
+            return self.values.astype(np.int32)
+        if self.task == "binary":
+            return self.values.astype(np.float32)
+        standardised: Array = (self.values - fitted["mean"]) / fitted["scale"]
+        return standardised.astype(np.float32)
+
+
+def read_target(column: pa.ChunkedArray, name: str, task: Task | None) -> Target:
+    """Read the target and its task: classes if boolean, text or few integers, else regression.
+
+    Raises:
+        JobError: for missing, constant or infinite values, classes too small, or a wrong ``task``.
+    """
+    column = without_dictionary(column)
+    kind = kind_of(column.type)
+    if kind is None:
+        raise JobError(f"target {name!r} has the type {column.type}; make it numbers or classes")
+    _check_present(column, name, kind)
+    found = task or _find_task(column, kind)
+    if found == "regression":
+        return _read_numbers(column, name, kind)
+    if kind.is_quantity and not pa.types.is_integer(column.type):
+        column = _whole(column, name, found)
+    return _read_classes(column, name, found)
+
+
+def prediction_table(outputs: Array, preprocessing: dict[str, Any]) -> pa.Table:
+    """Return what a model's outputs mean: a column ``prediction``, and the classes' probabilities.
+
+    Args:
+        outputs: shape (rows, 1), or (rows, classes).
+        preprocessing: says what the target was.
+    """
+    target = preprocessing["target"]
+    if target["task"] == "regression":
+        return pa.table({"prediction": outputs[:, 0].astype(float)})
+    if target["task"] == "binary":
+        probability = outputs[:, 0].astype(float)
+        predicted = _take(target["classes"], probability > 0.5)
+        return pa.table({"prediction": predicted, "probability": probability})
+    named = {
+        f"probability_{value}": outputs[:, place].astype(float)
+        for place, value in enumerate(target["classes"])
+    }
+    return pa.table({"prediction": _take(target["classes"], outputs.argmax(axis=1)), **named})
+
+
+def _check_present(column: pa.ChunkedArray, name: str, kind: Kind) -> None:
+    rows, missing = len(column), kind.count_missing(column)
+    if missing == rows:
+        raise JobError(f"target {name!r} has no value in any of the {rows:,} rows")
+    if missing:
+        raise JobError(
+            f"target {name!r} has no value in {missing:,} of {rows:,} rows; drop them first: "
+            f"frame.dropna(subset=[{name!r}])"
+        )
+
+
+def _find_task(column: pa.ChunkedArray, kind: Kind) -> str:
+    distinct = pc.count_distinct(column).as_py()
+    if kind.is_quantity and not (pa.types.is_integer(column.type) and distinct <= MOST_CLASSES):
+        return "regression"
+    return "binary" if distinct <= 2 else "multiclass"
+
+
+def _read_numbers(column: pa.ChunkedArray, name: str, kind: Kind) -> Target:
+    if kind.is_text:
+        raise JobError(f"target {name!r} is text, but task='regression' needs numbers")
+    values = numbers(name, column, "target")
+    distinct = len(np.unique(values))
+    if distinct == 1:
+        raise JobError(f"target {name!r} is {values[0]:g} in all rows; there is nothing to learn")
+    warning = f"target {name!r} has 2 values, but is taken as a number; see task='binary'"
+    return Target(name, "regression", values, None, (warning,) if distinct == 2 else ())
+
+
+def _whole(column: pa.ChunkedArray, name: str, task: str) -> pa.ChunkedArray:
+    values = numbers(name, column, "target")
+    if (np.mod(values, 1) != 0).any() or (np.abs(values) > 2**53).any():
+        raise JobError(f"target {name!r} has fractions, but task={task!r} needs classes")
+    return pa.chunked_array([values.astype(np.int64)])
+
+
+def _read_classes(column: pa.ChunkedArray, name: str, task: str) -> Target:
+    found = coded(column)
+    order = sorted(range(len(found.values)), key=found.values.__getitem__)
+    classes = [found.values[place] for place in order]
+    if len(classes) == 1:
+        raise JobError(f"target {name!r} is {classes[0]!r} in all rows; there is nothing to learn")
+    if task == "binary" and len(classes) != 2:
+        raise JobError(f"target {name!r} has {len(classes)} classes, but task='binary' needs 2")
+    codes = np.argsort(order)[found.codes]
+    _check_members(np.bincount(codes), classes, name, column)
+    return Target(name, task, codes, classes)
+
+
+def _check_members(counts: Array, classes: list[Any], name: str, column: pa.ChunkedArray) -> None:
+    rare = int(np.argmin(counts))
+    if counts[rare] >= FEWEST_MEMBERS:
+        return
+    others = int((counts < FEWEST_MEMBERS).sum()) - 1
+    also = f" (and {others} other {'class' if others == 1 else 'classes'} too few)"
+    raise JobError(
+        f"class {classes[rare]!r} of target {name!r} has {count(int(counts[rare]), 'row')}"
+        f"{also if others else ''}, but each class needs {FEWEST_MEMBERS}, one for each of "
+        "training, validation and test set; drop or merge it"
+        f"{QUANTITY_HINT if pa.types.is_integer(column.type) else ''}"
+    )
+
+
+def _take(values: list[Any], places: Array) -> pa.Array:
+    return pa.array(values).take(pa.array(places.astype(np.int64)))
