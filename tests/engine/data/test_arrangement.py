@@ -42,7 +42,7 @@ def rows_of(dataset, x):
 
 
 def parts_of(dataset):
-    """The rows of the frame in training, validation and test part."""
+    """The rows of the frame in training, validation and test set."""
     parts = dataset.training.x_train, dataset.training.x_validation, dataset.x_test
     return [rows_of(dataset, part) for part in parts]
 
@@ -210,7 +210,7 @@ def test_fresh_replicas_are_arranged_too(options, folds):
     assert len({each.seed for replicas in rounds for each in replicas}) == 3 * len(rounds[0])
     held = {tuple(each.validation) for replicas in rounds for each in replicas}
     assert len(held) == (1 if "order" in options else 3) * len(rounds[0])
-    if folds == 1:  # as large as the validation part was
+    if folds == 1:  # as large as the validation set was
         expected = len(dataset.training.x_validation)
         assert len(rounds[0][0].validation) == pytest.approx(expected, rel=0.15)
 
@@ -252,21 +252,33 @@ def missing(name, value=None):
         (missing("customer_id", ""), {"groups": "customer_id"}, "has no value in 1 of 400 rows"),
         (missing("day"), {"order": "day"}, r"'day' \(the order\) has no value in 1 of 400 rows"),
         (make_frame(), {"order": "customer_id"}, "must be numbers, dates or timestamps"),
-        (make_frame(groups=2), {"groups": "customer_id"}, "3 parts need 3 groups, but column"),
+        (
+            make_frame(groups=2),
+            {"groups": "customer_id"},
+            "training, validation and test set need 3 groups, but column",
+        ),
         (
             make_frame(groups=9),
             {"groups": "customer_id", "folds": 9},
-            r"9 folds need 9 groups, but column 'customer_id' has [5-8]",
+            r"9 folds need 9 groups, but column 'customer_id' has only [5-8]",
         ),
-        (make_frame().assign(day=1), {"order": "day"}, "3 parts need 3 times, but column .* has 1"),
+        (
+            make_frame().assign(day=1),
+            {"order": "day"},
+            "training, validation and test set need 3 times, but column .* has only 1",
+        ),
         (
             make_frame().assign(day=lambda frame: frame["row"] // 100),
             {"order": "day", "folds": 4},
-            "4 folds in time order need 5 times, but column 'day' has 3",
+            "4 folds in time order need 5 times, but column 'day' has only 3",
         ),
-        (one_class_at_the_end(), {"order": "day"}, "the test part would all be of one class, as"),
-        (late_class(), {"order": "day"}, "the training part would lack 1 of the 3 classes"),
-        (make_frame(), {"order": "won"}, "target 'won' cannot say the groups or the order too"),
+        (
+            one_class_at_the_end(),
+            {"order": "day"},
+            "the test set would all be of one class, because of column 'day'",
+        ),
+        (late_class(), {"order": "day"}, "the training set would lack 1 of the 3 classes"),
+        (make_frame(), {"order": "won"}, "target 'won' cannot be the groups or the order too"),
     ],
 )
 def test_rows_that_cannot_be_arranged_say_why(frame, options, message):
@@ -275,14 +287,14 @@ def test_rows_that_cannot_be_arranged_say_why(frame, options, message):
 
 
 def test_data_without_columns_cannot_be_arranged():
-    with pytest.raises(JobError, match=r"groups is 'writer', but the data are Images.*write table"):
+    with pytest.raises(JobError, match=r"groups is 'writer', but Images.*has no columns; write"):
         Evaluation(groups="writer").arrange(images("digits"))
-    with pytest.raises(JobError, match="order is 'day', but the data are make_frame, without col"):
+    with pytest.raises(JobError, match="order is 'day', but make_frame has no columns"):
         Evaluation(order="day").arrange(make_frame)
 
 
 def test_rows_are_kept_together_or_in_order_but_not_both():
-    with pytest.raises(JobError, match="kept together or in order, not both"):
+    with pytest.raises(JobError, match="but only one of them can be given"):
         Evaluation(groups="customer_id", order="day")
 
 

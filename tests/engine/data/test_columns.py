@@ -210,13 +210,13 @@ def test_tiny_and_huge_numbers_make_finite_features(values):
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ([None, None, None, 1.0], "it has no value in the training part"),
-        ([None, None, None, "a"], "it has no value in the training part"),
-        (["", "", None, "a"], "it has no value in the training part"),
-        ([None] * 4, "it has no value in the training part"),
-        ([5, 5, 5, 6], "it is 5 throughout the training part"),
-        ([True, True, True, False], "it is 1 throughout the training part"),
-        (["a", "a", "a", "b"], "it is 'a' throughout the training part"),
+        ([None, None, None, 1.0], "it has no value in the training set"),
+        ([None, None, None, "a"], "it has no value in the training set"),
+        (["", "", None, "a"], "it has no value in the training set"),
+        ([None] * 4, "it has no value in the training set"),
+        ([5, 5, 5, 6], "it is 5 in the whole training set"),
+        ([True, True, True, False], "it is 1 in the whole training set"),
+        (["a", "a", "a", "b"], "it is 'a' in the whole training set"),
     ],
 )
 def test_a_column_without_information_in_training_is_dropped_with_a_warning(values, reason):
@@ -249,7 +249,7 @@ def test_text_that_is_nearly_always_distinct_is_warned_about():
 
 
 def test_a_table_whose_columns_are_all_dropped_is_refused():
-    with fails("no column is left to learn from: column 'x' is dropped: it is 1 throughout"):
+    with fails("no column is left to learn from: column 'x' is dropped: it is 1 in the whole"):
         fit(pa.table({"x": [1, 1]}))
 
 
@@ -265,7 +265,7 @@ def test_a_number_that_overflows_when_standardised_is_refused():
     table = pa.table({"x": [0.0, 1e-30, 1e20]})
     columns, _ = fit(table, train=[0, 1])
 
-    with fails("column 'x' has values too far from the training part's mean"):
+    with fails("column 'x' has values too far from the training set's mean"):
         encode(table, columns, [np.arange(3)])
 
 

@@ -135,7 +135,7 @@ def test_other_numbers_become_float32(tmp_path):
         ({"x_train": np.full(60, None)}, "x_train holds Python objects"),
         ({"y_train": np.linspace(0, 1, 60)}, "but must be whole numbers of shape (rows,)"),
         ({"y_train": np.zeros((60, 3), int)}, "but must be whole numbers of shape (rows,)"),
-        ({"y_train": np.zeros(60, int)}, "y_train is 0 throughout"),
+        ({"y_train": np.zeros(60, int)}, "y_train is 0 in all rows"),
         ({"y_train": np.array([7] + [0, 1] * 29 + [0])}, "class 7 has 1 image in y_train"),
         ({"y_test": np.full(20, 9)}, "class 9 of y_test is not in y_train"),
     ],

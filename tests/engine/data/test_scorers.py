@@ -98,7 +98,7 @@ def test_images_have_scorers_too():
         (3, "scoring has 3, but must have names of scikit-learn's scorers or callables"),
         (["roc_auc", "roc_auc"], "two scorers called 'roc_auc'; rename one"),
         (["profit", profit], "two scorers called 'profit'"),
-        (lambda *_: 1.0, "which has no name to be reported by; define a function"),
+        (lambda *_: 1.0, "which has no name to report it under; define a function"),
     ],
     ids=str,
 )
@@ -119,9 +119,9 @@ def no_number(estimator, rows, truth):
 @pytest.mark.parametrize(
     ("data", "options", "message"),
     [
-        (("diabetes", "progression"), {"scoring": "roc_auc"}, "on the validation part, scorer 'ro"),
+        (("diabetes", "progression"), {"scoring": "roc_auc"}, "on the validation set, scorer 'ro"),
         (("wine", "cultivar"), {"scoring": "f1", "folds": 3}, "on fold 1, scorer 'f1': Target is"),
-        ((), {"scoring": no_number}, "'no_number' gives nan on the validation part, which has 114"),
+        ((), {"scoring": no_number}, "'no_number' gives nan on the validation set, which has 114"),
     ],
 )
 def test_a_scorer_that_cannot_score_the_data_is_refused_before_any_trial(data, options, message):
@@ -135,7 +135,7 @@ def test_a_fold_without_a_class_that_a_scorer_needs_is_refused_before_any_trial(
     kinds = np.where((rows < 150) & (rows % 5 == 0), 2, rows % 2)
     frame = pd.DataFrame({"day": rows, "x": rows % 7, "kind": kinds})
 
-    with pytest.raises(JobError, match="on the validation part, scorer 'roc_auc_ovr': "):
+    with pytest.raises(JobError, match="on the validation set, scorer 'roc_auc_ovr': "):
         load(frame, "kind", scoring="roc_auc_ovr", order="day")
 
 

@@ -235,7 +235,7 @@ def test_a_target_that_varies_only_outside_the_training_part_is_refused():
 
 
 def test_a_table_too_small_to_split_is_refused():
-    with fails("cannot be split into parts"):
+    with fails("cannot be split in two"):
         table(with_target([0.5, 1.5]), "y")(0)
 
 
@@ -245,7 +245,7 @@ def test_a_table_of_one_row_is_refused_in_one_line():
 
 
 def test_too_few_rows_for_the_classes_are_refused():
-    with fails("9 rows cannot be split into parts with 3 classes in each"):
+    with fails("9 rows cannot be split in two with 3 classes in each"):
         table(with_target(["a", "b", "c"] * 3), "y")(0)
 
 

@@ -23,7 +23,6 @@ before. A recommendation to a reader is more careful: it narrows only what has a
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -141,7 +140,7 @@ def advise(
 
 def advise_on(experiment: Experiment, space: Space, effects: Sequence[Effect]) -> list[Advice]:
     """Say where to search next, by all trials of an experiment that belong to a space."""
-    stored = [json.loads(text) for text in experiment.ranked["config"]]
+    stored = [experiment.configs[number] for number in experiment.ranked["trial"]]
     return advise(space, members_from_json(space, stored), effects=effects)
 
 

@@ -1,11 +1,10 @@
-"""Rows that belong together, or that follow one another in time: how they are split and folded."""
+"""Split and fold rows that belong together, or that follow one another in time."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,14 +15,14 @@ from tune_jobs.engine.data.sources import find_column
 from tune_jobs.engine.data.splitting import Array, Fold, Split
 from tune_jobs.engine.errors import JobError
 
-PARTS = 3  # training, validation and test
-PIECES = 20  # of about as many rows, which a part of whole groups is put together from
-MANY_GROUPS = 5000  # above them groups are dealt out by their class: one by one takes seconds
+SETS, PARTS = "training, validation and test set", 3
+PIECES = 20  # of about the same number of rows, from which a part of whole groups is assembled
+MANY_GROUPS = 5000  # with more, groups are dealt out by their class: one by one takes seconds
 
 
 @dataclass(frozen=True)
 class Groups:
-    """Rows of one group are never in two parts: neither of the split nor of the folds.
+    """Rows in groups: those of one group are never in two parts, of the split or of the folds.
 
     Attributes:
         column: the column that says which group a row belongs to.
@@ -35,23 +34,23 @@ class Groups:
 
     @property
     def most_folds(self) -> int:
-        """One group is the least that a fold can hold out."""
+        """The number of groups: a fold holds out at least one."""
         return len(np.unique(self.codes))
 
     def take(self, rows: Array) -> Groups:
-        """The groups of some rows."""
+        """Return the groups of some rows."""
         return replace(self, codes=self.codes[rows])
 
     def split(
         self, seed: int, *, validation: float, test: float, classes: Array | None = None
     ) -> Split:
-        """Draw parts of whole groups, near the fractions and each class as evenly as possible.
+        """Draw parts of whole groups, near the fractions and with classes spread evenly.
 
         Raises:
-            JobError: where there are fewer groups than parts, or a part would lack classes.
+            JobError: if there are fewer groups than parts, or a part would lack classes.
         """
         rows = len(self.codes)
-        _check_enough(f"{PARTS} parts", PARTS, "groups", self.column, self.most_folds)
+        _check_enough(SETS, PARTS, "groups", self.column, self.most_folds)
         kept, drawn = self._take_off(np.arange(rows), test * rows, seed, classes, parts_left=2)
         train, held = self._take_off(kept, validation * rows, seed, classes, parts_left=1)
         split = Split(np.sort(train), np.sort(held), drawn)
@@ -59,10 +58,10 @@ class Groups:
         return split
 
     def fold(self, folds: int, seed: int, classes: Array | None = None) -> list[Fold]:
-        """Folds of whole groups, of about as many rows and each class as evenly as possible.
+        """Cut folds of whole groups, of about the same size and with classes spread evenly.
 
         Raises:
-            JobError: where there are fewer groups than folds, or a fold would lack classes.
+            JobError: if there are fewer groups than folds, or a fold would lack classes.
         """
         wanted = f"Evaluation: {folds} folds"
         _check_enough(wanted, folds, "groups", self.column, self.most_folds)
@@ -73,7 +72,7 @@ class Groups:
     def _take_off(
         self, kept: Array, wanted: float, seed: int, classes: Array | None, *, parts_left: int
     ) -> Fold:
-        """Take pieces of whole groups, each if it brings the part nearer to its rows."""
+        """Take pieces of whole groups, each if it brings the part nearer to its size."""
         inner = self.take(kept)
         some = None if classes is None else classes[kept]
         dealt = inner._deal_out(min(PIECES, inner.most_folds), seed, some)
@@ -101,18 +100,18 @@ class Groups:
                 labels = _label_groups(members, target)
                 found = [held for _, held in cutter.split(labels, labels)]
             except ValueError:
-                raise JobError(f"{folds} folds are more than any class has rows") from None
+                raise JobError(f"{folds} folds need a class with as many rows") from None
         return [_divide(np.isin(members, held)) for held in found]
 
 
 @dataclass(frozen=True)
 class Times:
-    """What is held out is later than what is trained on; rows of equal time stay together.
+    """Rows in time order: held-out rows are later than training rows, equal times stay together.
 
-    A cut that would part rows of equal time is moved to the nearest change of time.
+    A cut that would separate rows of equal time moves to the nearest change of time.
 
     Attributes:
-        column: the column that says when a row was.
+        column: the column that says the time of a row.
         ranks: the place of each row's time among all times.
     """
 
@@ -121,11 +120,11 @@ class Times:
 
     @property
     def most_folds(self) -> int:
-        """A fold holds out one time at least, and the first has one to be trained on."""
+        """The number of times but one: a fold holds out at least one, the first trains on one."""
         return len(np.unique(self.ranks)) - 1
 
     def take(self, rows: Array) -> Times:
-        """The times of some rows."""
+        """Return the times of some rows."""
         return replace(self, ranks=self.ranks[rows])
 
     def split(
@@ -136,13 +135,13 @@ class Times:
         test: float,
         classes: Array | None = None,
     ) -> Split:
-        """The latest rows as test part, the latest before them as validation part.
+        """Make the latest rows the test set and the latest before them the validation set.
 
         Raises:
-            JobError: where there are fewer times than parts, or a part would lack classes.
+            JobError: if there are fewer times than parts, or a part would lack classes.
         """
         rows = len(self.ranks)
-        _check_enough(f"{PARTS} parts", PARTS, "times", self.column, self.most_folds + 1)
+        _check_enough(SETS, PARTS, "times", self.column, self.most_folds + 1)
         order, cuts = self._cut([rows * (1 - test - validation), rows * (1 - test)])
         train, held, latest = np.split(order, cuts)
         split = Split(np.sort(train), np.sort(held), latest)
@@ -155,10 +154,10 @@ class Times:
         seed: int,  # noqa: ARG002 - nothing is drawn
         classes: Array | None = None,
     ) -> list[Fold]:
-        """Expanding windows: each fold trains on all rows before those that it holds out.
+        """Cut expanding windows: each fold trains on all rows before those that it holds out.
 
         Raises:
-            JobError: where there are too few times, or a fold would lack classes.
+            JobError: if there are too few times, or a fold would lack classes.
         """
         from sklearn.model_selection import TimeSeriesSplit
 
@@ -175,7 +174,7 @@ class Times:
         return found
 
     def _cut(self, wanted: Sequence[float]) -> tuple[Array, list[int]]:
-        """The rows in their order, and the changes of time nearest to the wanted places."""
+        """Return the rows in their order, and the changes of time nearest to the wanted places."""
         order = np.argsort(self.ranks, kind="stable")
         changes = np.flatnonzero(np.diff(self.ranks[order])) + 1
         cuts: list[int] = []
@@ -190,15 +189,19 @@ class Times:
 def read_arrangement(
     table: pa.Table, groups: str | None, order: str | None
 ) -> Groups | Times | None:
-    """The arrangement that a column of a table says, or None where no column is named.
+    """Read the arrangement from a column of a table; None if no column is named.
 
     Raises:
-        JobError: for a column that is not there, has missing values or says no group or time.
+        JobError: for a column that does not exist, has missing values or a type that names neither
+            groups nor times.
     """
     if groups is not None:
         column = _find(table, groups, "the groups")
         if kind_of(column.type) is None and not pa.types.is_temporal(column.type):
-            raise JobError(f"column {groups!r} (the groups) has the type {column.type}; name them")
+            raise JobError(
+                f"column {groups!r} (the groups) has the type {column.type}, "
+                "but must be texts, numbers, booleans or dates"
+            )
         return Groups(groups, coded(column).codes)
     if order is not None:
         column = _find(table, order, "the order")
@@ -207,7 +210,7 @@ def read_arrangement(
 
 
 def replace_column(table: pa.Table, arrangement: Groups | Times | None) -> pa.Table:
-    """The table with the arrangement in place of its column, of whatever type that was."""
+    """Return the table with the arrangement in place of its column, whatever its type was."""
     if arrangement is None:
         return table
     values = arrangement.codes if isinstance(arrangement, Groups) else arrangement.ranks
@@ -221,7 +224,7 @@ def _find(table: pa.Table, name: str, what: str) -> pa.ChunkedArray:
     if missing := kind.count_missing(column) if kind else count_nulls(column):
         raise JobError(
             f"column {name!r} ({what}) has no value in {missing:,} of {len(column):,} rows; "
-            "drop them first or give them one"
+            "drop them or fill them in"
         )
     return column
 
@@ -241,7 +244,7 @@ def _as_numbers(name: str, column: pa.ChunkedArray) -> Array:
 
 
 def _label_groups(members: Array, classes: Array) -> Array:
-    """The class that each group has most of, compared with all rows."""
+    """Return the class that each group has most of, compared with all rows."""
     counts = np.zeros((members.max() + 1, classes.max() + 1))
     np.add.at(counts, (members, classes), 1)
     labels: Array = (counts / counts.sum(axis=0).clip(1)).argmax(axis=1)
@@ -254,15 +257,15 @@ def _divide(held: Array) -> Fold:
 
 def _check_enough(what: str, needed: int, noun: str, column: str, found: int) -> None:
     if found < needed:
-        raise JobError(f"{what} need {needed} {noun}, but column {column!r} has {found}")
+        raise JobError(f"{what} need {needed} {noun}, but column {column!r} has only {found}")
 
 
 def _check_split(split: Split, classes: Array | None, column: str) -> None:
     if classes is None:
         return
-    _check_training(split.train, classes, "the training part", column)
-    _check_held_out(split.validation, classes, "the validation part", column)
-    _check_held_out(split.test, classes, "the test part", column)
+    _check_training(split.train, classes, "the training set", column)
+    _check_held_out(split.validation, classes, "the validation set", column)
+    _check_held_out(split.test, classes, "the test set", column)
 
 
 def _check_folds(folds: Sequence[Fold], classes: Array | None, column: str) -> None:
@@ -279,20 +282,20 @@ def _check_training(rows: Array, classes: Array, what: str, column: str) -> None
     every = len(np.unique(classes))
     if lacking := every - len(np.unique(classes[rows])):
         raise JobError(
-            f"{what} would lack {lacking} of the {every} classes, as column {column!r} arranges "
-            "the rows; take fewer folds, or other fractions"
+            f"{what} would lack {lacking} of the {every} classes, because of column {column!r}; "
+            "take fewer folds, or other fractions"
         )
 
 
 def _check_held_out(rows: Array, classes: Array, what: str, column: str) -> None:
     if len(np.unique(classes[rows])) == 1:
         raise JobError(
-            f"{what} would all be of one class, as column {column!r} arranges the rows; "
+            f"{what} would all be of one class, because of column {column!r}; "
             "take fewer folds, or other fractions"
         )
 
 
-def takes_arrangement(recipe: Any) -> bool:
-    """Whether a recipe of data has columns that can arrange its rows."""
+def takes_arrangement(recipe: object) -> bool:
+    """Return whether a recipe of data has columns that can arrange its rows."""
     known = getattr(type(recipe), "__dataclass_fields__", {})
     return {"groups", "order"} <= known.keys()

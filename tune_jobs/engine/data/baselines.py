@@ -1,4 +1,4 @@
-"""What the winner has to beat: a constant, and a linear model, on the same rows."""
+"""Models that the winner has to beat: a constant and a linear model, on the same rows."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from tune_jobs.engine.data.test_scores import in_units, score
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
-# A linear model has learnt what it can from so many rows.
+# More rows teach a linear model little.
 MOST_ROWS = 50_000
 
 
 def score_baselines(
     whole: Dataset, replicas: Sequence[Replica], metric: str
 ) -> list[dict[str, Any]]:
-    """Train the baselines of a dataset whose parts are joined, and score them.
+    """Train the baselines on a dataset, and score them.
 
     Args:
-        whole: training and validation rows together, and the test part.
+        whole: training and validation rows together, and the test set.
         replicas: the folds that the winner was scored on.
-        metric: what decided. Only for one of the evaluation's own scorers is it sure that it means
-            the same here; else there is no ``mean``.
+        metric: the job's. There is a ``mean`` only for the evaluation's own scorers: another
+            metric, which the trainable computes, could mean something else here.
 
     Returns:
         For each baseline its ``name``, its ``mean`` over the folds or None, and its scores on the
-        ``test`` part.
+        ``test`` set.
     """
     training, signature = whole.training, whole.signature
     x, x_test = (
@@ -54,7 +54,7 @@ def score_baselines(
 
 
 def encode_linearly(x: Array, signature: dict[str, Any]) -> Any:
-    """The features as a linear model takes them: codes one-hot, images as flat vectors."""
+    """Encode features for a linear model: codes one-hot, images as flat vectors."""
     from scipy import sparse
     from sklearn.preprocessing import OneHotEncoder
 
@@ -69,7 +69,7 @@ def encode_linearly(x: Array, signature: dict[str, Any]) -> Any:
 
 
 def make_baselines(task: str) -> dict[str, BaseEstimator]:
-    """The models by their names: trivial ones, and linear ones with scikit-learn's defaults."""
+    """Return the models by name: trivial ones, and linear ones with scikit-learn's defaults."""
     from sklearn.dummy import DummyClassifier, DummyRegressor
     from sklearn.linear_model import LogisticRegression, RidgeCV
 

@@ -1,4 +1,4 @@
-"""A dataset: the arrays that trials learn from, and the test part that is kept from them."""
+"""A dataset: the arrays that trials learn from, and a test set that they never see."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tune_jobs.engine.data.splitting import Arrangement, Array
 
 @dataclass(frozen=True)
 class Replica:
-    """One fit of a config: its seed, and its rows of the training and the validation part."""
+    """One fit of a config: its seed, and its rows of the training and the validation set."""
 
     seed: int
     train: Array | None = None
@@ -26,7 +26,7 @@ class Replica:
 class TrainingData:
     """What a trainable gets: features of shape (rows, ...) and targets of shape (rows,).
 
-    ``replicas`` are trained in step; with folds, both parts are the same rows. ``scorers`` are
+    ``replicas`` are trained in step; with folds, both sets are the same rows. ``scorers`` are
     called with the truth, of shape (rows,), and the model's outputs, of shape (rows, outputs), and
     reported as ``val_<name>``.
     """
@@ -44,12 +44,12 @@ class Dataset:
     """A table or a set of images, ready to be trained on.
 
     Attributes:
-        training: the training and validation parts.
-        x_test: the features of the test part, which the search never sees.
+        training: the training and validation sets.
+        x_test: the features of the test set, which the search never sees.
         y_test: its targets.
-        raw_test: the test part as the exported model takes it: raw columns, or the images.
+        raw_test: the test set as the exported model takes it: raw columns, or the images.
         signature: task, shape and sizes, as a trainable's ``build`` needs them.
-        preprocessing: what was learnt from the training part, as plain JSON.
+        preprocessing: what was learnt from the training set, as plain JSON.
         fingerprint: a hash of the content, whatever the file format, the split and the seed.
         warnings: what is allowed but probably not meant, one line each.
         arrangement: the groups or the times of the training rows, then of the validation rows.
@@ -67,15 +67,15 @@ class Dataset:
 
 
 def standardisation(values: Array) -> tuple[float, float]:
-    """Mean and standard deviation; the latter is 1 where all values are one."""
+    """Return mean and standard deviation, which is 1 if all values are equal."""
     low, high = float(values.min()), float(values.max())
     if low == high:
         return low, 1.0
     return float(values.mean()), float(values.std()) or 1.0
 
 
-def digest(parts: Iterable[Any]) -> str:
-    """A hash of texts and arrays, the latter read in pieces so that mapped files stay on disk."""
+def digest(parts: Iterable[object]) -> str:
+    """Hash texts and arrays, the latter in pieces so that they are not copied at once."""
     made = hashlib.blake2b(digest_size=16)
     for part in parts:
         if isinstance(part, np.ndarray):

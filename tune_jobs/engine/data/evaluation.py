@@ -1,4 +1,4 @@
-"""How a configuration is scored: by which scorers, on one validation part or on several folds."""
+"""The evaluation of a configuration: its scorers, and one validation set or several folds."""
 
 from __future__ import annotations
 
@@ -30,31 +30,32 @@ if TYPE_CHECKING:
 class Evaluation:
     """Each trial fits folds x repeats replicas of its config, in step, and reports their mean.
 
-    With ``folds`` the training and the validation part together are cut anew for each repeat, each
-    class spread in proportion; every row is scored once a repeat. Every config gets the same folds
-    and the same seeds, so that comparisons are paired. The preprocessing stays the one that was
-    learnt from the training part.
+    With ``folds`` the training and the validation set together are cut again for each repeat, each
+    class spread in proportion; every row is scored once per repeat. Every config gets the same
+    folds and the same seeds, so that comparisons are paired. The preprocessing is still the one
+    that was learnt from the training set.
 
     Attributes:
-        folds: how many; 1 is the validation part alone.
-        repeats: how often, each time with other seeds and other folds.
+        folds: the number of folds; 1 means the validation set alone.
+        repeats: the number of repeats, each with other seeds and other folds.
         scoring: names of scikit-learn's scorers, such as ``average_precision``, or callables
             ``scorer(estimator, X, y)``, where X has the numbers of the rows. Each epoch reports
             them as ``val_<name>``, greater being better, so that one can be the job's metric with
-            ``mode="max"``. They take no weights of rows. One that is called as a metric of Keras
-            takes its place.
-        groups: a column of the table; rows that are alike in it are never in two parts, neither of
-            training, validation and test part nor of the folds.
-        order: a column of numbers, dates or timestamps; the test part is the latest rows, the
-            validation part the latest before them, and folds are expanding windows over the rest.
-            Rows of equal time stay together, for which a cut moves to the nearest change of time.
-            Each repeat has the same folds, and other seeds; the first window is never scored.
+            ``mode="max"``. They ignore the weights of rows. A scorer with the name of a metric of
+            Keras replaces it.
+        groups: a column of the table; rows with the same value are never in two of training,
+            validation and test set, nor in two folds.
+        order: a column of numbers, dates or timestamps; the test set is the latest rows, the
+            validation set the latest before them, and folds are expanding windows over the rest.
+            Rows of equal time stay together, so a cut moves to the nearest change of time. Each
+            repeat has the same folds, and other seeds; the first window is never scored.
 
-    The column of groups or order is no feature; to learn from it too, copy it under another name.
+    The column of groups or order is not a feature; to learn from it too, copy it under another
+    name.
 
     Raises:
-        JobError: for less than one fold or repeat, a scorer that is none, two scorers of one name,
-            or groups together with an order.
+        JobError: for less than one fold or repeat, an unknown scorer, two scorers of one name, or
+            groups together with an order.
     """
 
     folds: int = 1
@@ -69,16 +70,18 @@ class Evaluation:
         for name in ("groups", "order"):
             column = getattr(self, name)
             if column is not None and (not isinstance(column, str) or not column):
-                raise JobError(f"Evaluation: {name} is {column!r}, but must be a column's name")
+                raise JobError(
+                    f"Evaluation: {name} is {column!r}, but must be the name of a column"
+                )
         if self.groups is not None and self.order is not None:
             raise JobError(
                 f"Evaluation: groups is {self.groups!r} and order is {self.order!r}, "
-                "but rows are kept together or in order, not both"
+                "but only one of them can be given"
             )
         check_scoring(self.scoring)
 
     def __repr__(self) -> str:
-        """The call that makes it; scorers are shown by their names."""
+        """Return the call that makes it; scorers are shown by their names."""
         shown: dict[str, Any] = {"folds": self.folds, "repeats": self.repeats}
         shown["scoring"] = [name_of(each) for each in check_scoring(self.scoring)]
         shown |= {"groups": self.groups, "order": self.order}
@@ -87,36 +90,36 @@ class Evaluation:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """What the scorers report; each of them gets better by rising."""
+        """The metrics that the scorers report; of each, greater is better."""
         return tuple(f"val_{name_of(each)}" for each in check_scoring(self.scoring))
 
     def arrange(self, recipe: Callable[[int], Dataset]) -> Callable[[int], Dataset]:
-        """The recipe of data, which keeps groups together or rows in order where that is asked for.
+        """Return the recipe of data, arranged by groups or order if the evaluation has any.
 
         Raises:
-            JobError: for data without columns to say it.
+            JobError: for data without columns.
         """
         if self.groups is None and self.order is None:
             return recipe
         if not takes_arrangement(recipe):
             asked = f"order is {self.order!r}" if self.order else f"groups is {self.groups!r}"
             shown = getattr(recipe, "__name__", None) or repr(recipe)
-            raise JobError(
-                f"Evaluation: {asked}, but the data are {shown}, without columns; write table(...)"
-            )
+            raise JobError(f"Evaluation: {asked}, but {shown} has no columns; write table(...)")
         arranged: Callable[[int], Dataset] = replace(
             cast("Any", recipe), groups=self.groups, order=self.order
         )
         return arranged
 
     def apply(self, dataset: Dataset, seed: int) -> Dataset:
-        """The dataset with its scorers and replicas; the test part is left alone.
+        """Return the dataset with its scorers and replicas; the test set stays as it is.
 
         Raises:
-            JobError: where a fold would be empty or lack a class, or a scorer cannot score it.
+            JobError: if a fold would be empty or lack a class, or a scorer cannot score it.
         """
         if dataset.arrangement is None and (self.groups or self.order):
-            raise JobError(f"{self!r}: the data were made without it; see Evaluation.arrange")
+            raise JobError(
+                f"{self!r}: the data were made without it; call Evaluation.arrange first"
+            )
         found = self._with_replicas(self._with_scorers(dataset), seed)
         _check_scorers(found.training, found.training.replicas)
         return found
@@ -142,16 +145,16 @@ class Evaluation:
 def fresh_replicas(
     dataset: Dataset, evaluation: Evaluation | None, seed: int, rounds: int
 ) -> tuple[Dataset, list[tuple[Replica, ...]]]:
-    """Replicas that no search has seen: folds cut anew, and new seeds, for each round.
+    """Draw replicas that no search has seen: new folds and new seeds for each round.
 
-    There are as many folds as the evaluation has, or as make the part that is held out as large
-    as the validation part was.
+    There are as many folds as the evaluation has, or as make a held-out part as large as the
+    validation set.
 
     Returns:
         The dataset with training and validation rows together, and the replicas of each round.
 
     Raises:
-        JobError: where a fold would be empty or lack a class, or a scorer cannot score it.
+        JobError: if a fold would be empty or lack a class, or a scorer cannot score it.
     """
     whole = join_parts(dataset)
     seeds = [derive(seed, f"round {number}") for number in range(rounds)]
@@ -163,12 +166,12 @@ def fresh_replicas(
 
 
 def held_out_share(replicas: Sequence[Replica]) -> float:
-    """Rows held out for each row trained on, n2/n1 in Nadeau and Bengio (2003), on average."""
+    """Return the held-out rows per training row, n2/n1 in Nadeau and Bengio (2003), on average."""
     return float(np.mean([len(each.validation) / len(each.train) for each in replicas]))  # type: ignore[arg-type]
 
 
 def join_parts(dataset: Dataset) -> Dataset:
-    """The dataset with the rows of both parts in each, unless it is so already."""
+    """Return the dataset with the rows of training and validation set in each of the two."""
     parts = dataset.training
     if parts.replicas and parts.replicas[0].train is not None:
         return dataset
@@ -179,7 +182,7 @@ def join_parts(dataset: Dataset) -> Dataset:
 
 
 def draw_replicas(whole: Dataset, folds: int, seed: int, repeat: int) -> tuple[Replica, ...]:
-    """The replicas of one repeat, one a fold, over the rows of a dataset with joined parts."""
+    """Draw the replicas of one repeat, one per fold, over the rows of a joined dataset."""
     return tuple(
         Replica(derive(seed, f"repeat {repeat}, fold {fold}"), train, held)
         for fold, (train, held) in enumerate(_cut(whole, folds, derive(seed, f"folds {repeat}")))
@@ -200,7 +203,7 @@ def _check_scorers(training: TrainingData, replicas: Sequence[Replica]) -> None:
         whole = replica.validation is None
         truth = training.y_validation if whole else training.y_validation[replica.validation]
         for scorer in training.scorers.values():
-            check_scorable(scorer, truth, "the validation part" if whole else f"fold {len(tried)}")
+            check_scorable(scorer, truth, "the validation set" if whole else f"fold {len(tried)}")
 
 
 def _cut(whole: Dataset, folds: int, seed: int) -> Sequence[Fold]:
@@ -217,7 +220,7 @@ def _draw_rounds(whole: Dataset, folds: int, seeds: Sequence[int]) -> list[tuple
 
 
 def _draw_most(whole: Dataset, folds: int, seeds: Sequence[int]) -> list[tuple[Replica, ...]]:
-    """Replicas on as many folds as wanted, or on fewer where classes or scorers allow no more."""
+    """Draw replicas on as many folds as wanted, or on fewer if classes or scorers allow no more."""
     while True:
         try:
             return _draw_rounds(whole, folds, seeds)
@@ -228,14 +231,14 @@ def _draw_most(whole: Dataset, folds: int, seeds: Sequence[int]) -> list[tuple[R
 
 
 def _with_replicas(whole: Dataset, replicas: tuple[Replica, ...]) -> Dataset:
-    """The dataset with these replicas; a config knows the rows that the first is trained on."""
+    """Return the dataset with these replicas, and the first one's training rows as its size."""
     rows = len(replicas[0].train)  # type: ignore[arg-type]
     training = replace(whole.training, replicas=replicas)
     return replace(whole, training=training, signature=whole.signature | {"rows": rows})
 
 
 def _count_folds(whole: Dataset, held: int) -> int:
-    """How many folds hold out so many rows each; at least 2, and no more than can be."""
+    """Return how many folds hold out about that many rows each: at least 2, at most what fits."""
     classes, wanted = _classes(whole), round(len(whole.training.y_train) / held)
     if isinstance(whole.arrangement, Times):
         wanted -= 1  # the first window is not held out
@@ -247,5 +250,5 @@ def _count_folds(whole: Dataset, held: int) -> int:
 
 
 def _classes(whole: Dataset) -> Array | None:
-    """The classes of the rows of a dataset with joined parts, or None where they are numbers."""
+    """Return the classes of the rows of a joined dataset, or None if they are numbers."""
     return None if whole.signature["task"] == "regression" else whole.training.y_train

@@ -26,10 +26,10 @@ UNREADABLE = (
 
 @dataclass(frozen=True)
 class Images:
-    """How to make a dataset from images: called with a seed, it reads and splits.
+    """The recipe of a dataset of images: called with a seed, it reads and splits.
 
     Raises:
-        JobError: for a field that is not as it must be; for the data, when called.
+        JobError: for a wrong field; when called, for data that cannot be learnt.
     """
 
     source: str | Path
@@ -42,7 +42,7 @@ class Images:
         check_fractions(validation=self.validation, test=self.test)
 
     def __call__(self, seed: int) -> Dataset:
-        """Read the images and make their dataset; a file's own test part stays its test part."""
+        """Read the images and make their dataset; a file brings its own test set."""
         if str(self.source) == "digits":
             return _split_digits(self, seed)
         arrays = {name: _checked(name, array) for name, array in _read(self.source).items()}
@@ -60,11 +60,11 @@ def images(source: str | Path, *, validation: float = 0.2, test: float = 0.2) ->
         source: ``digits``, or a ``.npz`` file with ``x_train``, ``y_train``, ``x_test`` and
             ``y_test``: images of shape (rows, height, width) or (rows, height, width, channels),
             whole numbers of shape (rows,) or (rows, 1).
-        validation: the fraction of the rows (of ``x_train``, in a file) to compare trials on.
-        test: the fraction that is kept away from the search; a file brings its own.
+        validation: the fraction of the rows (in a file, of ``x_train``) to compare trials on.
+        test: the fraction that the search never sees; a file brings its own test set.
 
     Raises:
-        JobError: for an argument that is not as it must be.
+        JobError: for a wrong argument.
     """
     return Images(source, validation, test)
 
@@ -142,7 +142,7 @@ def _read(source: str | Path) -> dict[str, Array]:
         raise JobError(f"{text!r} is neither 'digits' nor a .npz file{nearest(text, ['digits'])}")
     path = find_file(source)
     if not zipfile.is_zipfile(path):
-        raise JobError(f"{path} is not an .npz file: it is no zip, or is cut short")
+        raise JobError(f"{path} is not an .npz file: it is not a zip file, or is truncated")
     if absent := [name for name in NAMES if name not in _list_arrays(path)]:
         raise JobError(f"{path} has no array {', '.join(absent)}; there is {_shown(path)}")
     return _load(path, NAMES)
@@ -219,7 +219,7 @@ def _check_together(arrays: dict[str, Array]) -> None:
 def _check_classes(train: Array, test: Array) -> None:
     classes, counts = np.unique(train, return_counts=True)
     if len(classes) == 1:
-        raise JobError(f"y_train is {classes[0]} throughout; there is nothing to learn")
+        raise JobError(f"y_train is {classes[0]} in all rows; there is nothing to learn")
     if np.min(counts) < 2:
         raise JobError(f"class {classes[np.argmin(counts)]} has 1 image in y_train, but needs 2")
     if unknown := sorted(set(np.unique(test).tolist()) - set(classes.tolist())):

@@ -108,10 +108,10 @@ class Kind(Protocol):
 
 @dataclass(frozen=True)
 class Numbers:
-    """Numbers, standardised; missing ones are the median, and have an indicator.
+    """Numbers, standardised; missing ones are filled with the median and get an indicator.
 
-    There is an indicator only if values were missing in the training part. Booleans are 0 and 1. A
-    column without any value is dropped, whatever it could have been.
+    There is an indicator only if values were missing in the training set. Booleans are 0 and 1. A
+    column without any value has no other type in Arrow, and is always dropped.
     """
 
     name: str
@@ -162,7 +162,7 @@ class Numbers:
         return []
 
     def encode(self, column: Column, values: pa.ChunkedArray) -> list[Array]:
-        """Standardise the numbers; refuse those too far from the training part's."""
+        """Standardise the numbers; refuse those too far from the training set's."""
         given = numbers(column["name"], values)
         missing = np.isnan(given)
         filled = np.where(missing, column["fill"], given)
@@ -170,7 +170,7 @@ class Numbers:
             encoded = ((filled - column["mean"]) / column["scale"]).astype(np.float32)
         if not np.isfinite(encoded).all():
             raise JobError(
-                f"column {column['name']!r} has values too far from the training part's mean of "
+                f"column {column['name']!r} has values too far from the training set's mean of "
                 f"{column['mean']:g}, at a standard deviation of {column['scale']:g}; "
                 "drop their rows"
             )
@@ -183,7 +183,7 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Categories:
-    """Texts, as codes of the most frequent ones; a missing, rare or unseen one has the code 0."""
+    """Texts, as codes of the most frequent ones; missing, rare and unseen ones have the code 0."""
 
     name: str = "categorical"
     is_quantity: Literal[False] = False
@@ -262,11 +262,11 @@ def kind_named(name: str) -> Kind:
 
 
 def _no_value(name: str) -> str:
-    return f"column {name!r} is dropped: it has no value in the training part"
+    return f"column {name!r} is dropped: it has no value in the training set"
 
 
 def _constant(name: str, value: str) -> str:
-    return f"column {name!r} is dropped: it is {value} throughout the training part"
+    return f"column {name!r} is dropped: it is {value} in the whole training set"
 
 
 def _suspicion(name: str, counts: Array) -> str | None:

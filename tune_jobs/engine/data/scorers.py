@@ -22,19 +22,19 @@ TOLERANCE = 1e-3  # by which a probability may be beyond 0 or 1, as short floats
 
 @dataclass(frozen=True)
 class Scorer:
-    """One scorer of a dataset: ``scorer(truth, outputs)`` as a trainable calls it, greater better.
+    """A scorer of a dataset, called as ``scorer(truth, outputs)``; greater is better.
 
     Scikit-learn's scorer is called with an estimator whose ``predict``, ``predict_proba`` and
-    ``decision_function`` give the outputs, with the numbers of the rows in place of features, and
-    with the truth: classes as their codes from 0, numbers in the target's own units. Weights of
-    rows count in Keras' loss and metrics, but not here.
+    ``decision_function`` return the outputs, with row numbers in place of features, and with the
+    truth: classes as their codes from 0, numbers in the target's units. Weights of rows count in
+    Keras' loss and metrics, but not here.
 
     Attributes:
         name: the metric is ``val_<name>``.
         call: scikit-learn's scorer.
         task: ``binary``, ``multiclass`` or ``regression``.
-        classes: how many there are.
-        mean: what was taken off a number for training.
+        classes: the number of classes; 0 for numbers.
+        mean: what was subtracted from a number for training.
         scale: what it was then divided by.
     """
 
@@ -49,7 +49,7 @@ class Scorer:
         """Score outputs of shape (rows, outputs) against a truth of shape (rows,).
 
         Raises:
-            JobError: where the scorer cannot score them.
+            JobError: if the scorer cannot score them.
         """
         from tune_jobs.engine.data.stand_ins import StandInClassifier, StandInRegressor
 
@@ -70,7 +70,7 @@ class Scorer:
             raise JobError(f"scorer {self.name!r}: {first_line(error)}") from error
 
     def _probabilities(self, outputs: Array) -> Array:
-        """One column a class; an only column is the second class' probability."""
+        """Return one column per class; a single column is the probability of the second class."""
         found = outputs.reshape(len(outputs), -1).astype(float)
         if found.shape[1] == 1:
             found = np.concatenate([1 - found, found], axis=1)
@@ -88,14 +88,13 @@ class Scorer:
         return found if outputs.size == len(outputs) else found / np.where(total > 0, total, 1.0)
 
 
-def check_scoring(scoring: Any) -> tuple[str | ScikitScorer, ...]:
-    """The scorers as a tuple; names are looked up later, since scikit-learn is slow to import.
+def check_scoring(scoring: Scoring | None) -> tuple[str | ScikitScorer, ...]:
+    """Return the scorers as a tuple; names are looked up later: scikit-learn is slow to import.
 
     Raises:
-        JobError: for what is neither a name nor callable, or two scorers of one name.
+        JobError: for anything but a name or a callable, or for two scorers of one name.
     """
-    several = isinstance(scoring, Sequence) and not isinstance(scoring, str)
-    chosen = tuple(scoring) if several else () if scoring is None else (scoring,)
+    chosen = _as_tuple(scoring)
     for each in chosen:
         if not (isinstance(each, str) and each) and not callable(each):
             raise JobError(
@@ -109,8 +108,16 @@ def check_scoring(scoring: Any) -> tuple[str | ScikitScorer, ...]:
     return chosen
 
 
+def _as_tuple(scoring: Scoring | None) -> tuple[str | ScikitScorer, ...]:
+    if scoring is None:
+        return ()
+    if isinstance(scoring, str):
+        return (scoring,)
+    return tuple(scoring) if isinstance(scoring, Sequence) else (scoring,)
+
+
 def name_of(scorer: str | ScikitScorer) -> str:
-    """The name that a scorer is reported by.
+    """Return the name under which a scorer is reported.
 
     Raises:
         JobError: for a callable without a name.
@@ -120,7 +127,7 @@ def name_of(scorer: str | ScikitScorer) -> str:
     name = getattr(scorer, "__name__", None)
     if not isinstance(name, str) or not name.isidentifier():
         raise JobError(
-            f"Evaluation: scoring has {scorer!r}, which has no name to be reported by; "
+            f"Evaluation: scoring has {scorer!r}, which has no name to report it under; "
             "define a function def name(estimator, X, y)"
         )
     return name
@@ -133,8 +140,8 @@ def make_scorers(
 
     Args:
         scoring: names of scikit-learn's scorers, or scorers.
-        signature: the dataset's, which has its task and the number of outputs.
-        target: how the target was encoded; a mean and a scale where it was standardised.
+        signature: the dataset's, with its task and the number of outputs.
+        target: how the target was encoded; with mean and scale if it was standardised.
 
     Raises:
         JobError: for a name that scikit-learn does not have.
@@ -153,12 +160,12 @@ def make_scorers(
 def check_scorable(scorer: Scorer, truth: Array, where: str) -> None:
     """Refuse a scorer that cannot score some rows, whatever the model.
 
-    It is tried on the outputs of a mediocre model: the truth of other rows, half believed.
+    It is tried on the outputs of a mediocre model: the truth of other rows, at half weight.
 
     Args:
-        scorer: what is tried.
+        scorer: the scorer.
         truth: the targets of the rows.
-        where: what the rows are, for the message.
+        where: the rows in words, for the message.
 
     Raises:
         JobError: naming the scorer, the rows and the reason.

@@ -1,4 +1,4 @@
-"""Reading a table: Parquet, CSV, a DataFrame, or one of the tables that scikit-learn ships."""
+"""Read a table: Parquet, CSV, a DataFrame, or one of the tables that scikit-learn ships."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def read_table(
         source: a ``.parquet``, ``.csv`` or ``.csv.gz`` file, a directory of Parquet files, a pandas
             DataFrame (which is left as it is), or ``breast_cancer``, ``diabetes`` or ``wine``.
         ignore: columns to leave out.
-        strings: columns that a CSV file has as text, even where all of it looks like numbers.
+        strings: columns that a CSV file has as text, even if they look like numbers.
 
     Raises:
-        JobError: where it is missing, cannot be read, has no rows, has two columns of one name, or
-            has no column that ``ignore`` names.
+        JobError: if it is missing, cannot be read, has no rows, has two columns of one name, or
+            lacks a column that ``ignore`` names.
     """
     read, shown = _reader(source)
     try:
@@ -51,17 +51,17 @@ def read_table(
     return table
 
 
-def is_frame(source: Any) -> bool:
-    """Whether it is a pandas DataFrame, found without importing pandas."""
+def is_frame(source: object) -> bool:
+    """Return whether it is a pandas DataFrame, without importing pandas."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(source, pandas.DataFrame)
 
 
 def find_file(source: str | Path) -> Path:
-    """The path of a file or folder that exists.
+    """Return the path of a file or folder that exists.
 
     Raises:
-        JobError: where there is none; the nearest names beside it are shown.
+        JobError: if it does not exist; the nearest names beside it are shown.
     """
     path = Path(source).expanduser()
     if path.exists():
@@ -73,10 +73,10 @@ def find_file(source: str | Path) -> Path:
 
 
 def find_column(name: str, known: Iterable[str], what: str) -> str:
-    """The name, if it is one of the known columns.
+    """Return the name, if it is one of the known columns.
 
     Raises:
-        JobError: where it is not; the nearest names, or the first columns, are shown.
+        JobError: if it is not; the nearest names, or the first columns, are shown.
     """
     columns = list(known)
     if name in columns:
@@ -110,7 +110,7 @@ def _find_table(text: str) -> Path:
     found = find_file(text)
     if not found.is_dir() and not found.name.endswith(ENDINGS):
         known = ", ".join(ENDINGS)
-        raise JobError(f"{text} is no kind of table that can be read; known endings: {known}")
+        raise JobError(f"{text} cannot be read as a table; known endings: {known}")
     return found
 
 
@@ -143,7 +143,7 @@ def _read_folder(folder: Path, ignore: Collection[str]) -> pa.Table:
 
 
 def _check_alike(folder: Path, files: list[str]) -> None:
-    """Arrow fills a column that a file lacks with nulls, which would be learnt as missing."""
+    """Refuse files with other columns: Arrow fills them with nulls, to be learnt as missing."""
     from pyarrow import parquet as pq
 
     present = {file: set(pq.read_schema(folder / file).names) for file in files}

@@ -1,4 +1,4 @@
-"""Which rows train, validate and test, and the folds cut from them."""
+"""Split rows into training, validation and test set, and cut folds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Fold = tuple[Array, Array]  # the rows to train on, and those held out
 
 @dataclass(frozen=True)
 class Split:
-    """Which rows belong to which part; the test part is in the order drawn, the rest in theirs."""
+    """The rows of each set; those of the test set in the order drawn, the others in their order."""
 
     train: Array
     validation: Array
@@ -38,7 +38,7 @@ class Arrangement(Protocol):
     def split(
         self, seed: int, *, validation: float, test: float, classes: Array | None = None
     ) -> Split:
-        """Split the rows into training, validation and test parts near the fractions."""
+        """Split the rows into training, validation and test set, near the fractions."""
         ...
 
     def fold(self, folds: int, seed: int, classes: Array | None = None) -> Sequence[Fold]:
@@ -47,7 +47,7 @@ class Arrangement(Protocol):
 
 
 def check_fractions(**fractions: float) -> None:
-    """Refuse fractions that leave a part empty.
+    """Refuse fractions that leave a set empty.
 
     Raises:
         JobError: unless each is between 0 and 1, and all together are below 1.
@@ -63,24 +63,24 @@ def check_fractions(**fractions: float) -> None:
 def split_rows(
     rows: int, seed: int, *, validation: float, test: float, classes: Array | None = None
 ) -> Split:
-    """Draw the parts, each class spread over them in proportion where ``classes`` has its codes.
+    """Draw the sets, with each class spread in proportion if ``classes`` has codes of classes.
 
-    A ``test`` of 0 leaves the test part empty, for data that brings its own.
+    A ``test`` of 0 leaves the test set empty, for data that brings its own.
 
     Raises:
-        JobError: where there are too few rows, or too few of a class.
+        JobError: if there are too few rows, or too few of a class.
     """
     kept, drawn = np.arange(rows), np.arange(0)
     if test:
         kept, drawn = _take_off(kept, test * rows, seed, classes)
     train, held = _take_off(kept, validation * rows, seed, classes)
     if classes is not None and len(np.unique(classes[train])) < len(np.unique(classes)):
-        raise JobError(f"the {rows} rows are too few to have each class in the training part")
+        raise JobError(f"{rows} rows are too few to have each class in the training set")
     return Split(np.sort(train), np.sort(held), drawn)
 
 
 def kept_rows(split: Split) -> Array:
-    """The rows of the training part, then of the validation part."""
+    """Return the rows of the training set, then of the validation set."""
     return np.concatenate([split.train, split.validation])
 
 
@@ -95,16 +95,16 @@ def _take_off(kept: Array, wanted: float, seed: int, classes: Array | None) -> t
     except ValueError as error:
         among = "" if classes is None else f" with {len(np.unique(classes))} classes in each"
         raise JobError(
-            f"{len(kept)} rows cannot be split into parts{among}: {str(error).split('. ')[0]}"
+            f"{len(kept)} rows cannot be split in two{among}: {str(error).split('. ')[0]}"
         ) from None
     return left, drawn
 
 
 def cut_folds(rows: int, folds: int, seed: int, classes: Array | None) -> list[tuple[Array, Array]]:
-    """Training and validation rows of each fold; stratified where there are classes.
+    """Return the training and validation rows of each fold, stratified if there are classes.
 
     Raises:
-        JobError: where there are too few rows, or too few of a class.
+        JobError: if there are too few rows, or too few of a class.
     """
     from sklearn.model_selection import KFold, StratifiedKFold
 
@@ -119,5 +119,5 @@ def cut_folds(rows: int, folds: int, seed: int, classes: Array | None) -> list[t
 
 
 def count_rarest(classes: Array) -> int:
-    """How many rows the rarest class has."""
+    """Count the rows of the rarest class."""
     return int(np.unique(classes, return_counts=True)[1].min())

@@ -1,4 +1,4 @@
-"""Stand-ins for fitted estimators: they hold a model's outputs, and are asked by row numbers."""
+"""Stand-ins for fitted estimators: they return a model's outputs for row numbers."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ ALMOST_ONE = 1 - float(np.finfo(float).eps)
 
 
 class StandInClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Gives known probabilities of shape (rows, classes); its classes are codes from 0."""
+    """A classifier that returns known probabilities, shape (rows, classes)."""
 
     def __init__(self, probabilities: Array) -> None:
         self.probabilities = probabilities
         self.classes_ = np.arange(probabilities.shape[1])
 
     def predict(self, rows: Any) -> Array:
-        """The likeliest class; of two, the second if its probability is above a half."""
+        """Return the most probable class; of two, the second if its probability exceeds 0.5."""
         likeliest: Array = self.predict_proba(rows).argmax(axis=1)
         return likeliest
 
     def predict_proba(self, rows: Any) -> Array:
-        """The probability of each class."""
+        """Return the probability of each class."""
         found: Array = self.probabilities[np.asarray(rows).reshape(-1)]
         return found
 
     def decision_function(self, rows: Any) -> Array:
-        """The logarithm of the odds: of the second of two classes, or of each class."""
+        """Return the log-odds: of the second of two classes, or of each class."""
         found = self.predict_proba(rows).clip(TINY, ALMOST_ONE)
         odds: Array = np.log(found) - np.log1p(-found)
         return odds[:, 1] if odds.shape[1] == 2 else odds
 
 
 class StandInRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Gives known predictions of shape (rows,)."""
+    """A regressor that returns known predictions, shape (rows,)."""
 
     def __init__(self, predictions: Array) -> None:
         self.predictions = predictions
 
     def predict(self, rows: Any) -> Array:
-        """The prediction of each row."""
+        """Return the prediction of each row."""
         found: Array = self.predictions[np.asarray(rows).reshape(-1)]
         return found

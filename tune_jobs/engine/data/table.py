@@ -39,13 +39,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Table:
-    """How to make a dataset from a table: called with a seed, it reads, splits and encodes.
+    """The recipe of a dataset from a table: called with a seed, it reads, splits and encodes.
 
-    ``groups`` and ``order`` name the column that arranges the rows; the job's evaluation says it.
-    That column is no feature, whether or not ``ignore`` names it too.
+    ``groups`` and ``order`` name the column that arranges the rows; the job's evaluation sets them.
+    That column is not a feature, whether or not ``ignore`` names it too.
 
     Raises:
-        JobError: for a field that is not as it must be; for the data, when called.
+        JobError: for a wrong field; when called, for data that cannot be learnt.
     """
 
     source: str | Path | pd.DataFrame
@@ -63,12 +63,12 @@ class Table:
         check_fractions(validation=self.validation, test=self.test)
 
     def __repr__(self) -> str:
-        """The call that makes it; a DataFrame shows its size only."""
+        """Return the call that makes it; of a DataFrame it shows the size."""
         shown = f"<DataFrame {self.source.shape}>" if is_frame(self.source) else str(self.source)  # type: ignore[union-attr]
         return f"table({shown!r}, target={self.target!r})"
 
     def __call__(self, seed: int) -> Dataset:
-        """Read the source and make its dataset, preprocessing fitted on the training part only."""
+        """Read the source and make its dataset; preprocessing is learnt from the training set."""
         arranging = [name for name in (self.groups, self.order) if name is not None]
         ignore = [name for name in self.ignore if name not in arranging]
         whole = read_table(self.source, ignore=ignore)
@@ -115,14 +115,14 @@ def table(
     Args:
         source: what :func:`~tune_jobs.engine.data.sources.read_table` reads.
         target: the column to predict.
-        task: what the target is; found from its type and values where None.
+        task: what the target is; None to find it from its type and values.
         ignore: columns to leave out, such as identifiers and dates.
         validation: the fraction of rows that trials are compared on.
-        test: the fraction of rows that is kept away from the search.
-        max_categories: how many categories of a text column, the most frequent, have a code.
+        test: the fraction of rows that the search never sees.
+        max_categories: how many of the most frequent categories of a text column have a code.
 
     Raises:
-        JobError: for an argument that is not as it must be.
+        JobError: for a wrong argument.
     """
     left_out = (ignore,) if isinstance(ignore, str) else tuple(ignore)
     return Table(source, target, task, left_out, validation, test, max_categories)
@@ -139,7 +139,7 @@ def _check_fields(recipe: Table) -> None:
         hint = nearest(str(recipe.task), TASKS).rstrip(".")
         raise JobError(f"no task {recipe.task!r}{hint}; tasks: {', '.join(TASKS)}")
     if recipe.target in (recipe.groups, recipe.order):
-        raise JobError(f"target {recipe.target!r} cannot say the groups or the order too")
+        raise JobError(f"target {recipe.target!r} cannot be the groups or the order too")
     if recipe.target in recipe.ignore:
         raise JobError(f"ignore names {recipe.target!r}, which is the target")
     check_whole_number("max_categories", recipe.max_categories, 1)

@@ -1,4 +1,4 @@
-"""Scores on the test part, by scikit-learn."""
+"""Scores on the test set, by scikit-learn."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def score(
         task: ``binary``, ``multiclass`` or ``regression``.
         truth: class codes, or numbers, shape (rows,).
         outputs: probabilities, shape (rows, 1) or (rows, classes), or numbers, shape (rows, 1).
-        scorers: the evaluation's own; one that cannot score these rows is left out.
+        scorers: the evaluation's own; those that cannot score these rows are left out.
     """
     if task == "regression":
         found = _score_numbers(truth, outputs[:, 0])
@@ -42,7 +42,7 @@ def score(
 
 
 def in_units(values: np.ndarray[Any, Any], target: dict[str, Any]) -> np.ndarray[Any, Any]:
-    """Standardised targets, or outputs, in the units of the target column; classes as they are."""
+    """Convert standardised targets, or outputs, to the target column's units; classes stay."""
     if target["task"] != "regression":
         return values
     return values.astype(float) * float(target["scale"]) + float(target["mean"])
