@@ -206,9 +206,9 @@ def test_replicas_are_averaged() -> None:
 @pytest.mark.parametrize(
     ("count", "metric", "about"),
     [
-        (9, "loss", "loss after 1 epoch, all 9 trials: fewer than 10 do not show what mattered"),
-        (0, "loss", "no trial has a loss: fewer than 10"),
-        (20, "val_loss", "no trial has a val_loss: fewer than 10"),
+        (9, "loss", "loss after 1 epoch, all 9 trials: at least 10 are needed to measure effects"),
+        (0, "loss", "no trial has a loss: at least 10 are needed"),
+        (20, "val_loss", "no trial has a val_loss: at least 10 are needed"),
     ],
 )
 def test_few_trials_make_no_claim(count: int, metric: str, about: str) -> None:

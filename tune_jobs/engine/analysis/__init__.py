@@ -1,1 +1,1 @@
-"""Statistics of finished trials: importance, narrower ranges, intervals, use of time."""
+"""Statistics of finished trials: what mattered, where to search next, intervals, use of time."""

@@ -1,4 +1,4 @@
-"""Statistics of fresh scores: intervals, paired differences, who is clearly behind, who is tied.
+"""Statistics of fresh scores: intervals, paired differences, which are clearly behind or tied.
 
 Scores of overlapping folds are not independent. The variance of their mean is taken to be
 ``(1 / n + overlap) * variance``, where ``overlap`` is held-out rows / training rows (Nadeau and
@@ -19,7 +19,7 @@ Scores = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
 LEVEL = 0.95
 
-# A gain that chance would bring with a smaller probability than this is a hint, if no proof.
+# A gain that chance gives with a smaller probability than this is a hint, though not proof.
 HINT = 0.2
 
 
@@ -28,12 +28,13 @@ class Estimate:
     """A mean with its confidence interval.
 
     Attributes:
-        mean: of the scores or of the differences.
-        lower: the interval's lower end; minus infinity where there is one score only.
+        mean: the mean of the scores or of the differences.
+        lower: the interval's lower end; minus infinity for one score.
         upper: its upper end.
-        standard_error: of the mean, corrected for overlapping folds; NaN for one score.
+        standard_error: the standard error of the mean, corrected for overlapping folds; NaN for one
+            score.
         p_value: two-sided, for the mean being 0; NaN for one score.
-        scores: how many there were.
+        scores: the number of scores.
     """
 
     mean: float
@@ -45,12 +46,12 @@ class Estimate:
 
 
 def estimate(scores: Sequence[float] | Scores, overlap: float, level: float = LEVEL) -> Estimate:
-    """The mean of scores, or of paired differences, by the corrected resampled t-test.
+    """Estimate the mean of scores, or of paired differences, by the corrected resampled t-test.
 
     Args:
-        scores: shape (n,), of one repeat and fold each.
+        scores: shape (n,), one per repeat and fold.
         overlap: held-out rows / training rows.
-        level: of the interval.
+        level: the level of the interval.
     """
     from scipy.stats import t
 
@@ -67,7 +68,7 @@ def estimate(scores: Sequence[float] | Scores, overlap: float, level: float = LE
 def estimate_of_interval(
     mean: float, interval: Sequence[float], count: int, level: float
 ) -> Estimate:
-    """The estimate of so many scores that an interval was made from."""
+    """Return the estimate from which an interval of a number of scores was made."""
     from scipy.stats import t
 
     error = (interval[1] - interval[0]) / 2 / float(t.ppf((1 + level) / 2, count - 1))
@@ -76,7 +77,7 @@ def estimate_of_interval(
 
 
 def compare_means(one: Estimate, other: Estimate, level: float = LEVEL) -> Estimate:
-    """The difference of two means of scores that are not paired (Welch 1947).
+    """Estimate the difference of two means of scores that are not paired (Welch 1947).
 
     ``scores`` of the result are its degrees of freedom, by Satterthwaite's formula, and 1.
     """
@@ -95,12 +96,12 @@ def compare_means(one: Estimate, other: Estimate, level: float = LEVEL) -> Estim
 
 
 def standard_error(scores: Scores, overlap: float) -> float:
-    """The standard error of a mean over repeats and folds that share training rows."""
+    """Return the standard error of a mean over repeats and folds that share training rows."""
     return float(np.sqrt((1 / len(scores) + overlap) * np.var(scores, ddof=1)))
 
 
 def are_behind(scores: Scores, overlap: float, level: float = LEVEL) -> list[bool]:
-    """Which candidates are clearly worse than the one with the lowest mean.
+    """Return which candidates are clearly worse than the one with the lowest mean.
 
     Each is compared with it by a one-sided corrected t-test of paired differences; all tests
     together err with a probability of 1 - ``level`` at most (Bonferroni).
@@ -108,7 +109,7 @@ def are_behind(scores: Scores, overlap: float, level: float = LEVEL) -> list[boo
     Args:
         scores: shape (candidates, n), smaller being better, paired by column.
         overlap: held-out rows / training rows.
-        level: of all decisions together.
+        level: the level of all decisions together.
     """
     leader = int(scores.mean(axis=1).argmin())
     allowed = (1 - level) / max(len(scores) - 1, 1)
@@ -120,7 +121,7 @@ def are_behind(scores: Scores, overlap: float, level: float = LEVEL) -> list[boo
 
 
 def judge(gain: Estimate, least: float = 0.0) -> Judgement:
-    """Whether a gain over the incumbent is proven, hinted at, or neither.
+    """Judge whether a gain over the incumbent is proven, hinted at, or neither.
 
     It is proven if its whole interval lies above ``least``: with an interval of 95 % that happens
     by chance in 2.5 % of the cases in which nothing is gained. It is hinted at if a one-sided test
@@ -137,7 +138,7 @@ def judge(gain: Estimate, least: float = 0.0) -> Judgement:
 
 
 def cheapest_within(losses: Sequence[float], costs: Sequence[float], margin: float) -> int:
-    """The cheapest candidate whose mean loss is within a margin of the best one's.
+    """Find the cheapest candidate whose mean loss is within a margin of the best one's.
 
     With the best one's standard error as the margin it is the one-standard-error rule (Breiman
     et al. 1984); scikit-learn's example takes its standard deviation over folds.

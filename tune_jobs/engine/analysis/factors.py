@@ -1,7 +1,7 @@
-"""Hyperparameters of past trials as groups of trials: what an analysis of variance compares.
+"""Hyperparameters of past trials as groups of trials, for an analysis of variance.
 
-A number is cut at its quantiles, a text is a group each, and the branch of a choice that a config
-took shows in which hyperparameters it has.
+Numbers are cut at their quantiles, each text is a group, and which branch of a choice a config took
+is seen by the hyperparameters that it has.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ Patterns = dict[str, Codes]
 
 MOST_GROUPS, LEAST_GROUPS = 8, 3
 TRIALS_A_GROUP = 5
-RARE = 3  # a text that fewer trials have is grouped with the others of its kind
+RARE = 3  # texts that fewer trials have are one group
 INACTIVE = -1
 
 
 @dataclass(frozen=True)
 class Factor:
-    """A hyperparameter, by the trials.
+    """A hyperparameter as groups of trials.
 
     Attributes:
-        name: its dotted name, or that of a choice between sub-spaces that no text tells apart,
-            such as ``layers``.
-        groups: the group of each trial, -1 where the hyperparameter is inactive.
-        strata: which branches of the choices around it each trial took. What differs between
-            them is not this hyperparameter's effect.
-        is_text: whether it is no number.
+        name: its dotted name; or that of a choice between sub-spaces whose options have no
+            distinguishing text, such as ``layers``.
+        groups: the group of each trial, -1 if the hyperparameter is inactive in it.
+        strata: which branches of the choices around it each trial took. Differences between
+            branches are not this hyperparameter's effect.
+        is_text: whether it is anything but a number.
     """
 
     name: str
@@ -44,10 +44,10 @@ class Factor:
 
 
 def find_factors(trials: pd.DataFrame) -> list[Factor]:
-    """The hyperparameters that differ between trials, each told once.
+    """Find the hyperparameters that differ between trials, each once.
 
     Args:
-        trials: with columns ``config.<name>``, missing where a hyperparameter is inactive.
+        trials: with columns ``config.<name>``, missing if a hyperparameter is inactive.
     """
     columns = {
         str(name).removeprefix("config."): trials[name]
@@ -57,24 +57,24 @@ def find_factors(trials: pd.DataFrame) -> list[Factor]:
     active = {name: _is_active(name, column) for name, column in columns.items()}
     patterns = _patterns({name: column.notna().to_numpy() for name, column in columns.items()})
     factors = [_factor(columns[name], name, active[name], patterns) for name in columns]
-    # A name tells branches better than their keys do, and texts better than numbers.
+    # A name identifies branches better than their keys do, and texts better than numbers.
     factors.sort(key=lambda factor: not factor.is_text)
     factors += [_choice_factor(label, codes, patterns) for label, codes in patterns.items()]
     kept: list[Factor] = []
     for factor in factors:
-        if _differs(factor.groups) and not any(_tells(other, factor) for other in kept):
+        if _differs(factor.groups) and not any(_repeats(factor, other) for other in kept):
             kept.append(factor)
     return kept
 
 
 def _is_active(name: str, column: pd.Series) -> Codes:
-    """At the top of a space nothing is inactive: what is missing there is the value None."""
+    """Return the trials in which it is active: at the top of a space all, None being a value."""
     there: Codes = column.notna().to_numpy()
     return there if "." in name else np.ones(len(column), bool)
 
 
 def _patterns(present: dict[str, Codes]) -> Patterns:
-    """For each choice between sub-spaces, by label, a code of the keys that a trial has of it."""
+    """Return for each choice between sub-spaces a code of the keys that each trial has of it."""
     children: dict[str, dict[str, Codes]] = {}
     for name, there in present.items():
         parts = name.split(".")
@@ -97,7 +97,7 @@ def _patterns(present: dict[str, Codes]) -> Patterns:
 
 
 def combine(codes: Iterable[Codes]) -> Codes:
-    """One code for each combination of codes."""
+    """Return one code for each combination of codes."""
     rows = np.stack(list(codes), axis=1)
     found: Codes = np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)
     return found
@@ -125,7 +125,7 @@ def _strata(around: list[Codes], count: int) -> Codes:
 
 
 def group_numbers(column: pd.Series) -> Codes:
-    """Groups of about the same number of trials; of few distinct values each is a group."""
+    """Group numbers into groups of about the same size; each of few distinct values is a group."""
     values = column.to_numpy(dtype=float, na_value=np.nan)
     known = values[~np.isnan(values)]
     most = int(np.clip(len(known) // TRIALS_A_GROUP, LEAST_GROUPS, MOST_GROUPS))
@@ -139,7 +139,7 @@ def group_numbers(column: pd.Series) -> Codes:
 
 
 def group_texts(column: pd.Series) -> Codes:
-    """A group for each value, the rare ones together."""
+    """Group equal values, the rare ones together."""
     texts = column.astype(object).where(column.notna(), None).map(repr)
     counts = texts.value_counts(sort=False).sort_index().sort_values(ascending=False, kind="stable")
     own = [text for text, count in counts.items() if count >= RARE][:MOST_GROUPS]
@@ -153,8 +153,8 @@ def _differs(groups: Codes) -> bool:
     return len(np.unique(groups[groups != INACTIVE])) > 1
 
 
-def _tells(other: Factor, factor: Factor) -> bool:
-    """Whether a factor is known already: a text beside it, or an equal one, says the same."""
+def _repeats(factor: Factor, other: Factor) -> bool:
+    """Return whether a text beside a factor, or an equal factor, has the same information."""
     beside = _around(other.name) in (_around(factor.name), factor.name)
     if not beside or not _determines(other.groups, factor.groups):
         return False
@@ -166,7 +166,7 @@ def _around(name: str) -> str:
 
 
 def _determines(groups: Codes, codes: Codes) -> bool:
-    """Whether all trials of a group have the same code; the inactive ones may have any."""
+    """Return whether all trials of a group have the same code; inactive ones may have any."""
     there = codes != INACTIVE
     if (groups[there] == INACTIVE).any():
         return False

@@ -1,7 +1,7 @@
-"""What mattered: the share of each hyperparameter in how the trials of a search differ.
+"""Importance: how much of the differences between trials each hyperparameter explains.
 
-Under early stopping the completed trials are few and alike, so all trials are compared at the
-first epoch that they have in common. What is measured is an effect on that.
+With early stopping the completed trials are few and alike, so all trials are compared at the first
+epoch that they have in common. Effects are effects on the metric at that epoch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Array = np.ndarray[Any, Any]
 LEVEL = 0.05
 FEWEST_TRIALS = 10
 NEARLY_ALL = 0.95
-# Over so many trials in a row a searcher that learns draws from about the same distribution.
+# Over this many trials in a row a searcher that learns draws from about the same distribution.
 STRETCH = 10
 PERMUTATIONS, AT_ONCE = 2000, 250
 
@@ -37,9 +37,9 @@ class Effect:
 
     Attributes:
         name: its dotted name.
-        share: the part of the variance that it explains, from 0 to 1.
-        p_value: how often chance explains as much.
-        is_noise: whether it cannot be told from chance.
+        share: the share of the variance that it explains, from 0 to 1.
+        p_value: how often chance explains at least as much.
+        is_noise: whether it is not significant.
     """
 
     name: str
@@ -50,12 +50,12 @@ class Effect:
 
 @dataclass(frozen=True)
 class Importance:
-    """What mattered, the largest first.
+    """The effects of all hyperparameters, the largest first.
 
     Attributes:
-        about: what it is an effect on, or why nothing can be said.
-        epoch: the epoch at which the trials are compared, 0 where there is none.
-        trials: how many are.
+        about: what they are effects on, or why nothing can be said.
+        epoch: the epoch at which the trials are compared, 0 if there is no such epoch.
+        trials: how many trials are compared.
         effects: one for each hyperparameter that differs between at least 10 of them.
     """
 
@@ -72,29 +72,29 @@ def measure_importance(
     goal: Goal,
     rungs: Sequence[int] | None,
 ) -> Importance:
-    """Measure what mattered at the first epoch that the trials have in common.
+    """Measure the effects of hyperparameters at the first epoch that the trials have in common.
 
-    The values are replaced by the normal scores of their ranks, so that neither their scale nor
-    a loss of 1e30 decides; a trial that diverged ranks last. The share is eta squared over at
-    most 8 groups less its mean under permutation. Values are compared, and permuted, within
-    stretches of 10 trials, since a searcher that learns makes good values go with whatever it
-    happens to draw at the time. Conditional hyperparameters are compared among the trials in
-    which they are active and within one branch, so that they get nothing of their parent's
-    effect; the share is of the variance of all trials. ``is_noise`` corrects the p-values for
-    the number of hyperparameters by Holm's method: the chance that any of those without effect
-    is called real is at most 5 %.
+    The values are replaced by the normal scores of their ranks, so that neither their scale nor a
+    loss of 1e30 matters; a trial that diverged ranks last. The share is eta squared over at most 8
+    groups, less its mean under permutation. Values are compared, and permuted, within stretches of
+    10 trials, since a searcher that learns draws good values together with whatever else it draws
+    at the time. Conditional hyperparameters are compared among the trials in which they are active
+    and within one branch, so that they get nothing of their parent's effect; the share is of the
+    variance of all trials. ``is_noise`` corrects the p-values for the number of hyperparameters by
+    Holm's method: the probability that any hyperparameter without effect is called significant is
+    at most 5 %.
 
     Args:
         trials: an experiment's: ``trial``, ``state`` and ``config.<name>``.
         epochs: an experiment's: ``trial``, ``replica``, ``epoch`` and the metric.
         goal: what was sought.
-        rungs: where trials were stopped early; the first counts. Without any it is the last epoch
-            that at least 95 % of the trials with a value reached.
+        rungs: the epochs at which trials were stopped early; the first counts. Without rungs it is
+            the last epoch that at least 95 % of the trials with a value reached.
     """
     values, epoch = _values_in_common(trials, epochs, goal, rungs)
     about = _about(goal.metric, epoch, len(values), len(trials))
     if len(values) < FEWEST_TRIALS:
-        about = f"{about}: fewer than {FEWEST_TRIALS} do not show what mattered"
+        about = f"{about}: at least {FEWEST_TRIALS} are needed to measure effects"
         return Importance(about, epoch, len(values), ())
     if len(np.unique(values)) == 1:
         return Importance(f"{about}: all are equal", epoch, len(values), ())
@@ -116,9 +116,9 @@ def _values_in_common(
     goal: Goal,
     rungs: Sequence[int] | None,
 ) -> tuple[pd.Series, int]:
-    """By trial, the value at the common epoch, smaller being better, and that epoch.
+    """Return each trial's loss at the common epoch, smaller being better, and that epoch.
 
-    A trial that completed earlier, its patience being at an end, counts with its best value. One
+    A trial that completed earlier, since it ran out of patience, counts with its best value. One
     that diverged is infinitely bad.
     """
     import pandas as pd
@@ -169,7 +169,7 @@ def _effects(factors: list[Factor], values: Array) -> tuple[Effect, ...]:
 
 
 def _normal_scores(values: Array) -> Array:
-    """The quantiles of the normal distribution at the ranks of the values."""
+    """Return the quantiles of the normal distribution at the ranks of the values."""
     import pandas as pd
 
     ranks = pd.Series(values).rank()
@@ -177,7 +177,7 @@ def _normal_scores(values: Array) -> Array:
 
 
 def _measured_alike(factors: list[Factor]) -> Iterator[list[Factor]]:
-    """The factors that are active in the same trials and have the same strata, together."""
+    """Yield the factors that are active in the same trials and have the same strata, together."""
     found: dict[bytes, list[Factor]] = {}
     for factor in factors:
         active = factor.groups != INACTIVE
@@ -189,7 +189,7 @@ def _measured_alike(factors: list[Factor]) -> Iterator[list[Factor]]:
 def _test(
     factors: list[Factor], scores: Array, whole: float, permutations: int
 ) -> list[tuple[float, float]]:
-    """Share and p-value of factors that are measured alike, by the same permutations."""
+    """Return share and p-value of factors that are measured alike, by the same permutations."""
     active = factors[0].groups != INACTIVE
     stretches = _stretches(int(active.sum()))
     rest = scores[active] - _means(scores[active], factors[0].strata[active])
@@ -203,7 +203,7 @@ def _test(
             for count in _batches(permutations)
         ]
     )
-    # A stretch's mean takes along its part of an effect, which the groups then lack.
+    # The mean of a stretch, which is subtracted, contains a share of the effect.
     kept = (len(rest) - len(np.unique(stretches))) / (len(rest) - 1)
     shares = np.minimum(np.maximum(found - by_chance.mean(axis=0), 0) / whole / kept, 1)
     as_much = (by_chance >= found * (1 - 1e-9)).sum(axis=0)
@@ -212,26 +212,26 @@ def _test(
 
 
 def _stretches(count: int) -> Array:
-    """Trials in their order, by tens."""
+    """Return the stretch of each trial: trials in their order, by tens."""
     return np.arange(count) * max(1, count // STRETCH) // count
 
 
 def _means(values: Array, codes: Array) -> Array:
-    """For each value the mean of those with the same code."""
+    """Return for each value the mean of the values with the same code."""
     codes = np.unique(codes, return_inverse=True)[1]
     means: Array = (np.bincount(codes, values) / np.bincount(codes))[codes]
     return means
 
 
 def _membership(groups: Array) -> Array:
-    """A column for each group, scaled so that squared sums are sums of squares between groups."""
+    """Return one column per group, scaled so that squared sums are sums of squares between them."""
     columns = (groups[:, None] == np.unique(groups)).astype(float)
     scaled: Array = columns / np.sqrt(columns.sum(axis=0))
     return scaled
 
 
 def _between(rows: Array, members: list[Array]) -> Array:
-    """Sums of squares between groups, shape (rows, factors)."""
+    """Return the sums of squares between groups, shape (rows, factors)."""
     squares = (rows @ np.concatenate(members, axis=1)) ** 2
     starts = np.cumsum([0] + [columns.shape[1] for columns in members[:-1]])
     sums: Array = np.add.reduceat(squares, starts, axis=1)
@@ -239,7 +239,7 @@ def _between(rows: Array, members: list[Array]) -> Array:
 
 
 def _permuted(values: Array, stretches: Array, count: int, random: np.random.Generator) -> Array:
-    """The values in other orders, each staying in its stretch."""
+    """Return the values in other orders, each staying in its stretch."""
     parts = np.split(values, np.flatnonzero(np.diff(stretches)) + 1)
     return np.concatenate(
         [random.permuted(np.tile(part, (count, 1)), axis=1) for part in parts], axis=1
@@ -252,7 +252,7 @@ def _batches(count: int) -> list[int]:
 
 
 def _holm(p_values: dict[str, float]) -> set[str]:
-    """The names whose effect is real, by Holm's step-down method (1979)."""
+    """Return the names with a significant effect, by Holm's step-down method (1979)."""
     real: set[str] = set()
     for name in sorted(p_values, key=lambda name: p_values[name]):
         if p_values[name] > LEVEL / (len(p_values) - len(real)):

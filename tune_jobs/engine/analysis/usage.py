@@ -1,4 +1,4 @@
-"""Where the time of a run went: how much of it was useful work.
+"""The use of a run's time: how much of it was useful work.
 
 Useful work is the seconds inside training and validation steps of a warmed process, summed over
 workers, divided by wall time x workers.
@@ -14,7 +14,7 @@ from tune_jobs.engine.experiments.summary import Usage
 if TYPE_CHECKING:
     import pandas as pd
 
-# What a worker can be doing, in the order in which it is shown.
+# What a worker can do, in the order in which it is shown.
 PURPOSES = {
     "training": "training",
     "compiling": "compiling programs",
@@ -34,9 +34,9 @@ def measure_usage(
     """Divide a run's time by what its workers did.
 
     Args:
-        trials: the history's; those that reported no ``spent`` are unknown.
-        workers: how many trials ran at once.
-        began: when the run did, in seconds since 1970.
+        trials: those of the history; trials that did not report ``spent`` are unknown.
+        workers: how many trials ran in parallel.
+        began: when the run began, in seconds since 1970.
         searched: when the last trial had ended.
         ended: when the best model was saved and scored.
 

@@ -1,4 +1,4 @@
-"""Recipes that build Ray's schedulers afresh for each run, with the job's epoch budget."""
+"""Recipes that build Ray's schedulers for each run, with the job's epoch budget."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ EPOCH = "training_iteration"  # Ray counts reports, unless a report says its epo
 class ASHA:
     """Asynchronous successive halving (Li et al. 2020).
 
-    At rungs of ``grace_period``, ``grace_period * reduction_factor``, ... epochs a trial goes on
-    only while it is among the best ``1 / reduction_factor`` seen there.
+    At rungs of ``grace_period``, ``grace_period * reduction_factor``, ... epochs a trial
+    continues only if it is among the best ``1 / reduction_factor`` seen there.
     """
 
     grace_period: int = 1
@@ -30,7 +30,7 @@ class ASHA:
     brackets: int = 1
 
     def __call__(self, max_epochs: int) -> TrialScheduler:
-        """Build the scheduler; raises JobError where no trial could reach the first rung."""
+        """Build the scheduler, refusing a grace period that no trial could reach."""
         _check_grace_period(self.grace_period, max_epochs)
         _check_reduction_factor(self.reduction_factor)
         return AsyncHyperBandScheduler(
@@ -71,7 +71,7 @@ class MedianStopping:
     min_samples: int = 3
 
     def __call__(self, max_epochs: int) -> TrialScheduler:
-        """Build the scheduler; raises JobError where no trial could be judged."""
+        """Build the scheduler, refusing a grace period that no trial could reach."""
         _check_grace_period(self.grace_period, max_epochs)
         return MedianStoppingRule(
             time_attr=EPOCH,

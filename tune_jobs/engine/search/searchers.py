@@ -1,7 +1,7 @@
-"""Recipes that build searchers afresh for each run: they serve one experiment each.
+"""Recipes that build a searcher for each run: a searcher serves one experiment.
 
 What a searcher suggests follows from its seed, from how often it was asked (``asked``) and from the
-results that it was told: so a search goes on from its history as if it had never stopped.
+results that it received: so a search continues from its history as if it had never stopped.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from tune_jobs.engine.space.ray_domains import make_flat
 
 @dataclass(frozen=True)
 class RandomSearch:
-    """Independent draws from the space; with ``as_grid`` the points of the grid, in order."""
+    """Independent draws from the space; with ``as_grid``, the points of the grid in order."""
 
     def __call__(self, seed: int) -> Searcher:
-        """Build a searcher that learns the space when Tune tells it."""
+        """Build a searcher, which Tune then gives the space."""
         return RandomDraws(seed)
 
 
@@ -55,7 +55,7 @@ class TPE:
             raise JobError(f"TPE: gamma is {self.gamma}, but must be between 0 and 1")
 
     def __call__(self, seed: int) -> Searcher:
-        """Build a searcher that learns the space when Tune tells it."""
+        """Build a searcher, which Tune then gives the space."""
         return ParzenEstimator(self, seed)
 
 
@@ -82,30 +82,30 @@ class SpaceSearcher(Searcher):  # type: ignore[misc]  # Ray calls it
         return True
 
     def _prepare(self) -> None:
-        """Make ready what needs the space."""
+        """Prepare what needs the space."""
 
     def check_learns(self) -> None:
-        """Refuse a searcher that takes no results but those of its own suggestions.
+        """Refuse a searcher that takes results of its own suggestions only.
 
         Raises:
             JobError: naming it.
         """
 
     def save(self, checkpoint_path: str) -> None:
-        """Write nothing: a search goes on from its history."""
+        """Write nothing: a search continues from its history."""
         Path(checkpoint_path).touch()
 
     def restore(self, checkpoint_path: str) -> None:
-        """Refuse: a search goes on from its history."""
+        """Refuse: a search continues from its history."""
         raise JobError(
             f"{checkpoint_path} is empty; continue the search with tune-jobs run --resume"
         )
 
 
 class RandomDraws(SpaceSearcher):
-    """Draws each config with a seed of its own, which makes the n-th independent of those before.
+    """Draws each config with its own seed, which makes the n-th independent of earlier ones.
 
-    Of a space with ``grid_search`` the n-th config has the n-th point of the grid.
+    In a space with ``grid_search``, the n-th config has the n-th point of the grid.
     """
 
     def __init__(self, seed: int) -> None:
@@ -113,7 +113,7 @@ class RandomDraws(SpaceSearcher):
         self._seed = seed
 
     def suggest(self, trial_id: str) -> Config:  # noqa: ARG002
-        """The next draw."""
+        """Return the next draw."""
         random = np.random.RandomState(derive(self._seed, f"draw {self.asked}"))
         space = distinct(self._place_in_grid(self.asked))
         self.asked += 1
@@ -153,7 +153,7 @@ class ParzenEstimator(SpaceSearcher):
         self._trials = Trials()
 
     def suggest(self, trial_id: str) -> Config:
-        """The config in which HyperOpt expects the largest improvement."""
+        """Return the config in which HyperOpt expects the largest improvement."""
         from hyperopt import tpe
 
         seed = derive(self._seed, f"suggestion {self.asked}")
@@ -175,7 +175,7 @@ class ParzenEstimator(SpaceSearcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Learn the score of a suggestion; forget one that has none."""
+        """Learn the score of a suggestion; forget a suggestion without a score."""
         from hyperopt import base
 
         trial = self._running.pop(trial_id, None)
@@ -189,7 +189,7 @@ class ParzenEstimator(SpaceSearcher):
         _settle(self._insert(parameters), self._goal.loss(value))
 
     def _insert(self, config: Config) -> dict[str, Any]:
-        """Note a config in its flat form, which follows from it alone."""
+        """Insert a config in its flat form, which follows from the config alone."""
         number, flat = self._count, encode(self._space, config)
         here = {label: label in flat for label in self._domain.params}
         misc = {
@@ -208,7 +208,7 @@ class ParzenEstimator(SpaceSearcher):
 
 
 class FlatSpaceAdapter(SpaceSearcher):
-    """Stands between Tune and one of Ray's searchers, which sees every hyperparameter side by side.
+    """Adapts one of Ray's searchers, which sees all hyperparameters side by side.
 
     Only the active ones reach the config.
     """
@@ -228,7 +228,7 @@ class FlatSpaceAdapter(SpaceSearcher):
             )
 
     def suggest(self, trial_id: str) -> Config | str | None:
-        """The next config, or what the inner searcher says in its place (finished, not yet)."""
+        """Return the next config, or what the inner searcher says instead (finished, not yet)."""
         self.asked += 1
         suggested: Config | str | None = self._searcher.suggest(trial_id)
         if not isinstance(suggested, dict):
@@ -251,7 +251,7 @@ class FlatSpaceAdapter(SpaceSearcher):
         self._searcher.add_evaluated_point(inactive | encode(self._space, parameters), value)
 
     def check_learns(self) -> None:
-        """Refuse a searcher that takes no results but those of its own suggestions."""
+        """Refuse a searcher that takes results of its own suggestions only."""
         if type(self._searcher).add_evaluated_point is Searcher.add_evaluated_point:
             name = type(self._searcher).__name__
             raise JobError(
@@ -290,7 +290,7 @@ def _fill_grids(part: object, point: Iterator[int]) -> Any:
 
 
 def _hyperopt_space(found: dict[str, Dimension], nodes: dict[str, Any]) -> dict[str, Any]:
-    """HyperOpt's own conditional space; a label that branches share becomes one shared node."""
+    """Build HyperOpt's conditional space; a label that branches share becomes one shared node."""
     for label, dimension in found.items():
         if label not in nodes:
             nodes[label] = _hyperopt_node(label, dimension, nodes)
