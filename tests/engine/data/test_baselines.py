@@ -7,14 +7,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 
 from tune_jobs.engine import Evaluation, table
-from tune_jobs.engine.data.baselines import encode_linearly, score_baselines
+from tune_jobs.engine.data.baselines import BaselineScores, encode_linearly, score_baselines
 from tune_jobs.engine.data.dataset import Dataset
 from tune_jobs.engine.data.evaluation import fresh_replicas
 
 
-def score(dataset: Dataset, metric="val_loss", evaluation=None) -> dict[str, dict]:
+def score(dataset: Dataset, metric="val_loss", evaluation=None) -> dict[str, BaselineScores]:
     whole, (replicas, *_) = fresh_replicas(dataset, evaluation, 0, 1)
-    return {base["name"]: base for base in score_baselines(whole, replicas, metric)}
+    return {base.name: base for base in score_baselines(whole, replicas, metric)}
 
 
 @pytest.mark.parametrize(
@@ -25,17 +25,17 @@ def score(dataset: Dataset, metric="val_loss", evaluation=None) -> dict[str, dic
         ("diabetes", "progression", "mean", "r2", 0.2),
     ],
 )
-def test_the_linear_model_beats_the_constant_on_the_test_part(
+def test_the_linear_model_beats_the_constant_on_the_test_set(
     name, target, trivial, measure, better
 ) -> None:
     found = score(table(name, target=target)(0))
-    assert found["linear model"]["test"][measure] > better > found[trivial]["test"][measure]
-    assert found["linear model"]["mean"] is None  # nobody knows what val_loss is here
+    assert found["linear model"].test[measure] > better > found[trivial].test[measure]
+    assert found["linear model"].mean is None  # nobody knows what val_loss is here
 
 
 def test_scores_of_numbers_are_in_the_units_of_the_target() -> None:
     dataset = table("diabetes", target="progression")(0)
-    error = score(dataset)["mean"]["test"]["root_mean_squared_error"]
+    error = score(dataset)["mean"].test["root_mean_squared_error"]
     assert error == pytest.approx(77, rel=0.15)  # the standard deviation of the column
 
 
@@ -53,7 +53,7 @@ def test_one_of_the_evaluations_scorers_is_told_on_the_winners_folds() -> None:
         )
         for r in replicas
     ]
-    found = score(dataset, "val_average_precision", evaluation)["linear model"]["mean"]
+    found = score(dataset, "val_average_precision", evaluation)["linear model"].mean
     assert found == pytest.approx(np.mean(expected), rel=1e-6)
 
 
@@ -68,4 +68,4 @@ def test_a_column_of_text_is_one_column_a_category_for_a_linear_model() -> None:
     dataset = table(frame, target="warm")(0)
     encoded = encode_linearly(dataset.training.x_train, dataset.signature)
     assert encoded.shape[1] == 1 + 4  # and one for what is not known
-    assert score(dataset)["linear model"]["test"]["accuracy"] == 1
+    assert score(dataset)["linear model"].test["accuracy"] == 1

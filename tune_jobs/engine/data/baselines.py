@@ -3,57 +3,68 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from tune_jobs.engine.data.dataset import Dataset, Replica, TrainingData
+from tune_jobs.engine.data.scorers import Scorer
 from tune_jobs.engine.data.splitting import Array
 from tune_jobs.engine.data.test_scores import in_units, score
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
+# What a linear model takes: an array, or a sparse matrix of SciPy, which has no types.
+Features: TypeAlias = Any
+
 # More rows teach a linear model little.
 MOST_ROWS = 50_000
 
 
+@dataclass(frozen=True)
+class BaselineScores:
+    """The scores of a simple model.
+
+    Attributes:
+        name: what it is.
+        mean: the mean of the metric over the winner's folds, None if it does not have that metric.
+        test: its scores on the test set.
+    """
+
+    name: str
+    mean: float | None
+    test: Mapping[str, float]
+
+
 def score_baselines(
     whole: Dataset, replicas: Sequence[Replica], metric: str
-) -> list[dict[str, Any]]:
+) -> list[BaselineScores]:
     """Train the baselines on a dataset, and score them.
 
     Args:
         whole: training and validation rows together, and the test set.
         replicas: the folds that the winner was scored on.
-        metric: the job's. There is a ``mean`` only for the evaluation's own scorers: another
-            metric, which the trainable computes, could mean something else here.
-
-    Returns:
-        For each baseline its ``name``, its ``mean`` over the folds or None, and its scores on the
-        ``test`` set.
+        metric: the job's. There is a mean only for the evaluation's own scorers: another metric,
+            which the trainable computes, could mean something else here.
     """
     training, signature = whole.training, whole.signature
-    x, x_test = (
-        encode_linearly(training.x_train, signature),
-        encode_linearly(whole.x_test, signature),
-    )
+    x = encode_linearly(training.x_train, signature)
     scorer = training.scorers.get(metric.removeprefix("val_"))
-    found: list[dict[str, Any]] = []
+    found = []
     for name, model in make_baselines(signature["task"]).items():
-        outputs = fit_and_predict(model, signature, x, training.y_train, x_test)
-        truth = in_units(whole.y_test, whole.preprocessing["target"])
-        outputs = in_units(outputs, whole.preprocessing["target"])
-        test = score(signature["task"], truth, outputs, training.scorers)
-        found.append({"name": name, "mean": None, "test": test})
+        test = _score_test_set(model, whole, x)
+        mean = None
         if scorer is not None:
-            values = [_score_fold(scorer, model, training, x, signature, r) for r in replicas]
-            found[-1]["mean"] = float(np.mean(values))
+            folds = [_score_fold(scorer, model, training, x, signature, r) for r in replicas]
+            mean = float(np.mean(folds))
+        found.append(BaselineScores(name, mean, test))
     return found
 
 
-def encode_linearly(x: Array, signature: dict[str, Any]) -> Any:
+def encode_linearly(x: Array, signature: Mapping[str, Any]) -> Features:
     """Encode features for a linear model: codes one-hot, images as flat vectors."""
     from scipy import sparse
     from sklearn.preprocessing import OneHotEncoder
@@ -81,7 +92,9 @@ def make_baselines(task: str) -> dict[str, BaseEstimator]:
     }
 
 
-def fit_and_predict(model: Any, signature: dict[str, Any], x: Any, y: Array, held: Any) -> Array:
+def fit_and_predict(
+    model: BaseEstimator, signature: Mapping[str, Any], x: Features, y: Array, held: Features
+) -> Array:
     """Train on rows and predict others, in the shape of a Keras model's outputs."""
     rows = np.random.default_rng(0).permutation(len(y))[:MOST_ROWS]
     with warnings.catch_warnings():
@@ -95,12 +108,20 @@ def fit_and_predict(model: Any, signature: dict[str, Any], x: Any, y: Array, hel
     return outputs[:, 1:] if classes == 2 and signature["task"] == "binary" else outputs
 
 
+def _score_test_set(model: BaseEstimator, whole: Dataset, x: Features) -> dict[str, float]:
+    signature, target = whole.signature, whole.preprocessing["target"]
+    held = encode_linearly(whole.x_test, signature)
+    outputs = fit_and_predict(model, signature, x, whole.training.y_train, held)
+    truth, outputs = in_units(whole.y_test, target), in_units(outputs, target)
+    return score(signature["task"], truth, outputs, whole.training.scorers)
+
+
 def _score_fold(
-    scorer: Any,
-    model: Any,
+    scorer: Scorer,
+    model: BaseEstimator,
     training: TrainingData,
-    x: Any,
-    signature: dict[str, Any],
+    x: Features,
+    signature: Mapping[str, Any],
     replica: Replica,
 ) -> float:
     y, train, held = training.y_train, replica.train, replica.validation

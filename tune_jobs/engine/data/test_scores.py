@@ -7,9 +7,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from tune_jobs.engine.data.scorers import Scorer
+from tune_jobs.engine.data.splitting import Array
 from tune_jobs.engine.errors import JobError
 
 NO_SCORERS: Mapping[str, Scorer] = {}
@@ -17,8 +16,8 @@ NO_SCORERS: Mapping[str, Scorer] = {}
 
 def score(
     task: str,
-    truth: np.ndarray[Any, Any],
-    outputs: np.ndarray[Any, Any],
+    truth: Array,
+    outputs: Array,
     scorers: Mapping[str, Scorer] = NO_SCORERS,
 ) -> dict[str, float]:
     """Score a model's outputs against the truth, both in the units of the target column.
@@ -41,14 +40,14 @@ def score(
     return found
 
 
-def in_units(values: np.ndarray[Any, Any], target: dict[str, Any]) -> np.ndarray[Any, Any]:
+def in_units(values: Array, target: Mapping[str, Any]) -> Array:
     """Convert standardised targets, or outputs, to the target column's units; classes stay."""
     if target["task"] != "regression":
         return values
     return values.astype(float) * float(target["scale"]) + float(target["mean"])
 
 
-def _score_numbers(truth: Any, predicted: Any) -> dict[str, float]:
+def _score_numbers(truth: Array, predicted: Array) -> dict[str, float]:
     from sklearn import metrics
 
     return {
@@ -58,7 +57,7 @@ def _score_numbers(truth: Any, predicted: Any) -> dict[str, float]:
     }
 
 
-def _score_binary(truth: Any, probability: Any) -> dict[str, float]:
+def _score_binary(truth: Array, probability: Array) -> dict[str, float]:
     from sklearn import metrics
 
     return {
@@ -69,7 +68,7 @@ def _score_binary(truth: Any, probability: Any) -> dict[str, float]:
     }
 
 
-def _score_classes(truth: Any, probabilities: Any) -> dict[str, float]:
+def _score_classes(truth: Array, probabilities: Array) -> dict[str, float]:
     from sklearn import metrics
 
     probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)

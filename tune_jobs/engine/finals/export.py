@@ -369,7 +369,12 @@ def make_model(
     later = decision.rounds.batches[decision.rounds.choosing :]
     replicas = [replica for batch in later for replica in batch]
     baselines = score_baselines(whole, replicas, job.metric)
-    verdict = replace(verdict, baselines=tuple(Baseline(**each) for each in baselines))
+    verdict = replace(
+        verdict,
+        baselines=tuple(
+            Baseline(name=each.name, mean=each.mean, test=each.test) for each in baselines
+        ),
+    )
     experiment.folder.write_json(VERDICT, verdict.to_json())
     if ENSEMBLE not in scores:
         return ExportedModel(scores[MODEL])

@@ -108,7 +108,7 @@ class Categories:
 
     labels: tuple[str, ...]
 
-    def position(self, value: Any) -> float:
+    def position(self, value: object) -> float:
         """Return the middle of a value's place; of the last place for an unknown value."""
         label = setting(value)
         index = self.labels.index(label) if label in self.labels else len(self.labels) - 1
