@@ -46,7 +46,7 @@ def make_schedule(
     Cosine decay reaches zero after ``max_epochs``; ``rows`` and ``batch_size`` give the steps.
 
     Raises:
-        ValueError: if there is no such decay, or its hyperparameters are not those that it has.
+        ValueError: if there is no such decay, or its hyperparameters are wrong.
     """
     from keras.optimizers import schedules
 

@@ -1,4 +1,4 @@
-"""The search space of optimizers that several jobs share: each with its own hyperparameters."""
+"""The search space of optimizers for several jobs: each optimizer with its own hyperparameters."""
 
 from ray import tune
 

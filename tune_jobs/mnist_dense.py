@@ -1,8 +1,8 @@
-"""Tune two hidden layers and a learning rate on MNIST, from a file of one's own.
+"""Tune two hidden layers and a learning rate on MNIST, which you provide as a file.
 
-The file is the one that Keras calls ``mnist.npz``, with x_train, y_train, x_test and y_test.
+20 trials. The file is what Keras calls ``mnist.npz``: x_train, y_train, x_test and y_test.
 
-    tune-jobs run mnist_dense --data mnist.npz
+tune-jobs run mnist_dense --data mnist.npz
 """
 
 from ray import tune

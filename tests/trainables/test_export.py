@@ -222,8 +222,8 @@ def test_plain_keras_loads_the_file_without_this_package(exported, tmp_path):
 
 
 def test_a_wide_table_exports(tmp_path):
-    columns = [numeric(f"x{i}", mean=i, indicator=i % 7 == 0) for i in range(150)]
-    columns += [categorical(f"c{i}", *map(str, range(i + 1))) for i in range(50)]
+    columns = [numeric(f"x{i}", mean=i, indicator=i % 7 == 0) for i in range(75)]
+    columns += [categorical(f"c{i}", *map(str, range(i + 1))) for i in range(25)]
     trained = export_table(columns, BINARY, tmp_path)
     raw = make_raw(columns, 20)
 

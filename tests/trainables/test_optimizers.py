@@ -21,9 +21,13 @@ def name(part):
     return part["name"]
 
 
-@pytest.mark.parametrize("decay", DECAYS, ids=name)
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=name)
-def test_every_optimizer_trains_with_every_decay(optimizer, decay):
+@pytest.mark.parametrize(
+    ("optimizer", "decay"),
+    [(optimizer, DECAYS[1]) for optimizer in OPTIMIZERS]
+    + [(OPTIMIZERS[0], DECAYS[0]), (OPTIMIZERS[0], DECAYS[2])],
+    ids=name,
+)
+def test_every_optimizer_and_every_decay_trains(optimizer, decay):
     import keras
 
     config = {"optimizer": optimizer, "decay": decay, "rows": 4, "batch_size": 2, "max_epochs": 2}

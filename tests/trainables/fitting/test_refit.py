@@ -83,8 +83,9 @@ def test_the_checkpoint_holds_the_last_weights_too(path, monkeypatch, tmp_path):
 def test_each_replica_keeps_its_last_weights(path, monkeypatch):
     if path == "model.fit":
         monkeypatch.setattr("trainables.fitting.compiled.eligibility.why_not", lambda *_: "a test")
-    together = fit(tabular_mlp.build, REFIT, make_data(replicas=[Replica(1), Replica(2)]))
-    alone = fit(tabular_mlp.build, REFIT, make_data(replicas=[Replica(1)]))
+    config = REFIT | {"epochs": 4}
+    together = fit(tabular_mlp.build, config, make_data(replicas=[Replica(1), Replica(2)]))
+    alone = fit(tabular_mlp.build, config, make_data(replicas=[Replica(1)]))
 
     assert loss_of(together) == pytest.approx(loss_of(alone), rel=2e-3)
 

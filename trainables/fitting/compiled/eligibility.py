@@ -36,7 +36,7 @@ class UncompilableError(Exception):
 
 
 class ModelFitWantedError(UncompilableError):
-    """Raised for a model that is made for ``model.fit``, with training steps of its own."""
+    """Raised for a model that is made for ``model.fit``: with its own training step, or eager."""
 
 
 def why_not(
@@ -64,7 +64,7 @@ def check_model(model: keras.Model) -> None:
     """Refuse a model that a compiled epoch would not train as ``model.fit`` does.
 
     Raises:
-        ModelFitWantedError: if the model has a training step of its own, or runs eagerly.
+        ModelFitWantedError: if the model has its own training step, or runs eagerly.
         UncompilableError: if it has anything else that a compiled epoch does not do.
     """
     reasons = {

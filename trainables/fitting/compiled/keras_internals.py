@@ -168,14 +168,14 @@ def has_drawn(seed: int) -> bool:
 
 
 @contextmanager
-def initializers_recorded() -> Iterator[dict[int, Any]]:
+def initializers_recorded() -> Iterator[dict[int, keras.initializers.Initializer]]:
     """Record the initializer that each variable is made with, by the variable's id."""
     import keras
 
-    found: dict[int, Any] = {}
+    found: dict[int, keras.initializers.Initializer] = {}
     original = keras.Variable._initialize_with_initializer
 
-    def record(variable: keras.Variable, initializer: Any) -> None:
+    def record(variable: keras.Variable, initializer: keras.initializers.Initializer) -> None:
         found[id(variable)] = initializer
         original(variable, initializer)
 
@@ -203,7 +203,9 @@ def give_seed_generator(layer: keras.layers.Layer, generator: keras.random.SeedG
     layer._tracker.lock()
 
 
-def learning_rate_of(optimizer: keras.optimizers.Optimizer) -> Any:
+def learning_rate_of(
+    optimizer: keras.optimizers.Optimizer,
+) -> keras.Variable | keras.optimizers.schedules.LearningRateSchedule:
     """Return an optimizer's learning rate: a variable, or the schedule or function it was given."""
     return optimizer._learning_rate
 
@@ -238,13 +240,13 @@ def call_model(model: keras.Model, x: tf.Tensor, *, training: bool) -> tf.Tensor
 def compute_loss(
     model: keras.Model, batch: dict[str, Any], *, training: bool, rows: tf.Tensor
 ) -> tf.Tensor:
-    """Return the loss of a batch of so many rows, and add it to the mean of the epoch.
+    """Return the loss of a batch, and add it to the mean of the epoch.
 
     Args:
         model: compiled with a loss.
         batch: ``x``, ``y``, ``y_pred`` and ``sample_weight``.
         training: whether it is a training step.
-        rows: of the batch.
+        rows: the number of rows in the batch.
     """
     loss = model._compute_loss(**batch, training=training)
     model._loss_tracker.update_state(loss, sample_weight=rows)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 if TYPE_CHECKING:
+    import keras
     import tensorflow as tf
+
+Rate: TypeAlias = "keras.Variable | keras.optimizers.schedules.LearningRateSchedule"
 
 # Learning rates that a schedule computes at once.
 RATES_AT_ONCE = 1_000_000
@@ -21,7 +24,7 @@ class LearningRates:
         max_epochs: the most epochs of the fit.
     """
 
-    def __init__(self, rate: Any, max_epochs: int) -> None:
+    def __init__(self, rate: Rate, max_epochs: int) -> None:
         self._rate, self._max_epochs = rate, max_epochs
         self._kept: tuple[tuple[int, int], np.ndarray] | None = None
 
@@ -49,7 +52,7 @@ class LearningRates:
         return self._kept[1]
 
 
-def compute_rates(schedule: Any, steps: tf.Tensor) -> tf.Tensor:
+def compute_rates(schedule: Rate, steps: tf.Tensor) -> tf.Tensor:
     """Return a schedule's learning rates at some steps, all at once if it can do that."""
     import tensorflow as tf
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -31,6 +31,7 @@ OF_OPTIMIZERS = (
     *("clipnorm", "clipvalue", "global_clipnorm"),
 )
 
+Operand: TypeAlias = "float | tf.Tensor"
 Place = tuple[Any, str]  # an object of Keras, and the name of its attribute
 
 
@@ -66,30 +67,32 @@ class InputNumber:
     def __bool__(self) -> bool:
         return bool(self.example)
 
-    def __neg__(self) -> Any:
+    def __neg__(self) -> InputNumber:
         return self._with(-1.0, lambda number, sign: number * sign)
 
-    def __add__(self, other: Any) -> Any:
+    def __add__(self, other: Operand) -> InputNumber | tf.Tensor:
         return self._with(other, lambda number, other: number + other)
 
-    def __mul__(self, other: Any) -> Any:
+    def __mul__(self, other: Operand) -> InputNumber | tf.Tensor:
         return self._with(other, lambda number, other: number * other)
 
-    def __sub__(self, other: Any) -> Any:
+    def __sub__(self, other: Operand) -> InputNumber | tf.Tensor:
         return self._with(other, lambda number, other: number - other)
 
-    def __rsub__(self, other: Any) -> Any:
+    def __rsub__(self, other: Operand) -> InputNumber | tf.Tensor:
         return self._with(other, lambda number, other: other - number)
 
-    def __truediv__(self, other: Any) -> Any:
+    def __truediv__(self, other: Operand) -> InputNumber | tf.Tensor:
         return self._with(other, lambda number, other: number / other)
 
-    def __rtruediv__(self, other: Any) -> Any:
+    def __rtruediv__(self, other: Operand) -> InputNumber | tf.Tensor:
         return self._with(other, lambda number, other: other / number)
 
     __radd__, __rmul__ = __add__, __mul__
 
-    def _with(self, other: Any, operation: Callable[[Any, Any], Any]) -> Any:
+    def _with(
+        self, other: Operand, operation: Callable[[Operand, Operand], Operand]
+    ) -> InputNumber | tf.Tensor:
         import tensorflow as tf
 
         if isinstance(other, int | float):

@@ -138,11 +138,11 @@ class Program:
 
         order, rates = plan.orders[epoch], plan.learning_rates[epoch]
 
-        def step(index: Any, weights: Any, others: Any, slots: Any, totals: Any) -> tuple[Any, ...]:
+        def step(index: tf.Tensor, *variables: list[tf.Tensor]) -> tuple[Any, ...]:
             batch = cut(order, index, plan.batch_size)
             after = self._map(
                 partial(self._step, plan.shapes, rates[index]),
-                (weights, others, slots, totals, *take(tuple(arrays[:3]), batch)),
+                (*variables, *take(tuple(arrays[:3]), batch)),
             )
             return index + 1, *after
 
@@ -162,7 +162,9 @@ class Program:
         """Return the metrics of the validation rows, and their outputs if there are scorers."""
         import tensorflow as tf
 
-        def step(index: Any, totals: Any, outputs: Any) -> tuple[Any, ...]:
+        def step(
+            index: tf.Tensor, totals: list[tf.Tensor], outputs: list[tf.Tensor]
+        ) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
             batch = cut(plan.validation, index, plan.validation_batch_size)
             totals, new = self._map(
                 partial(self._validate_batch, plan.shapes),
@@ -373,7 +375,7 @@ class Program:
         return names + [f"val_{name}" for name in names]
 
 
-def check_stateless(traced: Any) -> None:
+def check_stateless(traced: tf.types.experimental.ConcreteFunction) -> None:
     """Refuse a program that keeps state between trials.
 
     Raises:
