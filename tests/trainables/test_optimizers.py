@@ -61,7 +61,7 @@ def test_no_optimizer_means_adam():
 
 def test_a_hyperparameter_of_another_optimizer_is_refused():
     with pytest.raises(
-        ValueError, match=r"optimizer 'sgd' has no hyperparameter 'beta_1'; it has: learning_rate"
+        ValueError, match=r"optimizer 'sgd' has no hyperparameter 'beta_1'; it has: "
     ):
         make_optimizer({"optimizer": {"name": "sgd", "beta_1": 0.9}})
 

@@ -10,10 +10,10 @@ import random
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from types import FunctionType, SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import keras
@@ -27,8 +27,10 @@ TF_OPTIMIZER = "keras.src.backend.tensorflow.optimizer"
 BASE_OPTIMIZER = "keras.src.optimizers.base_optimizer"
 TF_CONTEXT = "tensorflow.python.eager.context"
 
+Kind = Literal["fit", "compiled fit", "fit on several devices"]
+
 # By kind of fit, the attributes that it needs of modules, and of the examples made below.
-NEEDED: dict[str, dict[str, tuple[str, ...]]] = {
+NEEDED: dict[Kind, dict[str, tuple[str, ...]]] = {
     "fit": {
         GLOBAL_STATE: ("GLOBAL_STATE_TRACKER", "GLOBAL_SETTINGS_TRACKER"),
         TF_CONTEXT: ("context",),
@@ -49,14 +51,15 @@ NEEDED: dict[str, dict[str, tuple[str, ...]]] = {
     "fit on several devices": {"Model": ("_symbolic_build", "_maybe_symbolic_build")},
 }
 
-OF_TENSORFLOW = (TF_CONTEXT, "Context", TF_OPTIMIZER)
+# What is there only if Keras runs on TensorFlow.
+ON_TENSORFLOW = (TF_CONTEXT, "Context", TF_OPTIMIZER)
 
 
 class UnsupportedVersionError(RuntimeError):
     """Raised if the installed Keras or TensorFlow lacks what a fit needs."""
 
 
-def check_internals(kind: str) -> None:
+def check_internals(kind: Kind) -> None:
     """Refuse versions of Keras and TensorFlow that lack what a kind of fit needs.
 
     Raises:
@@ -66,52 +69,52 @@ def check_internals(kind: str) -> None:
         raise UnsupportedVersionError(reason)
 
 
-def why_unsupported(kind: str) -> str | None:
+def why_unsupported(kind: Kind) -> str | None:
     """Return why the installed versions cannot do a kind of fit, or None if they can."""
     return find_missing().get(kind)
 
 
 @cache
-def find_missing() -> dict[str, str]:
+def find_missing() -> dict[Kind, str]:
     """Return one line for each kind of fit that lacks something.
 
-    The first call makes a small model, whose names count until :func:`forget_names`.
+    The first call makes a small model; call :func:`forget_names` after it.
     """
     import keras
 
     examples = _make_examples()
-    is_used = keras.backend.backend() == "tensorflow"
-    missing: dict[str, str] = {}
+    skipped = () if keras.backend.backend() == "tensorflow" else ON_TENSORFLOW
+    missing: dict[Kind, str] = {}
     for kind, owners in NEEDED.items():
-        for owner, names in owners.items():
-            found = examples[owner] if owner in examples else _find_module(owner)
-            for name in names:
-                if not hasattr(found, name) and (is_used or owner not in OF_TENSORFLOW):
+        for owner in (each for each in owners if each not in skipped):
+            found = examples.get(owner, partial(_find_module, owner))()
+            for name in owners[owner]:
+                if not hasattr(found, name):
                     missing.setdefault(kind, _describe_missing(owner, name))
     return missing
 
 
-def _make_examples() -> dict[str, Any]:
-    """Return an object of each class, since some private attributes are set when one is made."""
+def _make_examples() -> dict[str, Callable[[], Any]]:
+    """Return functions that return an object of each class; some set attributes only in objects."""
     import keras
 
     inputs = keras.Input((1,))
     model = keras.Model(inputs, inputs)
     model.compile("sgd", "mean_squared_error")
-    context = getattr(_find_module(TF_CONTEXT), "context", lambda: None)
     return {
-        "Model": model,
-        "Layer": keras.layers.Layer(),
-        "Optimizer": model.optimizer,
-        "Variable": keras.Variable,
-        "StatelessScope": keras.StatelessScope(),
-        "Context": _attributes_read_by(type(context())),
+        "Model": lambda: model,
+        "Layer": keras.layers.Layer,
+        "Optimizer": lambda: model.optimizer,
+        "Variable": lambda: keras.Variable,
+        "StatelessScope": keras.StatelessScope,
+        "Context": _read_context,
     }
 
 
-def _attributes_read_by(kind: type) -> SimpleNamespace:
-    """Return the attributes that a class's methods read, some of which are set later than made."""
-    methods = [member for member in vars(kind).values() if isinstance(member, FunctionType)]
+def _read_context() -> SimpleNamespace:
+    """Return the attributes that the methods of TensorFlow's context read, set by now or later."""
+    context = getattr(_find_module(TF_CONTEXT), "context", lambda: None)
+    methods = [each for each in vars(type(context())).values() if isinstance(each, FunctionType)]
     return SimpleNamespace(**dict.fromkeys(n for m in methods for n in m.__code__.co_names))
 
 
