@@ -122,5 +122,5 @@ def test_of_two_runs_of_one_name_one_searches(folder, drive) -> None:
     codes = sorted(driver.process.returncode for driver in drivers)
     refused = next(d for d, result in zip(drivers, results, strict=True) if not result)
     assert codes == [0, 10]
-    assert "is being written by process" in refused.errors[-1]
+    assert "is in use by process" in refused.errors[-1]
     assert set(trained(folder).values()) == {1}

@@ -66,10 +66,10 @@ def search(tmp_path):
         ("out of memory", "configuration", "MemoryError"),
         ("nan", "divergence", "loss is nan"),
         ("inf", "divergence", "loss is inf"),
-        ("returns a string", "configuration", "returned without a report of loss"),
-        ("returns nothing", "configuration", "returned without a report of loss"),
+        ("returns a string", "configuration", "returned without reporting loss"),
+        ("returns nothing", "configuration", "returned without reporting loss"),
         ("dies", "infrastructure", "The actor"),
-        pytest.param("hangs", "hang", "and again when retried", marks=pytest.mark.slow),
+        pytest.param("hangs", "hang", "and again after a retry", marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.parametrize("scheduler", [None, ASHA()], ids=["none", "asha"])

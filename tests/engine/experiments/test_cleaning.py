@@ -141,7 +141,7 @@ def test_a_dry_run_deletes_nothing(tmp_path) -> None:
     assert content(tmp_path) == before
     assert ran.exit_code == 0
     *each, last = ran.stdout.splitlines()
-    assert [line.split(":")[1] for line in each] == [" its checkpoints"] * 2
+    assert [line.split(":")[1] for line in each] == [" checkpoints"] * 2
     assert last == "3.9 KiB can be freed; add --yes to delete"
 
 
@@ -174,7 +174,7 @@ def test_what_is_freed_is_said_and_there_is_nothing_to_free_then(tmp_path) -> No
 
     first, second = (clean(tmp_path, "--keep-last", "0", "--yes") for _ in range(2))
 
-    assert first.stdout == "a  2.0 KiB: its checkpoints\n2.0 KiB freed\n"
+    assert first.stdout == "a  2.0 KiB: checkpoints\n2.0 KiB freed\n"
     assert second.stdout == "nothing to free\n"
 
 
@@ -269,7 +269,7 @@ def test_one_that_found_nothing_goes_as_a_whole(tmp_path, values) -> None:
 
     ran = clean(tmp_path, "--keep-last", "0", "--yes")
 
-    assert "all of it: it found nothing" in ran.stdout
+    assert "everything, since it has no results" in ran.stdout
     assert not (tmp_path / "a").exists()
 
 

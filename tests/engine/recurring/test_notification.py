@@ -280,7 +280,7 @@ def test_an_interruption_changes_nothing(receiver, series) -> None:
 def test_a_run_that_found_another_at_work_changes_nothing(receiver, series, error) -> None:
     end(series, [receiver.url], 1)
     with pytest.raises(error), telling(lambda: series, [receiver.url]):
-        raise error("nightly-2026-11-28 is being written by process 1 on elsewhere")
+        raise error("nightly-2026-11-28 is in use by process 1 on elsewhere")
     assert receiver.events == ["failed"]
 
 

@@ -137,7 +137,7 @@ class Lease:
                 self._folder.write(self._name, content)
                 return
             self._folder.create()  # another run has just removed it, since it was empty
-        raise JobError(f"{self._folder.uri} is removed again and again while it is written to")
+        raise JobError(f"{self._folder.uri} keeps being removed while it is written to")
 
     def _others(self) -> dict[str, Claim]:
         """The claims of other runs that live; those of dead ones are removed."""
@@ -183,7 +183,7 @@ class Lease:
 
     def _explain(self, claim: Claim) -> str:
         what = claim.get("facts", {}).get("writes") or self._experiment.uri
-        return f"{what} is being written by {name_of(claim)}; --on-overlap says what to do then"
+        return f"{what} is in use by {name_of(claim)}; see --on-overlap"
 
 
 def read_claims(experiment: Folder) -> dict[str, Claim]:

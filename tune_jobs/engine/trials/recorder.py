@@ -143,7 +143,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         if failure is None and trial.trial_id not in self._reported and not self.stopper.reached:
             failure = Failure(
                 "configuration",
-                f"the trainable returned without a report of {self.stopper.metric}; "
+                f"the trainable returned without reporting {self.stopper.metric}; "
                 "call tune.report in it",
             )
         self._end(trial, "failed" if failure else self._state(trial), failure)
@@ -159,7 +159,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         if self.lease is not None:
             self.lease.moved = time.time()
         if self.lease is not None and self.lease.is_lost:
-            self.stopper.fail_storage("another run has taken the experiment over")
+            self.stopper.fail_storage("another run has taken over the experiment")
         if time.monotonic() - self._looked > 1.0:
             self._looked = time.monotonic()
             self._end_silent()
@@ -214,7 +214,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         for trial in self._lost:
             failure = of_lost_worker(error_of(trial))
             if trial.trial_id in self._hung:
-                text = f"no report for {self._hang_timeout / 60:g} minutes, and again when retried"
+                text = f"no report for {self._hang_timeout / 60:g} minutes, and again after a retry"
                 failure = Failure("hang", text)
             self._end(trial, "failed", failure)
         self._lost = []

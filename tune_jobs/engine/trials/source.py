@@ -182,13 +182,13 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
             if identity(point) not in self._known:
                 return point, None
         if not self._allow_repeats and self._is_exhausted():
-            self._end(f"all {self._size:,} configurations of the space were tried")
+            self._end(f"all {self._size:,} configurations of the space have been tried")
             return None
         for attempt in range(MOST_KNOWN):
             key = f"{self._number + 1}.{attempt}"
             config = self._searcher.suggest(key)
             if config == RaySearcher.FINISHED:
-                self._end("the searcher has nothing more to suggest")
+                self._end("the searcher has no more suggestions")
                 return None
             if config is None:
                 return None

@@ -62,7 +62,7 @@ class RunStopper(Stopper):  # type: ignore[misc]  # Ray calls it
                 f"metric {self.metric!r} was never reported. The trainable reported: {known}."
             )
         if not isinstance(value, Real) or isinstance(value, bool):
-            raise JobError(f"metric {self.metric!r} was reported as {value!r}, not as a number")
+            raise JobError(f"metric {self.metric!r} must be reported as a number, got {value!r}")
         return False
 
     def stop_all(self) -> bool:
@@ -103,7 +103,7 @@ class RunStopper(Stopper):  # type: ignore[misc]  # Ray calls it
         try:
             lacking = self.free_space_lacking()
         except OSError as error:
-            lacking = f"storage cannot be looked at: {error}"
+            lacking = f"free space cannot be determined: {error}"
         if lacking:
             self.fail_storage(lacking)
 

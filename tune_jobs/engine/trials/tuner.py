@@ -168,7 +168,9 @@ def adopt(
     settings = settings_of(tuner)
     wanted, run_config = settings.tune_config, settings.run_config
     if wanted.metric is None or wanted.mode is None:
-        raise JobError(f"{make_tuner.__module__}.tuner() sets no metric and mode in its TuneConfig")
+        raise JobError(
+            f"{make_tuner.__module__}.tuner() must set metric and mode in its TuneConfig"
+        )
     goal = Goal(wanted.metric, wanted.mode)
     about = Description(
         trainable=f"{make_tuner.__module__}.tuner",

@@ -109,7 +109,7 @@ class Tracker(Callback):  # type: ignore[misc]  # Ray calls it
         if self._thread is not None:
             self._thread.join(MOST_SECONDS)
             if self._thread.is_alive():
-                self._drop(f"it has not written everything {MOST_SECONDS} s after the last trial")
+                self._drop(f"not finished {MOST_SECONDS} s after the last trial")
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune writes its pickled callbacks to storage, where no secret may go."""
@@ -131,7 +131,7 @@ class Tracker(Callback):  # type: ignore[misc]  # Ray calls it
 
     def _drop(self, reason: str) -> None:
         said = without_secrets(reason, self._value)[:MOST_LETTERS]
-        logger.warning("--track %s is dropped, the run goes on: %s", self._name, said)
+        logger.warning("--track %s is disabled, the run continues: %s", self._name, said)
 
 
 @dataclass(eq=False)

@@ -86,7 +86,9 @@ def test_a_segment_damaged_in_both_copies_is_left_out_and_named(tmp_path) -> Non
 
     assert [record.of for record in found.records()] == [0, 2]
     (problem,) = found.problems
-    assert problem.startswith("history/0001-00000001-00000001.jsonl is damaged or gone, and so is")
+    assert problem.startswith(
+        "history/0001-00000001-00000001.jsonl is damaged or missing, and so is"
+    )
 
 
 def test_foreign_files_are_no_segments(tmp_path) -> None:
