@@ -203,7 +203,7 @@ def test_a_series_in_s3_is_listed_expected_and_cleaned(store, bucket) -> None:
         "nightly-2026-11-27": "complete",
     }
     assert came.startswith("nightly-2026-11-28 ended")
-    assert cleaned.startswith("nightly-2026-11-27  1000 B: its checkpoints")
+    assert cleaned.startswith("nightly-2026-11-27  1000 B: checkpoints")
     kept = [storage.child(f"nightly-2026-11-{day}").exists("trials") for day in (27, 28)]
     assert kept == [False, True]
     assert storage.child("nightly-2026-11-27").exists("best.keras")

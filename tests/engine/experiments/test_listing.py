@@ -350,8 +350,8 @@ def test_a_run_that_is_too_old_is_overdue(tmp_path) -> None:
     code, said = expect(tmp_path, "nightly", "26h")
 
     assert code == OVERDUE
-    assert said.startswith("overdue: no run of nightly has ended well within 26 h; ")
-    assert said.endswith("the last one, nightly-2026-11-26: complete, 2.1 days ago")
+    assert said.startswith("overdue: no run of nightly succeeded within 26 h; ")
+    assert said.endswith("the last run, nightly-2026-11-26: complete, 2.1 days ago")
 
 
 @pytest.mark.parametrize("outcome", sorted(EXIT_CODES.keys() - {"complete", "some trials failed"}))
@@ -361,7 +361,7 @@ def test_a_run_that_only_failed_is_overdue(tmp_path, outcome) -> None:
     code, said = expect(tmp_path, "nightly", "26h")
 
     assert code == OVERDUE
-    assert said.endswith(f"the last one, nightly-2026-11-28: {outcome}, 60 min ago")
+    assert said.endswith(f"the last run, nightly-2026-11-28: {outcome}, 60 min ago")
 
 
 def test_one_that_still_runs_is_no_end(tmp_path) -> None:
@@ -370,13 +370,13 @@ def test_one_that_still_runs_is_no_end(tmp_path) -> None:
         code, said = expect(tmp_path, "nightly", "26h")
 
     assert code == OVERDUE
-    assert "the last one, nightly-2026-11-28: running" in said
+    assert "the last run, nightly-2026-11-28: running" in said
 
 
 def test_where_there_is_no_run_at_all_it_is_overdue(tmp_path) -> None:
     assert expect(tmp_path, "nightly", "26h") == (
         OVERDUE,
-        "overdue: no run of nightly has ended well within 26 h",
+        "overdue: no run of nightly succeeded within 26 h",
     )
 
 

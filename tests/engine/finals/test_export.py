@@ -92,7 +92,7 @@ def test_a_model_that_cannot_be_exported_costs_nothing_else(profile) -> None:
     assert any(
         "model   none: " in line and "no such layer" in line for line in lines(result, short=True)
     )
-    with pytest.raises(JobError, match=r"holds no best\.keras"):
+    with pytest.raises(JobError, match=r"has no best\.keras"):
         result.best_model()
 
 

@@ -253,7 +253,7 @@ def test_a_finite_space_is_tried_once_and_then_the_search_ends(search, job) -> N
             listener=heard.append,
         )
         assert sorted(result.trials["config.x"]) == [0.1, 0.2, 0.3]
-        assert result.summary.ended_because == ("all 3 configurations of the space were tried")
+        assert result.summary.ended_because == ("all 3 configurations of the space have been tried")
         assert result.exit_code == 0
 
 

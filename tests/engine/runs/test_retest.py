@@ -175,7 +175,7 @@ def test_an_incumbent_that_cannot_be_trained_any_more_is_replaced(here) -> None:
     code, found = retest(here, f"0.2 1.0 {incumbent(here)!r}")
 
     assert (code, found["answer"]["answer"]) == (11, "replace")
-    assert "cannot be trained on these data (ValueError: no such x" in found["answer"]["reason"]
+    assert "cannot be trained on this data (ValueError: no such x" in found["answer"]["reason"]
 
 
 @pytest.mark.parametrize(

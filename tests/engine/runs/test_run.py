@@ -209,7 +209,7 @@ def test_a_run_in_which_every_trial_failed_is_no_success(profile) -> None:
     told = lines(result, short=True)
     assert "failed (configuration): 3 x RuntimeError: always (trial 1, 2, 3)" in told
     assert any('raise RuntimeError("always")' in line for line in told)
-    with pytest.raises(JobError, match="no trial of .* has a value of loss"):
+    with pytest.raises(JobError, match=r"no trial of .* has a value of loss"):
         _ = result.best_config
 
 

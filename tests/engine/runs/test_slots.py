@@ -112,7 +112,7 @@ def other_night(profile):
 
 
 def test_a_run_fails_while_another_slot_is_searched(job, profile, other_night) -> None:
-    with pytest.raises(TakenError, match="nightly-2026-11-27 is being written by") as refused:
+    with pytest.raises(TakenError, match="nightly-2026-11-27 is in use by") as refused:
         night(job, profile)
 
     assert outcome_of_code(refused.value.exit_code) == "lease held"
@@ -138,7 +138,7 @@ def test_a_run_waits_until_another_slot_has_been_searched(
     assert found.exit_code == 0
     assert time.monotonic() - began > 2
     assert "waiting: " in caplog.text
-    assert "nightly-2026-11-27 is being written" in caplog.text
+    assert "nightly-2026-11-27 is in use" in caplog.text
 
 
 def test_a_run_waits_no_longer_than_it_may_take(job, profile, other_night) -> None:
@@ -162,7 +162,7 @@ def test_a_run_ends_whose_series_was_taken_over(job, profile) -> None:
     found = night(replace(job, trainable=slow, max_epochs=600), profile, listeners=[take_over])
 
     assert found.summary.outcome == "storage failed"
-    assert "another run has taken the experiment over" in found.summary.error
+    assert "another run has taken over the experiment" in found.summary.error
 
 
 def test_a_run_without_a_slot_guards_its_experiment_only(job, profile, other_night) -> None:

@@ -156,9 +156,9 @@ def test_the_finals_are_told_by_their_decisions() -> None:
         view(event)
 
     lines = [line.split("  ", 1)[1] for line in stream.getvalue().splitlines()]
-    begins = "finalists: the best 2 trials (3, 9) are trained again on fresh seeds and folds"
+    begins = "finals: retraining the best 2 trials (3, 9) with fresh seeds and folds"
     assert lines == [
-        f"{begins}, 32 fits at most",
-        "trial 9 is out: clearly behind after 4 fresh scores",
-        "trial 3 is chosen; more fresh scores will show how good it is",
+        f"{begins}, at most 32 fits",
+        "trial 9 is eliminated after 4 fresh scores",
+        "trial 3 wins; retraining it to estimate its score",
     ]

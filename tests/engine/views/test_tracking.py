@@ -186,12 +186,12 @@ def test_a_tracker_that_fails_is_dropped_and_the_search_goes_on(searched) -> Non
     ends = [result.metrics["training_iteration"] for result in searched.found]
     assert sorted(ends) == [1, 2, 5]
     assert len(results(searched.place / "broken")) == 1
-    said = "--track mine is dropped, the run goes on: ConnectionError: https://***@host is away"
+    said = "--track mine is disabled, the run continues: ConnectionError: https://***@host is away"
     assert searched.log.count(said) == 1
 
 
 def test_a_tracker_that_cannot_be_built_is_dropped_too(searched) -> None:
-    assert "--track unbuilt is dropped, the run goes on: ZeroDivisionError" in searched.log
+    assert "--track unbuilt is disabled, the run continues: ZeroDivisionError" in searched.log
 
 
 def test_a_secret_is_in_no_file_of_the_experiment_and_in_no_message(searched) -> None:
@@ -279,7 +279,7 @@ def test_a_slow_tracker_delays_no_trial_and_its_end_is_not_awaited_for_ever(
 
     assert found[0].metrics["training_iteration"] == 5
     assert [thread.name for thread in threading.enumerate()].count("mine") == 1
-    assert "it has not written everything 0.1 s after the last trial" in caplog.text
+    assert "not finished 0.1 s after the last trial" in caplog.text
 
 
 def test_a_config_is_shown_with_dotted_names_and_plain_values() -> None:

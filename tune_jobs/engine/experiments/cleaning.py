@@ -42,7 +42,7 @@ class Removable:
     @property
     def what(self) -> str:
         """Its description in words."""
-        return "its checkpoints" if self.parts else "all of it: it found nothing"
+        return "checkpoints" if self.parts else "everything, since it has no results"
 
 
 def find_removable(storage: Folder, *, keep_last: int, older_than: float | None) -> list[Removable]:

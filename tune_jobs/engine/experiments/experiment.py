@@ -174,7 +174,7 @@ class Experiment:
         """
         usable = self.usable
         if usable.empty:
-            raise JobError(f"{self.folder.uri} has no trial with a {self.goal.metric}")
+            raise JobError(f"no trial of {self.folder.uri} has a value of {self.goal.metric}")
         won = usable[usable["trial"] == self.verdict.trial] if self.verdict else usable[:0]
         if not won.empty:
             return won.iloc[0]
@@ -213,7 +213,7 @@ class Experiment:
             JobError: if none was exported, or the trainable's module cannot be imported.
         """
         if not self.folder.exists(MODEL):
-            raise JobError(f"{self.folder.uri} holds no {MODEL}; see `tune-jobs export`")
+            raise JobError(f"{self.folder.uri} has no {MODEL}; create one with tune-jobs export")
         load = self.companion("load")
         with tempfile.TemporaryDirectory() as aside:
             path = Path(aside, MODEL)
@@ -234,7 +234,9 @@ class Experiment:
         for path in rows["checkpoint"].dropna():
             if self.folder.exists(path):
                 return str(path)
-        raise JobError(f"trial {best['trial']} of {self.folder.uri} has no checkpoint of its best")
+        raise JobError(
+            f"trial {best['trial']} of {self.folder.uri} has no checkpoint of its best epoch"
+        )
 
     def companion(self, name: str) -> Callable[..., Any]:
         """Return the function called ``name`` beside the experiment's trainable.
@@ -277,5 +279,5 @@ def open_experiment(place: str | os.PathLike[str], storage: str = "results") -> 
         return Experiment(around.child(text))
     known = around.folders()
     series = [name for name in known if name.startswith(f"{found.name}-")]
-    hint = f"; the latest of that series is {max(series)!r}" if series else None
+    hint = f"; the latest run of that series is {max(series)!r}" if series else None
     raise JobError(f"no experiment at {text!r}{hint or nearest(found.name, known)}")

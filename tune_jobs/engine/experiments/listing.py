@@ -133,11 +133,11 @@ def find_in_time(name: str, entries: Sequence[Entry], seconds: float) -> tuple[b
     good = [entry for entry in own if entry.state in GOOD]
     if good and (age := _age(good[0])) is not None and age <= seconds:
         return True, f"{good[0].name} ended {duration(age)} ago: {good[0].state}"
-    said = f"overdue: no run of {name} has ended well within {duration(seconds)}"
+    said = f"overdue: no run of {name} succeeded within {duration(seconds)}"
     if own:
         last = own[0]
         seen = f", {duration(_age(last))} ago" if last.since else ""
-        said += f"; the last one, {last.name}: {last.state}{seen}"
+        said += f"; the last run, {last.name}: {last.state}{seen}"
     return False, said
 
 

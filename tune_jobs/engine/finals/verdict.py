@@ -97,15 +97,15 @@ def _say_challenge(race: Race, candidates: Sequence[Candidate]) -> str:
     """Say why to keep or to replace the incumbent, or why that cannot be decided."""
     gain, other, place = race.gain, race.challenger, race.incumbent or 0
     if place in race.lost:
-        return f"the incumbent was lost with its machine: {race.failures[place]}"
+        return f"the worker that trained the incumbent was lost: {race.failures[place]}"
     if place in race.failures and other is not None:
         return (
-            f"the incumbent cannot be trained on these data ({race.failures[place]}), but trial "
+            f"the incumbent cannot be trained on this data ({race.failures[place]}), but trial "
             f"{candidates[other].trial} can"
         )
     if gain is None or other is None:
-        out = ", or were dropped before the others failed" if race.dropped else ""
-        return f"the challengers could not be trained{out}"
+        out = " or were eliminated before" if race.dropped else ""
+        return f"all challengers failed{out}"
     challenger = f"trial {candidates[other].trial}"
     required = f", at least {race.least_gain:.3g} is required" if race.least_gain else ""
     way = "better" if gain.mean > 0 else "worse"

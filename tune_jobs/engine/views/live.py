@@ -93,7 +93,7 @@ class LineView:
             case SearchStart():
                 number = event.imported
                 known = f", {number} results of other searches known" if number else ""
-                self._print(f"{event.name}: {headline(self._board)}{known}, starting the workers")
+                self._print(f"{event.name}: {headline(self._board)}{known}, starting workers")
             case FinalsStart():
                 self._print(finals_line(event))
             case Dropped() | Chosen() | Challenger():
@@ -191,22 +191,26 @@ def end_line(board: Board, end: TrialEnd) -> str:
 def finals_line(start: FinalsStart) -> str:
     """Describe the plan of the finals, in a line."""
     trials = [str(number) for number in start.trials]
-    who = f"the best {len(trials)} trials ({', '.join(trials)}) are" if trials[1:] else "it is"
+    who = (
+        f"the best {len(trials)} trials ({', '.join(trials)})"
+        if trials[1:]
+        else f"trial {trials[0]}"
+    )
     if start.has_incumbent:
-        others = f" and the best {len(trials) - 1} others ({', '.join(trials[1:])}) are"
-        who = f"the incumbent (trial {trials[0]}){others if trials[1:] else ' is'}"
+        others = f" and the best {len(trials) - 1} others ({', '.join(trials[1:])})"
+        who = f"the incumbent (trial {trials[0]}){others if trials[1:] else ''}"
     fits = start.target * start.fits_at_once
-    return f"finalists: {who} trained again on fresh seeds and folds, {fits} fits at most"
+    return f"finals: retraining {who} with fresh seeds and folds, at most {fits} fits"
 
 
 def race_line(decision: Dropped | Chosen | Challenger) -> str:
     """Describe a decision of the finals, in a line."""
     who = f"trial {decision.of}"
     if isinstance(decision, Dropped):
-        return f"{who} is out: clearly behind after {decision.scores} fresh scores"
+        return f"{who} is eliminated after {decision.scores} fresh scores"
     if isinstance(decision, Challenger):
         return f"{who} challenges the incumbent on more fresh seeds and folds"
-    return f"{who} is chosen; more fresh scores will show how good it is"
+    return f"{who} wins; retraining it to estimate its score"
 
 
 def draw(board: Board) -> Group:
@@ -251,14 +255,14 @@ def headline(board: Board) -> str:
     progress = f"{board.ended} of {board.num_trials} trials"
     if board.in_finals:
         size = board.fits_at_once
-        progress = f"finalists: {board.ended * size} of at most {board.num_trials * size} fits"
+        progress = f"finals: {board.ended * size} of at most {board.num_trials * size} fits"
     return f"{progress}{f' ({states})' if states else ''}  {seconds // 60}:{seconds % 60:02d}"
 
 
 def best_line(board: Board) -> str:
     """Describe the best trial so far, in a line."""
     if board.best is None:
-        return "starting the workers"
+        return "starting workers"
     best = board.best
     place = f"trial {best.trial}, epoch {best.epoch}"
     return f"best {board.goal.metric} {best.value:.5g}  {place}: {brief(best.config)}"

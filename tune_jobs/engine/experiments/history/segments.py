@@ -202,7 +202,7 @@ def _leave_out_late_ones(found: Found, after: dict[int, Ends]) -> None:
             if segment.attempt < attempt and segment.last > ends.get(segment.attempt, -1):
                 found.lines.remove((segment, lines))
                 found.problems.append(
-                    f"{segment.name} was written after another run had taken over; left out"
+                    f"{segment.name} was written after another run had taken over; ignored"
                 )
 
 
@@ -233,7 +233,7 @@ def _read(inside: Folder, segment: Segment) -> tuple[Ends, list[str]] | str:
             return _unpack(gzip.decompress(content) if segment.is_whole else content)
         except (OSError, EOFError, ValueError, KeyError, TypeError):
             where = "" if place is inside else ", and so is its copy"
-    return f"{HISTORY}/{segment.name} is damaged or gone{where}: left out"
+    return f"{HISTORY}/{segment.name} is damaged or missing{where}; ignored"
 
 
 def _pack(lines: list[str], after: Ends) -> bytes:
