@@ -5,6 +5,8 @@ import math
 import random
 import re
 import struct
+import subprocess
+import sys
 
 import pytest
 from ray import tune
@@ -217,6 +219,53 @@ def test_report_stages_and_summary_say_the_same(make) -> None:
     (warning,) = warnings_of(advise_on(experiment, space, findings.effects))
     assert words == f"{warning}; search next: {low} to {high}; {line.split(': ')[1]}"
     assert box[0][0] == pytest.approx(find_rate(findings).scale.position(low), abs=0.011)
+
+
+def test_a_choice_between_branches_is_told_where_its_name_is_shown(make) -> None:
+    space = {
+        "optimizer": {
+            "choice": [
+                {"name": "adam", "rate": "loguniform(0.0001, 0.1)"},
+                {"name": "sgd", "rate": "loguniform(0.001, 1)"},
+            ]
+        }
+    }
+    records = []
+    for number in range(1, 61):
+        chance = random.Random(number)
+        name, low = chance.choice([("adam", -4), ("sgd", -3)])
+        rate = 10 ** chance.uniform(low, low + 3)
+        loss = abs(math.log10(rate) + 2) / 10 + (name == "sgd")
+        config = {"optimizer": {"name": name, "rate": rate}}
+        records += make.trial(number, config, [[loss, loss]])
+    findings = Findings(make.write("branches", records, space=space))
+    advice = find_advice(findings)
+    name, rate = (
+        next(h for h in findings.hyperparameters if h.name == f"optimizer.{last}")
+        for last in ("name", "rate")
+    )
+
+    assert shade_next(name, advice)[1].startswith("search next: without 'sgd'; none of the best")
+    boxes, words = shade_next(rate, advice)
+    assert re.fullmatch(
+        "with 'adam': search next: 0.00.* to 0.0.*; with 'sgd': too few trials to say .*", words
+    )
+    assert len(boxes) == 1
+
+
+def test_a_report_is_written_without_ray(make) -> None:
+    experiment = make.search("nightly", 12, summary={})
+    code = (
+        "import sys\n"
+        "from tune_jobs.engine.experiments.experiment import open_experiment\n"
+        "from tune_jobs.engine.report import write_report\n"
+        f"write_report([open_experiment({experiment.folder.path!r}, '.')])\n"
+        "print('ray' in sys.modules)"
+    )
+
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert ran.stdout == "False\n", ran.stderr
 
 
 def test_what_has_no_clear_effect_is_kept(make) -> None:
