@@ -1,24 +1,23 @@
-"""Where to search next: one answer, for the stages of a search, its summary and its report.
+"""Advice on where to search next: one answer, for stages, for the summary and for the report.
 
-Two questions are asked of each hyperparameter, and answered by the trials from the best to the
-worst:
+Each hyperparameter is looked at twice, by the trials ranked from best to worst:
 
-* What do the best leave of it? (:mod:`~tune_jobs.engine.analysis.narrowing`) A range shrinks to
-  what holds the best, widened on either side, on the range's scale, by what their extent is
-  expected to fall short of the interval that they come from if they are spread evenly, and by 5 %
-  of the range at least; a range that would lose less than a tenth stays. A choice loses an option
-  that none of the best has although so many trials had it that the hypergeometric distribution
-  gives that a probability of at most 5 %, divided by the number of options. Inside a branch the
-  trials that took it count; with fewer than 5 best among them, or none but best, it stays.
-* Do they crowd at a bound? (:mod:`~tune_jobs.engine.analysis.bounds`) Then it should be widened:
-  what is best may lie outside.
+* Narrower (:mod:`~tune_jobs.engine.analysis.narrowing`). A range shrinks to the best values plus a
+  margin on either side, on the range's scale. The margin is the expected difference between the
+  extent of the best values and the interval that they come from, if they are spread evenly, and at
+  least 5 % of the range. A range that would lose less than a tenth stays. A choice loses an option
+  that none of the best has, if so many trials had it that the hypergeometric distribution gives
+  this a probability of at most 5 %, divided by the number of options. Inside a branch only the
+  trials that took it count; with fewer than 5 best among them, or only best ones, it stays.
+* Wider (:mod:`~tune_jobs.engine.analysis.bounds`). If the best crowd at a bound, the best value may
+  lie outside, and the range should be widened.
 
-Both may hold at once: the best lie in the upper third, and some of them at the upper bound. The
-probabilities are those of a random search, and nothing is said of what lies outside the space.
+Both may be true: the best lie in the upper third, and some of them at the upper bound. The
+probabilities are those of a random search.
 
-A stage narrows whether or not a hyperparameter matters, since it has to be smaller than the one
-before. A recommendation to a reader is more careful: it narrows only what has a clear effect
-(:mod:`~tune_jobs.engine.analysis.importance`), and widens only what is not noise.
+A stage narrows whether or not a hyperparameter matters, since it has to be smaller than the stage
+before. The recommendation to a reader is more careful: narrow only if the effect is significant
+(:mod:`~tune_jobs.engine.analysis.importance`), and widen only if it is not called noise.
 """
 
 from __future__ import annotations
@@ -44,23 +43,23 @@ if TYPE_CHECKING:
 FEWEST_RANKED = 10
 # The share of the trials that counts as best, unless a stage says otherwise.
 KEEP = 0.25
-# That many of the best configs, each once, show whether they crowd at a bound.
+# How many of the best configs, each counted once, show whether they crowd at a bound.
 BEST_AT_BOUNDS = 10
 
 
 @dataclass(frozen=True)
 class Advice:
-    """Where to search one hyperparameter next, and why.
+    """Advice on one hyperparameter: narrower, wider, or keep, and why.
 
     Attributes:
         label: its place in the space, as searchers call it.
         names: the dotted names by which configs show it: its own, and those of the constants that
             tell the branches of a choice apart.
         branches: the options that lead to it.
-        is_enough: whether there were enough trials to say what the best leave of it.
-        narrower: what the best leave of it; None if that is nearly all.
+        is_enough: whether there were enough trials to narrow it.
+        narrower: the narrower range or choice; None to keep it.
         widen: a line for each bound at which the best crowd.
-        is_clear: whether it has a clear effect.
+        is_clear: whether its effect is significant.
     """
 
     label: str
@@ -106,7 +105,7 @@ class Advice:
 def advise(
     space: object, ranked: Sequence[Config], *, keep: float = KEEP, effects: Sequence[Effect] = ()
 ) -> list[Advice]:
-    """Say of each hyperparameter where to search it next; grids and unbounded domains are left out.
+    """Advise on each hyperparameter of a space but grids and unbounded domains.
 
     Args:
         space: what was searched, as a job has it or as read back from its description.
@@ -139,7 +138,7 @@ def advise(
 
 
 def advise_on(experiment: Experiment, space: Space, effects: Sequence[Effect]) -> list[Advice]:
-    """Say where to search next, by all trials of an experiment that belong to a space."""
+    """Advise by all trials of an experiment that belong to a space."""
     stored = [experiment.configs[number] for number in experiment.ranked["trial"]]
     return advise(space, members_from_json(space, stored), effects=effects)
 

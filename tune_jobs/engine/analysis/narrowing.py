@@ -18,7 +18,7 @@ WORTH_IT = 0.9
 
 @dataclass(frozen=True)
 class Narrower:
-    """What is left of a hyperparameter.
+    """A narrower hyperparameter.
 
     Attributes:
         domain: the narrower range, or the places of the options that stay.

@@ -24,7 +24,7 @@ class Replica:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a trainable gets: features of shape (rows, ...) and targets of shape (rows,).
+    """The data of a trainable: features of shape (rows, ...) and targets of shape (rows,).
 
     ``replicas`` are trained in step; with folds, both sets are the same rows. ``scorers`` are
     called with the truth, of shape (rows,), and the model's outputs, of shape (rows, outputs), and

@@ -35,7 +35,7 @@ IDENTIFIER_SHARE, IDENTIFIER_ROWS = 0.9, 20  # distinct values among how many: a
 
 
 class Column(TypedDict, total=False):
-    """What is learnt of a column; which keys it has depends on its kind."""
+    """The preprocessing learnt for a column; its keys depend on its kind."""
 
     name: str
     kind: str
@@ -48,7 +48,7 @@ class Column(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Fitted:
-    """What the training rows say of a column: what is learnt if it is kept, and a warning."""
+    """The result of fitting a column: its preprocessing, None if it is dropped, and a warning."""
 
     column: Column | None
     warning: str | None = None
@@ -63,11 +63,11 @@ class Kind(Protocol):
 
     @property
     def is_text(self) -> bool:
-        """Whether a CSV file must give it as text, whatever it looks like."""
+        """True if a CSV file must give it as text, whatever it looks like."""
 
     @property
     def is_quantity(self) -> bool:
-        """Whether it is a number to predict, if it is the target, rather than a class."""
+        """True if it is a number to predict, rather than a class, when it is the target."""
 
     def takes(self, arrow: pa.DataType) -> bool:
         """Return whether values of an Arrow type are of this kind."""

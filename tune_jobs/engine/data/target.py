@@ -27,7 +27,7 @@ QUANTITY_HINT = "; if it is a quantity, give task='regression'"
 
 @dataclass(frozen=True)
 class Target:
-    """What is predicted.
+    """The target of a table: classes or numbers.
 
     Attributes:
         name: the column's.

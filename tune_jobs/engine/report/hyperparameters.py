@@ -29,7 +29,7 @@ MOST_CATEGORIES = 12
 
 @dataclass(frozen=True)
 class Hull:
-    """What covers all ranges that a dotted name has in the branches of a space.
+    """The smallest range that covers those of one dotted name in all branches of a space.
 
     Attributes:
         low: the smallest value that can be drawn.
@@ -59,7 +59,7 @@ class Hyperparameter:
 
     @property
     def is_number(self) -> bool:
-        """Whether its values lie on a continuous axis."""
+        """True if its values lie on a continuous axis."""
         return not isinstance(self.scale, Categories)
 
 

@@ -1,1 +1,1 @@
-"""Which config is tried next (searchers), and which trial is stopped early (schedulers)."""
+"""Searchers, which choose the next config, and schedulers, which stop trials early."""

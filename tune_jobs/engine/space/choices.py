@@ -20,7 +20,7 @@ class Choice:
 
     @property
     def is_ordered(self) -> bool:
-        """Whether the options are rising numbers, so that neighbours are alike."""
+        """True if the options are rising numbers, so that neighbours are alike."""
         if not all(_is_number(option) for option in self.options):
             return False
         return all(one < other for one, other in itertools.pairwise(self.options))

@@ -1,4 +1,4 @@
-"""Whether a config belongs to a space: configs come back from a history, a file, another search."""
+"""Check that configs from a history, a file or another search belong to a space."""
 
 from __future__ import annotations
 
