@@ -132,8 +132,9 @@ def add_units(model: keras.Model, target: Column, name: str = "model") -> keras.
 def make_encoder(columns: Sequence[Column], name: str) -> keras.Model:
     """Return a model from the list of raw columns to the encoded float32 matrix.
 
-    Numbers come first, computed in float64, then indicators of missing values, then codes. The kinds
-    of columns are those of the engine's ``data/kinds.py``: a new kind needs its operations here.
+    Numbers come first, computed in float64, then indicators of missing values, then codes.
+    The kinds of columns are those of the engine's ``data/kinds.py``: a new kind needs its
+    operations here.
     """
     import keras
 
