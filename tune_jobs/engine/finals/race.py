@@ -1,4 +1,4 @@
-"""The race of the finalists: who is trained on what next, who is out, and who has won.
+"""The race of the finalists: which is trained next, which is out, and which has won.
 
 Fresh scores come in batches, a batch being some replicas on seeds and folds that are the same for
 all finalists, so that comparisons are paired. The first batches choose: after each the ones that
@@ -39,20 +39,20 @@ class Task(NamedTuple):
 
 @dataclass
 class Race:
-    """What is known of the finalists so far; it follows from the curves, not from their order.
+    """What is known of the finalists so far; the order in which curves arrive does not matter.
 
     Attributes:
         finalists: how many there are, the search's best first.
-        choosing: how many batches choose.
-        confirming: how many batches more the winner and the runner-up get.
+        choosing: number of batches that choose.
+        confirming: number of further batches, for winner and runner-up.
         goal: the metric, and whether small or large values of it are good.
-        overlap: held-out rows / training rows, 0 where replicas share no rows.
-        level: of all decisions that a finalist is out, together; and of the judgement.
-        incumbent: who has to be beaten, None where nobody has.
-        least_gain: by how much it has to be beaten.
-        dropped: after how many batches a finalist was out for being clearly behind.
-        failures: why a finalist could not be trained.
-        lost: finalists that failed with their machine, by no fault of their own.
+        overlap: held-out rows / training rows; 0 if replicas share no rows.
+        level: confidence of all decisions to drop a finalist together, and of the judgement.
+        incumbent: the finalist to be beaten; None if there is none.
+        least_gain: the margin by which it has to be beaten.
+        dropped: by finalist that was clearly behind, the number of batches it was trained on.
+        failures: by finalist that could not be trained, the reason.
+        lost: finalists that failed with their machine and not by their own fault.
     """
 
     finalists: int
@@ -76,7 +76,7 @@ class Race:
 
     @property
     def alive(self) -> list[int]:
-        """The finalists that are neither out nor failed, in their order."""
+        """The finalists that are neither out nor failed, in order."""
         return [
             place
             for place in range(self.finalists)
@@ -87,7 +87,7 @@ class Race:
     def ranking(self) -> list[int]:
         """The finalists still alive, the winner first; empty before one is chosen.
 
-        After the pair they follow by their mean over the choosing batches.
+        After the pair, finalists are ordered by their mean over the choosing batches.
         """
         pair = self.pair
         if self.answer == "replace":
@@ -96,17 +96,17 @@ class Race:
 
     @property
     def pair(self) -> list[int]:
-        """Who is trained on the batches that confirm: the best two, or incumbent and challenger."""
+        """The finalists of confirming batches: the best two, or incumbent and challenger."""
         return self._pair_of(self._standing)
 
     @property
     def challenger(self) -> int | None:
-        """The best of those that are not the incumbent; None before it is chosen."""
+        """The best finalist that is not the incumbent; None before it is chosen."""
         return next((place for place in self.pair if place != self.incumbent), None)
 
     @property
     def answer(self) -> Judgement | None:
-        """Whether the incumbent is to be replaced; None without one, and before it is known."""
+        """Whether to replace the incumbent; None if there is none, or before it is decided."""
         if self.incumbent is None or not self._ranked or self._next_confirming(set()) is not None:
             return None
         if self.incumbent in self.failures:
@@ -118,7 +118,7 @@ class Race:
 
     @property
     def gain(self) -> Estimate | None:
-        """By how much the challenger's loss is below the incumbent's, on the same fresh batches."""
+        """The incumbent's loss less the challenger's, on the same fresh batches."""
         if self.incumbent is None or len(self.pair) < 2:
             return None
         first, second = (self.fresh_scores(place) for place in self.pair)
@@ -137,7 +137,7 @@ class Race:
 
     @property
     def most_tasks(self) -> int:
-        """How many tasks there are if nobody is out early."""
+        """The number of tasks if no finalist is dropped."""
         return self.finalists * self.choosing + min(self.finalists, 2) * self.confirming
 
     @property
@@ -146,9 +146,9 @@ class Race:
         return not self.alive or (bool(self._ranked) and self._next_confirming(set()) is None)
 
     def next_task(self) -> Task | None:
-        """What to train next; None while it depends on what is running, or when all is done.
+        """Return the next task; None while it depends on what is running, or when all is done.
 
-        Idle workers begin with the next batch before the one that decides is complete.
+        Idle workers start the next batch before the deciding one is complete.
         """
         for batch in range(min(self._decided + 2, self.choosing)):
             for place in self.alive:
@@ -161,36 +161,36 @@ class Race:
         self._started.add(task)
 
     def forget_unfinished(self) -> None:
-        """Train again what was started and has brought no curves."""
+        """Let tasks that were started without a result be trained again."""
         self._started &= self._curves.keys()
 
     def add(self, task: Task, curves: Sequence[Curve]) -> None:
-        """Take in the curves of a task's replicas, and decide what follows from them."""
+        """Take in the curves of a task's replicas, and make the decisions that follow."""
         self._started.add(task)
         self._curves[task] = curves
         self._decide()
 
     def fail(self, task: Task, reason: str, *, is_lost: bool = False) -> None:
-        """Take in that a finalist cannot be trained, or was lost with its machine."""
+        """Note that a finalist cannot be trained, or was lost with its machine."""
         self.failures.setdefault(task.finalist, reason)
         if is_lost:
             self.lost.add(task.finalist)
         self._decide()
 
     def epochs(self, place: int) -> int:
-        """The epoch at which a finalist's mean over its choosing batches is best."""
+        """Return the epoch at which a finalist's mean over its choosing batches is best."""
         key = place, self._completed(place)
-        if key not in self._epochs:  # it is asked for again and again
+        if key not in self._epochs:  # it is needed again and again
             epochs, curves = self._stack(place, range(key[1]))
             self._epochs[key] = int(epochs[np.argmin(curves.mean(axis=0))])
         return self._epochs[key]
 
     def choice_scores(self, place: int) -> Array:
-        """A finalist's losses at its best epoch in the batches that choose, shape (n,)."""
+        """Return a finalist's losses at its best epoch in the choosing batches, shape (n,)."""
         return self._scores(place, range(self._completed(place)))
 
     def fresh_scores(self, place: int) -> Array:
-        """Its losses at that epoch in the batches that had no part in the choice."""
+        """Return its losses at that epoch in the confirming batches, shape (n,)."""
         later = range(self.choosing, self.choosing + self.confirming)
         return self._scores(place, [b for b in later if Task(place, b) in self._curves])
 
@@ -198,7 +198,7 @@ class Race:
         return sorted(self.alive, key=lambda place: float(self.choice_scores(place).mean()))
 
     def _completed(self, place: int) -> int:
-        """How many of the choosing batches count for a finalist: those that were decided."""
+        """Count the choosing batches that were decided with a finalist."""
         most = min(self.dropped.get(place, self.choosing), self._decided)
         return next((b for b in range(most) if Task(place, b) not in self._curves), most)
 
@@ -231,7 +231,7 @@ class Race:
             self._ranked = self._by_mean()
 
     def _drop(self, scores: Array) -> None:
-        """Put out who is clearly behind; a pair stays, so that its gap can be told."""
+        """Drop finalists that are clearly behind; a pair stays, so that its gap can be measured."""
         a_look = 1 - (1 - self.level) / self.choosing  # there is one after each batch
         behind = are_behind(scores, self.overlap, a_look)
         best = self._pair_of(self._by_mean())
@@ -240,7 +240,7 @@ class Race:
                 self.dropped[place] = self._decided
 
     def _next_confirming(self, started: set[Task]) -> Task | None:
-        """The next batch of the winner or the runner-up that is neither done nor started."""
+        """Return the next confirming task that is neither done nor started."""
         pair = self.pair
         for batch in range(self.choosing, self.choosing + self.confirming):
             for place in pair:

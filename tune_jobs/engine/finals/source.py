@@ -1,6 +1,7 @@
-"""The finals: the finalists' tasks as trials of a Tune run of their own, with a history of its own.
+"""The source of the finals: each task of the race is a trial of a Tune run with its own history.
 
-It lies in the folder ``finalists`` of the experiment, and a run that was cut off goes on from it.
+The history lies in the folder ``finalists`` of the experiment, and interrupted finals continue from
+it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from tune_jobs.engine.experiments.history.records import (
 from tune_jobs.engine.finals.candidates import Candidate
 from tune_jobs.engine.finals.race import Race, Task
 from tune_jobs.engine.finals.rounds import Rounds, select, without_patience
+from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.job.changes import differing
 from tune_jobs.engine.job.description import Description
 from tune_jobs.engine.job.finalists import Finalists
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
     from tune_jobs.engine.job.profile import Profile
 
 
-# The key of a config that says which batch of replicas is to be trained.
+# The key of a config that names the batch of replicas to be trained.
 BATCH = "finalist_batch"
 
 # What must be the same for earlier fresh scores to count, in addition to job, data and code.
@@ -61,7 +63,7 @@ class FinalistSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
     """Hands the tasks of a race to Tune, and the curves in the history to the race.
 
     Args:
-        race: who is trained on what next.
+        race: decides which finalist is trained next.
         candidates: the finalists.
         folder: of the finals.
         concurrency: how many tasks run at once.
@@ -140,20 +142,20 @@ class FinalistSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
             self.race.fail(task, cause(end.error or ""), is_lost=is_lost)
 
     def set_search_properties(self, *_: Any, **__: Any) -> bool:
-        """Nothing is to be learnt."""
+        """Learn nothing."""
         return True
 
     @property
     def total_samples(self) -> int:
-        """How many tasks there are at most."""
+        """The number of tasks, at most."""
         return self.race.most_tasks
 
     def add_configurations(self, experiments: Any) -> None:
-        """Learn what Tune makes a trial from."""
+        """Learn the experiment, from which trials are made."""
         (self._experiment,) = experiments
 
     def next_trial(self) -> Trial | None:
-        """The next task, or None while enough are running or a decision is awaited."""
+        """Return the next task, or None while enough are running or a decision is awaited."""
         if self._finished or self._experiment is None or self.recorder is None:
             return None
         if self.race.is_done:
@@ -179,11 +181,11 @@ class FinalistSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         return trial
 
     def on_trial_complete(self, trial_id: str, *_: Any, **__: Any) -> None:
-        """Make room for the next; how it ended is in the history."""
+        """Make room for the next task; the history says how this one ended."""
         self._live.discard(trial_id)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its search algorithms, but the finals go on from their history."""
+        """Leave everything out of what Tune pickles: the finals continue from their history."""
         return {}
 
     def _find_checkpoint(self, number: int) -> tuple[int, str] | None:
@@ -203,9 +205,9 @@ def prepare_finals(
     listeners: Sequence[Listener],
     deadline: Deadline,
 ) -> tuple[Prepared, Race]:
-    """A tuner that trains what the race still needs.
+    """Prepare a tuner that trains what the race still needs.
 
-    Fresh scores of an earlier run count where nothing has changed that they depend on.
+    Fresh scores of an earlier run count unless something has changed that they depend on.
     """
     folder = experiment.folder.child(FINALISTS)
     about = _describe(job, experiment, rounds)
@@ -214,16 +216,7 @@ def prepare_finals(
         folder.delete_folder()
         before = Experiment(folder)
     folder.create()
-    race = Race(
-        finalists=len(candidates),
-        choosing=rounds.choosing,
-        confirming=len(rounds.batches) - rounds.choosing,
-        goal=job.goal,
-        overlap=rounds.overlap,
-        level=rounds.level,
-        incumbent=0 if finalists.incumbent is not None else None,
-        least_gain=finalists.least_gain,
-    )
+    race = _make_race(job.goal, len(candidates), rounds, finalists)
     finals = FinalistSource(race, candidates, folder, concurrency)
     finals.replay(before.segments.records() if before.exists else ())
     recorder = begin(
@@ -244,6 +237,19 @@ def prepare_finals(
         run_config=run_config(job, profile, folder, recorder),
     )
     return Prepared(tuner, folder, recorder, concurrency), race
+
+
+def _make_race(goal: Goal, count: int, rounds: Rounds, finalists: Finalists) -> Race:
+    return Race(
+        finalists=count,
+        choosing=rounds.choosing,
+        confirming=len(rounds.batches) - rounds.choosing,
+        goal=goal,
+        overlap=rounds.overlap,
+        level=rounds.level,
+        incumbent=0 if finalists.incumbent is not None else None,
+        least_gain=finalists.least_gain,
+    )
 
 
 def _trainable(job: Job, rounds: Rounds) -> Any:

@@ -40,13 +40,13 @@ class PastTrial:
     Attributes:
         number: its number.
         config: its config, with the space's own objects in it.
-        is_finished: whether nothing is left to do for it.
-        score: its best value over all epochs, None where it has none or failed by its own fault.
+        is_finished: whether it needs no more training.
+        score: its best value over all epochs; None if it has none or failed by its own fault.
         epoch: the last epoch that was reported.
         curve: (epoch, value of the metric) as the scheduler saw them.
-        asked: how often the searcher had been asked when it was suggested.
-        checkpoint: of one that is not finished, epoch and path, inside the experiment, of the
-            latest checkpoint that exists.
+        asked: how many suggestions the searcher had made when it made this one.
+        checkpoint: epoch and path, inside the experiment, of the latest checkpoint that exists;
+            None for a finished trial.
     """
 
     number: int
@@ -69,10 +69,10 @@ class KnownResult:
 
 @dataclass(frozen=True)
 class Past:
-    """What is known when a search begins; nothing for a new one.
+    """What is known when a search starts; nothing for a new one.
 
     Attributes:
-        trials: those whose configs belong to the space, by number.
+        trials: those whose configs belong to the space, ordered by number.
         results: all results, in the order in which the searcher suggested the configs.
         asked: how many suggestions the searcher has made.
         last: the highest number of a trial.
@@ -103,7 +103,7 @@ def read_past(
     """Read an experiment's history for a job, whose space and ceiling of epochs may be new.
 
     Args:
-        experiment: what was done so far.
+        experiment: the search so far.
         job: what is searched from now on.
         defaults: values of hyperparameters that the earlier trials did not have.
         code_changed: whether the code has changed, so that failed configs are retried.
@@ -185,9 +185,10 @@ def _other_results(
 
 
 def _reopen(past: list[PastTrial], ceiling: int, job: Job) -> list[PastTrial]:
-    """Let the best trials that reached the old ceiling of epochs go on to a higher one.
+    """Reopen the best of the trials that reached the old ceiling of epochs, if there is a new one.
 
-    They are as many as a rung of the scheduler would let pass: one in ``reduction_factor``, or 3.
+    As many are reopened as a rung of the scheduler would let pass: one in ``reduction_factor``, or
+    one in 3.
     """
     there = [t for t in past if t.is_finished and t.score is not None and t.epoch == ceiling]
     if job.max_epochs <= ceiling or not there:

@@ -1,4 +1,4 @@
-"""When a run ends before its last trial: on request, at a deadline, for a bug, without space."""
+"""The stopper of a run: it ends on request, at the deadline, for a bug, or without free space."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from tune_jobs.engine.experiments.messages import reported_metrics
 from tune_jobs.engine.outcome import Reason
 from tune_jobs.engine.storage.folder import Folder
 
-# How often the free space is looked at, in seconds.
+# Seconds between two looks at the free space.
 PATROL = 0.2
 GIB = 2**30
 
 
 class RunStopper(Stopper):  # type: ignore[misc]  # Ray calls it
-    """Ends trials that failed, and the run when there is a reason to.
+    """Ends trials that failed, and the run if there is a reason to.
 
     Attributes:
-        reached: why the run ends, None while it does not.
-        detail: what there is to say about that: a traceback, a line.
-        requested: set by whoever wants the run to end.
+        reached: why the run ends; None while it does not.
+        detail: more about the reason: a traceback, or a line.
+        requested: set to end the run.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class RunStopper(Stopper):  # type: ignore[misc]  # Ray calls it
         self._looked = 0.0
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002
-        """Whether a trial has to end: it failed, or its metric is not finite.
+        """Return whether a trial has to end: it failed, or its metric is not finite.
 
         Raises:
-            JobError: where it did not report the metric, or not as a number.
+            JobError: if it did not report the metric, or not as a number.
         """
         if failure_in(result, self.metric):
             return True
@@ -66,7 +66,7 @@ class RunStopper(Stopper):  # type: ignore[misc]  # Ray calls it
         return False
 
     def stop_all(self) -> bool:
-        """Whether the run has to end."""
+        """Return whether the run has to end."""
         if self.requested:
             self._reach("interrupted", "")
         elif self._deadline.is_past:
@@ -77,7 +77,7 @@ class RunStopper(Stopper):  # type: ignore[misc]  # Ray calls it
         return self.reached is not None
 
     def count(self, failure: Failure | None) -> None:
-        """Count a trial that ended, and end the run where all fail alike or space runs out."""
+        """Count a trial that ended, and end the run if all fail alike or space runs out."""
         self._check_space()
         if failure and failure.kind == "storage":
             self.fail_storage(failure.error)
@@ -85,11 +85,11 @@ class RunStopper(Stopper):  # type: ignore[misc]  # Ray calls it
             self._reach("same error", failure.error)
 
     def fail_storage(self, detail: str) -> None:
-        """End the run, since what it finds cannot be kept."""
+        """End the run, since its results cannot be stored."""
         self._reach("storage failed", detail)
 
     def free_space_lacking(self) -> str | None:
-        """What there is to say of too little free space, None where there is enough."""
+        """Describe a lack of free space; return None if there is enough."""
         free = self._folder.free_bytes() if self._least else None
         if free is None or free >= self._least:
             return None

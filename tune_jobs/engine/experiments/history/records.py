@@ -13,13 +13,13 @@ written, in seconds since 1970::
     {"kind": "end", "trial": 1, "state": "complete", "failure": null, "error": null, ...}
     {"kind": "answered", "of": 1, "asked": 2, "config": {...}, "score": 0.1, "time": 1.7e9}
 
-That of the finals has ``out``, ``chosen`` and ``challenger``, too, and its trials say of which
-finalist and batch they are. Listeners of a run hear of all records as they are made, and of four
-events that no history holds: a search starts, its finals start, a trial has a new value, a run of
-Tune has finished.
+The finals have a history of their own. In it each trial names its finalist and its batch of
+replicas, and ``out``, ``chosen`` and ``challenger`` are the decisions. Listeners of a run get every
+record as it is written, and four events that are not: the search starts, the finals start, a trial
+has a new value, Tune has finished.
 
-The keys are the names of the fields. A field without a value (None by default) is left out. A key
-that is not known, of a newer version, is ignored; a record of an unknown kind is kept as it is.
+The keys are the names of the fields. An optional field that is None is left out. Unknown keys, of a
+newer version, are ignored; a record of an unknown kind is kept as it is.
 
 The classes are frozen dataclasses rather than TypedDicts, so that a misspelt field fails at once
 and ``match`` tells kinds apart. A few lines here write and read them rather than
@@ -48,7 +48,7 @@ BLOCK = 1000
 
 @dataclass(frozen=True)
 class Attempt:
-    """A run begins to write the history.
+    """The start of a run, which writes the history from here on.
 
     Attributes:
         description: of the run, as in ``experiment.json``.
@@ -68,7 +68,7 @@ class ImportedResult:
 
     Attributes:
         config: of this job's space.
-        score: its value; None where it failed.
+        score: its value; None if it failed.
         source: where it came from.
         asked: how many suggestions the searcher had made before.
     """
@@ -84,7 +84,7 @@ class ImportedResult:
 
 @dataclass(frozen=True)
 class StageStart:
-    """A stage of the search begins.
+    """The start of a stage of the search.
 
     Attributes:
         stage: counted from 0.
@@ -108,7 +108,7 @@ class StageStart:
 
 @dataclass(frozen=True)
 class TrialStart:
-    """A trial starts, or continues after an interruption.
+    """The start of a trial, or its continuation after an interruption.
 
     Attributes:
         trial: its number.
@@ -130,13 +130,13 @@ class TrialStart:
 
 @dataclass(frozen=True)
 class Epoch:
-    """A replica of a trial has trained one more epoch.
+    """An epoch of one replica of a trial.
 
     Attributes:
         trial: the trial's number.
         replica: counted from 0; a trial without folds or repeats has only that.
         epoch: counted from 1.
-        seconds: that the epoch took all replicas together.
+        seconds: how long the epoch took all replicas together.
         metrics: of this replica.
     """
 
@@ -152,7 +152,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class SavedCheckpoint:
-    """A trial has a checkpoint, at a path inside the experiment."""
+    """A checkpoint of a trial, at a path inside the experiment."""
 
     kind: ClassVar = "checkpoint"
 
@@ -164,7 +164,7 @@ class SavedCheckpoint:
 
 @dataclass(frozen=True)
 class Work:
-    """What the worker of a trial has done so far.
+    """The work on a trial so far.
 
     Attributes:
         trial: the trial's number.
@@ -190,12 +190,12 @@ class Work:
 
 @dataclass(frozen=True)
 class TrialEnd:
-    """A trial has ended.
+    """The end of a trial.
 
     Attributes:
         trial: its number.
-        state: how.
-        failure: the kind of its failure; None where it did not fail.
+        state: how it ended.
+        failure: the kind of its failure; None if it did not fail.
         error: the traceback, or a line.
     """
 
@@ -210,13 +210,13 @@ class TrialEnd:
 
 @dataclass(frozen=True)
 class KnownConfig:
-    """The searcher suggested a config that was tried before, and got its score again.
+    """A suggestion that was tried before; the searcher gets its score from the history.
 
     Attributes:
         of: the trial that tried it.
         asked: how many suggestions the searcher had made by then.
         config: the config.
-        score: the trial's value; None where it failed.
+        score: the trial's value; None if it failed.
     """
 
     kind: ClassVar = "answered"
@@ -230,7 +230,7 @@ class KnownConfig:
 
 @dataclass(frozen=True)
 class Dropped:
-    """A finalist is clearly behind after some fresh scores, and is trained no further."""
+    """A finalist that is clearly behind after some fresh scores, and is trained no further."""
 
     kind: ClassVar = "out"
 
@@ -241,7 +241,7 @@ class Dropped:
 
 @dataclass(frozen=True)
 class Chosen:
-    """A finalist has won."""
+    """The finalist that has won."""
 
     kind: ClassVar = "chosen"
 
@@ -251,7 +251,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Challenger:
-    """A finalist challenges the incumbent."""
+    """The finalist that challenges the incumbent."""
 
     kind: ClassVar = "challenger"
 
@@ -273,7 +273,7 @@ class UnknownRecord:
 
 @dataclass(frozen=True)
 class SearchStart:
-    """An event: a search starts or continues.
+    """The event that a search starts or continues.
 
     Attributes:
         name: the experiment's.
@@ -296,7 +296,7 @@ class SearchStart:
 
 @dataclass(frozen=True)
 class FinalsStart:
-    """An event: the finals start or continue.
+    """The event that the finals start or continue.
 
     Attributes:
         name: the experiment's.
@@ -319,7 +319,7 @@ class FinalsStart:
 
 @dataclass(frozen=True)
 class Progress:
-    """An event: a trial has trained one more epoch, all its replicas together.
+    """The event that a trial has a new value: all its replicas have trained one more epoch.
 
     Attributes:
         trial: the trial's number.
@@ -336,7 +336,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Finish:
-    """An event: Tune has no more to do, in a search or in the finals."""
+    """The event that Tune has finished, in a search or in the finals."""
 
     kind: ClassVar = "finish"
 
