@@ -184,7 +184,7 @@ class FinalistSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         """Make room for the next task; the history says how this one ended."""
         self._live.discard(trial_id)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Leave everything out of what Tune pickles: the finals continue from their history."""
         return {}
 

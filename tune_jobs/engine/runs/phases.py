@@ -193,7 +193,7 @@ class Run:
         return search
 
     def _announce(self, how: Continuation) -> None:
-        """Tell the listeners what begins, earlier trials included."""
+        """Notify the listeners of the start, and of earlier trials."""
         start = SearchStart(
             self.folder.name, self.folder.uri, target=how.target, imported=len(how.imported)
         )

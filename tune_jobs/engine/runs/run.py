@@ -95,8 +95,10 @@ def run(
         allow_repeats: train a config again that was trained.
         track: who is told of each epoch besides (:mod:`~tune_jobs.engine.views.tracking`).
         command: what was asked for, so that it can be asked for again.
-        listeners: called with ``{"kind": "start"}``, with each record of the history as it is made,
-            with None in between, and with ``{"kind": "finish"}``; the default is a live view.
+        listeners: called with each record of the history as it is written, with the start, each
+            new value of a trial and the end of the search and of its finals, and with None in
+            between (:mod:`~tune_jobs.engine.experiments.history.records`); the default is a live
+            view.
         import_paths: folders that the workers import from, beside those of this process.
 
     Raises:

@@ -190,7 +190,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         for listen in self._listeners:
             listen(event)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Leave everything out of what Tune pickles of its callbacks; nobody reads it."""
         return {}
 

@@ -17,7 +17,7 @@ from ray.tune.search import Searcher as RaySearcher
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.failures import failure_in, of_lost_worker
 from tune_jobs.engine.experiments.history.records import KnownConfig, TrialStart
-from tune_jobs.engine.experiments.messages import finite_values
+from tune_jobs.engine.experiments.messages import Result, finite_values
 from tune_jobs.engine.goal import Goal, Mode
 from tune_jobs.engine.names import trial_id
 from tune_jobs.engine.resume.past import NOT_ITS_FAULT, Past, PastTrial
@@ -135,14 +135,14 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         self._known.setdefault(identity(config), (self._number, None))
         return self._make(self._number, config)
 
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+    def on_trial_result(self, trial_id: str, result: Result) -> None:
         """Note the values that a trial reports."""
         self._note_best(trial_id, finite_values(result, self._goal.metric))
         if trial_id in self._suggested:
             self._searcher.on_trial_result(self._suggested[trial_id], result)
 
     def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+        self, trial_id: str, result: Result | None = None, error: bool = False
     ) -> None:
         """Give the searcher the best value of a trial, or a bad one if the config failed.
 
@@ -171,7 +171,7 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         else:
             self._searcher.on_trial_complete(key, {**(result or {}), self._goal.metric: value})
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Leave everything out of what Tune pickles: a search continues from its history."""
         return {}
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from numbers import Real
-from typing import Any
 
 from ray.tune import Stopper
 
 from tune_jobs.engine.deadline import Deadline
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.failures import Bugs, Failure, failure_in
-from tune_jobs.engine.experiments.messages import reported_metrics
+from tune_jobs.engine.experiments.messages import Result, reported_metrics
 from tune_jobs.engine.outcome import Reason
 from tune_jobs.engine.storage.folder import Folder
 
@@ -45,7 +44,7 @@ class RunStopper(Stopper):  # type: ignore[misc]  # Ray calls it
         self._bugs = Bugs()
         self._looked = 0.0
 
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002
+    def __call__(self, trial_id: str, result: Result) -> bool:  # noqa: ARG002
         """Return whether a trial has to end: it failed, or its metric is not finite.
 
         Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tune_jobs.engine.experiments.history.records import Event, Work
 from tune_jobs.engine.formatting import count
@@ -28,7 +28,7 @@ class FallbackWarning:
             self._is_silent = True
             logger.warning(f"trial {event.trial} {MEANING}: {event.fallback}")
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Leave the state out of what Ray pickles of its callbacks."""
         return {}
 

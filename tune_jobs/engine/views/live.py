@@ -31,7 +31,9 @@ from tune_jobs.engine.plain import plain
 from tune_jobs.engine.views.board import Board
 
 if TYPE_CHECKING:
+    from IPython.display import DisplayHandle
     from rich.console import Group
+    from rich.live import Live
 
 # Decisions of the finals.
 RACE = (Dropped, Chosen, Challenger)
@@ -68,7 +70,7 @@ class JsonView:
         facts = to_json(event) | ({"stage": FINALISTS} if self._is_in_finals else {})
         print(json.dumps(plain(stamped(facts))), file=self._stream, flush=True)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Leave the stream out of what Ray pickles of its callbacks."""
         return {}
 
@@ -104,7 +106,7 @@ class LineView:
     def _print(self, text: str) -> None:
         print(f"{time.strftime('%H:%M:%S')}  {text}", file=self._stream, flush=True)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Leave the stream out of what Ray pickles of its callbacks."""
         return {"_board": self._board}
 
@@ -114,7 +116,7 @@ class LiveView:
 
     def __init__(self, board: Board) -> None:
         self._board = board
-        self._live: Any = None
+        self._live: Live | None = None
         self._drawn = 0.0
 
     def __call__(self, event: Event | None) -> None:
@@ -138,7 +140,7 @@ class LiveView:
             self._live.stop()
             self._live = None
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Leave the terminal out of what Ray pickles of its callbacks."""
         return {"_board": self._board}
 
@@ -148,7 +150,7 @@ class NotebookView:
 
     def __init__(self, board: Board) -> None:
         self._board = board
-        self._handle: Any = None
+        self._handle: DisplayHandle | None = None
         self._drawn = 0.0
 
     def __call__(self, event: Event | None) -> None:
@@ -166,7 +168,7 @@ class NotebookView:
         else:
             self._handle.update(content)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Leave the cell out of what Ray pickles of its callbacks."""
         return {"_board": self._board}
 

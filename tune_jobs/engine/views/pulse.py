@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tune_jobs.engine.experiments.history.records import Event
 from tune_jobs.engine.experiments.lease import Lease
 from tune_jobs.engine.views.board import Board
@@ -33,6 +31,6 @@ class Pulse:
             "best": board.best.value if board.best else None,
         }
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Leave the lease out of what Ray pickles of its callbacks."""
         return {}

@@ -24,7 +24,7 @@ from tune_jobs.engine.experiments.messages import Result, epochs_in
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.plain import plain
 from tune_jobs.engine.search.schedulers import EPOCH
-from tune_jobs.engine.space.configs import flatten
+from tune_jobs.engine.space.configs import Config, flatten
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.views.trackers import (
     Destination,
@@ -111,11 +111,11 @@ class Tracker(Callback):  # type: ignore[misc]  # Ray calls it
             if self._thread.is_alive():
                 self._drop(f"not finished {MOST_SECONDS} s after the last trial")
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Nothing: Tune writes its pickled callbacks to storage, where no secret may go."""
         return {}
 
-    def _put(self, *event: Any) -> None:
+    def _put(self, *event: object) -> None:
         if self._thread is not None and self._thread.is_alive():
             self._events.put(event)
 
@@ -139,11 +139,11 @@ class TrackedTrial:
     """What Ray's logger callbacks look at in a trial."""
 
     trial_id: str
-    config: dict[str, Any]
+    config: Config
     local_path: str
 
     @property
-    def evaluated_params(self) -> dict[str, Any]:
+    def evaluated_params(self) -> Config:
         """The hyperparameters, as TensorBoard's callback asks for them."""
         return self.config
 
@@ -182,7 +182,7 @@ class EpochByEpoch:
         self._logger = destination.make()
         self._logger.setup()
 
-    def start(self, trial_id: str, name: str, config: dict[str, Any]) -> None:
+    def start(self, trial_id: str, name: str, config: Config) -> None:
         """A trial starts, or starts again."""
         if trial_id not in self._followed:
             trial = TrackedTrial(name, as_table(config), str(self._place / name))
@@ -228,12 +228,12 @@ class EpochByEpoch:
         self._logger.log_trial_result(epoch, followed.trial, {**metrics, EPOCH: epoch})
 
 
-def as_table(config: dict[str, Any]) -> dict[str, Any]:
+def as_table(config: Config) -> Config:
     """A config with dotted names and values that every tracker shows."""
     return {name: _shown(plain(value)) for name, value in flatten(config).items()}
 
 
-def _shown(value: Any) -> bool | int | float | str:
+def _shown(value: object) -> bool | int | float | str:
     if isinstance(value, bool | int | float):
         return value
     return str(value)[:MOST_LETTERS]

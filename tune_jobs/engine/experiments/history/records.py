@@ -55,7 +55,7 @@ class Attempt:
         target: how many trials the experiment will have.
     """
 
-    kind: ClassVar = "attempt"
+    kind: ClassVar[str] = "attempt"
 
     description: Mapping[str, Any]
     target: int
@@ -73,7 +73,7 @@ class ImportedResult:
         asked: how many suggestions the searcher had made before.
     """
 
-    kind: ClassVar = "told"
+    kind: ClassVar[str] = "told"
 
     config: Config
     score: float | None
@@ -95,7 +95,7 @@ class StageStart:
         max_epochs: where its trials are complete.
     """
 
-    kind: ClassVar = "stage"
+    kind: ClassVar[str] = "stage"
 
     stage: int
     ranked: Sequence[int]
@@ -118,7 +118,7 @@ class TrialStart:
         batch: in the finals, the batch of replicas that is trained.
     """
 
-    kind: ClassVar = "trial"
+    kind: ClassVar[str] = "trial"
 
     trial: int
     config: Config
@@ -140,7 +140,7 @@ class Epoch:
         metrics: of this replica.
     """
 
-    kind: ClassVar = "epoch"
+    kind: ClassVar[str] = "epoch"
 
     trial: int
     replica: int
@@ -154,7 +154,7 @@ class Epoch:
 class SavedCheckpoint:
     """A checkpoint of a trial, at a path inside the experiment."""
 
-    kind: ClassVar = "checkpoint"
+    kind: ClassVar[str] = "checkpoint"
 
     trial: int
     epoch: int
@@ -176,7 +176,7 @@ class Work:
         fallback: why the model could not be compiled although it should have been.
     """
 
-    kind: ClassVar = "work"
+    kind: ClassVar[str] = "work"
 
     trial: int
     parameters: int | None
@@ -199,7 +199,7 @@ class TrialEnd:
         error: the traceback, or a line.
     """
 
-    kind: ClassVar = "end"
+    kind: ClassVar[str] = "end"
 
     trial: int
     state: State
@@ -219,7 +219,7 @@ class KnownConfig:
         score: the trial's value; None if it failed.
     """
 
-    kind: ClassVar = "answered"
+    kind: ClassVar[str] = "answered"
 
     of: int
     asked: int
@@ -232,7 +232,7 @@ class KnownConfig:
 class Dropped:
     """A finalist that is clearly behind after some fresh scores, and is trained no further."""
 
-    kind: ClassVar = "out"
+    kind: ClassVar[str] = "out"
 
     of: int
     scores: int
@@ -243,7 +243,7 @@ class Dropped:
 class Chosen:
     """The finalist that has won."""
 
-    kind: ClassVar = "chosen"
+    kind: ClassVar[str] = "chosen"
 
     of: int
     time: float | None = None
@@ -253,7 +253,7 @@ class Chosen:
 class Challenger:
     """The finalist that challenges the incumbent."""
 
-    kind: ClassVar = "challenger"
+    kind: ClassVar[str] = "challenger"
 
     of: int
     time: float | None = None
@@ -284,7 +284,7 @@ class SearchStart:
         best: the best trial of earlier runs.
     """
 
-    kind: ClassVar = "start"
+    kind: ClassVar[str] = "start"
 
     name: str
     folder: str
@@ -307,7 +307,7 @@ class FinalsStart:
         fits_at_once: replicas in a batch.
     """
 
-    kind: ClassVar = "start"
+    kind: ClassVar[str] = "start"
 
     name: str
     folder: str
@@ -327,7 +327,7 @@ class Progress:
         value: the metric's mean over replicas, as searcher and scheduler see it.
     """
 
-    kind: ClassVar = "progress"
+    kind: ClassVar[str] = "progress"
 
     trial: int
     epoch: int
@@ -338,10 +338,10 @@ class Progress:
 class Finish:
     """The event that Tune has finished, in a search or in the finals."""
 
-    kind: ClassVar = "finish"
+    kind: ClassVar[str] = "finish"
 
 
-HistoryRecord = (
+KnownRecord = (
     Attempt
     | ImportedResult
     | StageStart
@@ -354,41 +354,49 @@ HistoryRecord = (
     | Dropped
     | Chosen
     | Challenger
-    | UnknownRecord
 )
+HistoryRecord = KnownRecord | UnknownRecord
 Event = HistoryRecord | SearchStart | FinalsStart | Progress | Finish
+
+Getter = Callable[[Mapping[str, Any]], tuple[Any, ...]]
 
 # Called with each record and event as it is made, and with None in between.
 Listener = Callable[[Event | None], None]
 
-_CLASSES: tuple[type[HistoryRecord], ...] = (
+_CLASSES: tuple[type[KnownRecord], ...] = (
     *(Attempt, ImportedResult, StageStart, TrialStart, Epoch, SavedCheckpoint, Work, TrialEnd),
     *(KnownConfig, Dropped, Chosen, Challenger),
 )
-_BY_KIND: dict[str, type[Any]] = {str(each.kind): each for each in _CLASSES}
-_OPTIONAL = {
+_OPTIONAL: dict[type[Event], list[str]] = {
     each: [field.name for field in fields(each) if field.default is not MISSING]
     for each in (*_CLASSES, SearchStart, FinalsStart, Progress, Finish)
 }
-# With the kind, a getter returns a tuple even for a single field.
-_REQUIRED = {
-    each: itemgetter(*(field.name for field in fields(each) if field.default is MISSING), "kind")
+
+
+def _name_required(record: type[KnownRecord]) -> list[str]:
+    return [field.name for field in fields(record) if field.default is MISSING]
+
+
+# By kind: the class, what gets its required fields from JSON, and its optional fields. With the
+# kind, a getter returns a tuple even for a single field.
+_READERS: dict[str, tuple[Callable[..., HistoryRecord], Getter, list[str]]] = {
+    each.kind: (each, itemgetter(*_name_required(each), "kind"), _OPTIONAL[each])
     for each in _CLASSES
 }
 
 
-def parse_record(facts: dict[str, Any]) -> HistoryRecord:
+def parse_record(facts: Mapping[str, Any]) -> HistoryRecord:
     """Make a record of its JSON.
 
     Raises:
         KeyError: if it lacks a key of its kind.
     """
-    found = _BY_KIND.get(facts.get("kind", ""))
-    if found is None:
+    reader = _READERS.get(facts.get("kind", ""))
+    if reader is None:
         return UnknownRecord(facts)
-    *required, _ = _REQUIRED[found](facts)
-    record: HistoryRecord = found(*required, *map(facts.get, _OPTIONAL[found]))
-    return record
+    record, required, optional = reader
+    *values, _ = required(facts)
+    return record(*values, *map(facts.get, optional))
 
 
 def parse_lines(lines: Sequence[str]) -> Iterator[HistoryRecord]:
