@@ -186,7 +186,7 @@ def every_command(group: click.Group = main) -> list[click.Command]:
 
 @pytest.mark.parametrize(
     "command",
-    [each for each in every_command() if each.name not in ("schedule", "lint")],
+    every_command(),
     ids=lambda command: command.name,
 )
 def test_every_help_text_is_a_sentence(command) -> None:

@@ -40,5 +40,10 @@ def command_of(job: str | None, options: dict[str, Any]) -> tuple[str, dict[str,
 
 def fill_in(options: Mapping[str, Any], original: Mapping[str, Any]) -> dict[str, Any]:
     """Complete command-line options, taking missing ones from the original command."""
-    given = {name: value for name, value in options.items() if value not in (None, (), [])}
+    given = {name: value for name, value in options.items() if _is_given(value)}
     return {**options, **original, **given}
+
+
+def _is_given(value: Any) -> bool:
+    """Tell a given option from a missing one; 0 is given, a flag that is off is not."""
+    return value is not None and value is not False and value not in ((), [])

@@ -148,9 +148,10 @@ def cluster() -> None:
 @click.argument("files", nargs=-1, metavar="[FILE...]")
 @click.pass_context
 def lint(context: click.Context, files: tuple[str, ...]) -> None:
-    """Check cluster files and schedulers' files offline; default: all in ./cluster.
+    """Check files for clusters and schedulers offline.
 
-    Prints each problem with file and line. Exits with 2 if there is one.
+    Without FILE, checks all files in ./cluster. Prints each problem with file and line; the exit
+    code is 2 if there is one.
     """
     from tune_jobs.lint.linting import lint as lint_files
     from tune_jobs.lint.linting import summaries

@@ -186,7 +186,7 @@ log_options = add_options(
         show_default=True,
         help="Format of the log on standard error; json writes one object per line.",
     ),
-    in_output("--json", "as_json", is_flag=True, help="Print the result and the log as JSON."),
+    in_output("--json", "as_json", is_flag=True, help="Print the progress and the result as JSON."),
 )
 
 # Options of the commands that look at several experiments.

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from tune_jobs.cli.help import Command, Option
+from tune_jobs.cli.options import (
+    PROFILE,
+    STORAGE,
+    add_options,
+    in_experiment,
+    in_job,
+    in_limits,
+)
 
 if TYPE_CHECKING:
     from tune_jobs.engine.recurring.files.scheduled import ScheduledRun
@@ -21,47 +32,74 @@ PAGES = {
 # Options that the run gets as they are.
 PASSED_ON = ("profile", "storage", "data", "target", "num_samples")
 
+in_schedule = partial(click.option, cls=Option, section="Schedule")
 
-@click.command()
+
+@click.command(cls=Command)
 @click.argument("job", required=False)
-@click.option("--retest", metavar="EXPERIMENT", help="Retest an experiment instead of a JOB.")
-@click.option(
+@in_schedule("--retest", metavar="EXPERIMENT", help="Retest an experiment instead of running JOB.")
+@in_schedule(
     "--for",
     "scheduler",
     required=True,
     type=click.Choice([*SCHEDULERS, *PAGES]),
     metavar=f"[{'|'.join(SCHEDULERS)}]",
-    help="The scheduler.",
+    help="Scheduler to write the file for.",
 )
-@click.option(
-    "--every", required=True, type=click.Choice(["hour", "day", "week", "month"]), help="Interval."
+@in_schedule(
+    "--every",
+    required=True,
+    type=click.Choice(["hour", "day", "week", "month"]),
+    help="Interval between runs.",
 )
-@click.option("--on", "day", help="Day: mon (default) to sun, or 1 (default) to 28.")
-@click.option("--at", "clock", help="Time of day; default: 02:00.")
-@click.option(
+@in_schedule(
+    "--on",
+    "day",
+    metavar="DAY",
+    help="Day of the week (mon to sun) or of the month (1 to 28).",
+    show_default="mon or 1",
+)
+@in_schedule("--at", "clock", metavar="HH:MM", help="Time of day.", show_default="02:00")
+@in_schedule(
     "--time-zone",
     "zone",
-    help="Time zone of --at; default: this machine's for cron and slurm, else UTC.",
+    metavar="ZONE",
+    help="Time zone of --at.",
+    show_default="this machine's for cron and slurm, else UTC",
 )
-@click.option("--name", help="Name of the experiments, without the slot; default: the job's.")
-@click.option("--max-hours", type=float, help="Budget of a run; default: 5, hourly 0.75.")
-@click.option(
+@in_schedule(
     "--on-overlap",
     type=click.Choice(["skip", "wait", "fail"]),
     default="skip",
-    help="What to do if another run of the series is active; default: skip.",
+    show_default=True,
+    help="What to do if another run of the series is active.",
 )
-@click.option("--profile", help="Where to run.")
-@click.option("--storage", help="Folder or URI of the experiments.")
-@click.option("--data", help="Table or images.")
-@click.option("--target", help="Column to predict.")
-@click.option("--num-samples", type=click.IntRange(1), help="Trials to run.")
-@click.option("--folder", help="The clone; '~/...' is the home there. Default: this folder.")
-@click.option(
-    "--write", "into", metavar="DIR", help="Write the files to a folder; never overwrites."
+@in_schedule(
+    "--folder",
+    metavar="FOLDER",
+    help="Clone to run in; ~/... is relative to the home on that machine.",
+    show_default="this folder",
+)
+@in_schedule(
+    "--write",
+    "into",
+    metavar="FOLDER",
+    help="Write the files to a folder instead of printing them; existing ones are not overwritten.",
+)
+@in_job("--num-samples", metavar="N", type=click.IntRange(1), help="Number of trials.")
+@in_job("--data", metavar="PATH", help="Data set: a table or images.")
+@in_job("--target", metavar="COLUMN", help="Column to predict.")
+@in_experiment("--name", help="Name of the experiments, without the slot.", show_default="job name")
+@add_options(PROFILE, STORAGE)
+@in_limits(
+    "--max-hours",
+    metavar="HOURS",
+    type=float,
+    help="Stop a run after this time.",
+    show_default="5, hourly 0.75",
 )
 def schedule(job: str | None, scheduler: str, into: str | None, **options: Any) -> None:
-    """Print a file with which a scheduler runs JOB every hour, day, week or month.
+    """Print a file for cron, systemd, Kubernetes or Slurm that runs a JOB regularly.
 
     Its first lines say how to install it. A slot begins whenever the scheduler starts a run.
     For GitHub Actions, Airflow and RayCronJob, docs/schedules has files to copy.

@@ -1,0 +1,70 @@
+"""A command line that continues an experiment takes missing options from the original one."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tune_jobs.cli.again import command_of, fill_in
+from tune_jobs.engine import JobError
+
+ORIGINAL = {"num_samples": 9, "sets": ["seed=3"], "finalists": 0, "ensemble": True, "data": None}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def begin(folder: Path, **command: object) -> None:
+    folder.mkdir(parents=True)
+    about = {"metric": "loss", "mode": "min", "command": command}
+    (folder / "experiment.json").write_text(json.dumps(about))
+
+
+def asked(**options: object) -> dict[str, object]:
+    none = {"name": "x", "resume": True, "extend": None, "storage": None, "profile": None}
+    given = {"num_samples": None, "sets": (), "finalists": None, "ensemble": False, "data": None}
+    return {**none, **given, **options}
+
+
+def test_what_is_not_given_comes_from_the_original_command() -> None:
+    filled = fill_in(asked(), ORIGINAL)
+
+    assert {name: filled[name] for name in ORIGINAL} == ORIGINAL
+
+
+def test_what_is_given_stands() -> None:
+    filled = fill_in(asked(num_samples=20, sets=("seed=4",), finalists=0), {**ORIGINAL})
+    assert (filled["num_samples"], filled["sets"]) == (20, ("seed=4",))
+    assert fill_in(asked(finalists=0), {"finalists": 5})["finalists"] == 0
+    assert fill_in(asked(ensemble=True), {"ensemble": False})["ensemble"] is True
+
+
+def test_the_job_comes_from_the_experiment(here) -> None:
+    begin(here / "results/x", job="mine.py", **ORIGINAL)
+
+    job, options = command_of(None, asked())
+
+    assert (job, options["num_samples"], options["ensemble"]) == ("mine.py", 9, True)
+    assert command_of("other.py", asked()) == ("other.py", asked())
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "message"),
+    [
+        ({}, {"name": None}, "no JOB given; to continue an experiment without it, add --name"),
+        ({}, {"resume": False}, "without it, add --resume or --extend"),
+        ({}, {}, "experiment 'x' does not record its job; give JOB"),
+        (
+            {"job": "a.py", "retest_of": "/r/y"},
+            {},
+            "continue it with: tune-jobs retest /r/y --name",
+        ),
+    ],
+)
+def test_without_a_job_to_take_it_says_what_to_do(here, command, options, message) -> None:
+    begin(here / "results/x", **command)
+    with pytest.raises(JobError, match=message):
+        command_of(None, asked(**options))
