@@ -148,8 +148,9 @@ def test_one_that_was_interrupted_continues_with_its_trials(here) -> None:
 
     def interrupt(record: Event | None) -> None:
         if isinstance(record, TrialEnd):
+            was_enough = {1, 2} <= set(ended)
             ended.append(record.trial)
-            if set(ended) >= {1, 2}:
+            if {1, 2} <= set(ended) and not was_enough:  # a second signal would end the test
                 os.kill(os.getpid(), signal.SIGINT)
 
     job = replace(find_job("wine.py").job, seed=4, num_samples=3, finalists=None)
