@@ -100,10 +100,14 @@ class TestSet:
 
 @dataclass(frozen=True)
 class ExportedModel:
-    """Scores on the test set: of the winner, and of the ensemble if the job wants one."""
+    """Scores on the test set: of the model, None without data, and of an ensemble."""
 
-    test: Scores
+    test: Scores | None
     ensemble: Ensemble | None = None
+
+
+class NoModelError(JobError):
+    """There is nothing to make a model file from."""
 
 
 class LateError(JobError):
@@ -114,11 +118,14 @@ def recipe_of(experiment: Experiment) -> Recipe:
     """Collect what the best trial of an experiment is exported with, from its own checkpoint.
 
     Raises:
-        JobError: if its checkpoint is gone, or its trainable's module lacks a function.
+        NoModelError: if its checkpoint is gone, or its trainable's module lacks a function.
     """
     from ray.tune import Checkpoint
 
-    path = f"{experiment.folder.path}/{experiment.best_checkpoint()}"
+    try:
+        path = f"{experiment.folder.path}/{experiment.best_checkpoint()}"
+    except JobError as reason:
+        raise NoModelError(str(reason)) from None
     checkpoint = Checkpoint(path, experiment.folder.filesystem)
     return replace(companions(experiment), checkpoint=checkpoint)
 
@@ -127,10 +134,15 @@ def companions(experiment: Experiment) -> Recipe:
     """Collect the functions beside an experiment's trainable, and its best config; no weights.
 
     Raises:
-        JobError: if its module lacks a function.
+        NoModelError: if its module lacks a function.
     """
+    try:
+        names = ("build", "export", "load", "predict")
+        functions = {name: experiment.companion(name) for name in names}
+    except JobError as reason:
+        raise NoModelError(str(reason)) from None
     return Recipe(
-        **{name: experiment.companion(name) for name in ("build", "export", "load", "predict")},
+        **functions,
         config={**experiment.best_config, **experiment.description.constants},
         checkpoint=None,
         preprocessing=experiment.description.preprocessing,
@@ -164,11 +176,8 @@ def save_model(
     dataset: Dataset | None,
     profile: Profile,
     deadline: Deadline,
-) -> dict[str, float] | None:
+) -> ExportedModel:
     """Export the best trial's checkpoint and score it in a worker, since the driver has no Keras.
-
-    Returns:
-        The scores on the test set, or None if the job has no data.
 
     Raises:
         JobError: if the model cannot be made; the message says why.
@@ -177,7 +186,7 @@ def save_model(
     test = take_test_set(dataset) if dataset else None
     content, scores = _in_worker(_export_and_score, profile, deadline)(recipe, test)
     experiment.folder.write(MODEL, content)
-    return scores  # type: ignore[no-any-return]
+    return ExportedModel(scores)
 
 
 def refit(

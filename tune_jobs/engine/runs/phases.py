@@ -22,11 +22,12 @@ from tune_jobs.engine.experiments.files import FINALISTS, VERDICT
 from tune_jobs.engine.experiments.history.frames import compact
 from tune_jobs.engine.experiments.history.records import Listener, SearchStart
 from tune_jobs.engine.experiments.lease import Lease
-from tune_jobs.engine.experiments.summary import Usage
+from tune_jobs.engine.experiments.summary import Summary, Usage
 from tune_jobs.engine.finals.decide import Decision, decide
 from tune_jobs.engine.finals.export import (
+    ExportedModel,
     LateError,
-    Recipe,
+    NoModelError,
     companions,
     make_model,
     recipe_of,
@@ -41,7 +42,7 @@ from tune_jobs.engine.outcome import FINAL, Outcome, outcome_of
 from tune_jobs.engine.report.refresh import refreshed_report
 from tune_jobs.engine.resume.continuation import Continuation, read_continuation
 from tune_jobs.engine.resume.stages import find_stage, job_of_stage, list_stages
-from tune_jobs.engine.runs.summarise import recording_outcome, write_summary
+from tune_jobs.engine.runs.summarise import begin_summary, recording_outcome, write_summary
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.interruption import Interruption
 from tune_jobs.engine.trials.ray_patches import (
@@ -229,7 +230,8 @@ class Run:
         with _storage_errors(prepared):
             compact(self.folder)
             if failure:
-                self._summarise(experiment, outcome="configuration error", error=str(failure))
+                summary = begin_summary("configuration error")
+                self._summarise(experiment, replace(summary, error=str(failure)))
                 raise failure
         failed = _count_failed(experiment.trials)
         return SearchResult(
@@ -261,89 +263,67 @@ class Run:
         return None
 
     def _finish(self, search: SearchResult, decision: Decision | None) -> Experiment:
-        """Export the winner's model, summarise and report."""
+        """Export the winner's model, and write the summary."""
         prepared, decided = search.prepared, time.time()
-        stopper = prepared.recorder.stopper
         with _storage_errors(prepared):
-            found: dict[str, Any] = {
-                "outcome": search.outcome,
-                "attempt": prepared.recorder.attempt,
-                "workers": prepared.concurrency,
-            }
-            if stopper.detail:
-                found["error"] = stopper.detail
-            if prepared.search and prepared.search.ended_because:
-                found["ended_because"] = prepared.search.ended_because
-            if decision is not None and decision.verdict is None:
-                found["outcome"] = decision.outcome or search.outcome
-                found["no_winner"] = decision.reason
             experiment = Experiment(self.folder)
-            found |= self._look_at_space(experiment)
-            if fallbacks := describe_fallbacks(experiment.trials):
-                found["warnings"] = (*found.get("warnings", ()), *fallbacks)
-            found |= self._save_winner(experiment, decision, found["outcome"])
+            summary = _summary_of(search, decision)
+            summary = self._add_advice(summary, experiment)
+            summary = self._add_winner(summary, experiment, decision)
             usage = self._measure_usage(experiment, prepared.concurrency, decided)
-            self._summarise(experiment, usage=usage, **found)
+            self._summarise(experiment, replace(summary, usage=usage), prepared.concurrency)
         return Experiment(self.folder)
 
-    def _look_at_space(self, experiment: Experiment) -> dict[str, Any]:
-        """What the summary says of the space: its stages, and bounds that the best crowd at."""
+    def _add_advice(self, summary: Summary, experiment: Experiment) -> Summary:
+        """Add the stages of the space, and warnings about its bounds and about slow trials."""
+        warnings = tuple(describe_fallbacks(experiment.trials))
         if not isinstance(self.job, Job):
-            return {}
-        found: dict[str, Any] = {}
-        if self.job.stages:
-            found["stages"] = list_stages(experiment)
+            return replace(summary, warnings=warnings)
         importance = measure_importance(
             experiment.trials,
             experiment.epochs,
             goal=self.job.goal,
             rungs=self.job.rungs or None,
         )
-        warnings = warnings_of(advise_on(experiment, self.job.space, importance.effects))
-        return found | ({"warnings": tuple(warnings)} if warnings else {})
+        bounds = warnings_of(advise_on(experiment, self.job.space, importance.effects))
+        stages = list_stages(experiment) if self.job.stages else ()
+        return replace(summary, stages=stages, warnings=(*bounds, *warnings))
 
-    def _save_winner(
-        self, experiment: Experiment, decision: Decision | None, outcome: Outcome
-    ) -> dict[str, Any]:
-        """Export the winner's model, unless there is none or somebody waits for the end."""
+    def _add_winner(
+        self, summary: Summary, experiment: Experiment, decision: Decision | None
+    ) -> Summary:
+        """Export the winner's model, unless there is no winner or somebody waits for the end."""
         if experiment.usable.empty:
-            return {}
+            return summary
         save_config(experiment)
-        found: dict[str, Any] = {"best": experiment.best}
-        if outcome in ("interrupted", "storage failed"):
-            return found | {"no_model": f"the run ended with outcome {outcome!r}"}
+        summary = replace(summary, best=experiment.best)
+        if summary.outcome in ("interrupted", "storage failed"):
+            reason = f"the run ended with outcome {summary.outcome!r}"
+            return replace(summary, no_model=reason)
         try:
-            recipe = companions(experiment)
-        except JobError as reason:
-            return found | {"no_model": str(reason)}
-        try:
-            return found | self._make_model(experiment, recipe, decision)
-        except LateError as reason:
-            return found | {"outcome": "budget used", "no_model": str(reason)}
-        except JobError as reason:
-            return found | {"outcome": "unexpected error", "no_model": str(reason)}
+            made = self._make_model(experiment, decision)
+        except NoModelError as error:
+            return replace(summary, no_model=str(error))
+        except LateError as error:
+            return replace(summary, outcome="budget used", no_model=str(error))
+        except JobError as error:
+            return replace(summary, outcome="unexpected error", no_model=str(error))
+        return replace(summary, test=made.test, ensemble=made.ensemble)
 
-    def _make_model(
-        self, experiment: Experiment, recipe: Recipe, decision: Decision | None
-    ) -> dict[str, Any]:
-        """Train the winner on all it may see; where that cannot be, take its checkpoint.
+    def _make_model(self, experiment: Experiment, decision: Decision | None) -> ExportedModel:
+        """Train the winner on all rows but the test set; if it cannot be, export its checkpoint.
 
         Raises:
-            JobError: where a model could not be made that should have been.
-            LateError: where there was no time for it.
+            NoModelError: if the trainable's module or the checkpoint lacks what a model needs.
+            JobError: if a model could not be made that should have been.
+            LateError: if the deadline passes before that.
         """
+        recipe, deadline = companions(experiment), self._export_deadline
         if isinstance(self.job, Job) and decision:
-            made = make_model(
-                self.job, experiment, recipe, decision, self.profile, self._export_deadline
-            )
+            made = make_model(self.job, experiment, recipe, decision, self.profile, deadline)
             if made is not None:
-                return {"test": made.test, "ensemble": made.ensemble}
-        try:
-            recipe = recipe_of(experiment)
-        except JobError as reason:
-            return {"no_model": str(reason)}
-        test = save_model(experiment, recipe, self.dataset, self.profile, self._export_deadline)
-        return {"test": test}
+                return made
+        return save_model(experiment, recipe_of(experiment), self.dataset, self.profile, deadline)
 
     def _measure_usage(self, experiment: Experiment, workers: int, decided: float) -> Usage | None:
         """Measure where the time of this run went, including its finals."""
@@ -355,8 +335,22 @@ class Run:
         trials = pd.concat([frame for frame in own if not frame.empty] or own[:1])
         return measure_usage(trials, workers, self.began, decided, time.time())
 
-    def _summarise(self, experiment: Experiment, **found: Any) -> None:
-        write_summary(experiment, began=self.began, spent=self.spent, **found)
+    def _summarise(self, experiment: Experiment, summary: Summary, workers: int = 0) -> None:
+        write_summary(experiment, summary, began=self.began, spent=self.spent, workers=workers)
+
+
+def _summary_of(search: SearchResult, decision: Decision | None) -> Summary:
+    """Return what search and finals add to the summary of their run."""
+    prepared, outcome, no_winner = search.prepared, search.outcome, None
+    if decision is not None and decision.verdict is None:
+        outcome, no_winner = decision.outcome or search.outcome, decision.reason
+    return replace(
+        begin_summary(outcome),
+        attempt=prepared.recorder.attempt,
+        error=prepared.recorder.stopper.detail or None,
+        ended_because=prepared.search.ended_because if prepared.search else None,
+        no_winner=no_winner,
+    )
 
 
 def _count_failed(trials: pd.DataFrame) -> int:
