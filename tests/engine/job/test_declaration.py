@@ -35,4 +35,4 @@ def test_the_commit_is_that_of_the_trainables_repository_and_says_what_was_chang
 
 
 def test_a_function_without_a_file_has_no_commit() -> None:
-    assert find_commit(print) is None
+    assert find_commit(len) is None  # Ray puts a function of its own in place of print

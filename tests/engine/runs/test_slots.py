@@ -170,7 +170,7 @@ def test_a_run_without_a_slot_guards_its_experiment_only(job, profile, other_nig
 
 
 def test_what_no_run_may_be_asked_is_refused(job, profile) -> None:
-    with pytest.raises(JobError, match="on_overlap is 'queue', but must be one of fail, skip"):
+    with pytest.raises(JobError, match="on_overlap must be one of fail, skip, wait, got 'queue'"):
         night(job, profile, on_overlap="queue")
     with pytest.raises(JobError, match="--extend does not go with --slot"):
         night(job, profile, extend=1)
@@ -206,13 +206,13 @@ def test_an_unforeseen_error_leaves_a_summary(job, profile, tmp_path) -> None:
 def test_a_winner_that_cannot_be_trained_in_time_is_left_for_the_next_run(
     profile, tmp_path, monkeypatch
 ) -> None:
-    from tune_jobs.engine.runs import phases as course
+    from tune_jobs.engine.runs import timing
 
     module = tmp_path / "slow_to_refit.py"
     module.write_text(SLOW_TO_REFIT)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(course, "EXPORT_SECONDS", 1.0)
-    monkeypatch.setattr(course, "SEARCH_SHARE", 1.0)
+    monkeypatch.setattr(timing, "EXPORT_SECONDS", 1.0)
+    monkeypatch.setattr(timing, "SEARCH_SHARE", 1.0)
     import slow_to_refit
 
     cloudpickle.register_pickle_by_value(slow_to_refit)

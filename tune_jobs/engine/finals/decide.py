@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tune_jobs.engine.deadline import Deadline
 from tune_jobs.engine.errors import JobError
@@ -19,14 +19,10 @@ from tune_jobs.engine.finals.race import Race
 from tune_jobs.engine.finals.rounds import Rounds, make_rounds
 from tune_jobs.engine.finals.source import prepare_finals
 from tune_jobs.engine.finals.verdict import Cost, give_verdict
+from tune_jobs.engine.job.study import Study
 from tune_jobs.engine.outcome import Reason
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.tuner import Prepared
-
-if TYPE_CHECKING:
-    from tune_jobs.engine.data.dataset import Dataset
-    from tune_jobs.engine.job.job import Job
-    from tune_jobs.engine.job.profile import Profile
 
 
 @dataclass(frozen=True)
@@ -56,10 +52,8 @@ class Decision:
 
 
 def decide(
-    job: Job,
+    study: Study,
     experiment: Experiment,
-    dataset: Dataset | None,
-    profile: Profile,
     fit: Callable[[Prepared], JobError | None],
     *,
     concurrency: int,
@@ -70,24 +64,22 @@ def decide(
     """Train the best trials of a search again, on fresh seeds and folds, and choose the winner.
 
     Args:
-        job: the job that was searched.
+        study: what was searched.
         experiment: the search's results.
-        dataset: the job's data.
-        profile: where to run.
         fit: fits a prepared tuner.
         concurrency: how many trials run at once.
         listeners: called as for a search, after a :class:`FinalsStart`.
         deadline: when the finals have to end.
         defaults: values of hyperparameters that earlier trials did not have.
     """
+    job = study.job
     if job.finalists is None:
         raise ValueError("the job has no finalists")
     candidates = choose_finalists(experiment, job, job.finalists, defaults)
-    rounds = make_rounds(job, dataset, job.finalists)
+    rounds = make_rounds(job, study.dataset, job.finalists)
     prepared, race = prepare_finals(
-        job,
+        study,
         experiment,
-        profile,
         candidates,
         rounds,
         finalists=job.finalists,

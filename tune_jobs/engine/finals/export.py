@@ -23,6 +23,7 @@ from tune_jobs.engine.experiments.summary import Ensemble, Scores
 from tune_jobs.engine.experiments.verdict import Baseline
 from tune_jobs.engine.finals.decide import Decision
 from tune_jobs.engine.finals.rounds import without_patience
+from tune_jobs.engine.job.study import Study
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space.configs import Config
 
@@ -175,6 +176,7 @@ def save_model(
     recipe: Recipe,
     dataset: Dataset | None,
     profile: Profile,
+    *,
     deadline: Deadline,
 ) -> ExportedModel:
     """Export the best trial's checkpoint and score it in a worker, since the driver has no Keras.
@@ -192,11 +194,11 @@ def save_model(
 def refit(
     experiment: Experiment,
     recipe: Recipe,
+    *,
     train: Callable[..., Any],
     members: Sequence[Member],
     whole: Dataset,
     profile: Profile,
-    *,
     ensemble: bool,
     deadline: Deadline,
 ) -> dict[str, dict[str, float]]:
@@ -346,11 +348,11 @@ def tolerance(models: Sequence[Any], target: Mapping[str, Any]) -> float:
 
 
 def make_model(
-    job: Job,
+    study: Study,
     experiment: Experiment,
     recipe: Recipe,
     decision: Decision,
-    profile: Profile,
+    *,
     deadline: Deadline,
 ) -> ExportedModel | None:
     """Train the winner on all rows but the test set, export it, and score it beside baselines.
@@ -362,14 +364,19 @@ def make_model(
         JobError: if the model cannot be made.
         LateError: if the deadline passes before that.
     """
-    whole, verdict = decision.rounds.dataset, decision.verdict
+    job, whole, verdict = study.job, decision.rounds.dataset, decision.verdict
     if whole is None or verdict is None:
         return None
     members = [_member(job, decision, place) for place in decision.race.ranking]
     ensemble = bool(job.finalists and job.finalists.ensemble)
     used = members if ensemble else members[:1]
     scores = refit(
-        *(experiment, recipe, job.trainable, used, whole, profile),
+        experiment,
+        recipe,
+        train=job.trainable,
+        members=used,
+        whole=whole,
+        profile=study.profile,
         ensemble=ensemble,
         deadline=deadline,
     )

@@ -40,16 +40,16 @@ from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.job.changes import differing
 from tune_jobs.engine.job.description import Description
 from tune_jobs.engine.job.finalists import Finalists
+from tune_jobs.engine.job.study import Study
 from tune_jobs.engine.resume.past import NOT_ITS_FAULT
 from tune_jobs.engine.space.membership import identity
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.ray_trial import make_trial
 from tune_jobs.engine.trials.recorder import Recorder
-from tune_jobs.engine.trials.tuner import Prepared, begin, fit_trial, run_config, trial_folder
+from tune_jobs.engine.trials.tuner import Prepared, begin, build_tuner, fit_trial
 
 if TYPE_CHECKING:
     from tune_jobs.engine.job.job import Job
-    from tune_jobs.engine.job.profile import Profile
 
 
 # The key of a config that names the batch of replicas to be trained.
@@ -194,9 +194,8 @@ class FinalistSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
 
 
 def prepare_finals(
-    job: Job,
+    study: Study,
     experiment: Experiment,
-    profile: Profile,
     candidates: Sequence[Candidate],
     rounds: Rounds,
     *,
@@ -209,7 +208,7 @@ def prepare_finals(
 
     Fresh scores of an earlier run count unless something has changed that they depend on.
     """
-    folder = experiment.folder.child(FINALISTS)
+    job, folder = study.job, experiment.folder.child(FINALISTS)
     about = _describe(job, experiment, rounds)
     before = Experiment(folder)
     if before.exists and not _is_comparable(before.description, about):
@@ -220,21 +219,20 @@ def prepare_finals(
     finals = FinalistSource(race, candidates, folder, concurrency)
     finals.replay(before.segments.records() if before.exists else ())
     recorder = begin(
-        profile, folder, job.goal, about, race.most_tasks, [finals, *listeners], deadline
+        study.profile,
+        folder,
+        about,
+        target=race.most_tasks,
+        listeners=[finals, *listeners],
+        deadline=deadline,
     )
     finals.recorder = recorder
-    tuner = tune.Tuner(
-        tune.with_resources(_trainable(job, rounds), profile.resources),
-        tune_config=tune.TuneConfig(
-            metric=job.metric,
-            mode=job.mode,
-            search_alg=finals,
-            scheduler=FIFOScheduler(),
-            num_samples=race.most_tasks,
-            reuse_actors=True,
-            trial_dirname_creator=lambda trial: trial_folder(trial, recorder.attempt),
-        ),
-        run_config=run_config(job, profile, folder, recorder),
+    tuner = build_tuner(
+        replace(study, folder=folder),
+        _trainable(job, rounds),
+        finals,
+        recorder,
+        scheduler=FIFOScheduler(),
     )
     return Prepared(tuner, folder, recorder, concurrency), race
 

@@ -26,6 +26,7 @@ from tune_jobs.engine.space.domains import describe
 if TYPE_CHECKING:
     from tune_jobs.engine.data.dataset import Dataset
     from tune_jobs.engine.job.job import Job
+    from tune_jobs.engine.job.study import Study
 
 
 def constants(job: Job, dataset: Dataset | None) -> Config:
@@ -40,16 +41,19 @@ def constants(job: Job, dataset: Dataset | None) -> Config:
     }
 
 
-def describe_job(job: Job, profile: Profile, dataset: Dataset | None) -> Description:
+def describe_job(study: Study) -> Description:
     """Describe a run of a job."""
+    job, dataset = study.job, study.dataset
     described = replace(
         describe_settings(job),
         commit=find_commit(job.trainable),
         constants=constants(job, dataset),
         fingerprint=dataset.fingerprint if dataset else None,
         preprocessing=dataset.preprocessing if dataset else None,
+        command=dict(study.command),
+        slot=study.slot,
     )
-    return add_provenance(described, profile)
+    return add_provenance(described, study.profile)
 
 
 def describe_settings(job: Job) -> Description:

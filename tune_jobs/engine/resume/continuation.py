@@ -5,22 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.job.changes import differing, find_changes
 from tune_jobs.engine.job.declaration import describe_job
 from tune_jobs.engine.job.description import Description
+from tune_jobs.engine.job.study import Study
 from tune_jobs.engine.resume.past import KnownResult, Past, read_past
 from tune_jobs.engine.resume.warm_start import read_results
 from tune_jobs.engine.space.membership import identity
 from tune_jobs.engine.storage.folder import Folder
-
-if TYPE_CHECKING:
-    from tune_jobs.engine.data.dataset import Dataset
-    from tune_jobs.engine.job.job import Job
-    from tune_jobs.engine.job.profile import Profile
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +63,15 @@ class Continuation:
         target = self.target or 0
         return bool(self.past.last) and self.past.last >= target and not self.past.unfinished
 
+    def for_next_stage(self) -> Continuation:
+        """Return how the next stage continues what this one has done."""
+        return Continuation(
+            resume=True,
+            defaults=self.defaults,
+            allow_changed=True,
+            allow_repeats=self.allow_repeats,
+        )
+
 
 def check_name(folder: Folder, how: Continuation) -> None:
     """Refuse a name that is taken, or one that is not there to be extended.
@@ -84,21 +89,19 @@ def check_name(folder: Folder, how: Continuation) -> None:
         raise JobError(f"cannot extend {folder.name!r}: no experiment at {folder.uri}")
 
 
-def read_continuation(
-    how: Continuation, folder: Folder, job: Job, profile: Profile, dataset: Dataset | None
-) -> Continuation:
-    """Read what was done before, and say what of it does not count any more.
+def read_continuation(how: Continuation, study: Study) -> Continuation:
+    """Read what earlier runs have done, and log what of it is ignored.
 
     Raises:
-        JobError: where earlier results could not be compared with new ones.
+        JobError: if new results could not be compared with earlier ones.
     """
-    experiment = Experiment(folder)
+    experiment, job = Experiment(study.folder), study.job
     exists = experiment.exists
     past = Past()
     if exists:
         for problem in experiment.problems:
             logger.warning(problem)
-        now = describe_job(job, profile, dataset)
+        now = describe_job(study)
         _check_changes(experiment, now, how)
         code_changed = "source" in differing(experiment.description, now)
         past = read_past(experiment, job, how.defaults, code_changed=code_changed)
@@ -107,7 +110,7 @@ def read_continuation(
     imported: list[tuple[KnownResult, str]] = []
     known = {_key(each) for each in past.results}  # a source may be given again
     for source in how.warm_start:
-        found, left_out = read_results(source, job, profile.storage, how.defaults)
+        found, left_out = read_results(source, job, study.profile.storage, how.defaults)
         _say_left_out(f"results in {source}", left_out, len(found))
         if not found:
             raise JobError(f"--warm-start {source}: no result fits the search space of the job")

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from tune_jobs.engine.cluster.concurrency import check_fits
 from tune_jobs.engine.cluster.connection import ray_of
@@ -22,23 +23,30 @@ from tune_jobs.engine.experiments.lease import Lease, SkippedError, TakenError, 
 from tune_jobs.engine.formatting import duration
 from tune_jobs.engine.job.description import Slot
 from tune_jobs.engine.job.job import Job, MakeTuner
-from tune_jobs.engine.job.profile import Profile
+from tune_jobs.engine.job.profile import Profile, locate
+from tune_jobs.engine.job.study import Study
+from tune_jobs.engine.names import default_name
 from tune_jobs.engine.ray_internals import check_ray
 from tune_jobs.engine.recurring.series import fill_name, folder_of, schedule
 from tune_jobs.engine.resume.continuation import Continuation, check_name
+from tune_jobs.engine.runs.phases import Run
+from tune_jobs.engine.runs.timing import Timing
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.interruption import interruptible
 from tune_jobs.engine.views.board import Board
 from tune_jobs.engine.views.fallback import FallbackWarning
 from tune_jobs.engine.views.live import choose_view
 from tune_jobs.engine.views.pulse import Pulse
+from tune_jobs.engine.views.tracking import make_trackers
 
 if TYPE_CHECKING:
     from tune_jobs.engine.data.dataset import Dataset
 
 logger = logging.getLogger(__name__)
 
-# What a run does that finds another one at work.
+Result = TypeVar("Result")
+
+# What a run does if another one is active.
 Overlap = Literal["fail", "skip", "wait"]
 OVERLAPS: tuple[Overlap, ...] = get_args(Overlap)
 
@@ -73,109 +81,161 @@ def run(
     listeners: Sequence[Listener] | None = None,
     import_paths: Sequence[str] = (),
 ) -> Experiment:
-    """Search, export the best model, score it once on the test part, and summarise.
+    """Search, export the best model, score it once on the test set, and write a summary.
 
     Args:
         job: what to search; or a function of profile and name that returns a ``ray.tune.Tuner``.
-        profile: where; the default is this machine and the folder ``results``.
+        profile: where to run; the default is this machine and the folder ``results``.
         name: the experiment's folder; the default is the trainable's name and the time. With a slot
-            it has the place ``{slot}``, and may have ``{job}`` and ``{hash}``.
-        slot: the schedule that the run is one of (:mod:`~.recurring.slots`): it goes on with
-            what was begun in the same slot, or reports that, and no two of a series run at once.
-        time_zone: of the slot.
-        on_overlap: whether to fail, to do nothing or to wait where another run is at work.
+            it has the placeholder ``{slot}``, and may have ``{job}`` and ``{hash}``.
+        slot: the schedule that the run is part of (:mod:`~.recurring.slots`): it continues the run
+            that began in the same slot, or reports it, and no two runs of a series overlap.
+        time_zone: of the slot; hourly slots are in UTC.
+        on_overlap: whether to fail, to do nothing or to wait if another run is active.
         max_hours: the run ends after this many hours and keeps what it has found; if finals follow,
             the search ends after three quarters of them.
-        resume: go on with the experiment if it exists, else begin it.
-        extend: run so many trials more than the experiment has.
+        resume: continue the experiment if it exists, else start it.
+        extend: how many trials to add to the experiment.
         warm_start: results that the searcher learns from first: experiments, tables, KerasTuner
             projects, Optuna databases (:mod:`~tune_jobs.engine.resume.warm_start`).
         defaults: values, by dotted name, of hyperparameters that earlier trials did not have.
-        allow_changed: go on although data or code are others than before.
-        allow_repeats: train a config again that was trained.
-        track: who is told of each epoch besides (:mod:`~tune_jobs.engine.views.tracking`).
-        command: what was asked for, so that it can be asked for again.
-        listeners: called with each record of the history as it is written, with the start, each
-            new value of a trial and the end of the search and of its finals, and with None in
-            between (:mod:`~tune_jobs.engine.experiments.history.records`); the default is a live
-            view.
-        import_paths: folders that the workers import from, beside those of this process.
+        allow_changed: continue even if data or code have changed.
+        allow_repeats: allow a config to be trained more than once.
+        track: trackers that log every epoch, too (:mod:`~tune_jobs.engine.views.tracking`).
+        command: the options of the command line, so that it can be repeated.
+        listeners: called with each event of the run (:mod:`~.experiments.history.records`), and
+            with None in between; the default is a live view.
+        import_paths: folders that the workers import from, in addition to those of this process.
 
     Raises:
-        JobError: for a mistake in job, profile or name, before anything is started; for one in the
-            data, before a trial is; and at the first epoch for a metric that is not reported.
-        TakenError: where another run is at work; with ``on_overlap="skip"`` a SkippedError.
-        StorageError: where the end cannot be written.
+        JobError: for a mistake in job, profile or name, before anything starts; for one in the
+            data, before a trial starts; and at the first epoch if the metric is not reported.
+        TakenError: if another run is active; with ``on_overlap="skip"`` a SkippedError.
+        StorageError: if the end cannot be written.
     """
-    from tune_jobs.engine.job.profile import locate
-    from tune_jobs.engine.names import default_name
-    from tune_jobs.engine.runs.phases import Run
-    from tune_jobs.engine.views.tracking import make_trackers
-
     profile, began = profile or Profile(), time.time()
-    check_whole_number("extend", extend, 0)
-    is_resumed = resume or slot is not None
-    how = Continuation(is_resumed, extend, warm_start, defaults or {}, allow_changed, allow_repeats)
     deadline = deadline_after(max_hours, began)
-    if how.is_wanted and not isinstance(job, Job):
-        raise JobError(
-            "a job that builds its own tuner cannot be continued; use ray.tune.Tuner.restore"
-        )
-    if slot is not None and extend:
-        raise JobError(
-            "--extend does not go with --slot: every start would extend again; set num_samples"
-        )
-    if on_overlap not in OVERLAPS:
-        raise JobError(f"on_overlap is {on_overlap!r}, but must be one of {', '.join(OVERLAPS)}")
-    if track and not isinstance(job, Job):
-        raise JobError(
-            "--track does not apply: a job that builds its own tuner sets its own callbacks"
-        )
-    if listeners is None:
-        listeners = _default_listeners(job)
+    check_whole_number("extend", extend, 0)
+    how = Continuation(
+        resume=resume or slot is not None,
+        extend=extend,
+        warm_start=warm_start,
+        defaults=defaults or {},
+        allow_changed=allow_changed,
+        allow_repeats=allow_repeats,
+    )
+    _check_arguments(job, how, slot=slot, on_overlap=on_overlap, track=track)
     check_ray()
     check_fits(profile)
-    module = job.trainable.__module__ if isinstance(job, Job) else job.__module__
-    scheduled = schedule(job, slot, time_zone, str((command or {}).get("job") or module))
-    template = name or ("{job}-{slot}" if scheduled else default_name(module))
-    folder = locate(profile, fill_name(template, scheduled))
-    if ended := _find_ended(folder, scheduled):
+    target = _find_target(job, profile, name, slot, time_zone, command or {})
+    if ended := _find_ended(target):
         return ended
-    check_name(folder, how)
+    check_name(target.folder, how)
     if track and isinstance(job, Job):
-        make_trackers(track, folder=folder, goal=job.goal)  # mistakes show here
-    series = folder_of(template, scheduled.job, profile.storage) if scheduled else None
+        make_trackers(track, folder=target.folder, goal=job.goal)  # mistakes show here
     # The data are read while Ray and its workers start.
     with interruptible() as interruption, _quiet_tune(), ExitStack() as stack:
-        lease = _hold(stack, folder, series, on_overlap, deadline)
-        if ended := _find_ended(folder, scheduled):  # by the run that was waited for
+        lease = _hold(stack, target, on_overlap, deadline)
+        if ended := _find_ended(target):  # by the run that was waited for
             return ended
-        check_name(folder, how)  # another run may have come and gone meanwhile
+        check_name(target.folder, how)  # another run may have come and gone meanwhile
         reading = _in_background(job.load_data) if isinstance(job, Job) else None
         stack.enter_context(ray_of(profile, import_paths, _find_preload(job)))
         interruption.listen()
         _examine(profile)
+        started = Run(
+            profile=profile,
+            folder=target.folder,
+            timing=Timing(began, deadline, spent=_seconds_spent(target.folder)),
+            lease=lease,
+            interruption=interruption,
+            listeners=_all_listeners(job, listeners, lease),
+            track=track,
+        )
+        if not isinstance(job, Job):
+            return started.run_tuner(job)
         dataset = reading.result() if reading else None
         _warn(job, dataset)
-        if isinstance(job, Job):
-            board = Board(job.num_trials, job.max_epochs, job.goal)
-            listeners = [*listeners, Pulse(lease, board), FallbackWarning()]
-        phases = Run(
-            *(job, profile, folder, dataset, lease, listeners, track, began, deadline),
-            *(command or {}, interruption, scheduled),
-            spent=_seconds_spent(folder),
+        study = Study(job, profile, target.folder, dataset, command or {}, target.slot)
+        return started.run_job(study, how)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a run writes to.
+
+    Attributes:
+        folder: the experiment's.
+        series: the folder of the series that it is one of, None without a schedule.
+        slot: the slot that it is for, None without a schedule.
+    """
+
+    folder: Folder
+    series: Folder | None = None
+    slot: Slot | None = None
+
+
+def _check_arguments(
+    job: Job | MakeTuner,
+    how: Continuation,
+    *,
+    slot: str | None,
+    on_overlap: Overlap,
+    track: Sequence[str],
+) -> None:
+    """Refuse arguments that contradict each other.
+
+    Raises:
+        JobError: naming them.
+    """
+    if slot is not None and how.extend:
+        raise JobError(
+            "--extend does not go with --slot: every start would extend again; set num_samples"
         )
-        return phases.run(how)
+    if on_overlap not in OVERLAPS:
+        raise JobError(f"on_overlap must be one of {', '.join(OVERLAPS)}, got {on_overlap!r}")
+    if isinstance(job, Job):
+        return
+    if how.is_wanted:
+        raise JobError(
+            "a job that builds its own tuner cannot be continued; use ray.tune.Tuner.restore"
+        )
+    if track:
+        raise JobError(
+            "--track does not apply: a job that builds its own tuner sets its own callbacks"
+        )
 
 
-def _find_ended(folder: Folder, scheduled: Slot | None) -> Experiment | None:
-    """The run of the same slot and content, if it has come to its end: there is nothing to do."""
-    experiment = Experiment(folder)
+def _find_target(
+    job: Job | MakeTuner,
+    profile: Profile,
+    name: str | None,
+    slot: str | None,
+    time_zone: str,
+    command: Mapping[str, Any],
+) -> Target:
+    """Find the experiment that a run writes to.
+
+    Raises:
+        JobError: if the name or the slot is not valid.
+    """
+    module = job.trainable.__module__ if isinstance(job, Job) else job.__module__
+    scheduled = schedule(job, slot, time_zone, str(command.get("job") or module))
+    if scheduled is None:
+        return Target(locate(profile, fill_name(name or default_name(module), None)))
+    template = name or "{job}-{slot}"
+    folder = locate(profile, fill_name(template, scheduled))
+    return Target(folder, folder_of(template, scheduled.job, profile.storage), scheduled)
+
+
+def _find_ended(target: Target) -> Experiment | None:
+    """Return the run of the same slot and content, if it has finished: nothing is left to do."""
+    experiment = Experiment(target.folder)
     summary = experiment.summary
-    if scheduled is None or summary is None or not experiment.is_final:
+    if target.slot is None or summary is None or not experiment.is_final:
         return None
     before = experiment.description.slot
-    if before is None or before.content != scheduled.content:
+    if before is None or before.content != target.slot.content:
         return None
     ago = duration(None if summary.ended is None else time.time() - summary.ended)
     logger.warning(f"nothing to do: {experiment.name} finished {ago} ago")
@@ -188,24 +248,18 @@ def _seconds_spent(folder: Folder) -> float:
     return (summary.worker_seconds if summary else None) or 0.0
 
 
-def _hold(
-    stack: ExitStack,
-    folder: Folder,
-    series: Folder | None,
-    on_overlap: Overlap,
-    deadline: Deadline,
-) -> Lease:
-    """Hold the series, so that no other slot's run is at work, and the experiment.
+def _hold(stack: ExitStack, target: Target, on_overlap: Overlap, deadline: Deadline) -> Lease:
+    """Hold the experiment and its series, so that no other slot's run is active.
 
     Raises:
-        TakenError: where another run does, and goes on doing so.
+        TakenError: if another run holds one of them, until the deadline if this one waits.
     """
     waits, held = on_overlap == "wait", None
     try:
-        if series is not None:
-            held = stack.enter_context(leased(series, waits=waits, deadline=deadline))
-            held.say(writes=folder.uri)
-        lease = stack.enter_context(leased(folder, waits=waits, deadline=deadline))
+        if target.series is not None:
+            held = stack.enter_context(leased(target.series, waits=waits, deadline=deadline))
+            held.say(writes=target.folder.uri)
+        lease = stack.enter_context(leased(target.folder, waits=waits, deadline=deadline))
         lease.within = held
         return lease
     except TakenError as taken:
@@ -214,13 +268,13 @@ def _hold(
         raise
 
 
-def _in_background(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+def _in_background(function: Callable[[], Result]) -> Future[Result]:
     """Call a function in a thread that nobody has to wait for."""
-    future: Future[Any] = Future()
+    future: Future[Result] = Future()
 
     def call() -> None:
         try:
-            future.set_result(function(*arguments))
+            future.set_result(function())
         except BaseException as error:  # noqa: BLE001  # whoever asks for the result gets it
             future.set_exception(error)
 
@@ -229,10 +283,10 @@ def _in_background(function: Callable[..., Any], *arguments: Any) -> Future[Any]
 
 
 def _examine(profile: Profile) -> None:
-    """Look at a cluster's nodes and storage before a trial does.
+    """Check a cluster's nodes and storage before a trial uses them.
 
     Raises:
-        JobError: for what would make the run fail.
+        JobError: for a fault that would make the run fail.
     """
     if profile.address == "local":
         return
@@ -244,29 +298,33 @@ def _examine(profile: Profile) -> None:
 
 
 def _find_preload(job: Job | MakeTuner) -> str | None:
-    """The function ``preload`` beside a job's trainable, which workers call when they start."""
+    """Name the function ``preload`` beside a job's trainable, which workers call at start."""
     module = sys.modules.get(job.trainable.__module__) if isinstance(job, Job) else None
     if module is None or module.__name__ == "__main__" or not hasattr(module, "preload"):
         return None
     return f"{module.__name__}.preload"
 
 
-def _default_listeners(job: Job | MakeTuner) -> list[Listener]:
-    if isinstance(job, Job):
-        return [choose_view(job.num_trials, job.max_epochs, job.goal)]
-    return []
+def _all_listeners(
+    job: Job | MakeTuner, given: Sequence[Listener] | None, lease: Lease
+) -> list[Listener]:
+    """Add the run's own listeners to those given; if none are, a job gets a view of its trials."""
+    if not isinstance(job, Job):
+        return list(given or ())
+    if given is None:
+        given = [choose_view(job.num_trials, job.max_epochs, job.goal)]
+    board = Board(job.num_trials, job.max_epochs, job.goal)
+    return [*given, Pulse(lease, board), FallbackWarning()]
 
 
-def _warn(job: Job | MakeTuner, dataset: Dataset | None) -> None:
-    for warning in job.warnings if isinstance(job, Job) else ():
-        logger.warning(warning)
-    for warning in dataset.warnings if dataset else ():
+def _warn(job: Job, dataset: Dataset | None) -> None:
+    for warning in (*job.warnings, *(dataset.warnings if dataset else ())):
         logger.warning(warning)
 
 
 @contextmanager
 def _quiet_tune() -> Iterator[None]:
-    """Silence what Tune prints and logs, and leave settings and loggers as they were."""
+    """Silence what Tune prints and logs during a block."""
     loggers = [logging.getLogger(name) for name in CHATTY]
     levels = [chatty.level for chatty in loggers]
     for chatty in loggers:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import FIFOScheduler
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import SearchAlgorithm
 
 from tune_jobs.engine.cluster.concurrency import find_concurrency
 from tune_jobs.engine.cluster.connection import connect
@@ -31,18 +32,18 @@ from tune_jobs.engine.experiments.history.records import (
     StageStart,
 )
 from tune_jobs.engine.experiments.history.segments import SegmentWriter
-from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.job.declaration import add_provenance, constants, describe_job
 from tune_jobs.engine.job.description import Description
 from tune_jobs.engine.job.job import MakeTuner
 from tune_jobs.engine.job.profile import Profile, locate
+from tune_jobs.engine.job.study import Study
 from tune_jobs.engine.names import default_name
-from tune_jobs.engine.ray_internals import settings_of
+from tune_jobs.engine.ray_internals import TunerSettings, settings_of
 from tune_jobs.engine.resume.continuation import Continuation, check_name
 from tune_jobs.engine.resume.replay import check_replayable, replay
 from tune_jobs.engine.search.searchers import FlatSpaceAdapter, SpaceSearcher
 from tune_jobs.engine.seeds import derive
-from tune_jobs.engine.space.domains import describe, distinct
+from tune_jobs.engine.space.domains import Space, describe, distinct
 from tune_jobs.engine.space.membership import from_json
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.checkpoint_limit import CheckpointLimit
@@ -63,7 +64,7 @@ class Prepared:
     folder: Folder
     recorder: Recorder
     concurrency: int
-    search: TrialSource | None = None
+    source: TrialSource | None = None
 
 
 def tuner_of(job: Job, profile: Profile, name: str | None) -> tune.Tuner:
@@ -76,93 +77,139 @@ def tuner_of(job: Job, profile: Profile, name: str | None) -> tune.Tuner:
     folder = locate(profile, name or default_name(job.trainable.__module__))
     check_name(folder, Continuation())
     folder.create()
-    return prepare(job, profile, folder, dataset).tuner
+    return prepare(Study(job, profile, folder, dataset)).tuner
 
 
 def prepare(
-    job: Job,
-    profile: Profile,
-    folder: Folder,
-    dataset: Dataset | None,
-    listeners: Sequence[Listener] = (),
-    deadline: Deadline = NO_DEADLINE,
+    study: Study,
     how: Continuation | None = None,
-    more: Mapping[str, Any] | None = None,
+    *,
     entering: StageStart | None = None,
+    listeners: Sequence[Listener] = (),
     trackers: Sequence[tune.Callback] = (),
+    deadline: Deadline = NO_DEADLINE,
 ) -> Prepared:
-    """Describe the run in the experiment's folder, with ``more`` beside it, and build the tuner.
+    """Describe the run in the experiment's folder, and build the tuner.
+
+    Args:
+        study: what is searched.
+        how: what an earlier run has done, None for a new experiment.
+        entering: the stage that begins, None for a job without stages.
+        listeners: called with each event.
+        trackers: further callbacks of Tune.
+        deadline: when the search has to end.
 
     Raises:
-        JobError: where not one trial fits, or the scheduler cannot go on.
+        JobError: if not one trial fits, or the search cannot be continued.
     """
-    how = how or Continuation()
+    job, how = study.job, how or Continuation()
     if not ray.is_initialized():
-        connect(profile, [])
-    concurrency = find_concurrency(profile)
+        connect(study.profile, [])
+    concurrency = find_concurrency(study.profile)
     scheduler = job.scheduler(job.max_epochs) if job.scheduler else FIFOScheduler()
     searcher = _searcher(job, how.past.asked)
-    if how.past.trials:
-        check_replayable(scheduler)
-    if how.past.trials or how.imported or job.points_to_evaluate:
-        searcher.check_learns()
-    target = how.target or job.num_trials
-    about = replace(describe_job(job, profile, dataset), **(more or {}))
+    _check_continuable(job, how, scheduler, searcher)
     recorder = begin(
-        profile,
-        folder,
-        job.goal,
-        about,
-        target,
-        listeners,
-        deadline,
-        lambda: replay(scheduler, how.past.trials, job.metric),
+        study.profile,
+        study.folder,
+        describe_job(study),
+        target=how.target or job.num_trials,
+        listeners=listeners,
+        deadline=deadline,
+        before=lambda: replay(scheduler, how.past.trials, job.metric),
     )
     if entering is not None:
         recorder.append(entering)
-    for result, source in how.imported:
-        recorder.append(ImportedResult(result.config, result.score, source, how.past.asked))
-    search = TrialSource(
+    for result, origin in how.imported:
+        recorder.append(ImportedResult(result.config, result.score, origin, how.past.asked))
+    source = TrialSource(
         searcher,
         job.space,
-        folder,
+        study.folder,
         past=replace(how.past, results=[*how.past.results, *(each for each, _ in how.imported)]),
         points=[from_json(job.space, point) for point in job.points_to_evaluate],
-        num_trials=target,
+        num_trials=how.target or job.num_trials,
         concurrency=concurrency,
         allow_repeats=how.allow_repeats,
         seed=derive(job.seed, "draws"),
         recorder=recorder,
     )
+    tuner = build_tuner(
+        study,
+        _trainable(job, study.dataset),
+        source,
+        recorder,
+        scheduler=scheduler,
+        space=distinct(job.space),
+        trackers=trackers,
+    )
+    return Prepared(tuner, study.folder, recorder, concurrency, source)
+
+
+def _check_continuable(
+    job: Job, how: Continuation, scheduler: TrialScheduler, searcher: SpaceSearcher
+) -> None:
+    """Refuse a scheduler or a searcher that cannot learn what is known already.
+
+    Raises:
+        JobError: naming it.
+    """
+    if how.past.trials:
+        check_replayable(scheduler)
+    if how.past.trials or how.imported or job.points_to_evaluate:
+        searcher.check_learns()
+
+
+def build_tuner(
+    study: Study,
+    trainable: Any,
+    source: SearchAlgorithm,
+    recorder: Recorder,
+    *,
+    scheduler: TrialScheduler,
+    space: Space | None = None,
+    trackers: Sequence[tune.Callback] = (),
+) -> tune.Tuner:
+    """Build the tuner that trains the trials of a source.
+
+    Args:
+        study: what is searched.
+        trainable: what Ray calls in a worker.
+        source: what the trials come from.
+        recorder: what writes their history.
+        scheduler: what stops them early.
+        space: what Tune is shown of the space, None for nothing.
+        trackers: further callbacks of Tune.
+    """
     attempt = recorder.attempt
-    tuner = tune.Tuner(
-        tune.with_resources(_trainable(job, dataset), profile.resources),
-        param_space=distinct(job.space),
+    return tune.Tuner(
+        tune.with_resources(trainable, study.profile.resources),
+        param_space=space,
         tune_config=tune.TuneConfig(
-            metric=job.metric,
-            mode=job.mode,
-            search_alg=search,
+            metric=study.job.metric,
+            mode=study.job.mode,
+            search_alg=source,
             scheduler=scheduler,
-            num_samples=max(search.total_samples, 1),
+            num_samples=max(source.total_samples, 1),
             reuse_actors=True,
             trial_dirname_creator=lambda trial: trial_folder(trial, attempt),
         ),
-        run_config=run_config(job, profile, folder, recorder, trackers),
+        run_config=_run_config(study, recorder, trackers),
     )
-    return Prepared(tuner, folder, recorder, concurrency, search)
 
 
 def adopt(
     make_tuner: MakeTuner,
     profile: Profile,
     folder: Folder,
+    *,
     listeners: Sequence[Listener] = (),
     deadline: Deadline = NO_DEADLINE,
 ) -> Prepared:
-    """Let a tuner that somebody else built write a history like any job's.
+    """Let a tuner that a module builds itself write a history like any job's.
 
     Raises:
-        JobError: for a tuner without metric and mode.
+        JobError: if the tuner has no metric or no mode.
     """
     tuner = make_tuner(profile, folder.name)
     settings = settings_of(tuner)
@@ -171,60 +218,77 @@ def adopt(
         raise JobError(
             f"{make_tuner.__module__}.tuner() must set metric and mode in its TuneConfig"
         )
-    goal = Goal(wanted.metric, wanted.mode)
-    about = Description(
-        trainable=f"{make_tuner.__module__}.tuner",
-        metric=goal.metric,
-        mode=goal.mode,
-        max_epochs=sys.maxsize,
-        space=describe(settings.space),
-        commit=None,
-        constants={},
-        fingerprint=None,
-        preprocessing=None,
-        resources=profile.resources,
-        started=None,
-        machine=None,
-        versions={},
-        slot=None,
+    recorder = begin(
+        profile,
+        folder,
+        add_provenance(_describe_tuner(make_tuner, settings), profile),
+        target=wanted.num_samples or 1,
+        listeners=listeners,
+        deadline=deadline,
     )
-    about = add_provenance(about, profile)
-    target = wanted.num_samples or 1
-    recorder = begin(profile, folder, goal, about, target, listeners, deadline)
     run_config.callbacks = [*(run_config.callbacks or []), recorder]
     run_config.stop = recorder.stopper if run_config.stop is None else run_config.stop
     concurrency = find_concurrency(profile) if ray.is_initialized() else 1
     return Prepared(tuner, folder, recorder, concurrency)
 
 
+def _describe_tuner(make_tuner: MakeTuner, settings: TunerSettings) -> Description:
+    """Describe what a tuner says of itself; its epochs have no limit that is known."""
+    return Description(
+        trainable=f"{make_tuner.__module__}.tuner",
+        metric=settings.tune_config.metric,
+        mode=settings.tune_config.mode,
+        max_epochs=sys.maxsize,
+        space=describe(settings.space),
+        commit=None,
+        constants={},
+        fingerprint=None,
+        preprocessing=None,
+        resources={},
+        started=None,
+        machine=None,
+        versions={},
+        slot=None,
+    )
+
+
 def begin(
     profile: Profile,
     folder: Folder,
-    goal: Goal,
     about: Description,
+    *,
     target: int,
     listeners: Sequence[Listener],
     deadline: Deadline,
     before: Callable[[], None] | None = None,
 ) -> Recorder:
-    """Open the history for one more attempt, and say what is attempted.
+    """Open the history for one more attempt, and describe it.
+
+    Args:
+        profile: where the trials run.
+        folder: of the history.
+        about: what is attempted.
+        target: how many trials the experiment has in the end.
+        listeners: called with each event.
+        deadline: when the attempt has to end.
+        before: called before Tune starts the first trial.
 
     Raises:
-        JobError: where storage has too little space left.
+        JobError: if storage has too little space left.
     """
-    stopper = RunStopper(goal.metric, folder, deadline, profile.min_free_gb)
+    stopper = RunStopper(about.metric, folder, deadline, profile.min_free_gb)
     if lacking := stopper.free_space_lacking():
         raise JobError(lacking)
     most = profile.max_checkpoint_gb
     recorder = Recorder(
         folder,
         SegmentWriter(folder),
-        about.max_epochs or sys.maxsize,
-        listeners,
-        stopper,
-        CheckpointLimit(folder, goal, None if most is None else most * GIB),
-        60 * profile.max_silence_minutes,
-        before,
+        max_epochs=about.max_epochs or sys.maxsize,
+        listeners=listeners,
+        stopper=stopper,
+        checkpoint_limit=CheckpointLimit(folder, about.goal, None if most is None else most * GIB),
+        hang_timeout=60 * profile.max_silence_minutes,
+        before=before,
     )
     # What these say is about to be outdated.
     for name in (SUMMARY, TRIALS_TABLE, EPOCHS_TABLE):
@@ -237,7 +301,7 @@ def begin(
 
 
 def _trainable(job: Job, dataset: Dataset | None) -> Any:
-    """What Ray calls in a worker; the arrays go once to each node's object store."""
+    """Return what Ray calls in a worker; the arrays go once to each node's object store."""
     return tune.with_parameters(
         fit_trial,
         train=job.trainable,
@@ -250,17 +314,17 @@ def fit_trial(config: dict[str, Any], *, train: Any, fixed: dict[str, Any], data
     """Fit, and report an exception instead of raising it: the worker stays warm for the next."""
     try:
         train({**config, **fixed}, data)
-    except Exception as error:  # noqa: BLE001  # the history has to know of any
+    except Exception as error:  # noqa: BLE001  # the history records any
         tune.report(as_report(error))
 
 
 def trial_folder(trial: Trial, attempt: int) -> str:
-    """A folder of its own for each attempt: Tune numbers checkpoints from 0 again."""
+    """Name a trial's folder, another one in each attempt: Tune numbers checkpoints from 0 again."""
     return str(trial.trial_id) if attempt == 1 else f"{trial.trial_id}-{attempt}"
 
 
 def _searcher(job: Job, asked: int) -> SpaceSearcher:
-    """The job's searcher; one of Ray's own gets another seed for each time a search goes on."""
+    """Build the job's searcher; one of Ray's gets another seed each time a search is continued."""
     searcher = job.searcher(derive(job.seed, "searcher"))
     if isinstance(searcher, SpaceSearcher):
         return searcher
@@ -269,25 +333,21 @@ def _searcher(job: Job, asked: int) -> SpaceSearcher:
     return FlatSpaceAdapter(searcher)
 
 
-def run_config(
-    job: Job,
-    profile: Profile,
-    folder: Folder,
-    recorder: Recorder,
-    trackers: Sequence[tune.Callback] = (),
+def _run_config(
+    study: Study, recorder: Recorder, trackers: Sequence[tune.Callback]
 ) -> tune.RunConfig:
-    """Where Tune writes, who listens, and which checkpoints stay."""
+    """Say where Tune writes, who listens, and which checkpoints stay."""
     return tune.RunConfig(
         name=TRIALS,
-        storage_path=folder.path,
-        storage_filesystem=folder.filesystem,
+        storage_path=study.folder.path,
+        storage_filesystem=study.folder.filesystem,
         callbacks=[recorder, *trackers],
         stop=recorder.stopper,
-        failure_config=tune.FailureConfig(max_failures=profile.max_failures),
+        failure_config=tune.FailureConfig(max_failures=study.profile.max_failures),
         checkpoint_config=tune.CheckpointConfig(
             num_to_keep=1,  # the best, and the latest
-            checkpoint_score_attribute=job.metric,
-            checkpoint_score_order=job.mode,
+            checkpoint_score_attribute=study.job.metric,
+            checkpoint_score_order=study.job.mode,
         ),
         verbose=0,
     )

@@ -1,0 +1,36 @@
+"""A study: a job, and everything that a search of it starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tune_jobs.engine.job.description import Slot
+from tune_jobs.engine.job.job import Job
+from tune_jobs.engine.job.profile import Profile
+from tune_jobs.engine.storage.folder import Folder
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.data.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is searched, where, and by which command.
+
+    Attributes:
+        job: the job, or a stage of it.
+        profile: the machines, and the resources of a trial.
+        folder: the experiment's.
+        dataset: the job's data, None if it has none.
+        command: the options of the command line, so that it can be repeated.
+        slot: the slot of a schedule that the run is for, None without a schedule.
+    """
+
+    job: Job
+    profile: Profile
+    folder: Folder
+    dataset: Dataset | None = None
+    command: Mapping[str, Any] = field(default_factory=dict)
+    slot: Slot | None = None

@@ -1,0 +1,155 @@
+"""Finish a run: export the winner's model, and write the summary."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from tune_jobs.engine.analysis.advice import advise_on, warnings_of
+from tune_jobs.engine.analysis.importance import measure_importance
+from tune_jobs.engine.analysis.usage import measure_usage
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.experiments.experiment import Experiment
+from tune_jobs.engine.experiments.files import FINALISTS
+from tune_jobs.engine.experiments.summary import Summary, Usage
+from tune_jobs.engine.finals.decide import Decision
+from tune_jobs.engine.finals.export import (
+    ExportedModel,
+    LateError,
+    NoModelError,
+    companions,
+    make_model,
+    recipe_of,
+    save_config,
+    save_model,
+)
+from tune_jobs.engine.job.profile import Profile
+from tune_jobs.engine.job.study import Study
+from tune_jobs.engine.resume.stages import list_stages
+from tune_jobs.engine.runs.fit import SearchResult, storage_errors
+from tune_jobs.engine.runs.summarise import begin_summary, write_summary
+from tune_jobs.engine.runs.timing import Timing
+from tune_jobs.engine.views.fallback import describe_fallbacks
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What a run ends with.
+
+    Attributes:
+        search: the last search.
+        profile: what the worker that exports the model may use.
+        timing: the run's.
+        study: what was searched, None for a module that builds its own tuner.
+        decision: the result of the finals, None without finals.
+    """
+
+    search: SearchResult
+    profile: Profile
+    timing: Timing
+    study: Study | None = None
+    decision: Decision | None = None
+
+
+def finish(ending: Ending) -> Experiment:
+    """Export the winner's model, and write the summary."""
+    prepared, decided = ending.search.prepared, time.time()
+    with storage_errors(prepared):
+        experiment = Experiment(prepared.folder)
+        summary = _summary_of(ending)
+        summary = _add_advice(summary, ending, experiment)
+        summary = _add_winner(summary, ending, experiment)
+        usage = _measure_usage(ending, experiment, decided)
+        write_summary(
+            experiment,
+            replace(summary, usage=usage),
+            began=ending.timing.began,
+            spent=ending.timing.spent,
+            workers=prepared.concurrency,
+        )
+    return Experiment(prepared.folder)
+
+
+def _summary_of(ending: Ending) -> Summary:
+    """Return what search and finals add to the summary of their run."""
+    prepared, decision = ending.search.prepared, ending.decision
+    outcome, no_winner = ending.search.outcome, None
+    if decision is not None and decision.verdict is None:
+        outcome, no_winner = decision.outcome or outcome, decision.reason
+    return replace(
+        begin_summary(outcome),
+        attempt=prepared.recorder.attempt,
+        error=prepared.recorder.stopper.detail or None,
+        ended_because=prepared.source.ended_because if prepared.source else None,
+        no_winner=no_winner,
+    )
+
+
+def _add_advice(summary: Summary, ending: Ending, experiment: Experiment) -> Summary:
+    """Add the stages of the space, and warnings about its bounds and about slow trials."""
+    warnings = tuple(describe_fallbacks(experiment.trials))
+    if ending.study is None:
+        return replace(summary, warnings=warnings)
+    job = ending.study.job
+    importance = measure_importance(
+        experiment.trials, experiment.epochs, goal=job.goal, rungs=job.rungs or None
+    )
+    bounds = warnings_of(advise_on(experiment, job.space, importance.effects))
+    stages = list_stages(experiment) if job.stages else ()
+    return replace(summary, stages=stages, warnings=(*bounds, *warnings))
+
+
+def _add_winner(summary: Summary, ending: Ending, experiment: Experiment) -> Summary:
+    """Export the winner's model, unless there is no winner or somebody waits for the end."""
+    if experiment.usable.empty:
+        return summary
+    save_config(experiment)
+    summary = replace(summary, best=experiment.best)
+    if summary.outcome in ("interrupted", "storage failed"):
+        reason = f"the run ended with outcome {summary.outcome!r}"
+        return replace(summary, no_model=reason)
+    try:
+        made = _make_model(ending, experiment)
+    except NoModelError as error:
+        return replace(summary, no_model=str(error))
+    except LateError as error:
+        return replace(summary, outcome="budget used", no_model=str(error))
+    except JobError as error:
+        return replace(summary, outcome="unexpected error", no_model=str(error))
+    return replace(summary, test=made.test, ensemble=made.ensemble)
+
+
+def _make_model(ending: Ending, experiment: Experiment) -> ExportedModel:
+    """Train the winner on all rows but the test set; if it cannot be, export its checkpoint.
+
+    Raises:
+        NoModelError: if the trainable's module or the checkpoint lacks what a model needs.
+        JobError: if a model could not be made that should have been.
+        LateError: if the deadline passes before that.
+    """
+    recipe, study, decision = companions(experiment), ending.study, ending.decision
+    if study and decision:
+        deadline = ending.timing.export_deadline
+        made = make_model(study, experiment, recipe, decision, deadline=deadline)
+        if made is not None:
+            return made
+    return save_model(
+        experiment,
+        recipe_of(experiment),
+        study.dataset if study else None,
+        ending.profile,
+        deadline=ending.timing.export_deadline,
+    )
+
+
+def _measure_usage(ending: Ending, experiment: Experiment, decided: float) -> Usage | None:
+    """Measure where the time of this run went, including its finals."""
+    frames, began = [experiment.trials], ending.timing.began
+    finals = Experiment(experiment.folder.child(FINALISTS))
+    if finals.exists:
+        frames.append(finals.trials)
+    own = [frame[frame["ended"] >= began] for frame in frames]
+    trials = pd.concat([frame for frame in own if not frame.empty] or own[:1])
+    return measure_usage(trials, ending.search.prepared.concurrency, began, decided, time.time())
