@@ -57,6 +57,25 @@ def test_a_job_never_imports_another_job(path) -> None:
     assert not touches(imports(path), *jobs)
 
 
+def unpacked_literals(text: str) -> list[str]:
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    stars = [each for call in calls for each in call.args if isinstance(each, ast.Starred)]
+    return [ast.unparse(each) for each in stars if isinstance(each.value, ast.Tuple | ast.List)]
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted([*ROOT.glob("tune_jobs/**/*.py"), *ROOT.glob("trainables/**/*.py")]),
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
+def test_arguments_have_keywords_rather_than_places_in_a_tuple(path) -> None:
+    assert unpacked_literals(path.read_text(encoding="utf-8")) == []
+
+
+def test_an_unpacked_tuple_would_be_found() -> None:
+    assert unpacked_literals("Run(*(a, b), c=1); f(*many)") == ["*(a, b)"]
+
+
 @pytest.mark.parametrize("path", sorted(ROOT.glob("tune_jobs/cli/*.py")), ids=lambda p: p.name)
 def test_the_command_line_imports_the_engine_inside_its_commands_only(path) -> None:
     if "click" in imports(path, at_top=True):  # the others are imported inside commands themselves

@@ -47,12 +47,12 @@ FINAL: tuple[Outcome, ...] = ("complete", "some trials failed", "nothing usable"
 
 
 def outcome_of_code(code: int) -> Outcome:
-    """The outcome that an exit code stands for."""
+    """Return the outcome that an exit code stands for."""
     return next(outcome for outcome, number in EXIT_CODES.items() if number == code)
 
 
 def outcome_of(failed: int, usable: int, reached: Reason | None) -> Outcome:
-    """The outcome that follows from the trials: how many failed, and how many have a score.
+    """Derive the outcome from the trials: how many failed, and how many have a score.
 
     A reason to end the run before its last trial goes before that.
     """

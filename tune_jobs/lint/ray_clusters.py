@@ -46,7 +46,8 @@ def _check_token(spec: Part) -> Iterator[Finding]:
         yield spec.finding(
             "authOptions.mode must be token: KubeRay binds the dashboard, which runs any code that "
             "it is sent, to 0.0.0.0",
-            *("authOptions", "mode"),
+            "authOptions",
+            "mode",
         )
 
 
@@ -94,7 +95,9 @@ def _check_memory(container: Part) -> Iterator[Finding]:
         yield container.finding(
             f"memory request {request} and limit {limit} must be equal: Ray fills the limit, and "
             "Kubernetes evicts a pod above its request",
-            *("resources", "requests", "memory"),
+            "resources",
+            "requests",
+            "memory",
         )
 
 

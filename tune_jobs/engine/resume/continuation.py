@@ -1,4 +1,4 @@
-"""What a run does with an experiment that exists: go on, extend it, or nothing, if all is done."""
+"""Continue or extend an experiment that exists, or do nothing if it is done."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ MOST_SHOWN = 5
 
 @dataclass(frozen=True)
 class Continuation:
-    """How a run relates to what was done before.
+    """How a run relates to earlier runs of its experiment.
 
     Attributes:
-        resume: whether an experiment that exists is continued.
-        extend: so many trials more than it has.
+        resume: whether to continue an experiment that exists.
+        extend: how many trials to add to it.
         warm_start: results of other searches, as :func:`~.warm_start.read_results`
             takes them.
         defaults: values, by dotted name, of hyperparameters that earlier trials did not have.
-        allow_changed: whether data and code may be others than before.
+        allow_changed: whether data and code may have changed.
         allow_repeats: whether a config may be trained more than once.
-        in_stages: whether the space and the ceiling of epochs are meant to change on the way.
-        past: what the experiment did so far.
-        imported: results of other searches, and where they come from.
+        in_stages: whether the space and the maximum of epochs change by intention.
+        past: the experiment so far.
+        imported: results of other searches, and their sources.
         target: how many trials the experiment has in the end.
     """
 
@@ -77,7 +77,7 @@ def check_name(folder: Folder, how: Continuation) -> None:
     """Refuse a name that is taken, or one that is not there to be extended.
 
     Raises:
-        JobError: saying what to do.
+        JobError: with the options to choose from.
     """
     exists = bool(set(folder.names()) - {"lease"})
     if exists and not how.is_wanted:

@@ -1,10 +1,10 @@
-"""Tell a fresh scheduler the results of earlier runs."""
+"""Replay the results of earlier runs to a new scheduler."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ray.tune.schedulers import (
     AsyncHyperBandScheduler,
@@ -14,18 +14,20 @@ from ray.tune.schedulers import (
 )
 
 from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.names import trial_id
 from tune_jobs.engine.search.schedulers import EPOCH
+from tune_jobs.engine.space.configs import Config
 
 if TYPE_CHECKING:
     from tune_jobs.engine.resume.past import PastTrial
 
 
 class _Past:
-    """A trial, as far as a scheduler looks at one that has ended."""
+    """A trial that has ended, as schedulers see it."""
 
     status = "TERMINATED"
 
-    def __init__(self, name: str, config: dict[str, Any]) -> None:
+    def __init__(self, name: str, config: Config) -> None:
         self.trial_id, self.config = name, config
 
     def is_finished(self) -> bool:
@@ -33,19 +35,19 @@ class _Past:
 
 
 class _NoController:
-    """Stands for Tune while results of the past are replayed: nothing runs."""
+    """Tune, as schedulers see it, while nothing runs."""
 
-    def get_trials(self) -> list[Any]:
+    def get_trials(self) -> list[_Past]:
         return []
 
     get_live_trials = get_trials
 
 
 def check_replayable(scheduler: TrialScheduler) -> None:
-    """Refuse to go on with a scheduler that cannot be told what it decided earlier.
+    """Refuse a scheduler to which earlier results cannot be replayed.
 
     Raises:
-        JobError: for one that pauses, exchanges or changes trials.
+        JobError: if it pauses, exchanges or changes trials.
     """
     known = isinstance(scheduler, AsyncHyperBandScheduler | MedianStoppingRule)
     if not known and type(scheduler) is not FIFOScheduler:
@@ -56,9 +58,7 @@ def check_replayable(scheduler: TrialScheduler) -> None:
 
 
 def replay(scheduler: TrialScheduler, trials: Sequence[PastTrial], metric: str) -> None:
-    """Tell a fresh scheduler every result of the past, as it would have heard of it."""
-    from tune_jobs.engine.names import trial_id
-
+    """Give a new scheduler every result of earlier runs, as it would have seen them."""
     controller = _NoController()
     for past in trials:
         trial, result = _Past(trial_id(past.number), past.config), {}
@@ -68,7 +68,7 @@ def replay(scheduler: TrialScheduler, trials: Sequence[PastTrial], metric: str) 
             if not math.isfinite(value):
                 continue
             decision = scheduler.on_trial_result(controller, trial, result)
-            if decision == TrialScheduler.STOP:  # so it may not hear of the trial again
+            if decision == TrialScheduler.STOP:  # it must not see the trial again
                 break
         if past.is_finished and result:
             scheduler.on_trial_complete(controller, trial, result)

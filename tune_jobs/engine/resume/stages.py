@@ -1,4 +1,4 @@
-"""Coarse to fine: a job whose later stages search what the earlier ones left of the space."""
+"""Search from coarse to fine: later stages search the part of the space that earlier ones left."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def find_stage(job: Job, experiment: Experiment) -> int:
-    """The stage, counted from 0, that an experiment is in: the first that lacks trials."""
+    """Find the stage, counted from 0, that an experiment is in: the first that lacks trials."""
     if not job.stages or not experiment.exists or experiment.trials.empty:
         return 0
     last = max(_entered(experiment), default=0)
@@ -30,15 +30,15 @@ def find_stage(job: Job, experiment: Experiment) -> int:
 
 
 def job_of_stage(job: Job, number: int, experiment: Experiment) -> tuple[Job, StageStart | None]:
-    """The job as a stage searches it, and the record that says so.
+    """Return the job of a stage, and the record of its start; None without stages.
 
     The narrower space follows from the trials of the earlier stages as they were when the stage
     was first entered, which the record names.
 
     Args:
-        job: with all its stages.
+        job: the job with all its stages.
         number: the stage, counted from 0.
-        experiment: what the earlier stages have found.
+        experiment: the results of the earlier stages.
     """
     stages, entered = job.stages, _entered(experiment)
     if not stages:
@@ -75,7 +75,7 @@ def list_stages(experiment: Experiment) -> tuple[StageSummary, ...]:
 
 
 def _entered(experiment: Experiment) -> dict[int, StageStart]:
-    """The records of the stages that were entered."""
+    """Read the records of the stages that have started, by number."""
     if not experiment.exists:
         return {}
     records = experiment.segments.records()
@@ -85,7 +85,7 @@ def _entered(experiment: Experiment) -> dict[int, StageStart]:
 def _zoom(
     space: Space, keep: float, experiment: Experiment, ranked: Sequence[int]
 ) -> tuple[Space, list[str]]:
-    """The narrower space; where too few trials say anything, the space as it was."""
+    """Narrow a space; return it as it is if too few trials say anything about it."""
     configs = members_from_json(space, [experiment.configs[number] for number in ranked])
     try:
         return narrow(space, configs, keep=keep)

@@ -1,4 +1,4 @@
-"""Results of other searches, which a searcher may know before it begins.
+"""Read results of other searches, from which a searcher can learn before it starts.
 
 Sources: an experiment, a table of configs with scores, a KerasTuner project, an Optuna database.
 """
@@ -28,28 +28,28 @@ DATABASES = (".db", ".sqlite", ".sqlite3")
 def read_results(
     source: str, job: Job, storage: str, defaults: Mapping[str, Any]
 ) -> tuple[list[KnownResult], list[str]]:
-    """Results for the searcher, and a line for each config that is not of the job's space.
+    """Read results for the searcher, and one line for each config outside the job's space.
 
     Args:
         source: an experiment (path, URI or name in ``storage``), a ``.csv`` or ``.parquet`` file
             with a column for the score and one for each hyperparameter, the folder of a KerasTuner
-            project, or an Optuna database (a file, or a URL; ``...#study`` where it has several).
-        job: whose space the configs have to belong to.
-        storage: where experiments are looked for by name.
+            project, or an Optuna database (a file, or a URL; ``...#study`` if it has several).
+        job: the job, to whose space the configs have to belong.
+        storage: the folder or URI in which experiments are found by name.
         defaults: values, by dotted name, of hyperparameters that the configs do not have.
 
     Raises:
-        JobError: where the source cannot be read, or scores by another metric or mode.
+        JobError: if the source cannot be read, or has another metric or mode.
     """
     results, left_out = [], []
     for number, (config, score) in enumerate(_read(source, job, storage), 1):
         try:
-            revived = from_json(job.space, config, defaults)
+            own = from_json(job.space, config, defaults)
         except NotInSpaceError as reason:
             left_out.append(f"result {number} of {source}: {reason}")
             continue
         if math.isfinite(score):
-            results.append(KnownResult(revived, score))
+            results.append(KnownResult(own, score))
     return results, left_out
 
 
@@ -136,7 +136,7 @@ def _read_optuna(source: str, job: Job) -> Iterator[Result]:
 
 
 def _whole(value: Any) -> Any:
-    """A number of a table without the ``.0`` that a missing neighbour gave it; None for missing."""
+    """Return a cell as a Python value: whole floats as integers, None for a missing value."""
     if hasattr(value, "item"):
         value = value.item()
     if isinstance(value, float):

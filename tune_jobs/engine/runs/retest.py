@@ -171,7 +171,11 @@ def _answer(
         return
     history = [each for each in read_answers(earlier, answers) if each.name != found.name]
     answer = make_answer(
-        *(found, earlier, verdict, judged, incumbent),
+        found,
+        earlier,
+        verdict,
+        judged,
+        incumbent,
         history=history,
         only_incumbent=only_incumbent,
     )

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -18,6 +18,7 @@ from ray.tune.logger import LoggerCallback
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.names import nearest
+from tune_jobs.engine.space.configs import Config
 from tune_jobs.engine.storage.folder import Folder
 
 FORMS = {
@@ -33,6 +34,27 @@ DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 # How many hyperparameters MLflow takes in one request.
 MOST_PARAMS = 100
+
+
+@dataclass(eq=False)
+class TrackedTrial:
+    """The attributes of a trial that Ray's logger callbacks use."""
+
+    trial_id: str
+    config: Config
+    local_path: str
+
+    @property
+    def evaluated_params(self) -> Config:
+        """The hyperparameters, as TensorBoard's callback asks for them."""
+        return self.config
+
+    def init_local_path(self) -> None:
+        """Make the folder of its files."""
+        Path(self.local_path).mkdir(parents=True, exist_ok=True)
+
+    def __str__(self) -> str:
+        return self.trial_id
 
 
 @dataclass(frozen=True)
@@ -144,7 +166,7 @@ class MLflowRuns(LoggerCallback):  # type: ignore[misc]  # Ray's own has a reque
     """
 
     def __init__(self, uri: str, experiment: str) -> None:
-        # MLflow prints a line for each run where results go, and logs each table that it creates.
+        # MLflow prints a line per run with its place, and logs each table that it creates.
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         mlflow = import_module("mlflow")
         for chatty in ("mlflow", "alembic"):
@@ -156,15 +178,17 @@ class MLflowRuns(LoggerCallback):  # type: ignore[misc]  # Ray's own has a reque
         self._experiment: str = known
         self._runs: dict[str, str] = {}
 
-    def log_trial_start(self, trial: Any) -> None:
-        """Begin a run."""
+    def log_trial_start(self, trial: TrackedTrial) -> None:
+        """Start a run."""
         run_id = self._client.create_run(self._experiment, run_name=trial.trial_id).info.run_id
         self._runs[trial.trial_id] = run_id
         params = [self._entities.Param(name, str(value)) for name, value in trial.config.items()]
         for place in range(0, len(params), MOST_PARAMS):
             self._client.log_batch(run_id, params=params[place : place + MOST_PARAMS])
 
-    def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
+    def log_trial_result(
+        self, iteration: int, trial: TrackedTrial, result: Mapping[str, float]
+    ) -> None:
         """Add an epoch."""
         now = int(1000 * time.time())
         metrics = [
@@ -172,7 +196,7 @@ class MLflowRuns(LoggerCallback):  # type: ignore[misc]  # Ray's own has a reque
         ]
         self._client.log_batch(self._runs[trial.trial_id], metrics=metrics)
 
-    def log_trial_end(self, trial: Any, failed: bool = False) -> None:
+    def log_trial_end(self, trial: TrackedTrial, failed: bool = False) -> None:
         """End the run."""
         run_id = self._runs.pop(trial.trial_id)
         self._client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
@@ -191,8 +215,8 @@ class WandbRuns(LoggerCallback):  # type: ignore[misc]  # Ray's own has two proc
         self._project, self._group, self._place = project, group, place
         self._runs: dict[str, Any] = {}
 
-    def log_trial_start(self, trial: Any) -> None:
-        """Begin a run, which knows nothing of this machine, its files or the command line."""
+    def log_trial_start(self, trial: TrackedTrial) -> None:
+        """Start a run that records nothing of this machine, its files or the command line."""
         wandb = import_module("wandb")
         self._runs[trial.trial_id] = wandb.init(
             project=self._project,
@@ -211,10 +235,12 @@ class WandbRuns(LoggerCallback):  # type: ignore[misc]  # Ray's own has two proc
             ),
         )
 
-    def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
+    def log_trial_result(
+        self, iteration: int, trial: TrackedTrial, result: Mapping[str, float]
+    ) -> None:
         """Add an epoch."""
         self._runs[trial.trial_id].log(result, step=iteration)
 
-    def log_trial_end(self, trial: Any, failed: bool = False) -> None:
-        """End the run; this waits until it is uploaded."""
+    def log_trial_end(self, trial: TrackedTrial, failed: bool = False) -> None:
+        """End the run, and wait until it is uploaded."""
         self._runs.pop(trial.trial_id).finish(exit_code=int(failed))

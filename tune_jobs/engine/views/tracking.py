@@ -1,7 +1,7 @@
 """Trackers: TensorBoard, MLflow and Weights & Biases show a search while it runs.
 
-Nothing depends on them: each has a thread of its own, so that a slow server delays no trial, and
-one that fails is dropped with a warning.
+Nothing depends on them: each has its own thread, so that a slow server delays no trial, and one
+that fails is disabled with a warning.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from tune_jobs.engine.space.configs import Config, flatten
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.views.trackers import (
     Destination,
+    TrackedTrial,
     find_destination,
     split_wanted,
     without_secrets,
@@ -35,15 +36,15 @@ from tune_jobs.engine.views.trackers import (
 
 logger = logging.getLogger(__name__)
 
-# So long a run waits at its end for what a tracker has still to write.
+# How long a run waits at its end for what a tracker still has to write.
 MOST_SECONDS = 60
 
-# MLflow refuses texts of more than 6,000 letters, and nobody reads so many in a table.
+# MLflow refuses texts of more than 6,000 letters; a table shows far fewer.
 MOST_LETTERS = 500
 
 
 def make_trackers(wanted: Sequence[str], *, folder: Folder, goal: Goal) -> list[Callback]:
-    """What ``--track`` asks for, as callbacks of Ray Tune.
+    """Make the callbacks of Ray Tune that ``--track`` asks for.
 
     Args:
         wanted: ``tensorboard``, ``tensorboard=FOLDER``, ``mlflow=URI``, ``wandb=PROJECT``.
@@ -51,7 +52,7 @@ def make_trackers(wanted: Sequence[str], *, folder: Folder, goal: Goal) -> list[
         goal: what is sought.
 
     Raises:
-        JobError: for a tracker that is not known or not installed, or lacks what it needs.
+        JobError: if a tracker is unknown, not installed, or lacks what it needs.
     """
     return [
         Tracker(name, find_destination(name, value, folder), goal, value)
@@ -60,11 +61,11 @@ def make_trackers(wanted: Sequence[str], *, folder: Folder, goal: Goal) -> list[
 
 
 class Tracker(Callback):  # type: ignore[misc]  # Ray calls it
-    """Hands what happens to a logger callback of Ray, in a thread, epoch by epoch.
+    """Passes what happens to a logger callback of Ray, in a thread, epoch by epoch.
 
     Args:
         name: in warnings.
-        destination: what it writes with, made in the thread, and where.
+        destination: the logger callback, which is built in the thread, and its folder.
         goal: what is sought.
         value: what it was given; its credentials are kept out of warnings.
     """
@@ -112,7 +113,7 @@ class Tracker(Callback):  # type: ignore[misc]  # Ray calls it
                 self._drop(f"not finished {MOST_SECONDS} s after the last trial")
 
     def __getstate__(self) -> dict[str, object]:
-        """Nothing: Tune writes its pickled callbacks to storage, where no secret may go."""
+        """Return nothing: Tune writes its pickled callbacks to storage, where no secret may go."""
         return {}
 
     def _put(self, *event: object) -> None:
@@ -132,27 +133,6 @@ class Tracker(Callback):  # type: ignore[misc]  # Ray calls it
     def _drop(self, reason: str) -> None:
         said = without_secrets(reason, self._value)[:MOST_LETTERS]
         logger.warning("--track %s is disabled, the run continues: %s", self._name, said)
-
-
-@dataclass(eq=False)
-class TrackedTrial:
-    """What Ray's logger callbacks look at in a trial."""
-
-    trial_id: str
-    config: Config
-    local_path: str
-
-    @property
-    def evaluated_params(self) -> Config:
-        """The hyperparameters, as TensorBoard's callback asks for them."""
-        return self.config
-
-    def init_local_path(self) -> None:
-        """Make the folder of its files."""
-        Path(self.local_path).mkdir(parents=True, exist_ok=True)
-
-    def __str__(self) -> str:
-        return self.trial_id
 
 
 @dataclass
@@ -183,14 +163,14 @@ class EpochByEpoch:
         self._logger.setup()
 
     def start(self, trial_id: str, name: str, config: Config) -> None:
-        """A trial starts, or starts again."""
+        """Log the start of a trial; one that restarts is known."""
         if trial_id not in self._followed:
             trial = TrackedTrial(name, as_table(config), str(self._place / name))
             self._followed[trial_id] = _Followed(trial)
             self._logger.log_trial_start(trial)
 
     def report(self, trial_id: str, result: Result) -> None:
-        """A message of one epoch or many has come, or one of a failure."""
+        """Log the epochs of a message, or note the failure in it."""
         followed = self._followed[trial_id]
         followed.failed = followed.failed or failure_in(result, self._goal.metric) is not None
         if is_report(result):
@@ -200,20 +180,20 @@ class EpochByEpoch:
                 self._log(followed, report.epoch, report.metrics)
 
     def end(self, trial_id: str) -> None:
-        """A trial has ended; one that reported nothing has failed."""
+        """Log the end of a trial; one that reported nothing has failed."""
         if trial_id in self._followed:
             followed = self._followed.pop(trial_id)
             failed = followed.failed or not followed.epoch
             self._logger.log_trial_end(followed.trial, failed=failed)
 
     def fail(self, trial_id: str) -> None:
-        """A trial was lost."""
+        """Log the loss of a trial."""
         if trial_id in self._followed:
             self._followed[trial_id].failed = True
             self.end(trial_id)
 
     def close(self) -> None:
-        """Nothing more comes: trials that were cut off are shown as failed."""
+        """End all trials: those that were cut off are shown as failed."""
         for trial_id in list(self._followed):
             self.fail(trial_id)
         self._logger.on_experiment_end(trials=[])
@@ -229,7 +209,7 @@ class EpochByEpoch:
 
 
 def as_table(config: Config) -> Config:
-    """A config with dotted names and values that every tracker shows."""
+    """Flatten a config to dotted names and values that every tracker shows."""
     return {name: _shown(plain(value)) for name, value in flatten(config).items()}
 
 
