@@ -140,7 +140,9 @@ def without_side_processes() -> AbstractContextManager[None]:
     return replaced(dict.fromkeys(unneeded, lambda *_, **__: None))
 
 
-def printing_with(log: Callable[[Mapping[str, Any]], None]) -> AbstractContextManager[None]:
+def printing_with(
+    log: Callable[[Mapping[str, Sequence[str]]], None],
+) -> AbstractContextManager[None]:
     """Hand what Ray would print about workers and nodes to a function instead."""
     return replaced({PRINT_TO_DRIVER: lambda data, *_, **__: log(data)})
 

@@ -8,7 +8,6 @@ import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
 
 from tune_jobs.engine.cluster.machine import local_resources
 from tune_jobs.engine.cluster.stderr import stderr_aside
@@ -135,7 +134,7 @@ def _explained(address: str) -> Iterator[None]:
 def _lost_nodes_logged() -> AbstractContextManager[None]:
     """Log the loss of a node in one line; Ray prints 45 among the results."""
 
-    def log(data: Mapping[str, Any]) -> None:
+    def log(data: Mapping[str, Sequence[str]]) -> None:
         lines = [line for text in data.get("lines") or () for line in str(text).splitlines()]
         if lines:
             logger.warning(lines[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tune_jobs.engine.job.description import Slot
 from tune_jobs.engine.job.job import Job
@@ -32,5 +32,5 @@ class Study:
     profile: Profile
     folder: Folder
     dataset: Dataset | None = None
-    command: Mapping[str, Any] = field(default_factory=dict)
+    command: Mapping[str, object] = field(default_factory=dict)
     slot: Slot | None = None

@@ -14,7 +14,6 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 from urllib.parse import urlsplit
 
 from tune_jobs.engine.errors import JobError, reason_of
@@ -29,7 +28,7 @@ PATIENCE = 10.0  # seconds until a receiver counts as not answering
 # What exit codes say of a series; with others, such as "budget used", a run will be continued.
 OK, FAILED = (0, 3), (1, 2, 4, 5, 8, 9)
 
-Send = Callable[[str, Mapping[str, Any]], None]
+Send = Callable[[str, Mapping[str, object]], None]
 
 
 def check_targets(targets: Sequence[str]) -> None:
@@ -56,7 +55,7 @@ def telling(
     find_series: Callable[[], Folder],
     targets: Sequence[str],
     find_name: Callable[[], str] | None = None,
-) -> Iterator[Callable[[int, str, Mapping[str, Any]], None]]:
+) -> Iterator[Callable[[int, str, Mapping[str, object]], None]]:
     """Notify the targets of how a run ends, if that is news.
 
     Args:
@@ -70,7 +69,7 @@ def telling(
     """
     check_targets(targets)
 
-    def tell(exit_code: int, text: str, facts: Mapping[str, Any]) -> None:
+    def tell(exit_code: int, text: str, facts: Mapping[str, object]) -> None:
         if targets:
             _tell_change(find_series, targets, exit_code, text, facts)
 
@@ -96,10 +95,11 @@ def _tell_change(
     targets: Sequence[str],
     exit_code: int,
     text: str,
-    facts: Mapping[str, Any],
+    facts: Mapping[str, object],
 ) -> None:
     """Send a new state, and remember it once one target has accepted it."""
-    state = state_of(exit_code, facts.get("verdict"))
+    verdict = facts.get("verdict")
+    state = state_of(exit_code, None if verdict is None else str(verdict))
     if state is None:
         return
     try:
@@ -118,7 +118,7 @@ def _tell_change(
         _remember(series, state)
 
 
-def _send(targets: Sequence[str], title: str, message: Mapping[str, Any]) -> bool:
+def _send(targets: Sequence[str], title: str, message: Mapping[str, object]) -> bool:
     """Send to all targets; return whether one of them accepted it."""
     taken = 0
     for number, target in enumerate(targets, 1):
@@ -157,14 +157,14 @@ def _sender(target: str, number: int) -> Send:
     if not receiver.add(target):
         raise JobError(f"--notify {number} ({scheme or 'no scheme'}) is no URL that apprise knows")
 
-    def send(title: str, message: Mapping[str, Any]) -> None:
+    def send(title: str, message: Mapping[str, object]) -> None:
         if not receiver.notify(title=title, body=str(message["text"])):
             raise OSError("apprise could not deliver it")
 
     return send
 
 
-def _post(url: str, message: Mapping[str, Any]) -> None:
+def _post(url: str, message: Mapping[str, object]) -> None:
     """Post JSON whose ``text`` is what chats show."""
     request = urllib.request.Request(
         url,

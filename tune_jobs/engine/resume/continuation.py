@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.experiment import Experiment
@@ -44,7 +43,7 @@ class Continuation:
     resume: bool = False
     extend: int = 0
     warm_start: Sequence[str] = ()
-    defaults: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, object] = field(default_factory=dict)
     allow_changed: bool = False
     allow_repeats: bool = False
     in_stages: bool = False

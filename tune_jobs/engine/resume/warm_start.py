@@ -26,7 +26,7 @@ DATABASES = (".db", ".sqlite", ".sqlite3")
 
 
 def read_results(
-    source: str, job: Job, storage: str, defaults: Mapping[str, Any]
+    source: str, job: Job, storage: str, defaults: Mapping[str, object]
 ) -> tuple[list[KnownResult], list[str]]:
     """Read results for the searcher, and one line for each config outside the job's space.
 

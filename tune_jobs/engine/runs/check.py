@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.cluster.concurrency import concurrency_of
@@ -14,6 +15,7 @@ from tune_jobs.engine.job.companions import companion
 from tune_jobs.engine.job.declaration import constants
 from tune_jobs.engine.job.job import Job
 from tune_jobs.engine.job.profile import Profile
+from tune_jobs.engine.space.configs import Config
 from tune_jobs.engine.space.grid import extremes
 
 if TYPE_CHECKING:
@@ -99,7 +101,7 @@ def _say_models(job: Job, dataset: Dataset | None) -> str:
     return f"{min(sizes):,} to {max(sizes):,} parameters ({len(sizes)} configurations built)"
 
 
-def _count_parameters(build: Any, config: dict[str, Any], fixed: dict[str, Any]) -> int:
+def _count_parameters(build: Callable[..., Any], config: Config, fixed: Config) -> int:
     try:
         model = build({**config, **fixed})
     except Exception as error:

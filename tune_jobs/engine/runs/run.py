@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 from tune_jobs.engine.cluster.concurrency import check_fits
 from tune_jobs.engine.cluster.connection import ray_of
@@ -73,11 +73,11 @@ def run(
     resume: bool = False,
     extend: int = 0,
     warm_start: Sequence[str] = (),
-    defaults: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, object] | None = None,
     allow_changed: bool = False,
     allow_repeats: bool = False,
     track: Sequence[str] = (),
-    command: Mapping[str, Any] | None = None,
+    command: Mapping[str, object] | None = None,
     listeners: Sequence[Listener] | None = None,
     import_paths: Sequence[str] = (),
 ) -> Experiment:
@@ -212,7 +212,7 @@ def _find_target(
     name: str | None,
     slot: str | None,
     time_zone: str,
-    command: Mapping[str, Any],
+    command: Mapping[str, object],
 ) -> Target:
     """Find the experiment that a run writes to.
 

@@ -182,7 +182,7 @@ class Folder:
             return {}
         return found if isinstance(found, dict) else {}
 
-    def write_json(self, name: str, content: Any) -> None:
+    def write_json(self, name: str, content: object) -> None:
         """Write a JSON file whole."""
         text = json.dumps(plain(content), indent=2, ensure_ascii=False)
         self.write(name, text.encode() + b"\n")

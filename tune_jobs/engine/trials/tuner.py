@@ -43,6 +43,7 @@ from tune_jobs.engine.resume.continuation import Continuation, check_name
 from tune_jobs.engine.resume.replay import check_replayable, replay
 from tune_jobs.engine.search.searchers import FlatSpaceAdapter, SpaceSearcher
 from tune_jobs.engine.seeds import derive
+from tune_jobs.engine.space.configs import Config
 from tune_jobs.engine.space.domains import Space, describe, distinct
 from tune_jobs.engine.space.membership import from_json
 from tune_jobs.engine.storage.folder import Folder
@@ -52,7 +53,7 @@ from tune_jobs.engine.trials.source import TrialSource
 from tune_jobs.engine.trials.stopping import GIB, RunStopper
 
 if TYPE_CHECKING:
-    from tune_jobs.engine.data.dataset import Dataset
+    from tune_jobs.engine.data.dataset import Dataset, TrainingData
     from tune_jobs.engine.job.job import Job
 
 
@@ -310,7 +311,9 @@ def _trainable(job: Job, dataset: Dataset | None) -> Any:
     )
 
 
-def fit_trial(config: dict[str, Any], *, train: Any, fixed: dict[str, Any], data: Any) -> None:
+def fit_trial(
+    config: Config, *, train: Callable[..., object], fixed: Config, data: TrainingData | None
+) -> None:
     """Fit, and report an exception instead of raising it: the worker stays warm for the next."""
     try:
         train({**config, **fixed}, data)

@@ -82,29 +82,29 @@ class Tracker(Callback):  # type: ignore[misc]  # Ray calls it
         self._events: SimpleQueue[tuple[Any, ...] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    def setup(self, **_: Any) -> None:
+    def setup(self, **_: object) -> None:
         """Start the thread."""
         self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
         self._thread.start()
 
-    def on_trial_start(self, *, trial: Trial, **_: Any) -> None:
+    def on_trial_start(self, *, trial: Trial, **_: object) -> None:
         """Pass on the start of a trial; one that restarts is known."""
         name = Path(trial.path).name if trial.path else trial.trial_id
         self._put("start", trial.trial_id, name, trial.config)
 
-    def on_trial_result(self, *, trial: Trial, result: Result, **_: Any) -> None:
+    def on_trial_result(self, *, trial: Trial, result: Result, **_: object) -> None:
         """Pass on the epochs of a message."""
         self._put("report", trial.trial_id, dict(result))
 
-    def on_trial_complete(self, *, trial: Trial, **_: Any) -> None:
+    def on_trial_complete(self, *, trial: Trial, **_: object) -> None:
         """Pass on the end of a trial."""
         self._put("end", trial.trial_id)
 
-    def on_trial_error(self, *, trial: Trial, **_: Any) -> None:
+    def on_trial_error(self, *, trial: Trial, **_: object) -> None:
         """Pass on that Tune gave a trial up."""
         self._put("fail", trial.trial_id)
 
-    def on_experiment_end(self, **_: Any) -> None:
+    def on_experiment_end(self, **_: object) -> None:
         """Wait until everything is written, but not for ever."""
         self._events.put(None)
         if self._thread is not None:

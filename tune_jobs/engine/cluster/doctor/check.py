@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from tune_jobs.engine.errors import JobError
 
@@ -50,7 +50,7 @@ def tell(checks: Iterable[Check]) -> Iterator[str]:
         yield f"{MARKS[check.state]:{width}}  {check.name:{NAME_WIDTH}}  {check.text}"
 
 
-def as_dict(checks: Iterable[Check]) -> dict[str, Any]:
+def as_dict(checks: Iterable[Check]) -> dict[str, object]:
     """Return the checks for machines to read; ``state`` is the worst of all."""
     checks = list(checks)
     states = {check.state for check in checks}

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ray
 
@@ -80,7 +80,7 @@ class JobsApi:
         with self._explained():
             return cluster_version(self._client)
 
-    def submit(self, **submission: Any) -> bool:
+    def submit(self, **submission: object) -> bool:
         """Submit a job; return whether it was accepted, False if its id exists already."""
         with self._explained():
             try:

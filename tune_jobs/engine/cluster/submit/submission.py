@@ -7,10 +7,10 @@ import json
 import re
 import shlex
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from tune_jobs.engine.cluster.submit.jobs_api import LIVE
 from tune_jobs.engine.cluster.submit.upload import EXCLUDES, packages_to_send
@@ -37,6 +37,15 @@ ENVIRONMENT = {
 
 # Exit codes of runs after which nothing is left to do.
 DONE = [EXIT_CODES[outcome] for outcome in FINAL]
+
+
+class Request(TypedDict):
+    """What the Jobs API needs to submit a job."""
+
+    entrypoint: str
+    submission_id: str
+    runtime_env: Mapping[str, object]
+    metadata: NotRequired[dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -79,11 +88,11 @@ class Submission:
         }
 
     @property
-    def runtime_env(self) -> dict[str, Any]:
+    def runtime_env(self) -> dict[str, object]:
         """The upload, and what lets a stop save the state of the search."""
         return runtime_env_of(self.folder)
 
-    def request(self) -> dict[str, Any]:
+    def request(self) -> Request:
         """Return the request for the Jobs API; the driver reserves nothing."""
         return {
             "entrypoint": self.entrypoint,
@@ -105,14 +114,18 @@ class Submission:
         )
 
 
-def runtime_env_of(folder: Path) -> dict[str, Any]:
+def runtime_env_of(folder: Path) -> dict[str, object]:
     """Return what to upload, this package too if the folder lacks it, and how a job is stopped."""
     packages = packages_to_send(folder)
-    env = {"working_dir": str(folder), "excludes": EXCLUDES, "env_vars": ENVIRONMENT}
+    env: dict[str, object] = {
+        "working_dir": str(folder),
+        "excludes": EXCLUDES,
+        "env_vars": ENVIRONMENT,
+    }
     return env | ({"py_modules": packages} if packages else {})
 
 
-def doctors_request(arguments: Sequence[str], folder: Path) -> dict[str, Any]:
+def doctors_request(arguments: Sequence[str], folder: Path) -> Request:
     """Return the request with which the Jobs API runs the doctor on the cluster."""
     return {
         "entrypoint": shlex.join(["python", "-m", "tune_jobs", "doctor", *arguments]),
