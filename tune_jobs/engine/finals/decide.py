@@ -94,17 +94,13 @@ def decide(
             listen(start)
         failure = fit(prepared)
     compact(prepared.folder)
-    reached: Reason | None = None
-    verdict, reason = None, ""
-    if race.is_done:
-        prepared.folder.child(TRIALS).delete_folder()  # nobody continues from these checkpoints
-        verdict = _judge(experiment, race, candidates, rounds)
-    else:
-        reached = prepared.recorder.stopper.reached
+    if not race.is_done:
         reason = f"the finals ended early: {_why_ended(prepared, failure)}"
-    if verdict is None and not reason:
-        reason = f"every finalist failed: {next(iter(race.failures.values()))}"
-    return Decision(reached, verdict, reason, rounds, race, candidates)
+        return Decision(prepared.recorder.stopper.reached, None, reason, rounds, race, candidates)
+    prepared.folder.child(TRIALS).delete_folder()  # nobody continues from these checkpoints
+    verdict = _judge(experiment, race, candidates, rounds)
+    reason = "" if verdict else f"every finalist failed: {next(iter(race.failures.values()))}"
+    return Decision(None, verdict, reason, rounds, race, candidates)
 
 
 def _why_ended(prepared: Prepared, failure: JobError | None) -> str:
