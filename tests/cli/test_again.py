@@ -54,8 +54,8 @@ def test_the_job_comes_from_the_experiment(here) -> None:
 @pytest.mark.parametrize(
     ("command", "options", "message"),
     [
-        ({}, {"name": None}, "no JOB given; to continue an experiment without it, add --name"),
-        ({}, {"resume": False}, "without it, add --resume or --extend"),
+        ({}, {"name": None}, "or add --name to continue an experiment: tune-jobs run --name NAME"),
+        ({}, {"resume": False}, "or add --resume or --extend to continue"),
         ({}, {}, "experiment 'x' does not record its job; give JOB"),
         (
             {"job": "a.py", "retest_of": "/r/y"},

@@ -83,7 +83,10 @@ TABLE = ("breast_cancer_tpe", "--data")
         ([*TABLE, "latin.csv", "--target", "churned"], "UTF-8"),
         ([*TABLE, "empty.csv", "--target", "churned"], "empty.csv"),
         (["mnist_dense"], "mnist.npz"),
-        (["digits_cnn_asha", "--target", "y"], "--target: the job's data set has no target"),
+        (
+            ["digits_cnn_asha", "--target", "y"],
+            "--target does not apply: the data set of the job has no target",
+        ),
         (["breast_cancer_tpe", "--num-samples", "0"], "num_samples is 0"),
         (
             ["breast_cancer_tpe", "--max-epochs", "1"],
@@ -103,8 +106,9 @@ TABLE = ("breast_cancer_tpe", "--data")
         ),
         (["breast_cancer_tpe", "--profile", "gpu.yaml"], "gpus_per_trial is 64, but this machine"),
         (["breast_cancer_tpe", "--name", "a/b"], "experiment name 'a/b' must be"),
-        (["--extend", "5"], "no JOB given; to continue an experiment without it, add --name"),
-        (["--extend", "5", "--name", "nothing"], "no experiment at 'nothing'"),
+        (["--extend", "5"], "give a JOB (see tune-jobs list), or add --name to continue"),
+        (["breast_cancer_tpe", "--extend", "5"], "--extend needs --name"),
+        (["--extend", "5", "--name", "nothing"], "no experiment 'nothing' in results"),
         (["breast_cancer_tpe", "--extend", "5", "--name", "new"], "cannot extend 'new': no "),
         (
             ["breast_cancer_tpe", "--default", "x"],
@@ -156,9 +160,9 @@ def test_list_names_every_job_with_its_first_line() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["show", "nothing"], "no experiment at 'nothing'"),
+        (["show", "nothing"], "no experiment 'nothing' in results"),
         (["show", "take"], "did you mean 'taken'"),
-        (["predict", "nothing", "a.csv", "b.csv"], "no experiment at 'nothing'"),
+        (["predict", "nothing", "a.csv", "b.csv"], "no experiment 'nothing' in results"),
         (["export", "nothing", "model.h5"], "TARGET must end in .keras, got 'model.h5'"),
         (
             ["export", "nothing", "no/where/model.keras"],

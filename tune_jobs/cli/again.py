@@ -22,7 +22,7 @@ def command_of(job: str | None, options: dict[str, Any]) -> tuple[str, dict[str,
     if not options["name"] or not (options["resume"] or options["extend"]):
         lacking = "--resume or --extend" if options["name"] else "--name"
         raise JobError(
-            f"no JOB given; to continue an experiment without it, add {lacking}: "
+            f"give a JOB (see tune-jobs list), or add {lacking} to continue an experiment: "
             "tune-jobs run --name NAME --resume"
         )
     storage = options["storage"] or load_profile(options["profile"] or "laptop").storage

@@ -83,8 +83,10 @@ def _with_data(job: Job, options: Mapping[str, Any]) -> Job:
     for field, option in DATA.items():
         if options[option] is None:
             continue
+        if job.data is None:
+            raise JobError(f"--{option} does not apply: the job has no data set")
         if not hasattr(job.data, field):
-            raise JobError(f"--{option}: the job's data set has no {field}")
+            raise JobError(f"--{option} does not apply: the data set of the job has no {field}")
         recipe: Any = job.data
         job = replace(job, data=replace(recipe, **{field: options[option]}))
     return job

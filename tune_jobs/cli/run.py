@@ -94,12 +94,15 @@ def _search(job: str | None, options: dict[str, Any]) -> Experiment:
 
     from tune_jobs.cli.again import command_of
     from tune_jobs.cli.overrides import parse_assignments
+    from tune_jobs.engine.errors import JobError
     from tune_jobs.engine.job.job import Job
     from tune_jobs.engine.names import default_name
     from tune_jobs.engine.runs.run import run as run_job
     from tune_jobs.engine.views.live import choose_view
 
     job, options = command_of(job, options)
+    if options["extend"] and not options["name"]:
+        raise JobError("--extend needs --name, the experiment to extend")
     found, profile = load(job, options)
     if options["max_checkpoint_gb"] is not None:
         profile = replace(profile, max_checkpoint_gb=options["max_checkpoint_gb"])

@@ -337,7 +337,7 @@ def test_results_of_another_space_are_left_out(search, job, sources, caplog) -> 
     assert "result 1 of" in caplog.text
     with pytest.raises(JobError, match="has metric 'loss', but the job has 'start'"):
         search(replace(job, metric="start"), "other", warm_start=["earlier"])
-    with pytest.raises(JobError, match="no experiment at 'nowhere'"):
+    with pytest.raises(JobError, match="no experiment 'nowhere' in "):
         search(job, "other", warm_start=["nowhere"])
     pd.DataFrame({"a": [1]}).to_csv(sources["results.csv"])
     with pytest.raises(JobError, match="has no column 'loss', 'value' or 'score'; it has"):

@@ -211,13 +211,13 @@ def test_answers_are_kept_and_a_promoted_challenger_is_the_next_incumbent(here) 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["sprung"], "no experiment at 'sprung'; did you mean 'spring'?"),
+        (["sprung"], "no experiment 'sprung' in results; did you mean 'spring'?"),
         (["spring", "--num-samples", "1"], "num_samples is 1, but must be at least 2"),
         (["spring", "--scores", "1"], "Finalists: scores is 1, but must be"),
         (["spring", "--level", "2"], "Finalists: level is 2.0, but must be"),
         (["spring", "--min-gain", "-1"], "Finalists: least_gain is -1.0, but must be >= 0"),
         (["spring", "--set", "metric=other"], "spring has metric 'loss', but the job has 'other'"),
-        (["spring", "--data", "x.parquet"], "--data: the job's data set has no source"),
+        (["spring", "--data", "x.parquet"], "--data does not apply: the job has no data set"),
         (["spring", "--slot", "daily", "--name", "a"], "would be the same for every slot"),
     ],
 )

@@ -280,4 +280,5 @@ def open_experiment(place: str | os.PathLike[str], storage: str = "results") -> 
     known = around.folders()
     series = [name for name in known if name.startswith(f"{found.name}-")]
     hint = f"; the latest run of that series is {max(series)!r}" if series else None
-    raise JobError(f"no experiment at {text!r}{hint or nearest(found.name, known)}")
+    where = f"at {text!r}" if "/" in text else f"{text!r} in {storage}"
+    raise JobError(f"no experiment {where}{hint or nearest(found.name, known).rstrip('.')}")

@@ -127,7 +127,8 @@ def load_profile(name: str) -> Profile:
             return Profile()
         known = sorted({"laptop", *(found.stem for found in FOLDER.glob("*.yaml"))})
         raise JobError(
-            f"no such profile: {path}{nearest(name, known)} Profiles: {', '.join(known)}"
+            f"no profile {name!r} ({path} does not exist){nearest(name, known)} "
+            f"Profiles: {', '.join(known)}"
         )
     return _parse(path)
 

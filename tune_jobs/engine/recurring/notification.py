@@ -142,7 +142,7 @@ def _sender(target: str, number: int) -> Send:
     try:
         scheme = urlsplit(target).scheme
     except ValueError as error:
-        raise JobError(f"--notify {number} is no URL: {error}") from None
+        raise JobError(f"--notify {number} is not a URL: {error}") from None
     if scheme in ("http", "https"):
         return lambda _, message: _post(target, message)
     try:
@@ -155,7 +155,7 @@ def _sender(target: str, number: int) -> Send:
     logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it would log the URL
     receiver = apprise.Apprise()
     if not receiver.add(target):
-        raise JobError(f"--notify {number} ({scheme or 'no scheme'}) is no URL that apprise knows")
+        raise JobError(f"--notify {number} ({scheme or 'no scheme'}) is not an Apprise URL")
 
     def send(title: str, message: Mapping[str, object]) -> None:
         if not receiver.notify(title=title, body=str(message["text"])):
