@@ -140,7 +140,7 @@ def test_check_says_what_a_run_would_do(job) -> None:
     ran = invoke("check", job)
 
     assert ran.exit_code == 0
-    assert re.search(r"at most [\d,]+ epochs$", ran.stdout, re.MULTILINE)
+    assert re.search(r"at most [\d,]+ epochs in all$", ran.stdout, re.MULTILINE)
     assert "parameters" in ran.stdout
 
 

@@ -29,7 +29,7 @@ def test_an_incumbent_is_worse_if_its_metric_went_the_wrong_way(mode, change, is
     assert found.change == pytest.approx(change)
     said = "is worse than when" if is_worse else "is as good as when"
     assert found.sentence.startswith(f"the incumbent {said} it was chosen: score was 0.1 (95% CI ")
-    assert found.sentence.endswith(f", is {0.1 + change:.4g}")
+    assert found.sentence.endswith(f", now {0.1 + change:.4g}")
 
 
 def test_what_chance_explains_is_not_worse() -> None:

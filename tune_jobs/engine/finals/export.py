@@ -42,7 +42,7 @@ TOLERANCE, HALF_TOLERANCE = 1e-3, 3e-2
 SNIPPET = '''\
 """Build the winner of {name}: compiled, not trained.
 
-The trained model, which takes raw columns, is best.keras beside this file:
+The trained model, which takes raw columns, is best.keras next to this file:
 
     from pathlib import Path
     from tune_jobs.engine import open_experiment

@@ -149,8 +149,8 @@ def _sender(target: str, number: int) -> Send:
         import apprise
     except ModuleNotFoundError:
         raise JobError(
-            f"--notify {number} is no http or https URL ({scheme or 'no scheme'}); anything else "
-            "needs apprise: pip install 'tune-jobs[notify]'"
+            f"--notify {number} is not an http or https URL ({scheme or 'no scheme'}); other URLs "
+            "need Apprise: pip install 'tune-jobs[notify]'"
         ) from None
     logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it would log the URL
     receiver = apprise.Apprise()
@@ -159,7 +159,7 @@ def _sender(target: str, number: int) -> Send:
 
     def send(title: str, message: Mapping[str, object]) -> None:
         if not receiver.notify(title=title, body=str(message["text"])):
-            raise OSError("apprise could not deliver it")
+            raise OSError("Apprise could not deliver it")
 
     return send
 

@@ -108,7 +108,7 @@ def make_answer(
     """
     now = verdict.finalist(challenge.incumbent)
     if now is None:
-        raise ValueError(f"{found.name}: the incumbent is no finalist")
+        raise ValueError(f"{found.name}: the incumbent is not among the finalists")
     before = find_baseline(earlier, incumbent, history)
     fall = compare_with_before(_estimate(now, verdict.level), before, verdict.goal, verdict.level)
     answer, reason = _decide(challenge, now, fall, only_incumbent=only_incumbent)
@@ -210,7 +210,7 @@ def compare_with_before(
         interval=(change.lower, change.upper),
         sentence=(
             f"the incumbent {said}: {goal.metric} was {before.mean:.4g} ({level:.0%} CI "
-            f"{before.lower:.4g} to {before.upper:.4g}), is {today.mean:.4g}"
+            f"{before.lower:.4g} to {before.upper:.4g}), now {today.mean:.4g}"
         ),
     )
 

@@ -43,23 +43,28 @@ def plan(job: Job, profile: Profile) -> dict[str, str]:
     if profile.address == "local":
         at_once = concurrency_of(profile, [local_node()])
         found["runs on"] = (
-            f"this machine: {count(at_once, 'parallel trial')}, each with "
-            f"{profile.cpus_per_trial:g} CPUs and {profile.gpus_per_trial:g} GPUs"
+            f"this machine: {count(at_once, 'parallel trial')}, {_say_resources(profile)} each"
         )
     warnings = [*job.warnings, *(dataset.warnings if dataset else ())]
     return found | {f"warning {n}": text for n, text in enumerate(warnings, 1)}
 
 
+def _say_resources(profile: Profile) -> str:
+    units = [(profile.cpus_per_trial, "CPU"), (profile.gpus_per_trial, "GPU")]
+    used = [(amount, unit) for amount, unit in units if amount]
+    return " and ".join(f"{amount:g} {unit}{'' if amount == 1 else 's'}" for amount, unit in used)
+
+
 def _say_trials(job: Job) -> str:
     if job.stages:
         parts = [
-            f"{stage.num_samples * job.points:,} of at most {stage.max_epochs or job.max_epochs:,}"
+            f"{stage.num_samples * job.points:,} of up to {stage.max_epochs or job.max_epochs:,}"
             for stage in job.stages
         ]
         return f"{job.num_trials:,} in {len(parts)} stages: {', then '.join(parts)} epochs each"
     return (
-        f"{job.num_trials:,} of at most {job.max_epochs:,} epochs each, "
-        f"at most {job.num_trials * job.max_epochs:,} epochs"
+        f"{job.num_trials:,} of up to {job.max_epochs:,} epochs each, "
+        f"at most {job.num_trials * job.max_epochs:,} epochs in all"
     )
 
 
