@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -33,6 +34,14 @@ from tune_jobs.cli.output import (
 
 if TYPE_CHECKING:
     from tune_jobs.engine.experiments.experiment import Experiment
+    from tune_jobs.engine.experiments.history.records import Listener
+    from tune_jobs.engine.job.job import Job, MakeTuner
+
+# Options that the engine's run takes as they are.
+PASSED_ON = (
+    *("slot", "time_zone", "on_overlap", "max_hours", "resume"),
+    *("warm_start", "allow_changed", "allow_repeats", "track"),
+)
 
 
 @click.command(cls=Command)
@@ -90,15 +99,11 @@ def run(job: str | None, **options: Any) -> None:
 
 
 def _search(job: str | None, options: dict[str, Any]) -> Experiment:
-    from dataclasses import replace
-
     from tune_jobs.cli.again import command_of
     from tune_jobs.cli.overrides import parse_assignments
     from tune_jobs.engine.errors import JobError
-    from tune_jobs.engine.job.job import Job
     from tune_jobs.engine.names import default_name
     from tune_jobs.engine.runs.run import run as run_job
-    from tune_jobs.engine.views.live import choose_view
 
     job, options = command_of(job, options)
     if options["extend"] and not options["name"]:
@@ -106,28 +111,26 @@ def _search(job: str | None, options: dict[str, Any]) -> Experiment:
     found, profile = load(job, options)
     if options["max_checkpoint_gb"] is not None:
         profile = replace(profile, max_checkpoint_gb=options["max_checkpoint_gb"])
-    listeners = []
-    if isinstance(found.job, Job):
-        check_grid_size(found.job, options["yes"])
-        job_facts = found.job.num_trials, found.job.max_epochs, found.job.goal
-        listeners = [choose_view(*job_facts, as_json=wants_json_events(options))]
-    name = options["name"] or (None if options["slot"] else default_name(found.name))
     return run_job(
         found.job,
         profile=profile,
-        name=name,
-        slot=options["slot"],
-        time_zone=options["time_zone"],
-        on_overlap=options["on_overlap"],
-        max_hours=options["max_hours"],
-        resume=options["resume"],
+        name=options["name"] or (None if options["slot"] else default_name(found.name)),
         extend=options["extend"] or 0,
-        warm_start=options["warm_start"],
         defaults=parse_assignments("--default", options["defaults"]),
-        allow_changed=options["allow_changed"],
-        allow_repeats=options["allow_repeats"],
-        track=options["track"],
         command={"job": job, **{name: options[name] for name in REMEMBERED}},
-        listeners=listeners,
+        listeners=_views(found.job, options),
         import_paths=found.import_paths,
+        **{name: options[name] for name in PASSED_ON},
     )
+
+
+def _views(job: Job | MakeTuner, options: dict[str, Any]) -> list[Listener]:
+    """Return the view of a job's search, once its grid is not too large."""
+    from tune_jobs.engine.job.job import Job
+    from tune_jobs.engine.views.live import choose_view
+
+    if not isinstance(job, Job):
+        return []
+    check_grid_size(job, options["yes"])
+    as_json = wants_json_events(options)
+    return [choose_view(job.num_trials, job.max_epochs, job.goal, as_json=as_json)]
