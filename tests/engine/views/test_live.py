@@ -24,7 +24,7 @@ from tune_jobs.engine.experiments.history.records import (
 from tune_jobs.engine.formatting import brief
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.views.board import Board
-from tune_jobs.engine.views.live import JsonView, LineView, as_text, draw
+from tune_jobs.engine.views.live import JsonView, LineView, as_text, draw, finals_line
 
 CONFIG = {
     "layers": [{"units": 64, "dropout": 0.1}, {"units": 32, "dropout": 0.0}],
@@ -149,6 +149,22 @@ def test_a_traceback_is_told_by_its_last_exception(traceback, said) -> None:
     assert cause(traceback) == said
 
 
+@pytest.mark.parametrize(
+    ("trials", "has_incumbent", "who"),
+    [
+        ([3], False, "trial 3"),
+        ([3, 9, 4], False, "trial 3, trial 9 and trial 4"),
+        ([0], True, "the incumbent (trial 0)"),
+        ([0, 3], True, "the incumbent (trial 0) and trial 3"),
+    ],
+)
+def test_the_plan_of_the_finals_names_the_finalists(trials, has_incumbent, who) -> None:
+    start = FinalsStart("mine", "results/mine", 8, trials, has_incumbent, 4)
+
+    said = finals_line(start)
+    assert said == f"finals: retraining {who} with fresh seeds and folds, at most 32 fits"
+
+
 def test_the_finals_are_told_by_their_decisions() -> None:
     stream = io.StringIO()
     view = LineView(Board(40, 9, Goal("loss")), stream)
@@ -156,7 +172,7 @@ def test_the_finals_are_told_by_their_decisions() -> None:
         view(event)
 
     lines = [line.split("  ", 1)[1] for line in stream.getvalue().splitlines()]
-    begins = "finals: retraining the best 2 trials (3, 9) with fresh seeds and folds"
+    begins = "finals: retraining trial 3 and trial 9 with fresh seeds and folds"
     assert lines == [
         f"{begins}, at most 32 fits",
         "trial 9 is eliminated after 4 fresh scores",

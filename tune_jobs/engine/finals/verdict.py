@@ -110,7 +110,7 @@ def _say_challenge(race: Race, candidates: Sequence[Candidate]) -> str:
     required = f", at least {race.least_gain:.3g} is required" if race.least_gain else ""
     way = "better" if gain.mean > 0 else "worse"
     numbers = (
-        f"{abs(gain.mean):.3g} {race.goal.metric} {way} than the incumbent "
+        f"{abs(gain.mean):.3g} {way} in {race.goal.metric} than the incumbent "
         f"on the same {gain.scores} fresh seeds and folds ({race.level:.0%} CI of the gain "
         f"{gain.lower:.3g} to {gain.upper:.3g}{required})"
     )

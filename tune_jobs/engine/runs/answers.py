@@ -197,7 +197,7 @@ def compare_with_before(
     significant (Welch's test): on other rows scores are not paired.
     """
     if today is None or before is None:
-        return Fall(is_worse=False, before=None, sentence="it was not measured before")
+        return Fall(is_worse=False, before=None, sentence="no earlier score to compare with")
     change = compare_means(today, before, level)
     worst_before = max(goal.loss(before.lower), goal.loss(before.upper))
     least_fall = min(goal.loss(change.lower), goal.loss(change.upper))

@@ -25,7 +25,7 @@ from tune_jobs.engine.experiments.history.records import (
     TrialStart,
     to_json,
 )
-from tune_jobs.engine.formatting import brief
+from tune_jobs.engine.formatting import brief, listed
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.plain import plain
 from tune_jobs.engine.views.board import Board
@@ -192,17 +192,11 @@ def end_line(board: Board, end: TrialEnd) -> str:
 
 def finals_line(start: FinalsStart) -> str:
     """Describe the plan of the finals, in a line."""
-    trials = [str(number) for number in start.trials]
-    who = (
-        f"the best {len(trials)} trials ({', '.join(trials)})"
-        if trials[1:]
-        else f"trial {trials[0]}"
-    )
+    trials = [f"trial {number}" for number in start.trials]
     if start.has_incumbent:
-        others = f" and the best {len(trials) - 1} others ({', '.join(trials[1:])})"
-        who = f"the incumbent (trial {trials[0]}){others if trials[1:] else ''}"
+        trials[0] = f"the incumbent ({trials[0]})"
     fits = start.target * start.fits_at_once
-    return f"finals: retraining {who} with fresh seeds and folds, at most {fits} fits"
+    return f"finals: retraining {listed(trials)} with fresh seeds and folds, at most {fits} fits"
 
 
 def race_line(decision: Dropped | Chosen | Challenger) -> str:
