@@ -23,6 +23,8 @@ from tune_jobs.engine.ray_internals import (
 
 logger = logging.getLogger(__name__)
 
+FROM_OUTSIDE = "from outside the cluster, use tune-jobs submit"
+
 
 def worker_env(profile: Profile, import_paths: Sequence[str]) -> dict[str, str]:
     """Return the environment that a worker needs before Keras is imported.
@@ -100,15 +102,7 @@ def _explained(address: str) -> Iterator[None]:
         ClusterError: if nothing answers.
         JobError: if the cluster runs other versions.
     """
-    from_outside = "from outside the cluster, use tune-jobs submit"
-    host, _, port = address.rpartition(":")
-    if host and port.isdigit():
-        try:
-            socket.create_connection((host, int(port)), timeout=10).close()
-        except OSError as error:
-            raise ClusterError(
-                f"no cluster answers at {address} ({error.strerror or error}); {from_outside}"
-            ) from None
+    _check_answers(address)
     with stderr_aside() as written:
         try:
             yield
@@ -119,16 +113,38 @@ def _explained(address: str) -> Iterator[None]:
             said = str(error)
             if "ersion mismatch" not in said:
                 raise
+    raise _explain(address, said)
+
+
+def _check_answers(address: str) -> None:
+    """Refuse a ``host:port`` where nothing listens.
+
+    Raises:
+        ClusterError: naming it.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise ClusterError(
+            f"no cluster answers at {address} ({error.strerror or error}); {FROM_OUTSIDE}"
+        ) from None
+
+
+def _explain(address: str, said: str) -> JobError:
+    """Turn what Ray says when it cannot join a cluster into one line."""
     if "ersion mismatch" in said:
-        raise JobError(
+        return JobError(
             f"the cluster at {address} runs different versions: {' '.join(said.split())}"
         )
     if "nauthenticated" in said:
-        raise JobError(
+        return JobError(
             f"the cluster at {address} refused the connection; token_file in the profile must name "
             "a file with the token that the cluster was started with"
         )
-    raise ClusterError(f"no Ray cluster answers at {address}; {from_outside}")
+    return ClusterError(f"no Ray cluster answers at {address}; {FROM_OUTSIDE}")
 
 
 def _lost_nodes_logged() -> AbstractContextManager[None]:

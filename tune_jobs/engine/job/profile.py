@@ -58,13 +58,20 @@ class Profile:
     env: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("address", "storage"):
-            if not isinstance(getattr(self, name), str) or not getattr(self, name):
-                raise JobError(f"{name} is {getattr(self, name)!r}, but must be text")
-        for name in ("jobs_api", "token_file"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, str) or not value):
+        self._check_texts()
+        self._check_numbers()
+        self._check_env()
+        self._check_places()
+
+    def _check_texts(self) -> None:
+        for name in ("address", "storage", "jobs_api", "token_file"):
+            value, is_optional = getattr(self, name), name in ("jobs_api", "token_file")
+            if value is None and is_optional:
+                continue
+            if not isinstance(value, str) or not value:
                 raise JobError(f"{name} is {value!r}, but must be text")
+
+    def _check_numbers(self) -> None:
         for name, least in LEAST.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or value < least:
@@ -79,6 +86,8 @@ class Profile:
         limit = self.max_concurrent_trials
         if limit is not None and (not isinstance(limit, int) or limit < 1):
             raise JobError(f"max_concurrent_trials is {limit!r}, but must be an integer >= 1")
+
+    def _check_env(self) -> None:
         if not isinstance(self.env, dict) or not all(
             isinstance(text, str) for pair in self.env.items() for text in pair
         ):
@@ -89,6 +98,8 @@ class Profile:
                     f"env.{name} looks like a secret, which logs and the dashboard would show; set "
                     "it on the nodes, or give them a role"
                 )
+
+    def _check_places(self) -> None:
         if self.jobs_api is not None and not self.jobs_api.startswith(("http://", "https://")):
             raise JobError(
                 f"jobs_api is {self.jobs_api!r}, but must be a URL such as http://127.0.0.1:8265"

@@ -94,26 +94,8 @@ def read_continuation(how: Continuation, study: Study) -> Continuation:
     Raises:
         JobError: if new results could not be compared with earlier ones.
     """
-    experiment, job = Experiment(study.folder), study.job
-    exists = experiment.exists
-    past = Past()
-    if exists:
-        for problem in experiment.problems:
-            logger.warning(problem)
-        now = describe_job(study)
-        _check_changes(experiment, now, how)
-        code_changed = "source" in differing(experiment.description, now)
-        past = read_past(experiment, job, how.defaults, code_changed=code_changed)
-        if not how.in_stages:
-            _say_left_out("earlier trials", past.left_out, len(past.trials))
-    imported: list[tuple[KnownResult, str]] = []
-    known = {_key(each) for each in past.results}  # a source may be given again
-    for source in how.warm_start:
-        found, left_out = read_results(source, job, study.profile.storage, how.defaults)
-        _say_left_out(f"results in {source}", left_out, len(found))
-        if not found:
-            raise JobError(f"--warm-start {source}: no result fits the search space of the job")
-        imported += [(each, source) for each in found if _key(each) not in known]
+    job, past = study.job, _read_experiment(how, study)
+    imported = _read_sources(how, study, past)
     before = max(past.target or 0, past.last)
     if not how.extend and job.num_trials < before:
         logger.warning(
@@ -121,6 +103,43 @@ def read_continuation(how: Continuation, study: Study) -> Continuation:
         )
     target = before + how.extend if how.extend else max(before, job.num_trials)
     return replace(how, past=past, imported=imported, target=target)
+
+
+def _read_experiment(how: Continuation, study: Study) -> Past:
+    """Read the experiment so far, if there is any.
+
+    Raises:
+        JobError: if new results could not be compared with its own.
+    """
+    experiment = Experiment(study.folder)
+    if not experiment.exists:
+        return Past()
+    for problem in experiment.problems:
+        logger.warning(problem)
+    now = describe_job(study)
+    _check_changes(experiment, now, how)
+    code_changed = "source" in differing(experiment.description, now)
+    past = read_past(experiment, study.job, how.defaults, code_changed=code_changed)
+    if not how.in_stages:
+        _say_left_out("earlier trials", past.left_out, len(past.trials))
+    return past
+
+
+def _read_sources(how: Continuation, study: Study, past: Past) -> list[tuple[KnownResult, str]]:
+    """Read the results of other searches that the experiment does not know yet.
+
+    Raises:
+        JobError: if a source has no result for the space.
+    """
+    imported: list[tuple[KnownResult, str]] = []
+    known = {_key(each) for each in past.results}  # a source may be given again
+    for source in how.warm_start:
+        found, left_out = read_results(source, study.job, study.profile.storage, how.defaults)
+        _say_left_out(f"results in {source}", left_out, len(found))
+        if not found:
+            raise JobError(f"--warm-start {source}: no result fits the search space of the job")
+        imported += [(each, source) for each in found if _key(each) not in known]
+    return imported
 
 
 def _key(result: KnownResult) -> tuple[str, float | None]:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
@@ -32,7 +32,7 @@ from tune_jobs.engine.resume.continuation import Continuation, check_name
 from tune_jobs.engine.runs.phases import Run
 from tune_jobs.engine.runs.timing import Timing
 from tune_jobs.engine.storage.folder import Folder
-from tune_jobs.engine.trials.interruption import interruptible
+from tune_jobs.engine.trials.interruption import Interruption, interruptible
 from tune_jobs.engine.views.board import Board
 from tune_jobs.engine.views.fallback import FallbackWarning
 from tune_jobs.engine.views.live import choose_view
@@ -133,16 +133,13 @@ def run(
     check_name(target.folder, how)
     if track and isinstance(job, Job):
         make_trackers(track, folder=target.folder, goal=job.goal)  # mistakes show here
-    # The data are read while Ray and its workers start.
     with interruptible() as interruption, _quiet_tune(), ExitStack() as stack:
         lease = _hold(stack, target, on_overlap, deadline)
         if ended := _find_ended(target):  # by the run that was waited for
             return ended
         check_name(target.folder, how)  # another run may have come and gone meanwhile
-        reading = _in_background(job.load_data) if isinstance(job, Job) else None
-        stack.enter_context(ray_of(profile, import_paths, _find_preload(job)))
-        interruption.listen()
-        _examine(profile)
+        ray = ray_of(profile, import_paths, _find_preload(job))
+        dataset = _start_ray(stack, ray, profile, interruption, job)
         started = Run(
             profile=profile,
             folder=target.folder,
@@ -154,8 +151,6 @@ def run(
         )
         if not isinstance(job, Job):
             return started.run_tuner(job)
-        dataset = reading.result() if reading else None
-        _warn(job, dataset)
         study = Study(job, profile, target.folder, dataset, command or {}, target.slot)
         return started.run_job(study, how)
 
@@ -242,6 +237,26 @@ def _find_ended(target: Target) -> Experiment | None:
     return experiment
 
 
+def _start_ray(
+    stack: ExitStack,
+    ray: AbstractContextManager[None],
+    profile: Profile,
+    interruption: Interruption,
+    job: Job | MakeTuner,
+) -> Dataset | None:
+    """Start or join Ray, and read the data meanwhile."""
+    reading = _in_background(job.load_data) if isinstance(job, Job) else None
+    stack.enter_context(ray)
+    interruption.listen()
+    _examine(profile)
+    if reading is None or not isinstance(job, Job):
+        return None
+    dataset = reading.result()
+    for warning in (*job.warnings, *(dataset.warnings if dataset else ())):
+        logger.warning(warning)
+    return dataset
+
+
 def _seconds_spent(folder: Folder) -> float:
     """Return the workers' seconds in earlier runs of the experiment."""
     summary = Experiment(folder).summary
@@ -315,11 +330,6 @@ def _all_listeners(
         given = [choose_view(job.num_trials, job.max_epochs, job.goal)]
     board = Board(job.num_trials, job.max_epochs, job.goal)
     return [*given, Pulse(lease, board), FallbackWarning()]
-
-
-def _warn(job: Job, dataset: Dataset | None) -> None:
-    for warning in (*job.warnings, *(dataset.warnings if dataset else ())):
-        logger.warning(warning)
 
 
 @contextmanager

@@ -123,18 +123,7 @@ def prepare(
         recorder.append(entering)
     for result, origin in how.imported:
         recorder.append(ImportedResult(result.config, result.score, origin, how.past.asked))
-    source = TrialSource(
-        searcher,
-        job.space,
-        study.folder,
-        past=replace(how.past, results=[*how.past.results, *(each for each, _ in how.imported)]),
-        points=[from_json(job.space, point) for point in job.points_to_evaluate],
-        num_trials=how.target or job.num_trials,
-        concurrency=concurrency,
-        allow_repeats=how.allow_repeats,
-        seed=derive(job.seed, "draws"),
-        recorder=recorder,
-    )
+    source = _make_source(study, how, searcher, recorder, concurrency)
     tuner = build_tuner(
         study,
         _trainable(job, study.dataset),
@@ -145,6 +134,30 @@ def prepare(
         trackers=trackers,
     )
     return Prepared(tuner, study.folder, recorder, concurrency, source)
+
+
+def _make_source(
+    study: Study,
+    how: Continuation,
+    searcher: SpaceSearcher,
+    recorder: Recorder,
+    concurrency: int,
+) -> TrialSource:
+    """Make the source of a job's trials, which knows the results so far."""
+    job = study.job
+    imported = [result for result, _ in how.imported]
+    return TrialSource(
+        searcher,
+        job.space,
+        study.folder,
+        past=replace(how.past, results=[*how.past.results, *imported]),
+        points=[from_json(job.space, point) for point in job.points_to_evaluate],
+        num_trials=how.target or job.num_trials,
+        concurrency=concurrency,
+        allow_repeats=how.allow_repeats,
+        seed=derive(job.seed, "draws"),
+        recorder=recorder,
+    )
 
 
 def _check_continuable(
