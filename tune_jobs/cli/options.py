@@ -151,7 +151,7 @@ slot_options = add_options(
         default="UTC",
         show_default=True,
         metavar="ZONE",
-        help="Time zone of the slots.",
+        help="Time zone of the slots; hourly slots are in UTC.",
     ),
     in_slots(
         "--on-overlap",
