@@ -6,7 +6,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from tune_jobs.engine.errors import JobError
 
@@ -37,7 +37,7 @@ def columns_of(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
-def number(value: Any, digits: int = 4) -> str:
+def number(value: float | None, digits: int = 4) -> str:
     """Format a number as short as it reads well: ``0.0123``, ``1.5e-7``, ``12,345``."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return NONE
@@ -50,12 +50,12 @@ def number(value: Any, digits: int = 4) -> str:
     return re.sub(r"e([+-])0*(\d+)", lambda m: f"e{m[1].strip('+')}{m[2]}", text)
 
 
-def is_number(value: Any) -> TypeGuard[float]:
+def is_number(value: object) -> TypeGuard[float]:
     """Return whether a value is a finite number."""
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def setting(value: Any) -> str:
+def setting(value: object) -> str:
     """Format a hyperparameter's value."""
     if value is None or isinstance(value, bool):
         return {None: "none", True: "yes", False: "no"}[value]
@@ -128,12 +128,12 @@ def listed(things: Sequence[str], most: int = 5) -> str:
     return " and ".join([", ".join(things[:-1]), things[-1]] if len(things) > 1 else things)
 
 
-def brief(config: Mapping[str, Any]) -> str:
+def brief(config: Mapping[str, object]) -> str:
     """Format a config: ``layers=[160/0.1 32/0], optimizer=adam(learning_rate=0.01)``."""
     return ", ".join(f"{name}={show(value)}" for name, value in config.items())
 
 
-def show(value: Any) -> str:
+def show(value: object) -> str:
     """Format a value as short as it reads well; of a list of layers the values only."""
     if isinstance(value, float):
         return f"{value:.4g}"
