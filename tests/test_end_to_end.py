@@ -187,6 +187,7 @@ def test_random_search_with_median_stopping(local_ray, profile) -> None:
     assert result.summary.test["accuracy"] > 0.5
 
 
+@pytest.mark.slow
 def test_a_grid_trains_each_of_its_points(local_ray, profile) -> None:
     job = find_job("breast_cancer_grid").job
     layers = {"grid_search": job.space["layers"]["grid_search"][:2]}

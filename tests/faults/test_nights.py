@@ -81,6 +81,7 @@ def retest(season: Path, data: str, slot: str, *options: str) -> tuple[int, dict
     return ran.returncode, json.loads(ran.stdout)["answer"]
 
 
+@pytest.mark.slow
 def test_three_nights(season, drive) -> None:
     def night(slot: str):
         return drive("--slot", slot, name="nightly-{slot}")
