@@ -186,8 +186,8 @@ def search_rows(models: Sequence[Any], truths: Sequence[float], seed: int) -> Ro
     from tune_jobs.engine.analysis.estimates import estimate
     from tune_jobs.engine.data.splitting import cut_folds
     from tune_jobs.engine.finals.candidates import Candidate
+    from tune_jobs.engine.finals.judging import Cost, give_verdict
     from tune_jobs.engine.finals.race import Race
-    from tune_jobs.engine.finals.verdict import Cost, give_verdict
 
     x, y = make_rows(ROWS, [0, seed])
     cuts = [cut for n in range(5) for cut in cut_folds(ROWS, FOLDS, 100 * seed + n, None)]
@@ -229,8 +229,8 @@ def search_rows(models: Sequence[Any], truths: Sequence[float], seed: int) -> Ro
 def race_pair(gap: float, seed: int) -> Row:
     """Race two finalists whose true losses differ by this gap."""
     from tune_jobs.engine.finals.candidates import Candidate
+    from tune_jobs.engine.finals.judging import Cost, give_verdict
     from tune_jobs.engine.finals.race import Race
-    from tune_jobs.engine.finals.verdict import Cost, give_verdict
 
     draw = np.random.default_rng(seed)
     race = Race(2, SCORES, SCORES, goal=Goal("loss"), overlap=0.0, level=0.95)

@@ -61,7 +61,7 @@ def write_history(folder: Any, job: Any, trials: int) -> float:
     from tune_jobs.engine import Profile
     from tune_jobs.engine.experiments.history.records import Attempt, Epoch, TrialEnd, TrialStart
     from tune_jobs.engine.experiments.history.segments import SegmentWriter
-    from tune_jobs.engine.job.declaration import describe_job
+    from tune_jobs.engine.job.describing import describe_job
 
     folder.create()
     about = describe_job(job, Profile(), None).to_json()

@@ -123,7 +123,7 @@ def simulate(count: int) -> pd.DataFrame:
 def look_again(kind: str, fall: float, seed: int) -> dict[str, Any]:
     """Simulate the cheap mode: an incumbent that is worse than it was, on other rows."""
     from tune_jobs.engine.analysis.estimates import estimate
-    from tune_jobs.engine.runs.answers import compare_with_before
+    from tune_jobs.engine.runs.retest_answers import compare_with_before
 
     (before, overlap), (after, _) = KINDS[kind](0.0, seed), KINDS[kind](0.0, seed + 100_000)
     spread = _spread_of_scores() if kind == "rows" else 1.0

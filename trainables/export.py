@@ -133,7 +133,7 @@ def make_encoder(columns: Sequence[Column], name: str) -> keras.Model:
     """Return a model from the list of raw columns to the encoded float32 matrix.
 
     Numbers come first, computed in float64, then indicators of missing values, then codes.
-    The kinds of columns are those of the engine's ``data/kinds.py``: a new kind needs its
+    The kinds of columns are those of the engine's ``data/column_kinds.py``: a new kind needs its
     operations here.
     """
     import keras

@@ -4,7 +4,7 @@ import pytest
 from ray import tune
 
 from tune_jobs.engine.goal import Goal
-from tune_jobs.engine.job.declaration import describe_job
+from tune_jobs.engine.job.describing import describe_job
 from tune_jobs.engine.job.job import Job
 from tune_jobs.engine.job.profile import Profile
 

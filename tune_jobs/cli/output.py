@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from tune_jobs.engine.experiments.answer import Answer
     from tune_jobs.engine.experiments.experiment import Experiment
+    from tune_jobs.engine.experiments.retest_answer import Answer
     from tune_jobs.engine.storage.folder import Folder
 
 JSON_LOG = "tune_jobs.json_log"  # a key of click's Context.meta
@@ -68,8 +68,8 @@ def say(context: click.Context, word: str, message: str = "") -> None:
 
 def print_result(experiment: Experiment, *, as_json: bool, short: bool) -> None:
     """Print the result of an experiment on standard output."""
-    from tune_jobs.engine.views.headline import headline
     from tune_jobs.engine.views.show import as_dict, print_lines
+    from tune_jobs.engine.views.status_line import headline
 
     if click.get_current_context().meta.get(JSON_LOG):
         answer, summary = experiment.retest, experiment.summary
@@ -95,7 +95,7 @@ def notifying(job: str, options: Mapping[str, Any]) -> Iterator[Callable[[Experi
         options: options of the command.
     """
     from tune_jobs.engine.recurring.notification import telling
-    from tune_jobs.engine.views.headline import headline
+    from tune_jobs.engine.views.status_line import headline
 
     name = options["name"] or ("{job}-{slot}" if options["slot"] else "{job}")
 

@@ -5,7 +5,7 @@ from ray import tune
 
 from tune_jobs.engine.analysis.advice import BEST_AT_BOUNDS, advise, warnings_of
 from tune_jobs.engine.analysis.importance import Effect
-from tune_jobs.engine.analysis.zooming import narrow
+from tune_jobs.engine.analysis.narrow_space import narrow
 from tune_jobs.engine.space.domains import describe, read_described
 from tune_jobs.engine.space.numbers import Range
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tune_jobs.engine.data import kinds
+from tune_jobs.engine.data import column_kinds
 from tune_jobs.engine.data.columns import (
     count_codes,
     encode,
@@ -410,7 +410,7 @@ class Weekdays:
         return [str(value) for value in values.to_pylist()]
 
     def fit(self, name, values, train, max_categories):
-        return kinds.Fitted({"name": name, "kind": self.name})
+        return column_kinds.Fitted({"name": name, "kind": self.name})
 
     def features(self, column):
         return ["code", "number"]
@@ -427,7 +427,7 @@ class Weekdays:
 
 
 def test_a_new_kind_of_column_is_one_class(monkeypatch):
-    monkeypatch.setattr(kinds, "KINDS", (*kinds.KINDS, Weekdays()))
+    monkeypatch.setattr(column_kinds, "KINDS", (*column_kinds.KINDS, Weekdays()))
     monday = datetime.date(2026, 1, 5)
     days = [monday + datetime.timedelta(days=number) for number in (0, 5, 6)]
     whole = pa.table({"day": days, "x": [1.0, 2.0, 3.0], "city": ["a", "b", "a"]})

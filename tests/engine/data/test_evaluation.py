@@ -3,7 +3,6 @@ import pytest
 
 from tune_jobs.engine import Evaluation, Job, JobError, table
 from tune_jobs.engine.data.evaluation import fresh_replicas, held_out_share
-from tune_jobs.engine.trials.tuner import constants
 
 
 def make_job(**options):
@@ -47,7 +46,7 @@ def test_the_test_part_stays_out_and_a_config_knows_the_rows_of_a_fold():
     whole = len(dataset.training.x_train)
 
     assert whole + len(dataset.x_test) == 569
-    assert constants(job, dataset)["rows"] == len(dataset.training.replicas[0].train) < whole
+    assert job.constants(dataset)["rows"] == len(dataset.training.replicas[0].train) < whole
 
 
 @pytest.mark.parametrize("options", [{"folds": 0}, {"repeats": 0}, {"folds": 2.5}], ids=str)

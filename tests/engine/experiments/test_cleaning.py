@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tune_jobs.cli.main import main
-from tune_jobs.engine.experiments.answer import Answer
 from tune_jobs.engine.experiments.cleaning import find_removable, protected_experiments, remove
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.files import RETESTS
 from tune_jobs.engine.experiments.history.records import Epoch, TrialEnd, TrialStart
 from tune_jobs.engine.experiments.history.segments import SegmentWriter
 from tune_jobs.engine.experiments.lease import leased
+from tune_jobs.engine.experiments.retest_answer import Answer
 from tune_jobs.engine.outcome import EXIT_CODES, FINAL
-from tune_jobs.engine.runs.answers import file_answer
+from tune_jobs.engine.runs.retest_answers import file_answer
 from tune_jobs.engine.storage.folder import open_folder
 
 DAY = 86_400.0

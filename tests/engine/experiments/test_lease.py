@@ -167,7 +167,7 @@ def test_one_that_waits_gives_up_in_time(tmp_path) -> None:
     with (
         leased(folder, BEAT),
         pytest.raises(TakenError),
-        leased(folder, BEAT, waits=True, deadline=Deadline(time.time() + 2 * BEAT)),
+        leased(folder, BEAT, waits=True, deadline=Deadline(time.monotonic() + 2 * BEAT)),
     ):
         pass
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from tune_jobs.engine.experiments.verdict import Verdict
 from tune_jobs.engine.finals.candidates import Candidate
+from tune_jobs.engine.finals.judging import Cost, give_verdict
 from tune_jobs.engine.finals.race import Race, Task
-from tune_jobs.engine.finals.verdict import Cost, give_verdict
 from tune_jobs.engine.goal import Goal
 
 

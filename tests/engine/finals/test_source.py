@@ -38,9 +38,8 @@ def job(tmp_path) -> Job:
 def make_job(tmp_path: pathlib.Path) -> Job:
     space = {"x": tune.grid_search([0.1, 0.2, 0.3, 0.4]), "log": str(tmp_path / "log")}
     job = Job(train, {**space, "lucky": 0, "broken": None}, metric="loss", max_epochs=3)
-    from tune_jobs.engine.job.declaration import constants
 
-    lucky = constants(job, None)["seed"]
+    lucky = job.constants(None)["seed"]
     return replace(
         job,
         space={**job.space, "lucky": lucky},

@@ -42,7 +42,7 @@ JOB = Job(
         ({"scheduler": "asha"}, "scheduler is 'asha'"),
         ({"data": "x.csv"}, "data is 'x.csv'"),
         ({"space": {"seed": tune.uniform(0, 1)}}, "the space must not define 'seed'"),
-        ({"space": {"x": tune.uniform(1, 0)}}, "lower bound first"),
+        ({"space": {"x": tune.uniform(1, 0)}}, "must have a lower bound below its upper bound"),
         ({"space": {"x": tune.grid_search([1, 2])}}, "cannot use a grid"),
         ({"scheduler": ASHA(grace_period=10)}, "grace_period is 10 epochs but max_epochs is 9"),
         ({"scheduler": ASHA(grace_period=0)}, "grace_period is 0"),

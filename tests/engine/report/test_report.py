@@ -12,7 +12,7 @@ import pytest
 from ray import tune
 
 from tune_jobs.engine.analysis.advice import advise_on, warnings_of
-from tune_jobs.engine.analysis.zooming import narrow
+from tune_jobs.engine.analysis.narrow_space import narrow
 from tune_jobs.engine.report import write_report
 from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.headline import make_headline

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 
 from tune_jobs.cli.main import main
 from tune_jobs.engine import open_experiment
-from tune_jobs.engine.runs.answers import read_answers
 from tune_jobs.engine.runs.retest import Challenge, retest_job
+from tune_jobs.engine.runs.retest_answers import read_answers
 from tune_jobs.engine.storage.folder import open_folder
 
 pytestmark = pytest.mark.usefixtures("local_ray")

@@ -206,13 +206,13 @@ def test_an_unforeseen_error_leaves_a_summary(job, profile, tmp_path) -> None:
 def test_a_winner_that_cannot_be_trained_in_time_is_left_for_the_next_run(
     profile, tmp_path, monkeypatch
 ) -> None:
-    from tune_jobs.engine.runs import timing
+    from tune_jobs.engine.runs import finish, phases
 
     module = tmp_path / "slow_to_refit.py"
     module.write_text(SLOW_TO_REFIT)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(timing, "EXPORT_SECONDS", 1.0)
-    monkeypatch.setattr(timing, "SEARCH_SHARE", 1.0)
+    monkeypatch.setattr(finish, "EXPORT_SECONDS", 1.0)
+    monkeypatch.setattr(phases, "SEARCH_SHARE", 1.0)
     import slow_to_refit
 
     cloudpickle.register_pickle_by_value(slow_to_refit)

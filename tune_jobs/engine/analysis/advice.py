@@ -2,13 +2,13 @@
 
 Each hyperparameter is looked at twice, by the trials ranked from best to worst:
 
-* Narrower (:mod:`~tune_jobs.engine.analysis.narrowing`). A range shrinks to the best values plus a
-  margin on either side, on the range's scale. The margin is the expected difference between the
-  extent of the best values and the interval that they come from, if they are spread evenly, and at
-  least 5 % of the range. A range that would lose less than a tenth stays. A choice loses an option
-  that none of the best has, if so many trials had it that the hypergeometric distribution gives
-  this a probability of at most 5 %, divided by the number of options. Inside a branch only the
-  trials that took it count; with fewer than 5 best among them, or only best ones, it stays.
+* Narrower (:mod:`~.narrow_domain`). A range shrinks to the best values plus a margin on either
+  side, on the range's scale. The margin is the expected difference between the extent of the best
+  values and the interval that they come from, if they are spread evenly, and at least 5 % of the
+  range. A range that would lose less than a tenth stays. A choice loses an option that none of
+  the best has, if so many trials had it that the hypergeometric distribution gives this a
+  probability of at most 5 %, divided by the number of options. Inside a branch only the trials
+  that took it count; with fewer than 5 best among them, or only best ones, it stays.
 * Wider (:mod:`~tune_jobs.engine.analysis.bounds`). If the best crowd at a bound, the best value may
   lie outside, and the range should be widened.
 
@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tune_jobs.engine.analysis.bounds import find_crowding
-from tune_jobs.engine.analysis.narrowing import FEWEST_BEST, Narrower, is_enough, narrow_domain
+from tune_jobs.engine.analysis.narrow_domain import FEWEST_BEST, Narrower, is_enough, narrow_domain
 from tune_jobs.engine.analysis.observed import Observed, observe
 from tune_jobs.engine.space.choices import Choice
 from tune_jobs.engine.space.configs import Config

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from tune_jobs.engine.data.arrays import coded, count_nulls, numbers, without_dictionary
-from tune_jobs.engine.data.kinds import kind_of
+from tune_jobs.engine.data.column_kinds import kind_of
 from tune_jobs.engine.data.sources import find_column
 from tune_jobs.engine.data.splitting import Array, Fold, Split
 from tune_jobs.engine.errors import JobError

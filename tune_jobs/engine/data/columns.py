@@ -4,7 +4,7 @@ What is learnt is plain JSON, one dict per column, so that an exported model can
 ``{"name", "kind": "numeric" or "boolean", "mean", "scale", "fill", "indicator"}``, or
 ``{"name", "kind": "categorical", "categories"}`` where category ``i`` has the code ``i + 1`` and
 the code 0 means missing, rare or never seen. What depends on the kind of a column is in
-:mod:`~tune_jobs.engine.data.kinds`.
+:mod:`~tune_jobs.engine.data.column_kinds`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 
 from tune_jobs.engine.data.arrays import value_type
+from tune_jobs.engine.data.column_kinds import EMPTY, ROLES, Column, Kind, kind_named, kind_of
 from tune_jobs.engine.data.dataset import digest
-from tune_jobs.engine.data.kinds import EMPTY, ROLES, Column, Kind, kind_named, kind_of
 from tune_jobs.engine.data.sources import find_column
 from tune_jobs.engine.data.splitting import Array
 from tune_jobs.engine.errors import JobError

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from tune_jobs.engine.data.arrangement import read_arrangement, replace_column
+from tune_jobs.engine.data.column_kinds import Column
 from tune_jobs.engine.data.columns import (
     count_codes,
     encode,
@@ -19,7 +20,6 @@ from tune_jobs.engine.data.columns import (
     raw_inputs,
 )
 from tune_jobs.engine.data.dataset import Dataset, TrainingData
-from tune_jobs.engine.data.kinds import Column
 from tune_jobs.engine.data.sources import find_column, is_frame, read_table
 from tune_jobs.engine.data.splitting import (
     Arrangement,

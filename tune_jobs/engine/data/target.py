@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tune_jobs.engine.data.arrays import coded, numbers, without_dictionary
+from tune_jobs.engine.data.column_kinds import Kind, kind_of
 from tune_jobs.engine.data.dataset import standardisation
-from tune_jobs.engine.data.kinds import Kind, kind_of
 from tune_jobs.engine.data.splitting import Array
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.formatting import count

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tune_jobs.engine.errors import JobError, reason_of
-from tune_jobs.engine.experiments.answer import Answer
 from tune_jobs.engine.experiments.files import DESCRIPTION, HISTORY, MODEL, RETEST, SUMMARY, VERDICT
 from tune_jobs.engine.experiments.history.frames import (
     Configs,
@@ -25,6 +24,7 @@ from tune_jobs.engine.experiments.history.frames import (
 )
 from tune_jobs.engine.experiments.history.records import Attempt
 from tune_jobs.engine.experiments.history.segments import Found, read_segments
+from tune_jobs.engine.experiments.retest_answer import Answer
 from tune_jobs.engine.experiments.summary import Best, Summary
 from tune_jobs.engine.experiments.verdict import Verdict
 from tune_jobs.engine.goal import Goal

@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from tune_jobs.engine.experiments.answer import Answer
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.files import DESCRIPTION, HISTORY, LEASE, RETEST, SUMMARY
 from tune_jobs.engine.experiments.holder import find_holder
+from tune_jobs.engine.experiments.retest_answer import Answer
 from tune_jobs.engine.experiments.summary import Summary
 from tune_jobs.engine.formatting import NONE, columns, duration, number, visible
 from tune_jobs.engine.outcome import Outcome

@@ -15,11 +15,11 @@ from tune_jobs.engine.experiments.history.frames import compact
 from tune_jobs.engine.experiments.history.records import FinalsStart, Listener, TrialStart
 from tune_jobs.engine.experiments.verdict import Verdict
 from tune_jobs.engine.finals.candidates import Candidate, choose_finalists
+from tune_jobs.engine.finals.judging import Cost, give_verdict
 from tune_jobs.engine.finals.race import Race
 from tune_jobs.engine.finals.rounds import Rounds, make_rounds
 from tune_jobs.engine.finals.source import prepare_finals
-from tune_jobs.engine.finals.verdict import Cost, give_verdict
-from tune_jobs.engine.job.study import Study
+from tune_jobs.engine.job.setup import Setup
 from tune_jobs.engine.outcome import Reason
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.tuner import Prepared
@@ -52,7 +52,7 @@ class Decision:
 
 
 def decide(
-    study: Study,
+    setup: Setup,
     experiment: Experiment,
     fit: Callable[[Prepared], JobError | None],
     *,
@@ -64,7 +64,7 @@ def decide(
     """Train the best trials of a search again, on fresh seeds and folds, and choose the winner.
 
     Args:
-        study: what was searched.
+        setup: what was searched.
         experiment: the search's results.
         fit: fits a prepared tuner.
         concurrency: how many trials run at once.
@@ -72,13 +72,13 @@ def decide(
         deadline: when the finals have to end.
         defaults: values of hyperparameters that earlier trials did not have.
     """
-    job = study.job
+    job = setup.job
     if job.finalists is None:
         raise ValueError("the job has no finalists")
     candidates = choose_finalists(experiment, job, job.finalists, defaults)
-    rounds = make_rounds(job, study.dataset, job.finalists)
+    rounds = make_rounds(job, setup.dataset, job.finalists)
     prepared, race = prepare_finals(
-        study,
+        setup,
         experiment,
         candidates,
         rounds,

@@ -23,7 +23,7 @@ from tune_jobs.engine.experiments.summary import Ensemble, Scores
 from tune_jobs.engine.experiments.verdict import Baseline
 from tune_jobs.engine.finals.decide import Decision
 from tune_jobs.engine.finals.rounds import without_patience
-from tune_jobs.engine.job.study import Study
+from tune_jobs.engine.job.setup import Setup
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space.configs import Config
 
@@ -348,7 +348,7 @@ def tolerance(models: Sequence[Any], target: Mapping[str, Any]) -> float:
 
 
 def make_model(
-    study: Study,
+    setup: Setup,
     experiment: Experiment,
     recipe: Recipe,
     decision: Decision,
@@ -364,7 +364,7 @@ def make_model(
         JobError: if the model cannot be made.
         LateError: if the deadline passes before that.
     """
-    job, whole, verdict = study.job, decision.rounds.dataset, decision.verdict
+    job, whole, verdict = setup.job, decision.rounds.dataset, decision.verdict
     if whole is None or verdict is None:
         return None
     members = [_member(job, decision, place) for place in decision.race.ranking]
@@ -376,7 +376,7 @@ def make_model(
         train=job.trainable,
         members=used,
         whole=whole,
-        profile=study.profile,
+        profile=setup.profile,
         ensemble=ensemble,
         deadline=deadline,
     )

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from tune_jobs.engine.data.dataset import Replica, TrainingData
 from tune_jobs.engine.data.evaluation import fresh_replicas, held_out_share
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.job.declaration import constants
 from tune_jobs.engine.job.finalists import Finalists
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space.configs import Config
@@ -58,7 +57,7 @@ def make_rounds(job: Job, dataset: Dataset | None, finalists: Finalists) -> Roun
     seed = derive(job.seed, "finalists")
     if dataset is None:
         fits = [(Replica(derive(seed, f"fit {number}")),) for number in range(2 * wanted)]
-        return Rounds(fits, wanted, 0.0, level, constants(job, None) | {"rungs": []})
+        return Rounds(fits, wanted, 0.0, level, job.constants(None) | {"rungs": []})
     in_step = len(dataset.training.replicas) > 1
     whole, repeats = fresh_replicas(dataset, job.evaluation, seed, 2 * wanted)
     choosing = math.ceil(wanted / len(repeats[0])) if in_step else wanted
@@ -70,7 +69,7 @@ def make_rounds(job: Job, dataset: Dataset | None, finalists: Finalists) -> Roun
         choosing=choosing,
         overlap=held_out_share(repeats[0]),
         level=level,
-        constants=constants(job, whole) | {"rungs": []},
+        constants=job.constants(whole) | {"rungs": []},
         dataset=replace(whole, training=replace(whole.training, replicas=())),
     )
 

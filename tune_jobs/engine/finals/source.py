@@ -40,7 +40,7 @@ from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.job.changes import differing
 from tune_jobs.engine.job.description import Description
 from tune_jobs.engine.job.finalists import Finalists
-from tune_jobs.engine.job.study import Study
+from tune_jobs.engine.job.setup import Setup
 from tune_jobs.engine.resume.past import NOT_ITS_FAULT
 from tune_jobs.engine.space.membership import identity
 from tune_jobs.engine.storage.folder import Folder
@@ -194,7 +194,7 @@ class FinalistSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
 
 
 def prepare_finals(
-    study: Study,
+    setup: Setup,
     experiment: Experiment,
     candidates: Sequence[Candidate],
     rounds: Rounds,
@@ -208,7 +208,7 @@ def prepare_finals(
 
     Fresh scores of an earlier run count unless something has changed that they depend on.
     """
-    job, folder = study.job, experiment.folder.child(FINALISTS)
+    job, folder = setup.job, experiment.folder.child(FINALISTS)
     about = _describe(job, experiment, rounds)
     before = Experiment(folder)
     if before.exists and not _is_comparable(before.description, about):
@@ -219,7 +219,7 @@ def prepare_finals(
     finals = FinalistSource(race, candidates, folder, concurrency)
     finals.replay(before.segments.records() if before.exists else ())
     recorder = begin(
-        study.profile,
+        setup.profile,
         folder,
         about,
         target=race.most_tasks,
@@ -228,7 +228,7 @@ def prepare_finals(
     )
     finals.recorder = recorder
     tuner = build_tuner(
-        replace(study, folder=folder),
+        replace(setup, folder=folder),
         _trainable(job, rounds),
         finals,
         recorder,

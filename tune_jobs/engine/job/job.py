@@ -117,6 +117,17 @@ class Job:
             return self.data(seed)
         return self.evaluation.apply(self.evaluation.arrange(self.data)(seed), self.seed)
 
+    def constants(self, dataset: Dataset | None) -> Config:
+        """Return what every config of the job holds in addition to its hyperparameters."""
+        return {
+            **(dataset.signature if dataset else {}),
+            "max_epochs": self.max_epochs,
+            "seed": derive(self.seed, "model"),
+            "metric": self.metric,
+            "mode": self.mode,
+            "rungs": self.rungs,
+        }
+
     @property
     def goal(self) -> Goal:
         """The metric, and whether it is minimised or maximised."""

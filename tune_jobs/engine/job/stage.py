@@ -19,7 +19,7 @@ class Stage:
         num_samples: trials of this stage (per point of a grid).
         max_epochs: ceiling of epochs; None for the job's.
         zoom: the share of the best trials so far that the narrower space of this stage has to
-            hold (:func:`~tune_jobs.engine.analysis.zooming.narrow`); None for the whole space.
+            hold (:func:`~tune_jobs.engine.analysis.narrow_space.narrow`); None for the whole space.
 
     Raises:
         JobError: for a field that is not as it must be.

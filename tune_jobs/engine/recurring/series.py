@@ -10,7 +10,7 @@ import string
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.files import SERIES
-from tune_jobs.engine.job.declaration import content_of
+from tune_jobs.engine.job.describing import content_of
 from tune_jobs.engine.job.description import Slot
 from tune_jobs.engine.job.job import Job, MakeTuner
 from tune_jobs.engine.names import check_experiment_name

@@ -11,7 +11,7 @@ from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.progress_charts import best_so_far
 from tune_jobs.engine.report.tables import Table
 from tune_jobs.engine.space.configs import Config, flatten
-from tune_jobs.engine.views.headline import headline
+from tune_jobs.engine.views.status_line import headline
 
 Row = Sequence[str]
 

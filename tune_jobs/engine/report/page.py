@@ -18,18 +18,14 @@ from markupsafe import Markup
 
 from tune_jobs.engine.formatting import count, number, visible
 from tune_jobs.engine.report import side_by_side, tables
+from tune_jobs.engine.report.comparison_charts import chart_race
+from tune_jobs.engine.report.finals_charts import chart_finalists
 from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.headline import make_headline, status
 from tune_jobs.engine.report.marks import swatch
 from tune_jobs.engine.report.progress_charts import chart_curves, chart_history
-from tune_jobs.engine.report.race_chart import chart_race
 from tune_jobs.engine.report.space_charts import SLICES, chart_importance, chart_parallel, slices
-from tune_jobs.engine.report.work_charts import (
-    chart_finalists,
-    chart_timeline,
-    chart_usage,
-    usage_rows,
-)
+from tune_jobs.engine.report.work_charts import chart_timeline, chart_usage, usage_rows
 
 HERE = Path(__file__).parent
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from tune_jobs.engine.formatting import columns_of, shortened, visible
+from tune_jobs.engine.report.comparison_charts import chart_race
 from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.headline import make_headline, status
 from tune_jobs.engine.report.marks import Chart, swatch
 from tune_jobs.engine.report.page import HERE
 from tune_jobs.engine.report.progress_charts import chart_curves, chart_history
-from tune_jobs.engine.report.race_chart import chart_race
 from tune_jobs.engine.report.side_by_side import compare
 from tune_jobs.engine.report.space_charts import chart_importance
 from tune_jobs.engine.report.work_charts import chart_timeline

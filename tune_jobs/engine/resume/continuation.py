@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.job.changes import differing, find_changes
-from tune_jobs.engine.job.declaration import describe_job
+from tune_jobs.engine.job.describing import describe_job
 from tune_jobs.engine.job.description import Description
-from tune_jobs.engine.job.study import Study
+from tune_jobs.engine.job.setup import Setup
 from tune_jobs.engine.resume.past import KnownResult, Past, read_past
 from tune_jobs.engine.resume.warm_start import read_results
 from tune_jobs.engine.space.membership import identity
@@ -88,14 +88,14 @@ def check_name(folder: Folder, how: Continuation) -> None:
         raise JobError(f"cannot extend {folder.name!r}: no experiment at {folder.uri}")
 
 
-def read_continuation(how: Continuation, study: Study) -> Continuation:
+def read_continuation(how: Continuation, setup: Setup) -> Continuation:
     """Read what earlier runs have done, and log what of it is ignored.
 
     Raises:
         JobError: if new results could not be compared with earlier ones.
     """
-    job, past = study.job, _read_experiment(how, study)
-    imported = _read_sources(how, study, past)
+    job, past = setup.job, _read_experiment(how, setup)
+    imported = _read_sources(how, setup, past)
     before = max(past.target or 0, past.last)
     if not how.extend and job.num_trials < before:
         logger.warning(
@@ -105,27 +105,27 @@ def read_continuation(how: Continuation, study: Study) -> Continuation:
     return replace(how, past=past, imported=imported, target=target)
 
 
-def _read_experiment(how: Continuation, study: Study) -> Past:
+def _read_experiment(how: Continuation, setup: Setup) -> Past:
     """Read the experiment so far, if there is any.
 
     Raises:
         JobError: if new results could not be compared with its own.
     """
-    experiment = Experiment(study.folder)
+    experiment = Experiment(setup.folder)
     if not experiment.exists:
         return Past()
     for problem in experiment.problems:
         logger.warning(problem)
-    now = describe_job(study)
+    now = describe_job(setup)
     _check_changes(experiment, now, how)
     code_changed = "source" in differing(experiment.description, now)
-    past = read_past(experiment, study.job, how.defaults, code_changed=code_changed)
+    past = read_past(experiment, setup.job, how.defaults, code_changed=code_changed)
     if not how.in_stages:
         _say_left_out("earlier trials", past.left_out, len(past.trials))
     return past
 
 
-def _read_sources(how: Continuation, study: Study, past: Past) -> list[tuple[KnownResult, str]]:
+def _read_sources(how: Continuation, setup: Setup, past: Past) -> list[tuple[KnownResult, str]]:
     """Read the results of other searches that the experiment does not know yet.
 
     Raises:
@@ -134,7 +134,7 @@ def _read_sources(how: Continuation, study: Study, past: Past) -> list[tuple[Kno
     imported: list[tuple[KnownResult, str]] = []
     known = {_key(each) for each in past.results}  # a source may be given again
     for source in how.warm_start:
-        found, left_out = read_results(source, study.job, study.profile.storage, how.defaults)
+        found, left_out = read_results(source, setup.job, setup.profile.storage, how.defaults)
         _say_left_out(f"results in {source}", left_out, len(found))
         if not found:
             raise JobError(f"--warm-start {source}: no result fits the search space of the job")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tune_jobs.engine.analysis.zooming import narrow
+from tune_jobs.engine.analysis.narrow_space import narrow
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.history.records import StageStart
 from tune_jobs.engine.experiments.summary import StageSummary

@@ -12,7 +12,6 @@ from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.finals.rounds import check_rounds
 from tune_jobs.engine.formatting import brief, count
 from tune_jobs.engine.job.companions import companion
-from tune_jobs.engine.job.declaration import constants
 from tune_jobs.engine.job.job import Job
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.space.configs import Config
@@ -100,7 +99,7 @@ def _say_models(job: Job, dataset: Dataset | None) -> str:
         build = companion(sys.modules[job.trainable.__module__], "build")
     except JobError as reason:
         return f"not built: {reason}"
-    fixed = constants(job, dataset)
+    fixed = job.constants(dataset)
     configs = extremes(job.space)
     sizes = [_count_parameters(build, config, fixed) for config in configs]
     return f"{min(sizes):,} to {max(sizes):,} parameters ({len(sizes)} configurations built)"

@@ -10,6 +10,7 @@ import pandas as pd
 from tune_jobs.engine.analysis.advice import advise_on, warnings_of
 from tune_jobs.engine.analysis.importance import measure_importance
 from tune_jobs.engine.analysis.usage import measure_usage
+from tune_jobs.engine.deadline import Deadline
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.files import FINALISTS
@@ -26,12 +27,29 @@ from tune_jobs.engine.finals.export import (
     save_model,
 )
 from tune_jobs.engine.job.profile import Profile
-from tune_jobs.engine.job.study import Study
+from tune_jobs.engine.job.setup import Setup
 from tune_jobs.engine.resume.stages import list_stages
-from tune_jobs.engine.runs.fit import SearchResult, storage_errors
+from tune_jobs.engine.runs.fit_tuner import SearchResult, storage_errors
 from tune_jobs.engine.runs.summarise import begin_summary, write_summary
-from tune_jobs.engine.runs.timing import Timing
 from tune_jobs.engine.views.fallback import describe_fallbacks
+
+# The export gets at least so many seconds, even if the deadline is nearer or past.
+EXPORT_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When a run began, and when it has to end.
+
+    Attributes:
+        began: in seconds since 1970.
+        deadline: the run's, which is also that of its finals.
+        spent: the workers' seconds in earlier runs of the experiment.
+    """
+
+    began: float
+    deadline: Deadline
+    spent: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -42,14 +60,14 @@ class Ending:
         search: the last search.
         profile: what the worker that exports the model may use.
         timing: the run's.
-        study: what was searched, None for a module that builds its own tuner.
+        setup: what was searched, None for a module that builds its own tuner.
         decision: the result of the finals, None without finals.
     """
 
     search: SearchResult
     profile: Profile
     timing: Timing
-    study: Study | None = None
+    setup: Setup | None = None
     decision: Decision | None = None
 
 
@@ -90,9 +108,9 @@ def _summary_of(ending: Ending) -> Summary:
 def _add_advice(summary: Summary, ending: Ending, experiment: Experiment) -> Summary:
     """Add the stages of the space, and warnings about its bounds and about slow trials."""
     warnings = tuple(describe_fallbacks(experiment.trials))
-    if ending.study is None:
+    if ending.setup is None:
         return replace(summary, warnings=warnings)
-    job = ending.study.job
+    job = ending.setup.job
     importance = measure_importance(
         experiment.trials, experiment.epochs, goal=job.goal, rungs=job.rungs or None
     )
@@ -129,18 +147,18 @@ def _make_model(ending: Ending, experiment: Experiment) -> ExportedModel:
         JobError: if a model could not be made that should have been.
         LateError: if the deadline passes before that.
     """
-    recipe, study, decision = companions(experiment), ending.study, ending.decision
-    if study and decision:
-        deadline = ending.timing.export_deadline
-        made = make_model(study, experiment, recipe, decision, deadline=deadline)
+    recipe, setup, decision = companions(experiment), ending.setup, ending.decision
+    deadline = ending.timing.deadline.at_least(EXPORT_SECONDS)
+    if setup and decision:
+        made = make_model(setup, experiment, recipe, decision, deadline=deadline)
         if made is not None:
             return made
     return save_model(
         experiment,
         recipe_of(experiment),
-        study.dataset if study else None,
+        setup.dataset if setup else None,
         ending.profile,
-        deadline=ending.timing.export_deadline,
+        deadline=deadline,
     )
 
 

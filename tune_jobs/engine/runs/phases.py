@@ -15,19 +15,21 @@ from tune_jobs.engine.finals.decide import Decision, decide
 from tune_jobs.engine.finals.rounds import check_rounds
 from tune_jobs.engine.job.job import MakeTuner
 from tune_jobs.engine.job.profile import Profile
-from tune_jobs.engine.job.study import Study
+from tune_jobs.engine.job.setup import Setup
 from tune_jobs.engine.outcome import FINAL
 from tune_jobs.engine.report.refresh import refreshed_report
 from tune_jobs.engine.resume.continuation import Continuation, read_continuation
 from tune_jobs.engine.resume.stages import find_stage, job_of_stage
-from tune_jobs.engine.runs.finish import Ending, finish
-from tune_jobs.engine.runs.fit import SearchResult, collect_result, fit, storage_errors
+from tune_jobs.engine.runs.finish import Ending, Timing, finish
+from tune_jobs.engine.runs.fit_tuner import SearchResult, collect_result, fit, storage_errors
 from tune_jobs.engine.runs.summarise import begin_summary, recording_outcome, write_summary
-from tune_jobs.engine.runs.timing import Timing
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.interruption import Interruption
 from tune_jobs.engine.trials.tuner import Prepared, adopt, prepare
 from tune_jobs.engine.views.tracking import make_trackers
+
+# The share of a run's time that its search may use; the rest is kept for the finals.
+SEARCH_SHARE = 0.75
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Run:
     listeners: Sequence[Listener]
     track: Sequence[str] = ()
 
-    def run_job(self, study: Study, how: Continuation) -> Experiment:
+    def run_job(self, setup: Setup, how: Continuation) -> Experiment:
         """Search, choose the winner, export its model, and write the summary.
 
         Raises:
@@ -60,12 +62,12 @@ class Run:
             StorageError: if the end cannot be written.
         """
         with self._recorded():
-            check_rounds(study.job, study.dataset)
-            search = self._search_in_stages(study, how)
+            check_rounds(setup.job, setup.dataset)
+            search = self._search_in_stages(setup, how)
             if search is None:  # an earlier run has done it
                 return Experiment(self.folder)
-            decision = self._decide(study, search, how)
-            return finish(Ending(search, self.profile, self.timing, study, decision))
+            decision = self._decide(setup, search, how)
+            return finish(Ending(search, self.profile, self.timing, setup, decision))
 
     def run_tuner(self, make_tuner: MakeTuner) -> Experiment:
         """Fit a tuner that a module builds itself, and write the summary.
@@ -95,14 +97,17 @@ class Run:
         ):
             yield
 
-    def _search_in_stages(self, study: Study, how: Continuation) -> SearchResult | None:
+    def _search_in_stages(self, setup: Setup, how: Continuation) -> SearchResult | None:
         """Search from the present stage to the last; None if nothing was left to do."""
-        job, search = study.job, None
+        job, search = setup.job, None
+        deadline = self.timing.deadline
+        if job.finalists is not None:
+            deadline = deadline.share(SEARCH_SHARE)
         last = max(len(job.stages) - 1, 0)
         for number in range(find_stage(job, Experiment(self.folder)), last + 1):
             experiment = Experiment(self.folder)
             part, entering = job_of_stage(job, number, experiment)
-            stage = replace(study, job=part)
+            stage = replace(setup, job=part)
             now = read_continuation(replace(how, in_stages=bool(job.stages)), stage)
             if now.is_done and experiment.is_final and search is None and number == last:
                 return None
@@ -113,7 +118,7 @@ class Run:
                 entering=entering,
                 listeners=self.listeners,
                 trackers=make_trackers(self.track, folder=self.folder, goal=job.goal),
-                deadline=self.timing.search_deadline(has_finals=job.finalists is not None),
+                deadline=deadline,
             )
             search = self._search(prepared, is_done=now.is_done)
             if search.outcome not in FINAL:
@@ -138,15 +143,15 @@ class Run:
             write_summary(result.experiment, summary, began=began, spent=spent)
         raise mistake
 
-    def _decide(self, study: Study, search: SearchResult, how: Continuation) -> Decision | None:
+    def _decide(self, setup: Setup, search: SearchResult, how: Continuation) -> Decision | None:
         """Train the finalists; an earlier verdict stands until there is a new one."""
-        if not study.job.finalists:
+        if not setup.job.finalists:
             self.folder.delete(VERDICT)
-        if not study.job.finalists or not search.is_decidable:
+        if not setup.job.finalists or not search.is_decidable:
             return None
         with storage_errors(search.prepared):
             return decide(
-                study,
+                setup,
                 search.experiment,
                 self._fit,
                 concurrency=search.prepared.concurrency,

@@ -4,7 +4,7 @@ A retest is an ordinary run of the job on today's data, with a small search. Its
 the incumbent, its neighbours, the best of the earlier search and some at random: the searcher
 learns from their scores of today, since earlier scores are of other data. In the finals the best of
 them challenge the incumbent on the same fresh seeds and folds; then comes the answer
-(:mod:`~tune_jobs.engine.runs.answers`).
+(:mod:`~tune_jobs.engine.runs.retest_answers`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tune_jobs.engine.job.finalists import Finalists
 from tune_jobs.engine.job.job import Job
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.outcome import EXIT_CODES
-from tune_jobs.engine.runs.answers import (
+from tune_jobs.engine.runs.retest_answers import (
     file_answer,
     find_incumbent,
     folder_of,

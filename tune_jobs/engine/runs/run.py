@@ -24,13 +24,13 @@ from tune_jobs.engine.formatting import duration
 from tune_jobs.engine.job.description import Slot
 from tune_jobs.engine.job.job import Job, MakeTuner
 from tune_jobs.engine.job.profile import Profile, locate
-from tune_jobs.engine.job.study import Study
+from tune_jobs.engine.job.setup import Setup
 from tune_jobs.engine.names import default_name
 from tune_jobs.engine.ray_internals import check_ray
 from tune_jobs.engine.recurring.series import fill_name, folder_of, schedule
 from tune_jobs.engine.resume.continuation import Continuation, check_name
+from tune_jobs.engine.runs.finish import Timing
 from tune_jobs.engine.runs.phases import Run
-from tune_jobs.engine.runs.timing import Timing
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.interruption import Interruption, interruptible
 from tune_jobs.engine.views.board import Board
@@ -114,7 +114,7 @@ def run(
         StorageError: if the end cannot be written.
     """
     profile, began = profile or Profile(), time.time()
-    deadline = deadline_after(max_hours, began)
+    deadline = deadline_after(max_hours)
     check_whole_number("extend", extend, 0)
     how = Continuation(
         resume=resume or slot is not None,
@@ -151,8 +151,8 @@ def run(
         )
         if not isinstance(job, Job):
             return started.run_tuner(job)
-        study = Study(job, profile, target.folder, dataset, command or {}, target.slot)
-        return started.run_job(study, how)
+        setup = Setup(job, profile, target.folder, dataset, command or {}, target.slot)
+        return started.run_job(setup, how)
 
 
 @dataclass(frozen=True)

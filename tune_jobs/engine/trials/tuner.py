@@ -32,11 +32,11 @@ from tune_jobs.engine.experiments.history.records import (
     StageStart,
 )
 from tune_jobs.engine.experiments.history.segments import SegmentWriter
-from tune_jobs.engine.job.declaration import add_provenance, constants, describe_job
+from tune_jobs.engine.job.describing import add_provenance, describe_job
 from tune_jobs.engine.job.description import Description
 from tune_jobs.engine.job.job import MakeTuner
 from tune_jobs.engine.job.profile import Profile, locate
-from tune_jobs.engine.job.study import Study
+from tune_jobs.engine.job.setup import Setup
 from tune_jobs.engine.names import default_name
 from tune_jobs.engine.ray_internals import TunerSettings, settings_of
 from tune_jobs.engine.resume.continuation import Continuation, check_name
@@ -78,11 +78,11 @@ def tuner_of(job: Job, profile: Profile, name: str | None) -> tune.Tuner:
     folder = locate(profile, name or default_name(job.trainable.__module__))
     check_name(folder, Continuation())
     folder.create()
-    return prepare(Study(job, profile, folder, dataset)).tuner
+    return prepare(Setup(job, profile, folder, dataset)).tuner
 
 
 def prepare(
-    study: Study,
+    setup: Setup,
     how: Continuation | None = None,
     *,
     entering: StageStart | None = None,
@@ -93,7 +93,7 @@ def prepare(
     """Describe the run in the experiment's folder, and build the tuner.
 
     Args:
-        study: what is searched.
+        setup: what is searched.
         how: what an earlier run has done, None for a new experiment.
         entering: the stage that begins, None for a job without stages.
         listeners: called with each event.
@@ -103,17 +103,17 @@ def prepare(
     Raises:
         JobError: if not one trial fits, or the search cannot be continued.
     """
-    job, how = study.job, how or Continuation()
+    job, how = setup.job, how or Continuation()
     if not ray.is_initialized():
-        connect(study.profile, [])
-    concurrency = find_concurrency(study.profile)
+        connect(setup.profile, [])
+    concurrency = find_concurrency(setup.profile)
     scheduler = job.scheduler(job.max_epochs) if job.scheduler else FIFOScheduler()
     searcher = _searcher(job, how.past.asked)
     _check_continuable(job, how, scheduler, searcher)
     recorder = begin(
-        study.profile,
-        study.folder,
-        describe_job(study),
+        setup.profile,
+        setup.folder,
+        describe_job(setup),
         target=how.target or job.num_trials,
         listeners=listeners,
         deadline=deadline,
@@ -123,33 +123,33 @@ def prepare(
         recorder.append(entering)
     for result, origin in how.imported:
         recorder.append(ImportedResult(result.config, result.score, origin, how.past.asked))
-    source = _make_source(study, how, searcher, recorder, concurrency)
+    source = _make_source(setup, how, searcher, recorder, concurrency)
     tuner = build_tuner(
-        study,
-        _trainable(job, study.dataset),
+        setup,
+        _trainable(job, setup.dataset),
         source,
         recorder,
         scheduler=scheduler,
         space=distinct(job.space),
         trackers=trackers,
     )
-    return Prepared(tuner, study.folder, recorder, concurrency, source)
+    return Prepared(tuner, setup.folder, recorder, concurrency, source)
 
 
 def _make_source(
-    study: Study,
+    setup: Setup,
     how: Continuation,
     searcher: SpaceSearcher,
     recorder: Recorder,
     concurrency: int,
 ) -> TrialSource:
     """Make the source of a job's trials, which knows the results so far."""
-    job = study.job
+    job = setup.job
     imported = [result for result, _ in how.imported]
     return TrialSource(
         searcher,
         job.space,
-        study.folder,
+        setup.folder,
         past=replace(how.past, results=[*how.past.results, *imported]),
         points=[from_json(job.space, point) for point in job.points_to_evaluate],
         num_trials=how.target or job.num_trials,
@@ -175,7 +175,7 @@ def _check_continuable(
 
 
 def build_tuner(
-    study: Study,
+    setup: Setup,
     trainable: Any,
     source: SearchAlgorithm,
     recorder: Recorder,
@@ -187,7 +187,7 @@ def build_tuner(
     """Build the tuner that trains the trials of a source.
 
     Args:
-        study: what is searched.
+        setup: what is searched.
         trainable: what Ray calls in a worker.
         source: what the trials come from.
         recorder: what writes their history.
@@ -197,18 +197,18 @@ def build_tuner(
     """
     attempt = recorder.attempt
     return tune.Tuner(
-        tune.with_resources(trainable, study.profile.resources),
+        tune.with_resources(trainable, setup.profile.resources),
         param_space=space,
         tune_config=tune.TuneConfig(
-            metric=study.job.metric,
-            mode=study.job.mode,
+            metric=setup.job.metric,
+            mode=setup.job.mode,
             search_alg=source,
             scheduler=scheduler,
             num_samples=max(source.total_samples, 1),
             reuse_actors=True,
             trial_dirname_creator=lambda trial: trial_folder(trial, attempt),
         ),
-        run_config=_run_config(study, recorder, trackers),
+        run_config=_run_config(setup, recorder, trackers),
     )
 
 
@@ -319,7 +319,7 @@ def _trainable(job: Job, dataset: Dataset | None) -> Any:
     return tune.with_parameters(
         fit_trial,
         train=job.trainable,
-        fixed=constants(job, dataset),
+        fixed=job.constants(dataset),
         data=dataset.training if dataset else None,
     )
 
@@ -350,20 +350,20 @@ def _searcher(job: Job, asked: int) -> SpaceSearcher:
 
 
 def _run_config(
-    study: Study, recorder: Recorder, trackers: Sequence[tune.Callback]
+    setup: Setup, recorder: Recorder, trackers: Sequence[tune.Callback]
 ) -> tune.RunConfig:
     """Say where Tune writes, who listens, and which checkpoints stay."""
     return tune.RunConfig(
         name=TRIALS,
-        storage_path=study.folder.path,
-        storage_filesystem=study.folder.filesystem,
+        storage_path=setup.folder.path,
+        storage_filesystem=setup.folder.filesystem,
         callbacks=[recorder, *trackers],
         stop=recorder.stopper,
-        failure_config=tune.FailureConfig(max_failures=study.profile.max_failures),
+        failure_config=tune.FailureConfig(max_failures=setup.profile.max_failures),
         checkpoint_config=tune.CheckpointConfig(
             num_to_keep=1,  # the best, and the latest
-            checkpoint_score_attribute=study.job.metric,
-            checkpoint_score_order=study.job.mode,
+            checkpoint_score_attribute=setup.job.metric,
+            checkpoint_score_order=setup.job.mode,
         ),
         verbose=0,
     )

@@ -19,7 +19,7 @@ from tune_jobs.engine.formatting import NONE, brief, count, show
 from tune_jobs.engine.plain import finite, plain
 from tune_jobs.engine.space.configs import flatten
 from tune_jobs.engine.storage.uris import join
-from tune_jobs.engine.views.headline import headline, is_held
+from tune_jobs.engine.views.status_line import headline, is_held
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ import ray
 from tune_jobs.engine import JobError, Profile
 from tune_jobs.engine.cluster.capacity import alive_nodes, free_nodes
 from tune_jobs.engine.cluster.doctor import examine, refuse
-from tune_jobs.engine.cluster.doctor.sharing import check_storage
+from tune_jobs.engine.cluster.doctor.storage_check import check_storage
 from tune_jobs.engine.cluster.node_tasks import NoAnswer, ask
 from tune_jobs.engine.ray_internals import SETUP_HOOK
 from tune_jobs.engine.storage.folder import open_folder

@@ -6,7 +6,7 @@ from tune_jobs.engine import Profile
 from tune_jobs.engine.cluster.capacity import Autoscaler, Node, NodeType
 from tune_jobs.engine.cluster.doctor.clocks import judge
 from tune_jobs.engine.cluster.doctor.machines import survey
-from tune_jobs.engine.cluster.doctor.room import check_free, check_room
+from tune_jobs.engine.cluster.doctor.resources import check_free, check_room
 from tune_jobs.engine.cluster.doctor.versions import compare, missing
 
 VERSIONS = {"Python": "3.11.7", "ray": "2.60.0", "tensorflow": "2.21.0", "keras": "3.15.1"}

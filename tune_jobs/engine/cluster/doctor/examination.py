@@ -12,8 +12,8 @@ from tune_jobs.engine.cluster.doctor.check import Check
 from tune_jobs.engine.cluster.doctor.clocks import compare_clocks
 from tune_jobs.engine.cluster.doctor.machines import survey
 from tune_jobs.engine.cluster.doctor.probe import Machine, describe
-from tune_jobs.engine.cluster.doctor.room import check_free, check_room
-from tune_jobs.engine.cluster.doctor.sharing import check_storage
+from tune_jobs.engine.cluster.doctor.resources import check_free, check_room
+from tune_jobs.engine.cluster.doctor.storage_check import check_storage
 from tune_jobs.engine.cluster.doctor.versions import compare, missing
 from tune_jobs.engine.cluster.machine import local_resources
 from tune_jobs.engine.cluster.node_tasks import NoAnswer, ask

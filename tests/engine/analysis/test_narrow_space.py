@@ -12,7 +12,7 @@ from ray.tune.search.sample import Domain
 from ray.tune.search.variant_generator import generate_variants
 
 from tune_jobs.engine import JobError, near_one
-from tune_jobs.engine.analysis.zooming import narrow
+from tune_jobs.engine.analysis.narrow_space import narrow
 from tune_jobs.engine.space.checks import check_space
 from tune_jobs.engine.space.configs import flatten
 from tune_jobs.engine.space.domains import describe, distinct, has_domain, walk

@@ -19,41 +19,26 @@ from typing import TYPE_CHECKING, Any
 from tune_jobs.engine.job.changes import source_of
 from tune_jobs.engine.job.description import Description
 from tune_jobs.engine.job.profile import Profile
-from tune_jobs.engine.seeds import derive
-from tune_jobs.engine.space.configs import Config
 from tune_jobs.engine.space.domains import describe
 
 if TYPE_CHECKING:
-    from tune_jobs.engine.data.dataset import Dataset
     from tune_jobs.engine.job.job import Job
-    from tune_jobs.engine.job.study import Study
+    from tune_jobs.engine.job.setup import Setup
 
 
-def constants(job: Job, dataset: Dataset | None) -> Config:
-    """Return what every config of the job holds in addition to its hyperparameters."""
-    return {
-        **(dataset.signature if dataset else {}),
-        "max_epochs": job.max_epochs,
-        "seed": derive(job.seed, "model"),
-        "metric": job.metric,
-        "mode": job.mode,
-        "rungs": job.rungs,
-    }
-
-
-def describe_job(study: Study) -> Description:
+def describe_job(setup: Setup) -> Description:
     """Describe a run of a job."""
-    job, dataset = study.job, study.dataset
+    job, dataset = setup.job, setup.dataset
     described = replace(
         describe_settings(job),
         commit=find_commit(job.trainable),
-        constants=constants(job, dataset),
+        constants=job.constants(dataset),
         fingerprint=dataset.fingerprint if dataset else None,
         preprocessing=dataset.preprocessing if dataset else None,
-        command=dict(study.command),
-        slot=study.slot,
+        command=dict(setup.command),
+        slot=setup.slot,
     )
-    return add_provenance(described, study.profile)
+    return add_provenance(described, setup.profile)
 
 
 def describe_settings(job: Job) -> Description:

@@ -5,7 +5,7 @@ import pytest
 
 from tune_jobs.engine.analysis.estimates import estimate
 from tune_jobs.engine.goal import Goal
-from tune_jobs.engine.runs.answers import compare_with_before
+from tune_jobs.engine.runs.retest_answers import compare_with_before
 
 SCORES = np.array([0.08, 0.09, 0.1, 0.1, 0.1, 0.1, 0.11, 0.12])
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tune_jobs.engine.analysis.advice import FEWEST_RANKED, advise
-from tune_jobs.engine.analysis.narrowing import Narrower
+from tune_jobs.engine.analysis.narrow_domain import Narrower
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.space.choices import Choice, Grid
 from tune_jobs.engine.space.configs import Config, children

@@ -3,7 +3,7 @@
 import importlib.util
 import subprocess
 
-from tune_jobs.engine.job.declaration import find_commit
+from tune_jobs.engine.job.describing import find_commit
 
 
 def git(folder, *words: str) -> str:

@@ -1,4 +1,4 @@
-"""A study: a job, and everything that a search of it starts from."""
+"""A setup: a job, and everything that a search of it starts from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Study:
+class Setup:
     """What is searched, where, and by which command.
 
     Attributes:

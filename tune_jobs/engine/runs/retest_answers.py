@@ -13,9 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from tune_jobs.engine.analysis.estimates import Estimate, compare_means, estimate_of_interval
-from tune_jobs.engine.experiments.answer import Answer, EarlierAnswer, Fall, Measured
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.files import RETESTS
+from tune_jobs.engine.experiments.retest_answer import Answer, EarlierAnswer, Fall, Measured
 from tune_jobs.engine.experiments.verdict import ChallengeResult, Finalist, Verdict
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.job.changes import find_changes
