@@ -6,7 +6,9 @@ with. What replaces methods of Tune is in :mod:`~tune_jobs.engine.trials.ray_pat
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -25,6 +27,8 @@ TESTED = "2.60"
 # A module, and what to look up in it.
 FREE_RESOURCES = "ray._private.state:state.available_resources_per_node"
 CLUSTER_CONFIG = "ray._private.state:state.get_cluster_config"
+STATUS_KEY = "ray._private.ray_constants:DEBUG_AUTOSCALING_STATUS"
+READ_STORE = "ray.experimental.internal_kv:_internal_kv_get"
 PRINT_TO_DRIVER = "ray._private.worker:print_to_stdstream"
 START_MONITOR = "ray._private.node:Node.start_monitor"
 START_LOG_MONITOR = "ray._private.node:Node.start_log_monitor"
@@ -38,7 +42,7 @@ REUSE_WORKER = "ray.tune.execution.tune_controller:TuneController._maybe_cache_t
 
 # What every run uses.
 NEEDED = (
-    *(FREE_RESOURCES, CLUSTER_CONFIG, PRINT_TO_DRIVER, NATIVE_CONFIG),
+    *(FREE_RESOURCES, CLUSTER_CONFIG, STATUS_KEY, READ_STORE, PRINT_TO_DRIVER, NATIVE_CONFIG),
     *(START_MONITOR, START_LOG_MONITOR, START_DASHBOARD),
     *(BUILD_TRIAL, TRIAL_PARSER, TRAINING_RESULT, SAVE_STATE, REUSE_WORKER),
 )
@@ -127,6 +131,16 @@ def cluster_config() -> Any:
     Nothing public knows a type of which no node runs.
     """
     return find(CLUSTER_CONFIG)()
+
+
+def autoscaler_starts_nodes() -> bool:
+    """Return whether Ray's autoscaler has node types to start, by its last report.
+
+    ``ray status`` shows the report. Without a configuration each node is a type of its own in it.
+    """
+    status = json.loads(find(READ_STORE)(find(STATUS_KEY)) or "{}")
+    types = (status.get("autoscaler_report") or {}).get("active_nodes", {})
+    return any(not re.fullmatch(r"node_[0-9a-f]+", name) for name in types)
 
 
 def reload_environment() -> None:

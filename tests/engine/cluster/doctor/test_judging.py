@@ -169,8 +169,8 @@ def test_an_autoscaler_whose_types_are_not_known_turns_a_failure_into_a_warning(
             "nodes are counted"
         ),
         (
-            "warning: a trial of 1 CPU and 0 GPUs does not fit on any node: the head is the only "
-            "node; lower cpus_per_trial or gpus_per_trial, or add a larger node"
+            "warning: a trial of 1 CPU and 0 GPUs does not fit on any running node: the head is "
+            "the only node; trials wait until a larger node starts"
         ),
     ]
 

@@ -12,7 +12,7 @@ from tune_jobs.engine.cluster.capacity import (
     trials_on,
     trials_with_all,
 )
-from tune_jobs.engine.cluster.doctor.check import Check, State
+from tune_jobs.engine.cluster.doctor.check import Check
 from tune_jobs.engine.formatting import count, listed
 from tune_jobs.engine.job.profile import Profile
 
@@ -55,15 +55,17 @@ def check_free(profile: Profile, nodes: Sequence[Node], free: Sequence[Node]) ->
 def _find_fault(profile: Profile, nodes: Sequence[Node], autoscaler: Autoscaler) -> Check | None:
     if trials_with_all(nodes, autoscaler, profile.resources):
         return None
-    state: State = "warning" if autoscaler.problem else "failure"
     shapes = dict.fromkeys(
         [_shape(node.resources) for node in nodes if node.resources.get("CPU")]
         + [f"{_shape(kind.resources)} ({kind.name})" for kind in autoscaler.types if kind.most]
     )
     has = f"the nodes have {listed(list(shapes))}" if shapes else "the head is the only node"
+    if autoscaler.problem:
+        text = f"does not fit on any running node: {has}; trials wait until a larger node starts"
+        return Check(NAME, "warning", f"{_demand(profile)} {text}")
     return Check(
         NAME,
-        state,
+        "failure",
         f"{_demand(profile)} does not fit on any node: {has}; lower cpus_per_trial or "
         "gpus_per_trial, or add a larger node",
     )
