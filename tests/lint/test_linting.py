@@ -1,6 +1,7 @@
 """Lint of all cluster files: each by the rules of its kind, and nothing more is claimed."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,13 @@ def test_the_shipped_image_has_the_versions_of_the_lock_file() -> None:
     assert {"ray", "keras", "tensorflow"} <= {pin.name for pin in pins}
     others = [pin for pin in pins if not pin.specifier.contains(versions.get(pin.name, "0"))]
     assert [str(pin) for pin in others if pin.name in versions] == []
+
+
+@pytest.mark.parametrize("tool", [("bash", "-n"), ("shellcheck",)], ids=lambda tool: tool[0])
+def test_tools_for_scripts_have_nothing_to_say_of_the_shipped_one(tool) -> None:
+    if not shutil.which(tool[0]):
+        pytest.skip(f"needs {tool[0]}")
+
+    ran = subprocess.run([*tool, CLUSTER / "slurm" / "ray.sbatch"], capture_output=True, text=True)
+
+    assert (ran.returncode, ran.stdout + ran.stderr) == (0, "")
