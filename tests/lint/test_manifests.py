@@ -83,7 +83,7 @@ GROUPS = [
     (f"{WORKERS} maxReplicas", GONE, "- groupName: gpu", "the default is 2147483647"),
     (f"{WORKER} resources limits nvidia.com/gpu", GONE, "resources: #2", "needs nvidia.com/gpu in"),
     (f"{WORKER} resources limits memory", GONE, "resources: #2", "limits.memory is missing"),
-    (f"{HEAD} rayStartParams num-cpus", "2", "num-cpus: '2'", "or trials run on it"),
+    (f"{HEAD} rayStartParams num-cpus", "2", "num-cpus: '2'", "run on it, got '2'"),
     (f"{HEAD} rayStartParams", {}, "rayStartParams:", "or trials run on it"),
     (f"{POD} containers 0 resources requests memory", "4Gi", "memory: 4Gi", "must be equal"),
 ]

@@ -111,3 +111,4 @@ def test_a_script_of_slurm_is_held_to_its_own_time_limit(known) -> None:
 def test_commands_are_counted(known) -> None:
     assert lint_text("a", CRON.read_text(), known)[1] == 2
     assert lint_text("a", "FROM scratch\n", known)[1] == 0
+    assert lint_text("a", "tune-jobs ls \\", known)[1] == 1
