@@ -139,8 +139,8 @@ def autoscaler_starts_nodes() -> bool:
     ``ray status`` shows the report. Without a configuration each node is a type of its own in it.
     """
     status = json.loads(find(READ_STORE)(find(STATUS_KEY)) or "{}")
-    types = (status.get("autoscaler_report") or {}).get("active_nodes", {})
-    return any(not re.fullmatch(r"node_[0-9a-f]+", name) for name in types)
+    types = (status.get("autoscaler_report") or {}).get("node_type_mapping") or {}
+    return any(not re.fullmatch(r"node_[0-9a-f]+", name) for name in types.values())
 
 
 def reload_environment() -> None:

@@ -66,8 +66,9 @@ def reported(config: ClusterConfig):
     )
 
 
-def status(**types: int):
-    report = {"autoscaler_report": {"active_nodes": types}}
+def status(*types: str):
+    """The autoscaler's last report, with nodes of some types."""
+    report = {"autoscaler_report": {"node_type_mapping": dict(enumerate(types))}}
     return stored(DEBUG_AUTOSCALING_STATUS, json.dumps(report).encode())
 
 
@@ -90,12 +91,12 @@ def test_a_platform_reports_its_node_types(local_ray) -> None:
 
 
 def test_the_node_types_of_a_launcher_are_unknown_and_not_absent(local_ray) -> None:
-    with status(**{"ray.head.default": 1}):
+    with status("ray.head.default"):
         assert find_autoscaler() == Autoscaler(problem=UNREPORTED)
 
 
 def test_an_autoscaler_without_configuration_starts_nothing(local_ray) -> None:
-    with status(node_fffffffffffffffff00000=1, node_0a1b=1):
+    with status("node_fffffffffffffffff00000", "node_0a1b"):
         assert find_autoscaler() == Autoscaler()
     with stored(DEBUG_AUTOSCALING_STATUS, b'{"monitor_pid": 1}'):
         assert find_autoscaler() == Autoscaler()
@@ -135,4 +136,4 @@ def test_a_raycluster_that_cannot_be_read_is_a_problem_and_not_an_absence(
 
     found = find_autoscaler()
 
-    assert (found.types, found.problem) == ((), "PermissionError: HTTPError:")
+    assert (found.types, found.problem) == ((), "PermissionError: HTTPError: 403")
