@@ -237,13 +237,13 @@ def test_ctrl_c_detaches_or_stops_as_the_user_says(cluster) -> None:
     words = ["submit", "search.py", "--profile", "slow.yaml", "--num-samples", "50", "--wait"]
     (cluster.folder / "slow.yaml").write_text(profile_of(cluster) + "env: {PAUSE: '0.8'}\n")
     detached, said = on_a_terminal(cluster, [*words, "--name", "asked"], b"d\n")
-    assert "[d]etach, or [s]top it" in said
+    assert "[d]etach and leave the search running, or [s]top it" in said
     assert detached == 0
     known = ["asked", "--profile", "cluster.yaml"]
     assert "running" in cluster.tune_jobs("status", *known).stdout
 
     code, said = on_a_terminal(cluster, [*words, "--name", "asked"], b"s\n")
-    assert "asked it to stop" in said
+    assert "stopping; trials save their checkpoints first" in said
     assert code == 7
     assert "interrupted" in cluster.tune_jobs("status", *known).stdout
 
