@@ -31,7 +31,7 @@ from tune_jobs.engine.cluster.connection import ray_of
 from tune_jobs.engine.environment import environment
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.job.profile import Profile
-from tune_jobs.engine.runs.run import TUNE_SETTINGS
+from tune_jobs.engine.runs.start_ray import TUNE_SETTINGS
 from tune_jobs.engine.storage.folder import open_folder
 from tune_jobs.engine.views.tracking import make_trackers
 

@@ -18,7 +18,7 @@ from tune_jobs.engine.cluster.machine import local_resources
 from tune_jobs.engine.environment import environment
 from tune_jobs.engine.job.modules import find_job
 from tune_jobs.engine.names import check_experiment_name
-from tune_jobs.engine.runs.run import _find_preload
+from tune_jobs.engine.runs.start_ray import find_preload
 
 SHIPPED = sorted(Path("cluster/profiles").glob("*.yaml"))
 
@@ -181,8 +181,8 @@ def test_the_workers_of_a_local_ray_have_their_threads_pinned(local_ray) -> None
 
 
 def test_workers_preload_what_lies_beside_the_trainable() -> None:
-    assert _find_preload(find_job("breast_cancer_tpe").job) == "trainables.tabular_mlp.preload"
-    assert _find_preload(Job(print, {"x": 1})) is None
+    assert find_preload(find_job("breast_cancer_tpe").job) == "trainables.tabular_mlp.preload"
+    assert find_preload(Job(print, {"x": 1})) is None
 
 
 def test_environment_variables_are_as_they_were_after_the_block(monkeypatch) -> None:

@@ -20,7 +20,7 @@ from tensorboardX.proto.event_pb2 import Event
 from tune_jobs.engine import JobError
 from tune_jobs.engine.environment import environment
 from tune_jobs.engine.goal import Goal
-from tune_jobs.engine.runs.run import TUNE_SETTINGS
+from tune_jobs.engine.runs.start_ray import TUNE_SETTINGS
 from tune_jobs.engine.storage.folder import Folder, open_folder
 from tune_jobs.engine.trials.tuner import fit_trial
 from tune_jobs.engine.views import tracking

@@ -24,8 +24,9 @@ from tune_jobs.engine.runs.finish import Ending, Timing, finish
 from tune_jobs.engine.runs.fit_tuner import SearchResult, collect_result, fit, storage_errors
 from tune_jobs.engine.runs.summarise import begin_summary, recording_outcome, write_summary
 from tune_jobs.engine.storage.folder import Folder
+from tune_jobs.engine.trials.adopt import adopt
 from tune_jobs.engine.trials.interruption import Interruption
-from tune_jobs.engine.trials.tuner import Prepared, adopt, prepare
+from tune_jobs.engine.trials.tuner import Prepared, prepare
 from tune_jobs.engine.views.tracking import make_trackers
 
 # The share of a run's time that its search may use; the rest is kept for the finals.

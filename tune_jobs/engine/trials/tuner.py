@@ -32,19 +32,17 @@ from tune_jobs.engine.experiments.history.records import (
     StageStart,
 )
 from tune_jobs.engine.experiments.history.segments import SegmentWriter
-from tune_jobs.engine.job.describing import add_provenance, describe_job
+from tune_jobs.engine.job.describing import describe_job
 from tune_jobs.engine.job.description import Description
-from tune_jobs.engine.job.job import MakeTuner
 from tune_jobs.engine.job.profile import Profile, locate
 from tune_jobs.engine.job.setup import Setup
 from tune_jobs.engine.names import default_name
-from tune_jobs.engine.ray_internals import TunerSettings, settings_of
 from tune_jobs.engine.resume.continuation import Continuation, check_name
 from tune_jobs.engine.resume.replay import check_replayable, replay
 from tune_jobs.engine.search.searchers import FlatSpaceAdapter, SpaceSearcher
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space.configs import Config
-from tune_jobs.engine.space.domains import Space, describe, distinct
+from tune_jobs.engine.space.domains import Space, distinct
 from tune_jobs.engine.space.membership import from_json
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.checkpoint_limit import CheckpointLimit
@@ -209,60 +207,6 @@ def build_tuner(
             trial_dirname_creator=lambda trial: trial_folder(trial, attempt),
         ),
         run_config=_run_config(setup, recorder, trackers),
-    )
-
-
-def adopt(
-    make_tuner: MakeTuner,
-    profile: Profile,
-    folder: Folder,
-    *,
-    listeners: Sequence[Listener] = (),
-    deadline: Deadline = NO_DEADLINE,
-) -> Prepared:
-    """Let a tuner that a module builds itself write a history like any job's.
-
-    Raises:
-        JobError: if the tuner has no metric or no mode.
-    """
-    tuner = make_tuner(profile, folder.name)
-    settings = settings_of(tuner)
-    wanted, run_config = settings.tune_config, settings.run_config
-    if wanted.metric is None or wanted.mode is None:
-        raise JobError(
-            f"{make_tuner.__module__}.tuner() must set metric and mode in its TuneConfig"
-        )
-    recorder = begin(
-        profile,
-        folder,
-        add_provenance(_describe_tuner(make_tuner, settings), profile),
-        target=wanted.num_samples or 1,
-        listeners=listeners,
-        deadline=deadline,
-    )
-    run_config.callbacks = [*(run_config.callbacks or []), recorder]
-    run_config.stop = recorder.stopper if run_config.stop is None else run_config.stop
-    concurrency = find_concurrency(profile) if ray.is_initialized() else 1
-    return Prepared(tuner, folder, recorder, concurrency)
-
-
-def _describe_tuner(make_tuner: MakeTuner, settings: TunerSettings) -> Description:
-    """Describe what a tuner says of itself; its epochs have no limit that is known."""
-    return Description(
-        trainable=f"{make_tuner.__module__}.tuner",
-        metric=settings.tune_config.metric,
-        mode=settings.tune_config.mode,
-        max_epochs=sys.maxsize,
-        space=describe(settings.space),
-        commit=None,
-        constants={},
-        fingerprint=None,
-        preprocessing=None,
-        resources={},
-        started=None,
-        machine=None,
-        versions={},
-        slot=None,
     )
 
 

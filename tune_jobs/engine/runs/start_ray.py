@@ -1,0 +1,105 @@
+"""Start Ray for a run, quietly, while its data are read."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from tune_jobs.engine.environment import environment
+from tune_jobs.engine.job.job import Job, MakeTuner
+from tune_jobs.engine.job.profile import Profile
+from tune_jobs.engine.trials.interruption import Interruption
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.data.dataset import Dataset
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+# Ray's screen output, loggers and signal handling give way to the history and its listeners.
+TUNE_SETTINGS = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_COLOR_PREFIX": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+}
+CHATTY = ("ray", "ray.tune", "hyperopt")
+
+
+def start_ray(
+    stack: ExitStack,
+    ray: AbstractContextManager[None],
+    profile: Profile,
+    interruption: Interruption,
+    job: Job | MakeTuner,
+) -> Dataset | None:
+    """Start or join Ray, and read the data meanwhile."""
+    reading = _in_background(job.load_data) if isinstance(job, Job) else None
+    stack.enter_context(ray)
+    interruption.listen()
+    _examine(profile)
+    if reading is None or not isinstance(job, Job):
+        return None
+    dataset = reading.result()
+    for warning in (*job.warnings, *(dataset.warnings if dataset else ())):
+        logger.warning(warning)
+    return dataset
+
+
+def _in_background(function: Callable[[], Result]) -> Future[Result]:
+    """Call a function in a thread that nobody has to wait for."""
+    future: Future[Result] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:  # noqa: BLE001  # whoever asks for the result gets it
+            future.set_exception(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    return future
+
+
+def _examine(profile: Profile) -> None:
+    """Check a cluster's nodes and storage before a trial uses them.
+
+    Raises:
+        JobError: for a fault that would make the run fail.
+    """
+    if profile.address == "local":
+        return
+    from tune_jobs.engine.cluster.doctor import examine, refuse
+
+    for check in refuse(examine(profile)):
+        if check.state == "warning":
+            logger.warning(check.text)
+
+
+def find_preload(job: Job | MakeTuner) -> str | None:
+    """Name the function ``preload`` beside a job's trainable, which workers call at start."""
+    module = sys.modules.get(job.trainable.__module__) if isinstance(job, Job) else None
+    if module is None or module.__name__ == "__main__" or not hasattr(module, "preload"):
+        return None
+    return f"{module.__name__}.preload"
+
+
+@contextmanager
+def quiet_tune() -> Iterator[None]:
+    """Silence what Tune prints and logs during a block."""
+    loggers = [logging.getLogger(name) for name in CHATTY]
+    levels = [chatty.level for chatty in loggers]
+    for chatty in loggers:
+        chatty.setLevel(logging.CRITICAL)
+    try:
+        with environment(TUNE_SETTINGS):
+            yield
+    finally:
+        for chatty, level in zip(loggers, levels, strict=True):
+            chatty.setLevel(level)
