@@ -207,14 +207,14 @@ def test_no_rows_are_refused_from_parquet_frames_and_folders(tmp_path):
 def test_a_missing_file_names_its_neighbours(tmp_path):
     write_parquet(tmp_path / "customers.parquet")
 
-    with fails("did you mean 'customers.parquet'?; give it with --data"):
+    with fails("did you mean 'customers.parquet'? Give it with --data"):
         read_table(tmp_path / "custmers.parquet")
     with fails("its folder does not exist"):
         read_table(tmp_path / "absent" / "t.csv")
 
 
 def test_a_misspelled_embedded_table_names_the_right_one():
-    with fails("did you mean 'breast_cancer'?; embedded tables: breast_cancer, diabetes, wine"):
+    with fails("did you mean 'breast_cancer'? Embedded tables: breast_cancer, diabetes, wine"):
         read_table("brest_cancer")
 
 
@@ -228,7 +228,7 @@ def test_a_folder_without_parquet_or_with_unlike_files_is_refused(tmp_path):
 
 
 def test_an_unknown_column_to_ignore_names_the_nearest():
-    with fails("no column 'agee' (to ignore); did you mean 'age'?; columns: 'age', 'city', 'n'"):
+    with fails("no column 'agee' (to ignore); did you mean 'age'? Columns: 'age', 'city', 'n'"):
         read_table(FRAME, ignore=["agee"])
 
 

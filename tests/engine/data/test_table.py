@@ -250,7 +250,7 @@ def test_too_few_rows_for_the_classes_are_refused():
 
 
 def test_an_unknown_target_names_the_nearest():
-    with fails("no column 'chrned' (the target); did you mean 'churned'?; columns: 'age', 'city'"):
+    with fails("no column 'chrned' (the target); did you mean 'churned'? Columns: 'age', 'city'"):
         table(customers(), "chrned")(0)
 
 

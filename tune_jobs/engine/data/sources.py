@@ -69,7 +69,7 @@ def find_file(source: str | Path) -> Path:
     if not path.parent.is_dir():
         raise JobError(f"no file {str(source)!r}: its folder does not exist; give it with --data")
     beside = nearest(path.name, (found.name for found in path.parent.iterdir()))
-    raise JobError(f"no file {str(source)!r}{beside.rstrip('.')}; give it with --data")
+    raise JobError(f"no file {str(source)!r}{beside} Give it with --data")
 
 
 def find_column(name: str, known: Iterable[str], what: str) -> str:
@@ -81,10 +81,10 @@ def find_column(name: str, known: Iterable[str], what: str) -> str:
     columns = list(known)
     if name in columns:
         return name
-    hint = nearest(name, columns).rstrip(".")
+    hint = nearest(name, columns)
     listed = ", ".join(repr(column) for column in columns[:10])
     more = f" and {len(columns) - 10} more" if len(columns) > 10 else ""
-    raise JobError(f"no column {name!r} ({what}){hint}; columns: {listed}{more}")
+    raise JobError(f"no column {name!r} ({what}){hint} Columns: {listed}{more}")
 
 
 def _reader(source: Source) -> tuple[Callable[..., pa.Table], str]:
@@ -105,8 +105,8 @@ def _find_table(text: str) -> Path:
     path = Path(text)
     if not path.suffix and not path.exists() and path.parent == Path():
         embedded = ", ".join(EMBEDDED)
-        hint = nearest(text, EMBEDDED).rstrip(".")
-        raise JobError(f"no file or embedded table {text!r}{hint}; embedded tables: {embedded}")
+        hint = nearest(text, EMBEDDED)
+        raise JobError(f"no file or embedded table {text!r}{hint} Embedded tables: {embedded}")
     found = find_file(text)
     if not found.is_dir() and not found.name.endswith(ENDINGS):
         known = ", ".join(ENDINGS)

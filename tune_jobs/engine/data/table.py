@@ -136,8 +136,8 @@ def _check_fields(recipe: Table) -> None:
     if not isinstance(recipe.target, str) or not recipe.target:
         raise JobError(f"target is {recipe.target!r}, but must be the name of a column")
     if recipe.task is not None and recipe.task not in TASKS:
-        hint = nearest(str(recipe.task), TASKS).rstrip(".")
-        raise JobError(f"no task {recipe.task!r}{hint}; tasks: {', '.join(TASKS)}")
+        hint = nearest(str(recipe.task), TASKS)
+        raise JobError(f"no task {recipe.task!r}{hint} Tasks: {', '.join(TASKS)}")
     if recipe.target in (recipe.groups, recipe.order):
         raise JobError(f"target {recipe.target!r} cannot be the groups or the order too")
     if recipe.target in recipe.ignore:
