@@ -24,7 +24,7 @@ CONFIG = {
     "batch_normalisation": True,
     "optimizer": {"name": "adam", "learning_rate": 0.02},
     "batch_size": 32,
-    "max_epochs": 6,
+    "max_epochs": 4,
     "seed": 7,
     "metric": "val_precision_of_ranks",
     "mode": "max",
@@ -101,7 +101,7 @@ def test_every_epoch_reports_the_scores_and_the_best_by_them_is_kept(path, run):
     model = run(path, CONFIG, data)
     history = model.history.history
 
-    assert len(set(history["val_precision_of_ranks"])) == 6
+    assert len(set(history["val_precision_of_ranks"])) == 4
     best = int(np.argmax(history["val_precision_of_ranks"]))
     for name, score in SCORERS.items():
         found = score(data.y_validation, outputs_of(model))
@@ -145,7 +145,7 @@ def test_a_scorer_takes_the_place_of_a_metric_of_its_name(run):
     for path in ("compiled", "model.fit"):
         model = run(path, CONFIG | {"metric": "val_accuracy"}, data)
 
-        assert model.history.history["val_accuracy"] == [-1.0] * 6
+        assert model.history.history["val_accuracy"] == [-1.0] * 4
         assert max(model.history.history["accuracy"]) > 0
         first = run(path, CONFIG | {"metric": "val_accuracy", "max_epochs": 1}, data)
         assert np.array_equal(outputs_of(model), outputs_of(first))  # the first is best
@@ -170,13 +170,16 @@ class Interruption(BaseException):
     """What the stand-in session raises in place of a lost worker."""
 
 
-@PATHS
-@pytest.mark.parametrize("replicas", [None, make_replicas()[:2]], ids=["one", "folds"])
+@pytest.mark.parametrize(
+    ("path", "folds"),
+    # One compiled fit: see test_fit.py.
+    [("model.fit", None), ("compiled", 2), ("model.fit", 2)],
+)
 def test_an_interrupted_fit_goes_on_as_if_it_had_never_stopped(
-    path, replicas, run, rows, monkeypatch, tmp_path
+    path, folds, run, rows, monkeypatch, tmp_path
 ):
     config = CONFIG | {"patience": 3, "max_epochs": 4}
-    data = make_data(replicas=replicas)
+    data = make_data(replicas=make_replicas()[:folds] if folds else None)
     whole = run(path, config, data)
     expected = [{**row, "seconds": 0} for row in rows]
     rows.clear()
@@ -223,7 +226,7 @@ def test_a_score_that_is_not_a_number_ends_the_fit_only_where_it_decides(path, r
     other = run(path, CONFIG | {"metric": "val_brier"}, make_data(scorers))
 
     assert len(deciding.history.history["val_odd"]) == 1
-    assert len(other.history.history["val_odd"]) == 6
+    assert len(other.history.history["val_odd"]) == 4
 
 
 @PATHS
@@ -243,7 +246,7 @@ def test_a_callback_may_watch_a_score():
     stop = keras.callbacks.EarlyStopping(monitor="val_brier", mode="min", patience=0)
     model = fit(tabular_mlp.build, CONFIG, make_data(), callbacks=[stop])
 
-    assert 1 < len(model.history.history["val_brier"]) < 6
+    assert 1 < len(model.history.history["val_brier"]) < 4
 
 
 def test_programs_without_scorers_are_others_and_trials_share_those_with_them(run):

@@ -120,7 +120,10 @@ MODELS = {
         (6,),
     ),
     "batch normalisation": (make_build(dense(), layers.BatchNormalization), (6,)),
-    "layer normalisation": (make_build(dense(), layers.LayerNormalization), (6,)),
+    "layer normalisation, frozen layer": (
+        make_build(dense(trainable=False), layers.LayerNormalization, dense()),
+        (6,),
+    ),
     "l1, l2 and an activity regularizer": (
         make_build(
             dense(kernel_regularizer=keras.regularizers.L1L2(0.01, 0.02)),
@@ -129,12 +132,13 @@ MODELS = {
         (6,),
     ),
     "constraint": (make_build(dense(kernel_constraint=keras.constraints.MaxNorm(0.5))), (6,)),
-    "frozen layer": (make_build(dense(trainable=False), dense()), (6,)),
-    "mask, lstm": (make_build(lambda: layers.Masking(0.0), lambda: layers.LSTM(4)), (5, 3)),
-    "gru": (make_build(lambda: layers.GRU(4)), (5, 3)),
-    "convolution": (
-        make_build(lambda: layers.Conv2D(4, 3), layers.MaxPooling2D, layers.Flatten),
-        (8, 8, 1),
+    "mask, lstm, gru": (
+        make_build(
+            lambda: layers.Masking(0.0),
+            lambda: layers.LSTM(4, return_sequences=True),
+            lambda: layers.GRU(4),
+        ),
+        (5, 3),
     ),
     "attention": (
         make_build(
@@ -176,16 +180,15 @@ def spread(truth, outputs):
 
 
 LOSSES = {
-    "binary": ("binary_crossentropy", ["accuracy", "auc", "precision"], 1, "sigmoid", 2),
-    "regression": ("huber", ["mae", keras.metrics.RootMeanSquaredError], 1, "linear", 5),
-    "multiclass": ("sparse_categorical_crossentropy", ["accuracy"], 4, "softmax", 4),
-    "smoothed": (
+    "binary, smoothed": (
         lambda: keras.losses.BinaryCrossentropy(label_smoothing=0.1),
-        ["accuracy"],
+        ["accuracy", "auc", "precision"],
         1,
         "sigmoid",
         2,
     ),
+    "regression": ("huber", ["mae", keras.metrics.RootMeanSquaredError], 1, "linear", 5),
+    "multiclass": ("sparse_categorical_crossentropy", ["accuracy"], 4, "softmax", 4),
     "a function": (lambda: spread, [spread], 1, "linear", 3),
 }
 
@@ -575,7 +578,7 @@ def test_replicas_take_turns_where_model_fit_is_needed(rows):
     assert all(len(row["replicas"]) == 2 for row in rows)
 
 
-def test_images_are_compiled_too(sessions):
+def test_convolutions_are_compiled_too(sessions):
     config = {
         "task": "multiclass",
         "input_shape": [8, 8, 1],
