@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -259,8 +260,7 @@ class CompiledFit:
         except UncompilableError:
             raise
         except Exception as error:
-            lines = str(error).strip().splitlines() or [""]
-            raise UncompilableError(f"{type(error).__name__}: {lines[0]}") from error
+            raise UncompilableError(describe_error(error)) from error
         return program
 
     def _start(self, group: Sequence[int], values: list[Values]) -> State:
@@ -351,6 +351,14 @@ def group_replicas(task: Task, *, stacked: bool) -> list[list[int]]:
         sizes = len(task.rows(replica)), len(task.validation_rows(replica))
         groups.setdefault(sizes if stacked else index, []).append(index)
     return list(groups.values())
+
+
+def describe_error(error: Exception) -> str:
+    """Return an error in one line, without bold; Keras names the layer on a line before it."""
+    text = re.sub(r"\x1b\[\d*m", "", str(error))
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
+    is_of_layer = lines[0].startswith("Exception encountered when calling")
+    return f"{type(error).__name__}: {' '.join(lines[: 2 if is_of_layer else 1])}"
 
 
 def _give_history(model: keras.Model, history: dict[str, list[float]]) -> None:
