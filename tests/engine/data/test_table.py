@@ -301,7 +301,7 @@ def test_the_breast_cancer_table_is_ready_to_train_on():
         ({"validation": 0}, "validation is 0, but must be a fraction between 0 and 1"),
         ({"test": "0.2"}, "test is '0.2', but must be a fraction between 0 and 1"),
         ({"validation": 0.5, "test": 0.5}, "validation=0.5 and test=0.5 leave nothing to train on"),
-        ({"task": "regresion"}, "no task 'regresion'; did you mean 'regression'?; tasks: binary"),
+        ({"task": "regresion"}, "no task 'regresion'; did you mean 'regression'? Tasks: binary"),
         ({"ignore": "churned"}, "ignore names 'churned', which is the target"),
         ({"max_categories": 0}, "max_categories is 0, but must be an integer >= 1"),
         ({"target": ""}, "target is '', but must be the name of a column"),
