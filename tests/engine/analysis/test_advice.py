@@ -6,6 +6,8 @@ from ray import tune
 from tune_jobs.engine.analysis.advice import BEST_AT_BOUNDS, advise, warnings_of
 from tune_jobs.engine.analysis.importance import Effect
 from tune_jobs.engine.analysis.narrow_space import narrow
+from tune_jobs.engine.analysis.observed import name_option
+from tune_jobs.engine.space.choices import Choice
 from tune_jobs.engine.space.domains import describe, read_described
 from tune_jobs.engine.space.numbers import Range
 
@@ -120,3 +122,9 @@ def test_a_warning_of_a_layer_that_many_branches_share_is_written_once() -> None
     (warning,) = warnings_of(advise(space, ranked))
 
     assert warning.startswith("10 of the 10 best have net.layer.units within 5 % of the upper")
+
+
+def test_a_branch_that_is_a_range_is_named_as_its_code() -> None:
+    choice = Choice([0.0, Range(0.9, 0.999, spacing="near_one")])
+
+    assert [name_option(choice, place) for place in (0, 1)] == ["0.0", "near_one(0.9, 0.999)"]

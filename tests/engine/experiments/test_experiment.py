@@ -76,3 +76,14 @@ def test_a_description_that_no_run_has_written_whole_is_an_error(tmp_path) -> No
 
     with pytest.raises(JobError, match=r"neither experiment\.json nor the history can be read"):
         _ = found.description
+
+
+def test_the_best_of_a_search_need_not_be_the_winner(tmp_path) -> None:
+    content = json.loads((FIXTURE / "verdict.json").read_text())
+    other = json.dumps({**content, "trial": 6}).encode()
+    found = damage(tmp_path / "other", "verdict.json", other)
+
+    assert found.best.trial == 6
+    assert found.best_of_search is not None
+    assert found.best_of_search.trial == 5
+    assert found.best_of_search.value == found.trials["value"].min()

@@ -11,7 +11,7 @@ from tune_jobs.engine.space.configs import children, join
 from tune_jobs.engine.space.domains import domain_of, has_domain, is_branching, is_repetition
 from tune_jobs.engine.space.encoding import branch_label, label_of
 from tune_jobs.engine.space.membership import place_of
-from tune_jobs.engine.space.numbers import Range
+from tune_jobs.engine.space.numbers import Normal, Range
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,8 @@ def _observe_options(
 def name_option(choice: Choice, place: int) -> str:
     """Name an option: a value by itself, a branch by its first constant text or its number."""
     option = choice.options[place]
+    if isinstance(option, Range | Normal):
+        return option.as_code()
     if not is_branching(choice):
         return repr(option)
     if isinstance(option, dict):

@@ -67,9 +67,9 @@ def find_file(source: str | Path) -> Path:
     if path.exists():
         return path
     if not path.parent.is_dir():
-        raise JobError(f"no file {str(source)!r}: its folder does not exist; give it with --data")
+        raise JobError(f"no file {str(source)!r}: its folder does not exist")
     beside = nearest(path.name, (found.name for found in path.parent.iterdir()))
-    raise JobError(f"no file {str(source)!r}{beside} Give it with --data")
+    raise JobError(f"no file {str(source)!r}{beside}")
 
 
 def find_column(name: str, known: Iterable[str], what: str) -> str:

@@ -189,12 +189,19 @@ class Experiment:
     @property
     def best(self) -> Best:
         """The best trial's number, epoch, value and config."""
-        trial = self.best_trial
+        return self._as_best(self.best_trial)
+
+    @property
+    def best_of_search(self) -> Best | None:
+        """The trial of the best value, whichever won the finals; None if no trial has a value."""
+        return None if self.usable.empty else self._as_best(self.ranked.iloc[0])
+
+    def _as_best(self, trial: pd.Series) -> Best:
         return Best(
             trial=int(trial["trial"]),
             epoch=int(trial["best_epoch"]),
             value=float(trial["value"]),
-            config=self.best_config,
+            config=self.configs[trial["trial"]],
         )
 
     @property

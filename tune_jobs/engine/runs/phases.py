@@ -173,7 +173,7 @@ class Run:
             experiment = Experiment(self.folder)
             ended = [trial.number for trial in how.past.trials if trial.is_finished]
             states = experiment.trials.set_index("trial")["state"].loc[ended]
-            best = None if experiment.usable.empty else experiment.best
+            best = experiment.best_of_search
             start = replace(start, states=dict(states.value_counts()), best=best)
         for listen in self.listeners:
             listen(start)
