@@ -71,10 +71,10 @@ def test_the_checkpoint_holds_the_last_weights_too(path, monkeypatch, tmp_path):
     monkeypatch.setattr(tune, "get_checkpoint", lambda: None)
     monkeypatch.setattr(tune, "report", report)
     for _ in range(2):  # the second is no better than the first, and is kept all the same
-        run(path, REFIT | {"epochs": 4, "rungs": [], "decay": {"name": "none"}})
+        run(path, REFIT | {"rungs": [], "decay": {"name": "none"}})
         found, (progress,) = kept[-1]
 
-        assert progress.epoch == progress.best_epoch == 4
+        assert progress.epoch == progress.best_epoch == 9
         for weights, last in zip(found["best_weights"], found["weights"], strict=True):
             assert np.array_equal(weights, last)
 
@@ -83,7 +83,7 @@ def test_the_checkpoint_holds_the_last_weights_too(path, monkeypatch, tmp_path):
 def test_each_replica_keeps_its_last_weights(path, monkeypatch):
     if path == "model.fit":
         monkeypatch.setattr("trainables.fitting.compiled.eligibility.why_not", lambda *_: "a test")
-    config = REFIT | {"epochs": 3}
+    config = REFIT | {"epochs": 4}
     together = fit(tabular_mlp.build, config, make_data(replicas=[Replica(1), Replica(2)]))
     alone = fit(tabular_mlp.build, config, make_data(replicas=[Replica(1)]))
 
