@@ -108,7 +108,7 @@ def compare(one: str, other: str, as_json: bool, **place: Any) -> None:
 @click.option(
     "--expect",
     metavar="NAME",
-    help="Exit with 14 unless the experiment or series NAME succeeded within the time --within.",
+    help="Exit with 14 unless a run of NAME succeeded within the time --within.",
 )
 @click.option("--within", metavar="DURATION", help="Time for --expect: 45s, 90m, 26h or 30d.")
 def list_experiments(
@@ -116,7 +116,8 @@ def list_experiments(
 ) -> None:
     """List experiments with their state and results, latest first.
 
-    PATTERN is a name, a glob pattern, or the name of a series: nightly lists nightly-2026-11-28.
+    PATTERN is a name or a glob pattern such as 'nightly-*'. NAME may also be that of a series, such
+    as nightly for nightly-2026-11-28.
     """
     from dataclasses import asdict
 

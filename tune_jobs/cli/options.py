@@ -70,7 +70,9 @@ field_options = add_options(
         help="Data set: a table (.parquet, .csv or a folder of .parquet files) or images (.npz).",
     ),
     in_job("--target", metavar="COLUMN", help="Column to predict."),
-    in_job("--seed", metavar="N", type=int, help="Seed that all others derive from."),
+    in_job(
+        "--seed", metavar="N", type=int, help="Seed of the run; all other seeds derive from it."
+    ),
     in_job(
         "--set",
         "sets",
@@ -102,7 +104,7 @@ run_options = add_options(
         "--max-hours",
         metavar="HOURS",
         type=float,
-        help="Stop the search after this time and keep its results.",
+        help="Stop the run after this time and keep its results.",
     ),
     in_limits(
         "--max-checkpoint-gb",
@@ -144,7 +146,7 @@ slot_options = add_options(
         metavar="SLOT",
         help="Run once per hourly, daily, weekly or monthly slot (daily@02:00 sets its start), or "
         "for a slot by name (2026-11-28). Within a slot, the same command continues its run or "
-        "reports that it is finished. Requires {slot} in --name.",
+        "reports that it is finished. A --name must contain {slot}.",
     ),
     in_slots(
         "--time-zone",

@@ -35,7 +35,7 @@ PASSED_ON = ("profile", "storage", "data", "target", "num_samples")
 in_schedule = partial(click.option, cls=Option, section="Schedule")
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Print a file that makes a scheduler run a job regularly.")
 @click.argument("job", required=False)
 @in_schedule("--retest", metavar="EXPERIMENT", help="Retest an experiment instead of running JOB.")
 @in_schedule(
