@@ -151,6 +151,29 @@ def test_the_jobs_of_the_page_on_choosing_can_be_built(number) -> None:
     assert isinstance(names["JOB"], Job)
 
 
+PAGES = [
+    *("README.md", "CHANGELOG.md", "results/README.md", "cluster/README.md"),
+    *sorted(str(page.relative_to(ROOT)) for page in ROOT.glob("docs/**/*.md")),
+]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_of_a_page_leads_somewhere(page) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", read(page)):
+        if target.startswith("http"):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (ROOT / page).parent / name if name else ROOT / page
+        assert file.exists(), target
+        assert not anchor or anchor in list_anchors(file), target
+
+
+def list_anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
 def test_the_exit_codes_of_the_documents_are_those_of_the_engine() -> None:
     codes = re.findall(r"^\| (\d+) \|", read("docs/results.md"), re.MULTILINE)
     assert {int(code) for code in codes} == {*EXIT_CODES.values(), *VERDICT_CODES.values(), OVERDUE}
