@@ -1,6 +1,7 @@
 """Tune a convolutional network on 1,797 handwritten digits with random search and ASHA.
 
-20 trials. One run gave a validation accuracy of 0.992 and, on the test set, of 0.983. No download.
+20 trials and the finals. One run gave a validation accuracy of 0.981 (95 % interval 0.971 to 0.990)
+and, on the test set, of 0.983. No download.
 
 tune-jobs run digits_cnn_asha
 """
