@@ -1,4 +1,4 @@
-"""How a Keras model is fitted, resumed and reported to Ray Tune, one epoch after another.
+"""Fit a Keras model, resume it, and report it to Ray Tune, one epoch after another.
 
 ``fit`` is all that a model of yours needs. Bottom up: ``checkpoints``, ``session`` (reports to
 Tune), ``task`` (what to fit), ``curves``, ``devices``, ``compiled`` (whole epochs in one program),

@@ -55,7 +55,7 @@ class Curves:
 
     @property
     def ended(self) -> bool:
-        """Whether all epochs are trained, all replicas have stopped, or the fit has diverged."""
+        """True if all epochs are trained, all replicas have stopped, or the fit has diverged."""
         active = any(self.is_active(index) for index in range(len(self.progress)))
         return self.epoch >= self.task.epochs or not active or self.has_diverged
 

@@ -1,4 +1,4 @@
-"""What one fit has to do: its data, its replicas, its budget, and the order of its rows."""
+"""One fit: its data, its replicas, its budget, and the order of its rows."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Scorer = Callable[[np.ndarray, np.ndarray], float]
 
 @dataclass(frozen=True)
 class Task:
-    """What a fit has to do, whether it is compiled or runs ``model.fit``."""
+    """One fit, whether it is compiled or runs ``model.fit``."""
 
     build: Callable[[], keras.Model]
     config: Config
@@ -79,7 +79,7 @@ class Task:
 
     @property
     def keeps_last(self) -> bool:
-        """Whether the last epoch's weights are kept instead of the best: with ``epochs``."""
+        """True if the last epoch's weights are kept instead of the best: with ``epochs``."""
         return self.config.get("epochs") is not None
 
     @property

@@ -1,4 +1,4 @@
-"""What job modules are written with, and what runs them.
+"""The public names: everything that a job module is written with, and ``run``.
 
 Names are imported when first used, so that reading an error class or a profile costs no Ray.
 """

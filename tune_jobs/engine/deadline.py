@@ -1,4 +1,4 @@
-"""When a run has to end."""
+"""The moment at which a run has to end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Deadline:
 
     @property
     def is_past(self) -> bool:
-        """Whether it is over."""
+        """True if it is over."""
         return self.at is not None and time.monotonic() >= self.at
 
     def share(self, share: float) -> Deadline:

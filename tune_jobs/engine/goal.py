@@ -23,7 +23,7 @@ class Goal:
 
     @property
     def minimises(self) -> bool:
-        """Whether small values are good."""
+        """True if small values are good."""
         return self.mode == "min"
 
     @property

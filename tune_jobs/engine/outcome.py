@@ -1,4 +1,4 @@
-"""How a run ended, and the exit code that says so."""
+"""The outcomes of a run, and their exit codes."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ def rungs_of(scheduler: Any) -> list[int]:
 
 @dataclass(frozen=True)
 class TunerSettings:
-    """What a tuner was built with."""
+    """The settings that a tuner was built with."""
 
     tune_config: TuneConfig
     run_config: RunConfig

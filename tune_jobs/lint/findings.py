@@ -1,4 +1,4 @@
-"""What a lint reports: a file, a line, and the rule that the line breaks."""
+"""A finding of the lint: a file, a line, and the rule that the line breaks."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ ARGUMENTS = ("$@", "$*")
 
 @dataclass(frozen=True)
 class Start:
-    """How a scheduler starts and ends a run.
+    """The way a scheduler starts and ends a run.
 
     Attributes:
         cron: the five fields by which it starts; empty if unknown.

@@ -101,9 +101,17 @@ def _logical_lines(text: str) -> Iterator[Line]:
 
 
 def _without_comment(line: str) -> str:
-    """Drop a comment, which begins with a # that is in no quotation."""
-    for found in re.finditer(r"\s#", line):
-        before = line[: found.start()]
-        if before.count("'") % 2 == 0 and before.count('"') % 2 == 0:
-            return before
+    """Drop a comment, which begins with a # after a space that is in no quotation."""
+    quote, escaped = "", False
+    for place, letter in enumerate(line):
+        if escaped:
+            escaped = False
+        elif letter == "\\" and quote != "'":
+            escaped = True
+        elif letter == quote:
+            quote = ""
+        elif not quote and letter in "'\"":
+            quote = letter
+        elif not quote and letter == "#" and line[:place].endswith((" ", "\t")):
+            return line[: place - 1]
     return line

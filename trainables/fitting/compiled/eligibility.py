@@ -1,4 +1,4 @@
-"""Which fits can run in compiled epochs, as one vector of weights, and as replicas in step."""
+"""Decide which fits run in compiled epochs, in one vector of weights, and as replicas in step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which models share a program: those whose descriptions are equal.
+"""Decide which models share a program: those with equal descriptions.
 
 A *program* is a model with its loss, metrics and optimizer, compiled once. Its description is all
 that Keras serialises, except what is an input of the program: initial values, the numbers of

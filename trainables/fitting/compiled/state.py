@@ -1,4 +1,4 @@
-"""What a program takes and returns: the state of a fit, its data, and the plan of a call."""
+"""The arguments and results of a program: the state of a fit, its data, and the plan of a call."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Arrays(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What one call of a program does: which rows in which order, at which rates, for how long."""
+    """One call of a program: which rows in which order, at which rates, for how long."""
 
     orders: tf.Tensor  # (epochs, replicas, rows) int32, into the arrays
     validation: tf.Tensor  # (replicas, rows) int32, into the validation arrays
@@ -56,7 +56,7 @@ class Plan(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """How a program takes its state."""
+    """The layout in which a program takes its state."""
 
     flat: bool  # all trainable weights in one vector
     any_width: bool  # shapes known only at run time

@@ -1,4 +1,4 @@
-"""How many trials fit: on a node, on the present nodes, on those an autoscaler may start."""
+"""Count the trials that fit: on a node, on the present nodes, on those an autoscaler may start."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Node:
 
     @property
     def is_head(self) -> bool:
-        """Whether it is the one that the others joined."""
+        """True if it is the one that the others joined."""
         return HEAD in self.resources
 
 
@@ -43,7 +43,7 @@ class NodeType:
 
 @dataclass(frozen=True)
 class Autoscaler:
-    """What may be started: of each type, and nodes beside the head in all.
+    """The nodes that may be started: of each type, and nodes beside the head in all.
 
     ``problem`` says why the types of a running autoscaler are unknown.
     """

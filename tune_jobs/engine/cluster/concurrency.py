@@ -1,4 +1,4 @@
-"""How many trials of a profile run at once."""
+"""The number of trials of a profile that run at once."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class NoAnswer:
-    """Why a node did not do what it was asked."""
+    """The reason why a node did not do what it was asked."""
 
     reason: str
 

@@ -1,4 +1,4 @@
-"""What C++ prints on the screen, kept aside: Python's own streams do not see it."""
+"""Keep aside what C++ prints on the screen: Python's own streams do not see it."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ Claim = dict[str, Any]
 
 
 def describe_self() -> Claim:
-    """What a claim says of this process."""
+    """Describe this process, as a claim does."""
     return {
         "host": platform.node(),
         "boot": _boot(),
@@ -21,12 +21,12 @@ def describe_self() -> Claim:
 
 
 def name_of(claim: Claim) -> str:
-    """What a claim's process is called."""
+    """Name a claim's process."""
     return f"process {claim.get('pid')} on {claim.get('host')}"
 
 
 def is_here(claim: Claim) -> bool:
-    """Whether the claim's process is or was one of this machine, so that one can look."""
+    """Return whether the claim's process is or was on this machine, where one can look."""
     return bool(claim.get("boot")) and (claim.get("host"), claim["boot"]) == (
         platform.node(),
         _boot(),
@@ -34,12 +34,12 @@ def is_here(claim: Claim) -> bool:
 
 
 def is_running(claim: Claim) -> bool:
-    """Whether a claim's process is one of this machine that runs."""
+    """Return whether a claim's process runs on this machine."""
     return is_here(claim) and _process_start(claim.get("pid", -1)) == claim.get("started")
 
 
 def _boot() -> str:
-    """What is the same for all processes that can see each other: boot and process namespace."""
+    """Return the boot and the process namespace, which all processes that see each other share."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -48,7 +48,7 @@ def _boot() -> str:
 
 
 def _process_start(pid: int) -> str | None:
-    """When a process was started, as Linux counts; None where there is none."""
+    """Return when a process was started, as Linux counts; None if there is no such process."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         state, *rest = text.rpartition(")")[2].split()

@@ -27,7 +27,7 @@ CHECKPOINTS = ("trials", "finalists/trials")
 
 @dataclass(frozen=True)
 class Removable:
-    """What may be deleted of an experiment.
+    """The parts of an experiment that may be deleted.
 
     Attributes:
         name: the experiment's.

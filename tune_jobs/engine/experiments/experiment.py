@@ -62,7 +62,7 @@ class Experiment:
 
     @property
     def exists(self) -> bool:
-        """Whether a run has ever begun here."""
+        """True if a run has ever begun here."""
         return self.folder.exists(DESCRIPTION) or bool(self.folder.child(HISTORY).names())
 
     @cached_property
@@ -88,7 +88,7 @@ class Experiment:
 
     @cached_property
     def summary(self) -> Summary | None:
-        """How the latest run ended; None while it runs, or if it died."""
+        """The summary of the latest run; None while it runs, or if it died."""
         return self._read(SUMMARY, Summary.from_json)[0]
 
     @cached_property
@@ -103,7 +103,7 @@ class Experiment:
 
     @property
     def problems(self) -> list[str]:
-        """What is damaged, one line each; a segment with an intact copy is not."""
+        """The damaged files, one line each; a segment with an intact copy is not one."""
         return [*self.segments.problems, *self._unreadable]
 
     @cached_property
@@ -136,7 +136,7 @@ class Experiment:
 
     @property
     def is_final(self) -> bool:
-        """Whether the run has done everything it was asked to do."""
+        """True if the run has done everything it was asked to do."""
         return self.summary is not None and self.summary.outcome in FINAL
 
     @cached_property

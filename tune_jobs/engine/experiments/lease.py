@@ -76,7 +76,7 @@ class Lease:
 
     @property
     def is_lost(self) -> bool:
-        """Whether another run has taken the experiment over, or its series."""
+        """True if another run has taken the experiment over, or its series."""
         return self._is_lost or (self.within is not None and self.within.is_lost)
 
     def acquire(self) -> None:
@@ -176,7 +176,7 @@ class Lease:
         return {name: claim for name, claim in claims.items() if name != self._name}
 
     def _is_surely_alive(self, name: str, claim: Claim) -> bool:
-        """Whether the claim's process is one of this machine that is running."""
+        """Return whether the claim's process runs on this machine."""
         if claim.get("pid") == os.getpid() and f"{self._folder.uri}/{name}" not in _OWN:
             return False
         return is_running(claim)

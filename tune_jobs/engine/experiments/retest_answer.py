@@ -21,7 +21,7 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class Fall:
-    """How the incumbent scores today, compared with when it was chosen.
+    """The incumbent's score today, compared with when it was chosen.
 
     Attributes:
         is_worse: whether it is significantly worse.
@@ -50,7 +50,7 @@ class EarlierAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """Whether a config in use is still the one to use, on today's data.
+    """The answer to a retest: is the config in use still the one to use, on today's data?
 
     Attributes:
         answer: ``keep``, ``replace`` or ``inconclusive``; ``keep`` or ``alarm`` without a

@@ -17,7 +17,7 @@ Scores = Mapping[str, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """Where the workers' time went.
+    """The workers' time, by purpose.
 
     Attributes:
         useful: the fraction spent inside training and validation steps.
@@ -76,7 +76,7 @@ class Winner:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """How a run ended.
+    """The end of a run.
 
     Attributes:
         usage: where the workers' time went, None if the trainable does not report that.

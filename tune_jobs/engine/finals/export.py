@@ -59,7 +59,7 @@ model = build(CONFIG)
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a process with Keras needs to make the model file: functions, config, weights."""
+    """All that a process with Keras needs to make the model file: functions, config, weights."""
 
     build: Callable[..., Any]
     export: Callable[..., Any]

@@ -39,7 +39,7 @@ class Task(NamedTuple):
 
 @dataclass
 class Race:
-    """What is known of the finalists so far; the order in which curves arrive does not matter.
+    """The state of the finals; the order in which curves arrive does not matter.
 
     Attributes:
         finalists: how many there are, the search's best first.
@@ -106,7 +106,7 @@ class Race:
 
     @property
     def answer(self) -> Judgement | None:
-        """Whether to replace the incumbent; None if there is none, or before it is decided."""
+        """True if to replace the incumbent; None if there is none, or before it is decided."""
         if self.incumbent is None or not self._ranked or self._next_confirming(set()) is not None:
             return None
         if self.incumbent in self.failures:
@@ -142,7 +142,7 @@ class Race:
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing is left to train."""
+        """True if nothing is left to train."""
         return not self.alive or (bool(self._ranked) and self._next_confirming(set()) is None)
 
     def next_task(self) -> Task | None:

@@ -28,7 +28,7 @@ class Slot:
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What a run searches, on which data, with which versions, and where.
+    """A run's search: on which data, with which versions, and where.
 
     A run of a tuner that a module builds itself knows only some of this.
 

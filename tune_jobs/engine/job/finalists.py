@@ -1,4 +1,4 @@
-"""How many of the best trials are retrained to choose the winner."""
+"""The number of trials that are retrained to choose the winner."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ FALLING = ("loss", "error", "mae", "mse", "rmse")
 
 @dataclass(frozen=True)
 class Job:
-    """What to search, over which data, by which metric and for how long.
+    """A search: a space, the data, a metric and a budget.
 
     ``trainable(config, data)`` fits one configuration and reports every epoch. ``data`` is called
     with a seed and gives a :class:`~.data.dataset.Dataset`; without it the trainable
@@ -143,13 +143,13 @@ class Job:
 
     @property
     def num_trials(self) -> int:
-        """How many trials the search will run."""
+        """The number of trials that the search will run."""
         samples = sum(stage.num_samples for stage in self.stages) or self.num_samples
         return samples * self.points
 
     @property
     def points(self) -> int:
-        """How many points the grids of the space have, 1 without a grid."""
+        """The number of points that the grids of the space have, 1 without a grid."""
         return prod(count_points(part) for part in self.space.values() if is_grid(part))
 
     @property

@@ -112,7 +112,7 @@ class Profile:
 
     @property
     def resources(self) -> dict[str, float]:
-        """What one trial reserves, as Ray's ``with_resources`` takes it."""
+        """The resources that one trial reserves, as Ray's ``with_resources`` takes it."""
         return {"cpu": self.cpus_per_trial, "gpu": self.gpus_per_trial}
 
     @property

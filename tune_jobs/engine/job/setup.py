@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Setup:
-    """What is searched, where, and by which command.
+    """A job, the place it runs in, and the command that asked for it.
 
     Attributes:
         job: the job, or a stage of it.

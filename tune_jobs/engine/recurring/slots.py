@@ -36,7 +36,7 @@ RULE = (
 
 @dataclass(frozen=True)
 class Slots:
-    """When slots begin.
+    """The moments at which slots begin.
 
     Attributes:
         every: how often.

@@ -48,12 +48,12 @@ class Trial:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it can be the best."""
+        """True if it can be the best."""
         return self.value is not None and self.state != "failed"
 
     @property
     def seconds(self) -> float:
-        """How long it ran, as far as known."""
+        """The seconds it ran, as far as known."""
         return self.ended - self.began
 
 
@@ -85,7 +85,7 @@ class Findings:
 
     @property
     def metric(self) -> str:
-        """What is compared."""
+        """The metric that is compared."""
         return self.goal.metric
 
     @cached_property
@@ -95,7 +95,7 @@ class Findings:
 
     @property
     def summary(self) -> Summary | None:
-        """How the run ended; None while it runs."""
+        """The summary of the run; None while it runs."""
         return self.experiment.summary
 
     @property
@@ -130,7 +130,7 @@ class Findings:
 
     @property
     def chosen_as(self) -> str:
-        """What the chosen trial is."""
+        """The role of the chosen trial."""
         kind = "the winner" if self.winner else "the best"
         return f"trial {self.chosen.number}, {kind}" if self.chosen else ""
 
@@ -150,7 +150,7 @@ class Findings:
 
     @cached_property
     def hyperparameters(self) -> list[Hyperparameter]:
-        """What was searched, the most important first."""
+        """The searched hyperparameters, the most important first."""
         configs = {trial.number: trial.config for trial in self.shown}
         found = find_hyperparameters(dict(self.experiment.description.space), configs)
         effects = {effect.name: effect for effect in self.effects}

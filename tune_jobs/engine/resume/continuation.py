@@ -24,7 +24,7 @@ MOST_SHOWN = 5
 
 @dataclass(frozen=True)
 class Continuation:
-    """How a run relates to earlier runs of its experiment.
+    """The relation of a run to earlier runs of its experiment.
 
     Attributes:
         resume: whether to continue an experiment that exists.
@@ -53,12 +53,12 @@ class Continuation:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether an experiment that exists may be written."""
+        """True if an experiment that exists may be written."""
         return self.resume or bool(self.extend)
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing is left to train."""
+        """True if nothing is left to train."""
         target = self.target or 0
         return bool(self.past.last) and self.past.last >= target and not self.past.unfinished
 

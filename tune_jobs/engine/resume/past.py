@@ -1,4 +1,4 @@
-"""What an experiment has done so far, as a search that continues it needs to know."""
+"""The past of an experiment, as a search that continues it needs to know it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class KnownResult:
 
 @dataclass(frozen=True)
 class Past:
-    """What is known when a search starts; nothing for a new one.
+    """Everything known when a search starts; nothing for a new one.
 
     Attributes:
         trials: those whose configs belong to the space, ordered by number.

@@ -1,4 +1,4 @@
-"""What a job will do, found out without starting it."""
+"""Find out what a job will do, without starting it."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ EXPORT_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Timing:
-    """When a run began, and when it has to end.
+    """The beginning of a run, and its deadline.
 
     Attributes:
         began: in seconds since 1970.
@@ -54,7 +54,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Ending:
-    """What a run ends with.
+    """Everything that a run ends with.
 
     Attributes:
         search: the last search.

@@ -41,7 +41,7 @@ class SearchResult:
 
     @property
     def is_decidable(self) -> bool:
-        """Whether finalists may be trained now."""
+        """True if finalists may be trained now."""
         return self.outcome in (*FINAL, "budget used") and not self.experiment.usable.empty
 
 

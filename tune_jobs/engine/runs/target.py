@@ -29,7 +29,7 @@ OVERLAPS: tuple[Overlap, ...] = get_args(Overlap)
 
 @dataclass(frozen=True)
 class Target:
-    """What a run writes to.
+    """The place that a run writes to.
 
     Attributes:
         folder: the experiment's.

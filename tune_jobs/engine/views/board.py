@@ -58,12 +58,12 @@ class Board:
 
     @property
     def noun(self) -> str:
-        """What is counted."""
+        """The name of what is counted."""
         return "fit" if self.in_finals else "trial"
 
     @property
     def ended(self) -> int:
-        """How many trials have ended."""
+        """The number of trials that have ended."""
         return sum(self.states.values())
 
     def update(self, event: Event) -> None:

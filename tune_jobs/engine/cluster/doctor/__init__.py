@@ -1,4 +1,4 @@
-"""What is checked before a run: versions, storage, room for the trials, clocks."""
+"""The checks before a run: versions, storage, room for the trials, clocks."""
 
 from tune_jobs.engine.cluster.doctor.check import Check, as_dict, refuse, tell
 from tune_jobs.engine.cluster.doctor.examination import examine

@@ -27,7 +27,7 @@ GPU_QUERY = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,nohead
 
 
 class Machine(TypedDict):
-    """What a machine says of itself: a plain dict, since it comes from another process."""
+    """A machine's description of itself: a plain dict, since it comes from another process."""
 
     versions: dict[str, str | None]
     code: dict[str, str | None]

@@ -40,7 +40,7 @@ DONE = [EXIT_CODES[outcome] for outcome in FINAL]
 
 
 class Request(TypedDict):
-    """What the Jobs API needs to submit a job."""
+    """Everything that the Jobs API needs to submit a job."""
 
     entrypoint: str
     submission_id: str
@@ -69,7 +69,7 @@ class Submission:
 
     @property
     def submission_id(self) -> str:
-        """What the cluster calls it."""
+        """The cluster's name for it."""
         return f"{self.experiment}-{self.attempt}"
 
     @property

@@ -1,4 +1,4 @@
-"""What is uploaded to a cluster, looked at before it is packed: its size, and what is missing."""
+"""Check what will be uploaded to a cluster before it is packed: its size, and what is missing."""
 
 from __future__ import annotations
 

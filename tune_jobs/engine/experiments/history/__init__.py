@@ -1,1 +1,1 @@
-"""What happened in an experiment: records on disk, and the tables that are made from them."""
+"""The history of an experiment: records on disk, and the tables that are made from them."""

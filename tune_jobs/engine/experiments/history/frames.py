@@ -157,7 +157,7 @@ class _Row:
 
 @dataclass
 class _History:
-    """What the records of a history say, the latest of each thing."""
+    """The contents of a history's records, the latest of each thing."""
 
     rows: dict[int, _Row] = field(default_factory=dict)
     seen: dict[tuple[int, int, int], Epoch] = field(default_factory=dict)

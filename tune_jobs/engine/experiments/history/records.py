@@ -267,7 +267,7 @@ class UnknownRecord:
 
     @property
     def kind(self) -> str:
-        """What it calls itself."""
+        """The name it gives itself."""
         return str(self.facts.get("kind"))
 
 

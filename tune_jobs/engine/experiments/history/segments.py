@@ -53,7 +53,7 @@ class Segment:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it holds everything up to its last flush, earlier attempts included."""
+        """True if it holds everything up to its last flush, earlier attempts included."""
         return self.name.endswith(".gz")
 
 
