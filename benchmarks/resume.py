@@ -62,9 +62,10 @@ def write_history(folder: Any, job: Any, trials: int) -> float:
     from tune_jobs.engine.experiments.history.records import Attempt, Epoch, TrialEnd, TrialStart
     from tune_jobs.engine.experiments.history.segments import SegmentWriter
     from tune_jobs.engine.job.describing import describe_job
+    from tune_jobs.engine.job.setup import Setup
 
     folder.create()
-    about = describe_job(job, Profile(), None).to_json()
+    about = describe_job(Setup(job, Profile(), folder)).to_json()
     folder.write_json("experiment.json", about)
     random, began = np.random.default_rng(0), time.perf_counter()
     writer = SegmentWriter(folder)

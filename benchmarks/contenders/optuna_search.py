@@ -46,7 +46,7 @@ class Report(keras.callbacks.Callback):
 
 
 def _run(
-    study: optuna.Setup, task: Task, callbacks: Sequence[Any] = (), prune: bool = False
+    study: optuna.Study, task: Task, callbacks: Sequence[Any] = (), prune: bool = False
 ) -> dict[str, Any]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     data, losses = task.data(), []

@@ -4,9 +4,8 @@ import pytest
 from ray import tune
 
 from tune_jobs.engine.goal import Goal
-from tune_jobs.engine.job.describing import describe_job
+from tune_jobs.engine.job.describing import describe_settings
 from tune_jobs.engine.job.job import Job
-from tune_jobs.engine.job.profile import Profile
 
 
 @pytest.mark.parametrize(("mode", "best", "worst"), [("min", 1.0, 3.0), ("max", 3.0, 1.0)])
@@ -30,4 +29,4 @@ def test_the_goal_of_a_job_is_what_its_description_says() -> None:
     job = Job(print, {"x": tune.uniform(0, 1)}, metric="auc", mode="max")
 
     assert job.goal == Goal("auc", "max")
-    assert describe_job(job, Profile(), None).goal == job.goal
+    assert describe_settings(job).goal == job.goal
