@@ -67,11 +67,14 @@ class Cluster:
     gcs_address: str
 
     def tune_jobs(self, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        # A Ray that this process has started for another test leaves its mode behind.
+        env = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
         return subprocess.run(
             [sys.executable, "-m", "tune_jobs", *words],
             capture_output=True,
             text=True,
             cwd=cwd or self.folder,
+            env=env,
             timeout=180,
         )
 
