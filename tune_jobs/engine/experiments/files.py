@@ -11,7 +11,7 @@ FINALISTS = "finalists"
 MODEL, ENSEMBLE, CONFIG, REBUILD = (
     *("best.keras", "ensemble.keras", "best_config.json", "rebuild_best.py"),
 )
-REPORT, PICTURE = "report.html", "report.png"
+REPORT = "report.html"
 TRIALS = "trials"  # Ray's own experiment
 
 # Beside the experiments, hidden.

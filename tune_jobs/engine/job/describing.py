@@ -16,10 +16,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.job.changes import source_of
 from tune_jobs.engine.job.description import Description
 from tune_jobs.engine.job.profile import Profile
-from tune_jobs.engine.space.domains import describe
+from tune_jobs.engine.space.domains import Space, describe
 
 if TYPE_CHECKING:
     from tune_jobs.engine.job.job import Job
@@ -43,20 +44,32 @@ def describe_job(setup: Setup) -> Description:
 
 def describe_settings(job: Job) -> Description:
     """Describe a job alone, without its data and its machine."""
-    return Description(
-        trainable=f"{job.trainable.__module__}.{job.trainable.__qualname__}",
+    return replace(
+        describe_search(
+            f"{job.trainable.__module__}.{job.trainable.__qualname__}",
+            job.goal,
+            max_epochs=job.max_epochs,
+            space=job.space,
+        ),
         source=source_of(job.trainable),
-        metric=job.metric,
-        mode=job.mode,
         num_trials=job.num_trials,
-        max_epochs=job.max_epochs,
         seed=job.seed,
-        space=describe(job.space),
         searcher=repr(job.searcher),
         scheduler=repr(job.scheduler),
         data=repr(job.data),
         evaluation=repr(job.evaluation),
         finalists=repr(job.finalists),
+    )
+
+
+def describe_search(trainable: str, goal: Goal, *, max_epochs: int, space: Space) -> Description:
+    """Describe what every search has; its data, machine and versions are not known yet."""
+    return Description(
+        trainable=trainable,
+        metric=goal.metric,
+        mode=goal.mode,
+        max_epochs=max_epochs,
+        space=describe(space),
         commit=None,
         constants={},
         fingerprint=None,

@@ -44,20 +44,6 @@ def make_build(*hidden, optimizer="adam", loss="binary_crossentropy", metrics=()
 
 
 @pytest.fixture
-def sessions(monkeypatch):
-    """The sessions of the fits of a test, which say what path was taken."""
-    made = []
-    original = Session.__init__
-
-    def remember(session, config):
-        original(session, config)
-        made.append(session)
-
-    monkeypatch.setattr(Session, "__init__", remember)
-    return made
-
-
-@pytest.fixture
 def rows(monkeypatch):
     """The epochs that the fits of a test note for their reports."""
     noted = []

@@ -137,19 +137,6 @@ def lacking(monkeypatch):
     keras_internals.find_missing.cache_clear()
 
 
-@pytest.fixture
-def sessions(monkeypatch):
-    made = []
-    original = Session.__init__
-
-    def remember(session, config):
-        original(session, config)
-        made.append(session)
-
-    monkeypatch.setattr(Session, "__init__", remember)
-    return made
-
-
 def build(config):
     model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
     model.compile("sgd", "mean_squared_error")
