@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from tune_jobs.cli.help import Option
-from tune_jobs.cli.loading import MOST_GRID_TRIALS
 
 Command = Callable[..., Any]
 
@@ -97,47 +96,6 @@ job_options = add_options(
         help="Number of best trials to retrain when choosing the winner; 0 for none.",
     ),
     in_job("--ensemble", is_flag=True, help="Also export the average of the finalists."),
-)
-
-run_options = add_options(
-    in_limits(
-        "--max-hours",
-        metavar="HOURS",
-        type=float,
-        help="Stop the run after this time and keep its results.",
-    ),
-    in_limits(
-        "--max-checkpoint-gb",
-        metavar="GB",
-        type=float,
-        help="Limit the space for checkpoints; those of the worst trials are deleted first.",
-    ),
-    in_limits(
-        "--yes",
-        is_flag=True,
-        help=f"Allow a grid search of more than {MOST_GRID_TRIALS:,} points.",
-    ),
-    in_history(
-        "--warm-start",
-        multiple=True,
-        metavar="SOURCE",
-        help="Learn from earlier results: an experiment, .csv, .parquet, KerasTuner project or "
-        "Optuna database (repeatable).",
-    ),
-    in_history(
-        "--default",
-        "defaults",
-        multiple=True,
-        metavar="NAME=VALUE",
-        help="Value that earlier trials had for a hyperparameter that was added since "
-        "(repeatable).",
-    ),
-    ALLOW_CHANGED,
-    in_history(
-        "--allow-repeats",
-        is_flag=True,
-        help="Allow a configuration to be trained more than once.",
-    ),
 )
 
 slot_options = add_options(

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tune_jobs.cli.help import Command
-from tune_jobs.cli.loading import check_grid_size, load
+from tune_jobs.cli.loading import MOST_GRID_TRIALS, check_grid_size, load
 from tune_jobs.cli.options import (
+    ALLOW_CHANGED,
     NAME,
     PROFILE,
     REMEMBERED,
@@ -18,9 +19,10 @@ from tune_jobs.cli.options import (
     TRACK,
     add_options,
     in_experiment,
+    in_history,
+    in_limits,
     job_options,
     log_options,
-    run_options,
     slot_options,
 )
 from tune_jobs.cli.output import (
@@ -39,8 +41,50 @@ if TYPE_CHECKING:
 
 # Options that the engine's run takes as they are.
 PASSED_ON = (
-    *("slot", "time_zone", "on_overlap", "max_hours", "resume"),
+    *("slot", "time_zone", "on_overlap", "resume"),
     *("warm_start", "allow_changed", "allow_repeats", "track"),
+)
+
+# Limits of a run, and its use of earlier results; submit has them, too.
+run_options = add_options(
+    in_limits(
+        "--max-hours",
+        metavar="HOURS",
+        type=float,
+        help="Stop the run after this time and keep its results.",
+    ),
+    in_limits(
+        "--max-checkpoint-gb",
+        metavar="GB",
+        type=float,
+        help="Limit the space for checkpoints; those of the worst trials are deleted first.",
+    ),
+    in_limits(
+        "--yes",
+        is_flag=True,
+        help=f"Allow a grid search of more than {MOST_GRID_TRIALS:,} points.",
+    ),
+    in_history(
+        "--warm-start",
+        multiple=True,
+        metavar="SOURCE",
+        help="Learn from earlier results: an experiment, .csv, .parquet, KerasTuner project or "
+        "Optuna database (repeatable).",
+    ),
+    in_history(
+        "--default",
+        "defaults",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Value that earlier trials had for a hyperparameter that was added since "
+        "(repeatable).",
+    ),
+    ALLOW_CHANGED,
+    in_history(
+        "--allow-repeats",
+        is_flag=True,
+        help="Allow a configuration to be trained more than once.",
+    ),
 )
 
 
@@ -84,7 +128,7 @@ def check(job: str, **options: Any) -> None:
 @slot_options
 @TRACK
 @log_options
-def run(job: str | None, **options: Any) -> None:
+def run(job: str | None, max_hours: float | None, **options: Any) -> None:
     """Run a search, export the best model and score it once on the test set.
 
     Without JOB, --name NAME --resume (or --extend) continues an experiment with its original job
@@ -92,13 +136,13 @@ def run(job: str | None, **options: Any) -> None:
     """
     prepare_log(as_json=options["log_format"] == "json")
     with sigterm_as_ctrl_c(), notifying(str(job), options) as notify_change:
-        experiment = _search(job, options)
+        experiment = _search(job, max_hours, options)
         notify_change(experiment)
     print_result(experiment, as_json=options["as_json"], short=True)
     sys.exit(experiment.exit_code)
 
 
-def _search(job: str | None, options: dict[str, Any]) -> Experiment:
+def _search(job: str | None, max_hours: float | None, options: dict[str, Any]) -> Experiment:
     from tune_jobs.cli.again import command_of
     from tune_jobs.cli.overrides import parse_assignments
     from tune_jobs.engine.errors import JobError
@@ -115,6 +159,7 @@ def _search(job: str | None, options: dict[str, Any]) -> Experiment:
         found.job,
         profile=profile,
         name=options["name"] or (None if options["slot"] else default_name(found.name)),
+        max_hours=max_hours,
         extend=options["extend"] or 0,
         defaults=parse_assignments("--default", options["defaults"]),
         command={"job": job, **{name: options[name] for name in REMEMBERED}},

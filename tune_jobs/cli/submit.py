@@ -18,9 +18,9 @@ from tune_jobs.cli.options import (
     in_experiment,
     in_output,
     job_options,
-    run_options,
     slot_options,
 )
+from tune_jobs.cli.run import run_options
 
 if TYPE_CHECKING:
     from tune_jobs.engine.cluster.submit.jobs_api import JobsApi

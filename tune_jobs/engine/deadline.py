@@ -1,4 +1,4 @@
-"""The moment at which a run has to end."""
+"""When a run began, and the moment at which it has to end."""
 
 from __future__ import annotations
 
@@ -44,6 +44,21 @@ class Deadline:
         return (
             self if self.at is None else replace(self, at=max(self.at, time.monotonic() + seconds))
         )
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The beginning of a run, and its deadline.
+
+    Attributes:
+        began: in seconds since 1970.
+        deadline: the run's, which is also that of its finals.
+        spent: the workers' seconds in earlier runs of the experiment.
+    """
+
+    began: float
+    deadline: Deadline
+    spent: float = 0.0
 
 
 # That of a run without a limit.

@@ -49,15 +49,3 @@ FINAL: tuple[Outcome, ...] = ("complete", "some trials failed", "nothing usable"
 def outcome_of_code(code: int) -> Outcome:
     """Return the outcome that an exit code stands for."""
     return next(outcome for outcome, number in EXIT_CODES.items() if number == code)
-
-
-def outcome_of(failed: int, usable: int, reached: Reason | None) -> Outcome:
-    """Derive the outcome from the trials: how many failed, and how many have a score.
-
-    A reason to end the run before its last trial goes before that.
-    """
-    if reached is not None:
-        return reached
-    if not usable:
-        return "nothing usable"
-    return "some trials failed" if failed else "complete"

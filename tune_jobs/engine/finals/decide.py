@@ -96,7 +96,7 @@ def decide(
     compact(prepared.folder)
     if not race.is_done:
         reason = f"the finals ended early: {_why_ended(prepared, failure)}"
-        return Decision(prepared.recorder.stopper.reached, None, reason, rounds, race, candidates)
+        return Decision(prepared.stopper.reached, None, reason, rounds, race, candidates)
     prepared.folder.child(TRIALS).delete_folder()  # nobody continues from these checkpoints
     verdict = _judge(experiment, race, candidates, rounds)
     reason = "" if verdict else f"every finalist failed: {next(iter(race.failures.values()))}"
@@ -104,7 +104,7 @@ def decide(
 
 
 def _why_ended(prepared: Prepared, failure: JobError | None) -> str:
-    stopper = prepared.recorder.stopper
+    stopper = prepared.stopper
     if failure:
         return str(failure)
     return cause(stopper.detail) if stopper.detail else str(stopper.reached)

@@ -46,6 +46,7 @@ from tune_jobs.engine.space.membership import identity
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.ray_trial import make_trial
 from tune_jobs.engine.trials.recorder import Recorder
+from tune_jobs.engine.trials.stopping import RunStopper
 from tune_jobs.engine.trials.tuner import Prepared, begin, build_tuner, fit_trial
 
 if TYPE_CHECKING:
@@ -218,13 +219,14 @@ def prepare_finals(
     race = _make_race(job.goal, len(candidates), rounds, finalists)
     finals = FinalistSource(race, candidates, folder, concurrency)
     finals.replay(before.segments.records() if before.exists else ())
+    stopper = RunStopper(about.metric, folder, deadline, setup.profile.min_free_gb)
     recorder = begin(
         setup.profile,
         folder,
         about,
         target=race.most_tasks,
         listeners=[finals, *listeners],
-        deadline=deadline,
+        stopper=stopper,
     )
     finals.recorder = recorder
     tuner = build_tuner(
@@ -232,9 +234,10 @@ def prepare_finals(
         _trainable(job, rounds),
         finals,
         recorder,
+        stopper=stopper,
         scheduler=FIFOScheduler(),
     )
-    return Prepared(tuner, folder, recorder, concurrency), race
+    return Prepared(tuner, folder, recorder, stopper, concurrency), race
 
 
 def _make_race(goal: Goal, count: int, rounds: Rounds, finalists: Finalists) -> Race:

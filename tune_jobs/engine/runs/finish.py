@@ -1,8 +1,13 @@
-"""Finish a run: export the winner's model, and write the summary."""
+"""Finish a run: export the winner's model, and write the summary.
+
+The summary comes last, so that it marks a run that has ended.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -10,11 +15,12 @@ import pandas as pd
 from tune_jobs.engine.analysis.advice import advise_on, warnings_of
 from tune_jobs.engine.analysis.importance import measure_importance
 from tune_jobs.engine.analysis.usage import measure_usage
-from tune_jobs.engine.deadline import Deadline
-from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.deadline import Timing
+from tune_jobs.engine.errors import JobError, StorageError, reason_of
 from tune_jobs.engine.experiments.experiment import Experiment
-from tune_jobs.engine.experiments.files import FINALISTS
-from tune_jobs.engine.experiments.summary import Summary, Usage
+from tune_jobs.engine.experiments.failures import cause
+from tune_jobs.engine.experiments.files import FINALISTS, SUMMARY
+from tune_jobs.engine.experiments.summary import Summary, Usage, Winner
 from tune_jobs.engine.finals.decide import Decision
 from tune_jobs.engine.finals.export import (
     ExportedModel,
@@ -28,9 +34,10 @@ from tune_jobs.engine.finals.export import (
 )
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.job.setup import Setup
+from tune_jobs.engine.outcome import Outcome, outcome_of_code
 from tune_jobs.engine.resume.stages import list_stages
-from tune_jobs.engine.runs.fit_tuner import SearchResult, storage_errors
-from tune_jobs.engine.runs.summarise import begin_summary, write_summary
+from tune_jobs.engine.storage.folder import Folder
+from tune_jobs.engine.trials.tuner import Prepared
 from tune_jobs.engine.views.fallback import describe_fallbacks
 
 # The export gets at least so many seconds, even if the deadline is nearer or past.
@@ -38,33 +45,20 @@ EXPORT_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
-class Timing:
-    """The beginning of a run, and its deadline.
-
-    Attributes:
-        began: in seconds since 1970.
-        deadline: the run's, which is also that of its finals.
-        spent: the workers' seconds in earlier runs of the experiment.
-    """
-
-    began: float
-    deadline: Deadline
-    spent: float = 0.0
-
-
-@dataclass(frozen=True)
 class Ending:
     """Everything that a run ends with.
 
     Attributes:
-        search: the last search.
+        prepared: the tuner of the last search.
+        outcome: how the last search ended.
         profile: what the worker that exports the model may use.
         timing: the run's.
         setup: what was searched, None for a module that builds its own tuner.
         decision: the result of the finals, None without finals.
     """
 
-    search: SearchResult
+    prepared: Prepared
+    outcome: Outcome
     profile: Profile
     timing: Timing
     setup: Setup | None = None
@@ -73,7 +67,7 @@ class Ending:
 
 def finish(ending: Ending) -> Experiment:
     """Export the winner's model, and write the summary."""
-    prepared, decided = ending.search.prepared, time.time()
+    prepared, decided = ending.prepared, time.time()
     with storage_errors(prepared):
         experiment = Experiment(prepared.folder)
         summary = _summary_of(ending)
@@ -92,14 +86,14 @@ def finish(ending: Ending) -> Experiment:
 
 def _summary_of(ending: Ending) -> Summary:
     """Return what search and finals add to the summary of their run."""
-    prepared, decision = ending.search.prepared, ending.decision
-    outcome, no_winner = ending.search.outcome, None
+    prepared, decision = ending.prepared, ending.decision
+    outcome, no_winner = ending.outcome, None
     if decision is not None and decision.verdict is None:
         outcome, no_winner = decision.outcome or outcome, decision.reason
     return replace(
         begin_summary(outcome),
         attempt=prepared.recorder.attempt,
-        error=prepared.recorder.stopper.detail or None,
+        error=prepared.stopper.detail or None,
         ended_because=prepared.source.ended_because if prepared.source else None,
         no_winner=no_winner,
     )
@@ -170,4 +164,96 @@ def _measure_usage(ending: Ending, experiment: Experiment, decided: float) -> Us
         frames.append(finals.trials)
     own = [frame[frame["ended"] >= began] for frame in frames]
     trials = pd.concat([frame for frame in own if not frame.empty] or own[:1])
-    return measure_usage(trials, ending.search.prepared.concurrency, began, decided, time.time())
+    return measure_usage(trials, ending.prepared.concurrency, began, decided, time.time())
+
+
+def begin_summary(outcome: Outcome) -> Summary:
+    """Return a summary that says only how a run ended."""
+    return Summary(
+        usage=None,
+        outcome=outcome,
+        metric=None,
+        mode=None,
+        trials={},
+        began=None,
+        ended=None,
+        seconds=None,
+        workers=None,
+        worker_seconds=None,
+    )
+
+
+def write_summary(
+    experiment: Experiment, summary: Summary, *, began: float, spent: float, workers: int = 0
+) -> None:
+    """Complete the summary of a run from its experiment, and write it.
+
+    Args:
+        experiment: the run's.
+        summary: what only the run knows.
+        began: when it began, in seconds since 1970.
+        spent: the workers' seconds in earlier runs of the experiment.
+        workers: how many workers this run had.
+    """
+    goal, verdict, ended = experiment.goal, experiment.verdict, time.time()
+    states = experiment.trials["state"].value_counts()
+    winner = None
+    if verdict:
+        winner = Winner(trial=verdict.trial, mean=verdict.mean, interval=verdict.interval)
+    summary = replace(
+        summary,
+        metric=goal.metric,
+        mode=goal.mode,
+        trials={str(state): int(count) for state, count in states.items()},
+        began=began,
+        ended=ended,
+        seconds=ended - began,
+        workers=workers,
+        worker_seconds=spent + workers * (ended - began),
+        winner=winner,
+    )
+    experiment.folder.write_json(SUMMARY, summary.to_json())
+
+
+@contextmanager
+def recording_outcome(folder: Folder, *, began: float, spent: float) -> Iterator[None]:
+    """Write the summary of a run that an exception or a signal ends, once it has begun.
+
+    Args:
+        folder: the experiment's.
+        began: when the run began, in seconds since 1970.
+        spent: the workers' seconds in earlier runs of the experiment.
+    """
+    try:
+        yield
+    except BaseException as error:
+        with suppress(Exception):  # the exception in flight says more
+            if not folder.exists(SUMMARY) and Experiment(folder).exists:
+                said = cause(str(error) or type(error).__name__)
+                summary = replace(begin_summary(outcome_of_error(error)), error=said)
+                write_summary(Experiment(folder), summary, began=began, spent=spent)
+        raise
+
+
+def outcome_of_error(error: BaseException) -> Outcome:
+    """Return the outcome of a run that an exception ends."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return outcome_of_code(error.exit_code) if isinstance(error, JobError) else "unexpected error"
+
+
+@contextmanager
+def storage_errors(prepared: Prepared) -> Iterator[None]:
+    """Turn an error of the file system into a line that says how to continue.
+
+    Raises:
+        StorageError: if the block raises an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = prepared.stopper.detail or reason_of(error)
+        raise StorageError(
+            f"storage failed: {reason}; results so far are kept, continue them later with "
+            f"--name {prepared.folder.name} --resume"
+        ) from None

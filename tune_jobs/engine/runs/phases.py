@@ -1,4 +1,4 @@
-"""The phases of a run: its stages, the finals, and the end."""
+"""The phases of a run: its search in stages, the finals, and the end."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from tune_jobs.engine.errors import JobError
+import pandas as pd
+
+from tune_jobs.engine.deadline import Timing
+from tune_jobs.engine.environment import environment
+from tune_jobs.engine.errors import JobError, reason_of
 from tune_jobs.engine.experiments.experiment import Experiment
+from tune_jobs.engine.experiments.failures import STORAGE_ERRORS
 from tune_jobs.engine.experiments.files import VERDICT
+from tune_jobs.engine.experiments.history.frames import compact
 from tune_jobs.engine.experiments.history.records import Listener, SearchStart
 from tune_jobs.engine.experiments.lease import Lease
 from tune_jobs.engine.finals.decide import Decision, decide
@@ -16,21 +22,52 @@ from tune_jobs.engine.finals.rounds import check_rounds
 from tune_jobs.engine.job.job import MakeTuner
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.job.setup import Setup
-from tune_jobs.engine.outcome import FINAL
+from tune_jobs.engine.outcome import FINAL, Outcome, Reason
 from tune_jobs.engine.report.refresh import refreshed_report
 from tune_jobs.engine.resume.continuation import Continuation, read_continuation
 from tune_jobs.engine.resume.stages import find_stage, job_of_stage
-from tune_jobs.engine.runs.finish import Ending, Timing, finish
-from tune_jobs.engine.runs.fit_tuner import SearchResult, collect_result, fit, storage_errors
-from tune_jobs.engine.runs.summarise import begin_summary, recording_outcome, write_summary
+from tune_jobs.engine.runs.finish import (
+    Ending,
+    begin_summary,
+    finish,
+    recording_outcome,
+    storage_errors,
+    write_summary,
+)
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.adopt import adopt
 from tune_jobs.engine.trials.interruption import Interruption
+from tune_jobs.engine.trials.ray_patches import (
+    replaced_when_grown,
+    short_queue,
+    without_checkpoint_snapshots,
+)
+from tune_jobs.engine.trials.stopping import RunStopper
 from tune_jobs.engine.trials.tuner import Prepared, prepare
 from tune_jobs.engine.views.tracking import make_trackers
 
 # The share of a run's time that its search may use; the rest is kept for the finals.
 SEARCH_SHARE = 0.75
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """A search, or a stage of one, that has ended.
+
+    Attributes:
+        experiment: its trials.
+        prepared: the tuner that was fitted.
+        outcome: how it ended.
+    """
+
+    experiment: Experiment
+    prepared: Prepared
+    outcome: Outcome
+
+    @property
+    def is_decidable(self) -> bool:
+        """True if finalists may be trained now."""
+        return self.outcome in (*FINAL, "budget used") and not self.experiment.usable.empty
 
 
 @dataclass(frozen=True)
@@ -68,7 +105,16 @@ class Run:
             if search is None:  # an earlier run has done it
                 return Experiment(self.folder)
             decision = self._decide(setup, search, how)
-            return finish(Ending(search, self.profile, self.timing, setup, decision))
+            return finish(
+                Ending(
+                    prepared=search.prepared,
+                    outcome=search.outcome,
+                    profile=self.profile,
+                    timing=self.timing,
+                    setup=setup,
+                    decision=decision,
+                )
+            )
 
     def run_tuner(self, make_tuner: MakeTuner) -> Experiment:
         """Fit a tuner that a module builds itself, and write the summary.
@@ -86,7 +132,8 @@ class Run:
                 listeners=self.listeners,
                 deadline=self.timing.deadline,
             )
-            return finish(Ending(self._search(prepared), self.profile, self.timing))
+            outcome = self._search(prepared).outcome
+            return finish(Ending(prepared, outcome, self.profile, self.timing))
 
     @contextmanager
     def _recorded(self) -> Iterator[None]:
@@ -135,7 +182,7 @@ class Run:
             StorageError: if nothing can be written.
         """
         mistake = None if is_done else self._fit(prepared)
-        result = collect_result(prepared)
+        result = _collect_result(prepared)
         if mistake is None:
             return result
         with storage_errors(prepared):
@@ -162,7 +209,23 @@ class Run:
             )
 
     def _fit(self, prepared: Prepared) -> JobError | None:
-        return fit(prepared, self.lease, self.interruption)
+        """Fit a tuner; return the user's mistake, or what storage refused, if that ended it."""
+        prepared.recorder.lease = self.lease
+        try:
+            with (
+                self.interruption.asking(prepared.stopper),
+                replaced_when_grown(),
+                short_queue(),
+                without_checkpoint_snapshots(),
+                environment({"TUNE_MAX_PENDING_TRIALS_PG": str(prepared.concurrency)}),
+            ):
+                prepared.tuner.fit()
+        except Exception as error:
+            mistake = _find_mistake(error, prepared.stopper)
+            if mistake is None and prepared.stopper.reached != "storage failed":
+                raise
+            return mistake
+        return None
 
     def _announce(self, how: Continuation) -> None:
         """Notify the listeners of the start, and of earlier trials."""
@@ -177,3 +240,38 @@ class Run:
             start = replace(start, states=dict(states.value_counts()), best=best)
         for listen in self.listeners:
             listen(start)
+
+
+def _find_mistake(error: BaseException | None, stopper: RunStopper) -> JobError | None:
+    """Find the JobError behind an exception, and report full storage to the stopper."""
+    while error is not None and not isinstance(error, JobError):
+        if isinstance(error, OSError) and error.errno in STORAGE_ERRORS:
+            stopper.fail_storage(reason_of(error))
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _collect_result(prepared: Prepared) -> SearchResult:
+    """Read what a search has found, and write its tables.
+
+    Raises:
+        StorageError: if they cannot be written.
+    """
+    experiment = Experiment(prepared.folder)
+    with storage_errors(prepared):
+        compact(prepared.folder)
+    return SearchResult(experiment, prepared, _outcome_of(experiment, prepared.stopper.reached))
+
+
+def _outcome_of(experiment: Experiment, reached: Reason | None) -> Outcome:
+    """Derive the outcome of a search from its trials, unless it had a reason to end early."""
+    if reached is not None:
+        return reached
+    if experiment.usable.empty:
+        return "nothing usable"
+    return "some trials failed" if _count_failed(experiment.trials) else "complete"
+
+
+def _count_failed(trials: pd.DataFrame) -> int:
+    """Count the trials that failed; one that diverged is no failure."""
+    return int(((trials["state"] == "failed") & (trials["failure"] != "divergence")).sum())

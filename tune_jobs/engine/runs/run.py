@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 from tune_jobs.engine.cluster.concurrency import check_fits
 from tune_jobs.engine.cluster.connection import ray_of
-from tune_jobs.engine.deadline import deadline_after
+from tune_jobs.engine.deadline import Timing, deadline_after
 from tune_jobs.engine.errors import JobError, check_whole_number
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.history.records import Listener
@@ -18,7 +18,6 @@ from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.job.setup import Setup
 from tune_jobs.engine.ray_internals import check_ray
 from tune_jobs.engine.resume.continuation import Continuation, check_name
-from tune_jobs.engine.runs.finish import Timing
 from tune_jobs.engine.runs.phases import Run
 from tune_jobs.engine.runs.start_ray import find_preload, quiet_tune, start_ray
 from tune_jobs.engine.runs.target import OVERLAPS, Overlap, find_ended, find_target, hold

@@ -17,6 +17,7 @@ from tune_jobs.engine.job.job import MakeTuner
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.ray_internals import settings_of
 from tune_jobs.engine.storage.folder import Folder
+from tune_jobs.engine.trials.stopping import RunStopper
 from tune_jobs.engine.trials.tuner import Prepared, begin
 
 
@@ -46,15 +47,16 @@ def adopt(
         max_epochs=sys.maxsize,  # its epochs have no limit that is known
         space=settings.space,
     )
+    stopper = RunStopper(wanted.metric, folder, deadline, profile.min_free_gb)
     recorder = begin(
         profile,
         folder,
         add_provenance(described, profile),
         target=wanted.num_samples or 1,
         listeners=listeners,
-        deadline=deadline,
+        stopper=stopper,
     )
     run_config.callbacks = [*(run_config.callbacks or []), recorder]
-    run_config.stop = recorder.stopper if run_config.stop is None else run_config.stop
+    run_config.stop = stopper if run_config.stop is None else run_config.stop
     concurrency = find_concurrency(profile) if ray.is_initialized() else 1
-    return Prepared(tuner, folder, recorder, concurrency)
+    return Prepared(tuner, folder, recorder, stopper, concurrency)

@@ -48,13 +48,12 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         writer: of its history.
         max_epochs: where a trial is complete.
         listeners: called with what happens.
-        stopper: counts failures.
+        stopper: counts failures, and knows whether the run ends early.
         checkpoint_limit: deletes checkpoints of bad trials.
         hang_timeout: seconds without a report after which a trial hangs.
         before: called before Tune starts the first trial.
 
     Attributes:
-        stopper: decides whether the run has to end.
         lease: what guards the experiment; None if nothing does.
     """
 
@@ -70,7 +69,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         before: Callable[[], None] | None = None,
     ) -> None:
         self._folder, self._writer, self._max_epochs = folder, writer, max_epochs
-        self._listeners, self.stopper, self._checkpoint_limit = (
+        self._listeners, self._stopper, self._checkpoint_limit = (
             list(listeners),
             stopper,
             checkpoint_limit,
@@ -114,7 +113,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         self._heard[trial.trial_id] = (time.monotonic(), trial)
         if result.get("done"):
             self._stopped.add(trial.trial_id)
-        if failure := failure_in(result, self.stopper.metric):
+        if failure := failure_in(result, self._stopper.metric):
             self._failures[trial.trial_id] = failure
         if is_report(result):
             return  # an exception, and no epoch
@@ -140,10 +139,10 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
     def on_trial_complete(self, *, trial: Trial, **_: Any) -> None:
         """Record that a trial has ended, by itself or by the scheduler."""
         failure = self._failures.get(trial.trial_id)
-        if failure is None and trial.trial_id not in self._reported and not self.stopper.reached:
+        if failure is None and trial.trial_id not in self._reported and not self._stopper.reached:
             failure = Failure(
                 "configuration",
-                f"the trainable returned without reporting {self.stopper.metric}; "
+                f"the trainable returned without reporting {self._stopper.metric}; "
                 "call tune.report in it",
             )
         self._end(trial, "failed" if failure else self._state(trial), failure)
@@ -159,7 +158,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         if self.lease is not None:
             self.lease.moved = time.time()
         if self.lease is not None and self.lease.is_lost:
-            self.stopper.fail_storage("another run has taken over the experiment")
+            self._stopper.fail_storage("another run has taken over the experiment")
         if time.monotonic() - self._looked > 1.0:
             self._looked = time.monotonic()
             self._end_silent()
@@ -199,13 +198,13 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         try:
             self._writer.flush(after=after)
         except OSError as error:
-            self.stopper.fail_storage(f"{self._folder.uri}: {reason_of(error)}")
+            self._stopper.fail_storage(f"{self._folder.uri}: {reason_of(error)}")
 
     def _state(self, trial: Trial) -> State:
         last = trial.last_result or {}
         if last.get(EPOCH, 0) >= self._max_epochs:
             return "complete"
-        if self.stopper.reached:
+        if self._stopper.reached:
             return "unfinished"
         returned = last.get("done") and trial.trial_id not in self._stopped
         return "complete" if returned else "stopped"
@@ -245,14 +244,14 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
             Path(trial.local_path).rmdir()  # else Tune uploads it whenever it saves its state
         if state != "unfinished":
             self._checkpoint_limit.add(number, str(trial.path))
-            self.stopper.count(failure)
+            self._stopper.count(failure)
 
     def _record_epoch(self, number: int, report: EpochReport) -> None:
         """Record an epoch of each replica; the mean over them is the value of the trial."""
         for replica, metrics in enumerate(report.replicas):
             if metrics is not None:
                 self.append(Epoch(number, replica, report.epoch, report.seconds, metrics))
-        value = report.metrics.get(self.stopper.metric, math.nan)
+        value = report.metrics.get(self._stopper.metric, math.nan)
         self._checkpoint_limit.note(number, value)
         self._notify(Progress(number, report.epoch, value))
 

@@ -62,6 +62,7 @@ class Prepared:
     tuner: tune.Tuner
     folder: Folder
     recorder: Recorder
+    stopper: RunStopper
     concurrency: int
     source: TrialSource | None = None
 
@@ -108,13 +109,14 @@ def prepare(
     scheduler = job.scheduler(job.max_epochs) if job.scheduler else FIFOScheduler()
     searcher = _searcher(job, how.past.asked)
     _check_continuable(job, how, scheduler, searcher)
+    stopper = RunStopper(job.metric, setup.folder, deadline, setup.profile.min_free_gb)
     recorder = begin(
         setup.profile,
         setup.folder,
         describe_job(setup),
         target=how.target or job.num_trials,
         listeners=listeners,
-        deadline=deadline,
+        stopper=stopper,
         before=lambda: replay(scheduler, how.past.trials, job.metric),
     )
     if entering is not None:
@@ -127,11 +129,12 @@ def prepare(
         _trainable(job, setup.dataset),
         source,
         recorder,
+        stopper=stopper,
         scheduler=scheduler,
         space=distinct(job.space),
         trackers=trackers,
     )
-    return Prepared(tuner, setup.folder, recorder, concurrency, source)
+    return Prepared(tuner, setup.folder, recorder, stopper, concurrency, source)
 
 
 def _make_source(
@@ -178,6 +181,7 @@ def build_tuner(
     source: SearchAlgorithm,
     recorder: Recorder,
     *,
+    stopper: RunStopper,
     scheduler: TrialScheduler,
     space: Space | None = None,
     trackers: Sequence[tune.Callback] = (),
@@ -189,7 +193,8 @@ def build_tuner(
         trainable: what Ray calls in a worker.
         source: what the trials come from.
         recorder: what writes their history.
-        scheduler: what stops them early.
+        stopper: what ends the run.
+        scheduler: what stops trials early.
         space: what Tune is shown of the space, None for nothing.
         trackers: further callbacks of Tune.
     """
@@ -206,7 +211,7 @@ def build_tuner(
             reuse_actors=True,
             trial_dirname_creator=lambda trial: trial_folder(trial, attempt),
         ),
-        run_config=_run_config(setup, recorder, trackers),
+        run_config=_run_config(setup, recorder, stopper, trackers),
     )
 
 
@@ -217,7 +222,7 @@ def begin(
     *,
     target: int,
     listeners: Sequence[Listener],
-    deadline: Deadline,
+    stopper: RunStopper,
     before: Callable[[], None] | None = None,
 ) -> Recorder:
     """Open the history for one more attempt, and describe it.
@@ -228,13 +233,12 @@ def begin(
         about: what is attempted.
         target: how many trials the experiment has in the end.
         listeners: called with each event.
-        deadline: when the attempt has to end.
+        stopper: what ends the attempt.
         before: called before Tune starts the first trial.
 
     Raises:
         JobError: if storage has too little space left.
     """
-    stopper = RunStopper(about.metric, folder, deadline, profile.min_free_gb)
     if lacking := stopper.free_space_lacking():
         raise JobError(lacking)
     most = profile.max_checkpoint_gb
@@ -294,7 +298,7 @@ def _searcher(job: Job, asked: int) -> SpaceSearcher:
 
 
 def _run_config(
-    setup: Setup, recorder: Recorder, trackers: Sequence[tune.Callback]
+    setup: Setup, recorder: Recorder, stopper: RunStopper, trackers: Sequence[tune.Callback]
 ) -> tune.RunConfig:
     """Say where Tune writes, who listens, and which checkpoints stay."""
     return tune.RunConfig(
@@ -302,7 +306,7 @@ def _run_config(
         storage_path=setup.folder.path,
         storage_filesystem=setup.folder.filesystem,
         callbacks=[recorder, *trackers],
-        stop=recorder.stopper,
+        stop=stopper,
         failure_config=tune.FailureConfig(max_failures=setup.profile.max_failures),
         checkpoint_config=tune.CheckpointConfig(
             num_to_keep=1,  # the best, and the latest
