@@ -14,8 +14,9 @@ BENCH_READY := .venv/bench-ready
 search: $(READY)
 	$(BIN)/tune-jobs run breast_cancer_tpe
 
+# Two processes, since tests with Ray mostly wait; the tests of a file stay together.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # With those that take minutes: clusters of several hosts, many kills.
 test-all: lint

@@ -100,7 +100,7 @@ def test_images_have_scorers_too():
         (["profit", profit], "two scorers called 'profit'"),
         (lambda *_: 1.0, "which has no name to report it under; define a function"),
     ],
-    ids=str,
+    ids=["a number", "twice", "twice mine", "no name"],
 )
 def test_what_is_no_scorer_is_refused_at_once(scoring, message):
     with pytest.raises(JobError, match=message):
