@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tune_jobs.engine.search.searchers import TPE, RandomSearch
     from tune_jobs.engine.space.domains import compose
     from tune_jobs.engine.space.grid import as_grid
-    from tune_jobs.engine.space.ray_domains import near_one
+    from tune_jobs.engine.space.near_one import near_one
 
 _HOMES = {
     "data.evaluation": ("Evaluation",),
@@ -40,7 +40,7 @@ _HOMES = {
     "search.searchers": ("TPE", "RandomSearch"),
     "space.domains": ("compose",),
     "space.grid": ("as_grid",),
-    "space.ray_domains": ("near_one",),
+    "space.near_one": ("near_one",),
 }
 
 __all__ = [

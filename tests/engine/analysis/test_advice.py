@@ -7,9 +7,8 @@ from tune_jobs.engine.analysis.advice import BEST_AT_BOUNDS, advise, warnings_of
 from tune_jobs.engine.analysis.importance import Effect
 from tune_jobs.engine.analysis.narrow_space import narrow
 from tune_jobs.engine.analysis.observed import name_option
-from tune_jobs.engine.space.choices import Choice
-from tune_jobs.engine.space.domains import describe, read_described
-from tune_jobs.engine.space.numbers import Range
+from tune_jobs.engine.space.domains import Choice, Range
+from tune_jobs.engine.space.notation import describe, read_described
 
 OPTIMIZER = {
     "optimizer": tune.choice(

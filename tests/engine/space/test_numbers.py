@@ -8,9 +8,8 @@ from hypothesis import given
 from ray import tune
 
 from tune_jobs.engine import near_one
-from tune_jobs.engine.space.choices import Choice, Grid, Unknown
-from tune_jobs.engine.space.domains import describe, domain_of, read_described
-from tune_jobs.engine.space.numbers import Normal, Range, parse_number
+from tune_jobs.engine.space.domains import Choice, Grid, Normal, Range, Unknown, domain_of
+from tune_jobs.engine.space.notation import describe, parse_number, read_described
 from tune_jobs.engine.space.ray_domains import make_flat
 
 whole = st.integers(1, 50)

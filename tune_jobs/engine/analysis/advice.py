@@ -30,11 +30,9 @@ from typing import TYPE_CHECKING
 from tune_jobs.engine.analysis.bounds import find_crowding
 from tune_jobs.engine.analysis.narrow_domain import FEWEST_BEST, Narrower, is_enough, narrow_domain
 from tune_jobs.engine.analysis.observed import Observed, observe
-from tune_jobs.engine.space.choices import Choice
 from tune_jobs.engine.space.configs import Config
-from tune_jobs.engine.space.domains import Space, is_branching
+from tune_jobs.engine.space.domains import Choice, Range, Space, is_branching
 from tune_jobs.engine.space.membership import identity, members_from_json
-from tune_jobs.engine.space.numbers import Range
 
 if TYPE_CHECKING:
     from tune_jobs.engine.analysis.importance import Effect

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tune_jobs.engine.analysis.observed import Observed
-from tune_jobs.engine.space.numbers import Range
+from tune_jobs.engine.space.domains import Range
 
 NEAR = 0.05
 LEVEL = 0.05

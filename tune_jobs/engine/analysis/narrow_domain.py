@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tune_jobs.engine.analysis.observed import Observed, name_option
-from tune_jobs.engine.space.choices import Choice
-from tune_jobs.engine.space.numbers import Range
+from tune_jobs.engine.space.domains import Choice, Range
 
 FEWEST_BEST = 5
 LEVEL = 0.05

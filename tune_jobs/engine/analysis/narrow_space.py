@@ -9,11 +9,9 @@ from typing import Any
 from tune_jobs.engine.analysis.advice import FEWEST_RANKED, advise
 from tune_jobs.engine.analysis.narrow_domain import Narrower
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.space.choices import Choice, Grid
 from tune_jobs.engine.space.configs import Config, children
-from tune_jobs.engine.space.domains import Space, domain_of, has_domain
+from tune_jobs.engine.space.domains import Choice, Grid, Range, Space, domain_of, has_domain
 from tune_jobs.engine.space.encoding import branch_label, label_of
-from tune_jobs.engine.space.numbers import Range
 from tune_jobs.engine.space.ray_domains import make_choice, with_bounds
 
 

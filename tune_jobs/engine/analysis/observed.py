@@ -6,12 +6,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tune_jobs.engine.space.choices import Choice
 from tune_jobs.engine.space.configs import children, join
-from tune_jobs.engine.space.domains import domain_of, has_domain, is_branching, is_repetition
-from tune_jobs.engine.space.encoding import branch_label, label_of
+from tune_jobs.engine.space.domains import (
+    Choice,
+    Normal,
+    Range,
+    domain_of,
+    has_domain,
+    is_branching,
+)
+from tune_jobs.engine.space.encoding import branch_label, is_repetition, label_of
 from tune_jobs.engine.space.membership import place_of
-from tune_jobs.engine.space.numbers import Normal, Range
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.job.changes import source_of
 from tune_jobs.engine.job.description import Description
 from tune_jobs.engine.job.profile import Profile
-from tune_jobs.engine.space.domains import Space, describe
+from tune_jobs.engine.space.domains import Space
+from tune_jobs.engine.space.notation import describe
 
 if TYPE_CHECKING:
     from tune_jobs.engine.job.job import Job

@@ -1,7 +1,7 @@
 """The hyperparameters of an experiment: the domains it describes, and the axes these ask for.
 
 An experiment's description holds its space as JSON, which
-:func:`~tune_jobs.engine.space.domains.read_described` reads back. Nothing is evaluated.
+:func:`~tune_jobs.engine.space.notation.read_described` reads back. Nothing is evaluated.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from tune_jobs.engine.report.axes import (
     fit_linear,
 )
 from tune_jobs.engine.space.configs import children
-from tune_jobs.engine.space.domains import domain_of, read_described, walk
-from tune_jobs.engine.space.numbers import Range, Spacing
+from tune_jobs.engine.space.domains import Range, Spacing, domain_of, walk
+from tune_jobs.engine.space.notation import read_described
 
 MOST_CATEGORIES = 12
 

@@ -11,8 +11,8 @@ from tune_jobs.engine.report.axes import Categories, Scale, fit_values
 from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.hyperparameters import Hyperparameter
 from tune_jobs.engine.report.marks import Chart, Mark, Shape, box, crosswise
-from tune_jobs.engine.space.domains import read_described
-from tune_jobs.engine.space.numbers import Range
+from tune_jobs.engine.space.domains import Range
+from tune_jobs.engine.space.notation import read_described
 
 # Slices and parallel axes that are shown at once: the most important hyperparameters'.
 SLICES, AXES = 9, 7

@@ -19,12 +19,10 @@ from ray.tune.search.variant_generator import generate_variants
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.goal import Goal, Mode
 from tune_jobs.engine.seeds import derive
-from tune_jobs.engine.space.choices import Choice, Grid
 from tune_jobs.engine.space.configs import Config, children
-from tune_jobs.engine.space.domains import Space, distinct, domain_of
+from tune_jobs.engine.space.domains import Choice, Grid, Range, Space, domain_of
 from tune_jobs.engine.space.encoding import Dimension, decode, dimensions, encode, flat_domains
-from tune_jobs.engine.space.numbers import Range
-from tune_jobs.engine.space.ray_domains import make_flat
+from tune_jobs.engine.space.ray_domains import distinct, make_flat
 
 
 @dataclass(frozen=True)

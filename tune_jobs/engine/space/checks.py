@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.space.choices import Choice, Grid
-from tune_jobs.engine.space.domains import domain_of, walk
-from tune_jobs.engine.space.numbers import Range
+from tune_jobs.engine.space.domains import Choice, Grid, Range, domain_of, walk
 
 
 def check_space(space: object) -> None:

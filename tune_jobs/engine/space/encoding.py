@@ -1,7 +1,7 @@
 """Any search space as a flat one of simple domains, and back, so that every searcher knows it.
 
 Ray's searchers know neither a choice between sub-spaces, nor repeated layers, nor
-:func:`~tune_jobs.engine.space.ray_domains.near_one`. A flat space of ``uniform``, ``loguniform``
+:func:`~tune_jobs.engine.space.near_one.near_one`. A flat space of ``uniform``, ``loguniform``
 and ``choice`` is known to all of them; ``decode`` turns what they suggest into the config, in
 which hyperparameters of branches that were not taken are absent.
 """
@@ -16,17 +16,20 @@ from typing import Any
 from urllib.parse import quote
 
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.space.choices import Choice, Grid, Unknown
 from tune_jobs.engine.space.configs import Config, children
 from tune_jobs.engine.space.domains import (
+    Choice,
     Domain,
+    Grid,
+    Normal,
+    Range,
     Space,
+    Unknown,
     domain_of,
     is_branching,
-    is_repetition,
 )
 from tune_jobs.engine.space.membership import place_of
-from tune_jobs.engine.space.numbers import Normal, Range
+from tune_jobs.engine.space.notation import describe
 
 # A normal number is drawn by its quantile, which leaves out this much at either end.
 TAIL = 1e-9
@@ -118,6 +121,14 @@ def label_of(label: str, name: str | int) -> str:
     """Return a child's label: unambiguous, and without the slash, which Ray's searchers reserve."""
     quoted = quote(str(name), safe=" ").replace(".", "%2E")
     return f"{label}.{quoted}" if label else quoted
+
+
+def is_repetition(choice: Choice) -> bool:
+    """Return whether a choice is between lists of one sub-space, of several lengths."""
+    if not all(isinstance(option, list | tuple) for option in choice.options):
+        return False
+    longest = describe(max(choice.options, key=len))
+    return all(describe(option) == longest[: len(option)] for option in choice.options)
 
 
 def branch_label(choice: Choice, label: str, place: int) -> str:

@@ -9,10 +9,19 @@ from typing import Any, Literal
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.space.checks import check_space
-from tune_jobs.engine.space.choices import Choice, Grid, Unknown
 from tune_jobs.engine.space.configs import Config, children, join
-from tune_jobs.engine.space.domains import Domain, Space, domain_of, has_domain, walk
-from tune_jobs.engine.space.numbers import Normal, Range
+from tune_jobs.engine.space.domains import (
+    Choice,
+    Domain,
+    Grid,
+    Normal,
+    Range,
+    Space,
+    Unknown,
+    domain_of,
+    has_domain,
+    walk,
+)
 
 MOST_GRID_POINTS = 100_000
 

@@ -9,10 +9,17 @@ from typing import Any
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.plain import plain
-from tune_jobs.engine.space.choices import Choice, Grid, Unknown
 from tune_jobs.engine.space.configs import Config, children, join
-from tune_jobs.engine.space.domains import Space, domain_of, is_branching
-from tune_jobs.engine.space.numbers import Normal, Range
+from tune_jobs.engine.space.domains import (
+    Choice,
+    Grid,
+    Normal,
+    Range,
+    Space,
+    Unknown,
+    domain_of,
+    is_branching,
+)
 
 Defaults = Mapping[str, object]
 

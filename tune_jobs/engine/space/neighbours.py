@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.space.choices import Choice, Grid
 from tune_jobs.engine.space.configs import Config, children
-from tune_jobs.engine.space.domains import Space, domain_of, has_domain
+from tune_jobs.engine.space.domains import Choice, Grid, Range, Space, domain_of, has_domain
 from tune_jobs.engine.space.encoding import decode, dimensions, encode, flat_domains
 from tune_jobs.engine.space.membership import identity
-from tune_jobs.engine.space.numbers import Range
 from tune_jobs.engine.space.ray_domains import make_choice, make_flat
 
 # How far a number moves, as a share of its range on the range's scale.
