@@ -101,18 +101,18 @@ def test_the_ray_that_is_installed_has_each(place) -> None:
 
 def test_a_run_checks_each_that_a_run_uses() -> None:
     check_ray()
-    assert len(set(ray_internals.NEEDED)) == len(ray_internals.NEEDED) == 14
+    assert len(set(ray_internals.NEEDED)) == len(ray_internals.NEEDED) == 12
 
 
 def test_a_ray_that_lacks_one_is_refused_in_one_line(monkeypatch) -> None:
-    parser = importlib.import_module("ray.tune.experiment.config_parser")
-    monkeypatch.delattr(parser, "_make_parser")
+    session = importlib.import_module("ray.train._internal.session")
+    monkeypatch.delattr(session, "_TrainingResult")
 
     with pytest.raises(JobError) as caught:
         check_ray()
 
     assert str(caught.value) == (
-        f"Ray {ray.__version__} has no ray.tune.experiment.config_parser._make_parser, which "
+        f"Ray {ray.__version__} has no ray.train._internal.session._TrainingResult, which "
         "tune-jobs relies on; install the version that it was tested with: "
         "pip install 'ray[tune]==2.60.*'"
     )

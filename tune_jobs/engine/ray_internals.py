@@ -34,8 +34,6 @@ START_MONITOR = "ray._private.node:Node.start_monitor"
 START_LOG_MONITOR = "ray._private.node:Node.start_log_monitor"
 START_DASHBOARD = "ray._private.node:Node.start_api_server"
 NATIVE_CONFIG = "ray._raylet:Config.initialize"
-BUILD_TRIAL = "ray.tune.experiment.config_parser:_create_trial_from_spec"
-TRIAL_PARSER = "ray.tune.experiment.config_parser:_make_parser"
 TRAINING_RESULT = "ray.train._internal.session:_TrainingResult"
 SAVE_STATE = "ray.tune.execution.experiment_state:_ExperimentCheckpointManager.on_trial_checkpoint"
 REUSE_WORKER = "ray.tune.execution.tune_controller:TuneController._maybe_cache_trial_actor"
@@ -44,7 +42,7 @@ REUSE_WORKER = "ray.tune.execution.tune_controller:TuneController._maybe_cache_t
 NEEDED = (
     *(FREE_RESOURCES, CLUSTER_CONFIG, STATUS_KEY, READ_STORE, PRINT_TO_DRIVER, NATIVE_CONFIG),
     *(START_MONITOR, START_LOG_MONITOR, START_DASHBOARD),
-    *(BUILD_TRIAL, TRIAL_PARSER, TRAINING_RESULT, SAVE_STATE, REUSE_WORKER),
+    *(TRAINING_RESULT, SAVE_STATE, REUSE_WORKER),
 )
 
 # What only some commands use, and check then.
@@ -190,17 +188,6 @@ def settings_of(tuner: Tuner) -> TunerSettings:
     with _explained("Tuner._local_tuner"):
         inner = tuner._local_tuner
         return TunerSettings(inner._tune_config, inner.get_run_config(), inner.param_space)
-
-
-def build_trial(spec: Mapping[str, Any], trial_id: str) -> Trial:
-    """Build a trial from an experiment's specification with its config, as Tune does."""
-    return find(BUILD_TRIAL)(
-        dict(spec),
-        find(TRIAL_PARSER)(),
-        evaluated_params={},
-        experiment_tag=trial_id,
-        trial_id=trial_id,
-    )
 
 
 def restore_from(trial: Trial, checkpoint: Checkpoint, metrics: Mapping[str, Any]) -> None:

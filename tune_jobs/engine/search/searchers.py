@@ -7,7 +7,7 @@ results that it received: so a search continues from its history as if it had ne
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,14 @@ from tune_jobs.engine.goal import Goal, Mode
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space.configs import Config, children
 from tune_jobs.engine.space.domains import Choice, Grid, Range, Space, domain_of
-from tune_jobs.engine.space.encoding import Dimension, decode, dimensions, encode, flat_domains
+from tune_jobs.engine.space.encoding import (
+    Dimension,
+    decode,
+    dimensions,
+    encode,
+    flat_domains,
+    read_suggestion,
+)
 from tune_jobs.engine.space.ray_domains import distinct, make_flat
 
 
@@ -166,9 +173,9 @@ class ParzenEstimator(SpaceSearcher):
             verbose=False,
         )
         values = {label: value[0] for label, value in drawn["misc"]["vals"].items() if value}
-        config = decode(self._space, values)
-        self._running[trial_id] = self._insert(config)
-        return config
+        found = read_suggestion(self._space, values)
+        self._running[trial_id] = self._insert(found.flat)
+        return found.config
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -184,11 +191,11 @@ class ParzenEstimator(SpaceSearcher):
 
     def add_evaluated_point(self, parameters: Config, value: float, *_: Any, **__: Any) -> None:
         """Learn the score of a config that was not suggested here."""
-        _settle(self._insert(parameters), self._goal.loss(value))
+        _settle(self._insert(encode(self._space, parameters)), self._goal.loss(value))
 
-    def _insert(self, config: Config) -> dict[str, Any]:
-        """Insert a config in its flat form, which follows from the config alone."""
-        number, flat = self._count, encode(self._space, config)
+    def _insert(self, flat: Mapping[str, float]) -> dict[str, Any]:
+        """Insert the flat form of a config."""
+        number = self._count
         here = {label: label in flat for label in self._domain.params}
         misc = {
             "tid": number,

@@ -72,6 +72,29 @@ def flat_domains(found: Mapping[str, Dimension]) -> dict[str, Range | Choice]:
     return flat
 
 
+@dataclass(frozen=True)
+class Suggestion:
+    """A searcher's suggestion, read.
+
+    Attributes:
+        config: what is trained.
+        flat: the flat suggestion that stands for the config, by active labels.
+    """
+
+    config: Config
+    flat: Mapping[str, float]
+
+
+def read_suggestion(space: Space, suggested: Mapping[str, Any]) -> Suggestion:
+    """Return the config that a searcher's flat suggestion stands for, and what stands for that.
+
+    A searcher that learns the latter knows the same after its search was continued: the history has
+    configs only.
+    """
+    config = decode(space, suggested)
+    return Suggestion(config, encode(space, config))
+
+
 def decode(part: Space, suggested: Mapping[str, Any], label: str = "") -> Config:
     """Return the config that a searcher's flat suggestion stands for."""
     decoded: Config = _decode(part, suggested, label)

@@ -10,7 +10,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from ray.tune import Checkpoint
 from ray.tune.experiment import Experiment, Trial
+from ray.tune.result import TRAINING_ITERATION
 from ray.tune.search import SearchAlgorithm
 from ray.tune.search import Searcher as RaySearcher
 
@@ -20,6 +22,7 @@ from tune_jobs.engine.experiments.history.records import KnownConfig, TrialStart
 from tune_jobs.engine.experiments.messages import Result, finite_values
 from tune_jobs.engine.goal import Goal, Mode
 from tune_jobs.engine.names import trial_id
+from tune_jobs.engine.ray_internals import restore_from
 from tune_jobs.engine.resume.past import NOT_ITS_FAULT, Past, PastTrial
 from tune_jobs.engine.search.searchers import RandomDraws, SpaceSearcher
 from tune_jobs.engine.space.configs import Config
@@ -27,7 +30,6 @@ from tune_jobs.engine.space.domains import Space
 from tune_jobs.engine.space.grid import MOST_GRID_POINTS, count_points, iterate
 from tune_jobs.engine.space.membership import identity
 from tune_jobs.engine.storage.folder import Folder
-from tune_jobs.engine.trials.ray_trial import make_trial
 from tune_jobs.engine.trials.recorder import Recorder, error_of
 
 # The known suggestions in a row after which a config is drawn at random instead, and the known
@@ -253,6 +255,46 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         if self._worst is None or self._goal.better(self._worst, score):
             self._worst = score
         return score
+
+
+def make_trial(
+    experiment: Experiment,
+    folder: Folder,
+    number: int,
+    config: Config,
+    checkpoint: tuple[int, str] | None = None,
+) -> Trial:
+    """Build a trial as Tune does, for a config that is known.
+
+    Args:
+        experiment: what Tune gave its search algorithm.
+        folder: the folder that the checkpoint lies in.
+        number: the trial's number.
+        config: the trial's config.
+        checkpoint: epoch and path, inside the folder, of the state to continue from.
+    """
+    spec, name = experiment.spec, trial_id(number)
+    trial = Trial(
+        spec["run"],
+        config=config,
+        trial_id=name,
+        storage=spec["storage"],
+        experiment_tag=name,
+        placement_group_factory=spec["resources_per_trial"],
+        stopping_criterion=spec["stop"],
+        checkpoint_config=spec["checkpoint_config"],
+        export_formats=spec["export_formats"],
+        restore_path=spec["restore"],
+        trial_name_creator=spec["trial_name_creator"],
+        trial_dirname_creator=spec["trial_dirname_creator"],
+        log_to_file=spec["log_to_file"],
+        max_failures=spec["max_failures"],
+    )
+    if checkpoint is not None:
+        epoch, path = checkpoint
+        state = Checkpoint(folder.child(path).path, folder.filesystem)
+        restore_from(trial, state, {TRAINING_ITERATION: epoch})
+    return trial
 
 
 def _size(space: Space) -> int | None:
