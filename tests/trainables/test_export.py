@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from trainables import image_cnn, tabular_mlp
 from trainables.export import ROWS_PER_BATCH, export, load, make_encoder, predict
-from trainables.fitting.checkpoints import Progress, save_checkpoint
+from trainables.fitting.checkpoints import save_checkpoint
+from trainables.fitting.curves import Progress
 from trainables.fitting.models import stack, state_of
 
 BINARY = {"name": "churned", "task": "binary", "classes": [False, True]}

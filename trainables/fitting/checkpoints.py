@@ -9,14 +9,16 @@ has ``epochs``). ``progress.json`` holds the progress of each replica. No pickle
 from __future__ import annotations
 
 import json
-import math
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from trainables.fitting.curves import Progress
+from trainables.fitting.session import DamagedCheckpointError
 
 if TYPE_CHECKING:
     import keras
@@ -24,33 +26,6 @@ if TYPE_CHECKING:
 KINDS = ("weights", "others", "slots", "best_weights", "best_others")
 
 Arrays = Mapping[str, Sequence[Any]]
-
-
-class DamagedCheckpointError(ValueError):
-    """Raised for a checkpoint that cannot be read."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A replica's progress: epochs trained, and the best value so far, its epoch and metrics."""
-
-    epoch: int = 0
-    best: float | None = None
-    best_epoch: int = 0
-    metrics: Mapping[str, float] = field(default_factory=dict)
-
-    def advance(self, metrics: Mapping[str, float], metric: str, mode: str) -> Progress:
-        """Return the progress after another epoch; a value that is not finite is never the best."""
-        sign, epoch = {"min": 1, "max": -1}[mode], self.epoch + 1
-        value = metrics.get(metric, math.nan)
-        if math.isfinite(value) and (self.best is None or sign * value < sign * self.best):
-            return Progress(epoch, value, epoch, dict(metrics))
-        return replace(self, epoch=epoch, metrics=self.metrics if self.best_epoch else metrics)
-
-    def follow(self, metrics: Mapping[str, float], metric: str) -> Progress:
-        """Return the progress after another epoch if the last epoch counts, whatever its value."""
-        value, epoch = metrics.get(metric, math.nan), self.epoch + 1
-        return Progress(epoch, value if math.isfinite(value) else None, epoch, dict(metrics))
 
 
 def save_checkpoint(arrays: Arrays, progress: Sequence[Progress], folder: str | Path) -> None:

@@ -22,8 +22,6 @@ from typing import Any
 
 from ray import tune
 
-from trainables.fitting.checkpoints import DamagedCheckpointError
-
 Config = Mapping[str, Any]
 
 # Seconds after which a message is sent even if no decision is due.
@@ -31,6 +29,10 @@ MESSAGE_SECONDS = 2.0
 
 # The most time that optional checkpoints may take, as a share of the time spent on training.
 CHECKPOINT_SHARE = 0.02
+
+
+class DamagedCheckpointError(ValueError):
+    """Raised for a checkpoint that cannot be read."""
 
 
 @dataclass
@@ -81,7 +83,8 @@ class Session:
         """Resume from this trial's checkpoint, if it has one; if that is damaged, start afresh.
 
         Args:
-            load: reads the state of the fit from a folder.
+            load: reads the state of the fit from a folder; it raises a DamagedCheckpointError if it
+                cannot.
         """
         checkpoint = tune.get_checkpoint() if self.in_tune else None
         if checkpoint is None:

@@ -13,8 +13,8 @@ from ray import tune
 
 from trainables import tabular_mlp
 from trainables.fitting import fit
-from trainables.fitting.checkpoints import Progress, load_checkpoint, save_checkpoint
-from trainables.fitting.curves import Curves
+from trainables.fitting.checkpoints import load_checkpoint, save_checkpoint
+from trainables.fitting.curves import Curves, Progress
 from trainables.fitting.task import Replica, make_task, weigh_classes
 
 CONFIG = {
