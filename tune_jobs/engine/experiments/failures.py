@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import errno
-import math
 import re
 import traceback
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Real
-from typing import Any, Literal
+from typing import Literal
 
 # A configuration that cannot work, a metric that is not finite (a finding rather than a fault), a
 # lost machine, storage that cannot be written, a trial that was silent too long twice.
 Kind = Literal["configuration", "divergence", "infrastructure", "storage", "hang"]
 
-# Under this key a trial reports its failure, so that its worker stays warm for the next trial.
-FAILURE = "failure"
 STORAGE_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO, errno.EACCES}
 # What pyarrow says if an object store cannot be reached or refuses; such errors have no number.
 STORE = re.compile(r"AWS Error|google::cloud::Status|Azure")
@@ -44,33 +39,13 @@ class Failure:
     error: str
 
 
-def as_report(error: Exception) -> dict[str, Any]:
-    """Make the report of a trial that raised an exception, in place of its metrics."""
+def of_exception(error: Exception) -> Failure:
+    """Classify the failure of a trial that raised an exception."""
     is_storage = isinstance(error, OSError) and (
         error.errno in STORAGE_ERRORS or bool(STORE.search(str(error)))
     )
-    kind: Kind = "storage" if is_storage else "configuration"
     text = "".join(traceback.format_exception(error))
-    return {FAILURE: {"kind": kind, "error": text.strip()}}
-
-
-def is_report(result: Mapping[str, Any]) -> bool:
-    """Return whether a result reports an exception, in its own form or as Tune flattens it."""
-    found = result.get(FAILURE)
-    return f"{FAILURE}/kind" in result or (
-        isinstance(found, dict) and found.keys() == {"kind", "error"}
-    )
-
-
-def failure_in(result: Mapping[str, Any], metric: str) -> Failure | None:
-    """Return the failure in a result: an exception, or a metric that is not finite."""
-    if is_report(result):
-        flat = {key: result.get(f"{FAILURE}/{key}") for key in ("kind", "error")}
-        return Failure(**(result.get(FAILURE) or flat))
-    value = result.get(metric)
-    if isinstance(value, Real) and not math.isfinite(value):
-        return Failure("divergence", f"{metric} is {float(value)} at its last epoch")
-    return None
+    return Failure("storage" if is_storage else "configuration", text.strip())
 
 
 def of_lost_worker(error: str) -> Failure:

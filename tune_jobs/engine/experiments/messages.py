@@ -1,7 +1,7 @@
 """The messages of trials: what a worker reports to Ray Tune, several epochs at once.
 
 A trainable of this repository reports a row per epoch and a summary of its work. One of somebody
-else may report its metrics epoch by epoch.
+else may report its metrics epoch by epoch. A trial that raises an exception reports that instead.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from ray.tune.result import AUTO_RESULT_KEYS
 
+from tune_jobs.engine.experiments.failures import Failure, of_exception
 from tune_jobs.engine.experiments.history.records import Work
 from tune_jobs.engine.search.schedulers import EPOCH
 
@@ -22,6 +23,9 @@ NOT_METRICS = {*AUTO_RESULT_KEYS, "done", "trial_id", "experiment_tag", "epoch",
 # What a summary of work says, and what it may say.
 WORK = ("path", "worker", "began", "spent")
 OPTIONAL_WORK = ("parameters", "fallback")
+
+# Under this key a trial reports its failure, so that its worker stays warm for the next trial.
+FAILURE = "failure"
 
 # What Ray Tune hands out of a message.
 Result = Mapping[str, Any]
@@ -43,6 +47,30 @@ class EpochReport:
     seconds: float
     metrics: Mapping[str, float]
     replicas: Sequence[Mapping[str, float] | None]
+
+
+def as_report(error: Exception) -> dict[str, Any]:
+    """Make the message of a trial that raised an exception, in place of its metrics."""
+    return {FAILURE: vars(of_exception(error))}
+
+
+def is_report(result: Result) -> bool:
+    """Return whether a message reports an exception, in its own form or as Tune flattens it."""
+    found = result.get(FAILURE)
+    return f"{FAILURE}/kind" in result or (
+        isinstance(found, dict) and found.keys() == {"kind", "error"}
+    )
+
+
+def failure_in(result: Result, metric: str) -> Failure | None:
+    """Return the failure in a message: an exception, or a metric that is not finite."""
+    if is_report(result):
+        flat = {key: result.get(f"{FAILURE}/{key}") for key in ("kind", "error")}
+        return Failure(**(result.get(FAILURE) or flat))
+    value = result.get(metric)
+    if isinstance(value, Real) and not math.isfinite(value):
+        return Failure("divergence", f"{metric} is {float(value)} at its last epoch")
+    return None
 
 
 def work_in(result: Result, trial: int) -> Work | None:

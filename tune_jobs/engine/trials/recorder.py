@@ -15,7 +15,7 @@ from ray.tune import Callback, Checkpoint
 from ray.tune.experiment import Trial
 
 from tune_jobs.engine.errors import reason_of
-from tune_jobs.engine.experiments.failures import Failure, failure_in, is_report, of_lost_worker
+from tune_jobs.engine.experiments.failures import Failure, of_lost_worker
 from tune_jobs.engine.experiments.history.records import (
     Epoch,
     Event,
@@ -30,7 +30,14 @@ from tune_jobs.engine.experiments.history.records import (
 )
 from tune_jobs.engine.experiments.history.segments import SegmentWriter
 from tune_jobs.engine.experiments.lease import Lease
-from tune_jobs.engine.experiments.messages import EpochReport, Result, epochs_in, work_in
+from tune_jobs.engine.experiments.messages import (
+    EpochReport,
+    Result,
+    epochs_in,
+    failure_in,
+    is_report,
+    work_in,
+)
 from tune_jobs.engine.search.schedulers import EPOCH
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.checkpoint_limit import CheckpointLimit

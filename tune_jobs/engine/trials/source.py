@@ -17,9 +17,9 @@ from ray.tune.search import SearchAlgorithm
 from ray.tune.search import Searcher as RaySearcher
 
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.experiments.failures import failure_in, of_lost_worker
+from tune_jobs.engine.experiments.failures import of_lost_worker
 from tune_jobs.engine.experiments.history.records import KnownConfig, TrialStart
-from tune_jobs.engine.experiments.messages import Result, finite_values
+from tune_jobs.engine.experiments.messages import Result, failure_in, finite_values
 from tune_jobs.engine.goal import Goal, Mode
 from tune_jobs.engine.names import trial_id
 from tune_jobs.engine.ray_internals import restore_from

@@ -9,8 +9,8 @@ from ray.tune import Stopper
 
 from tune_jobs.engine.deadline import Deadline
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.experiments.failures import Bugs, Failure, failure_in
-from tune_jobs.engine.experiments.messages import Result, reported_metrics
+from tune_jobs.engine.experiments.failures import Bugs, Failure
+from tune_jobs.engine.experiments.messages import Result, failure_in, reported_metrics
 from tune_jobs.engine.outcome import Reason
 from tune_jobs.engine.storage.folder import Folder
 

@@ -17,7 +17,6 @@ from tune_jobs.engine.cluster.concurrency import find_concurrency
 from tune_jobs.engine.cluster.connection import connect
 from tune_jobs.engine.deadline import NO_DEADLINE, Deadline
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.experiments.failures import as_report
 from tune_jobs.engine.experiments.files import (
     DESCRIPTION,
     EPOCHS_TABLE,
@@ -32,6 +31,7 @@ from tune_jobs.engine.experiments.history.records import (
     StageStart,
 )
 from tune_jobs.engine.experiments.history.segments import SegmentWriter
+from tune_jobs.engine.experiments.messages import as_report
 from tune_jobs.engine.job.describing import describe_job
 from tune_jobs.engine.job.description import Description
 from tune_jobs.engine.job.profile import Profile, locate

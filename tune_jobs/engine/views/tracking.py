@@ -19,8 +19,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from tune_jobs.engine.errors import reason_of
-from tune_jobs.engine.experiments.failures import failure_in, is_report
-from tune_jobs.engine.experiments.messages import Result, epochs_in
+from tune_jobs.engine.experiments.messages import Result, epochs_in, failure_in, is_report
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.plain import plain
 from tune_jobs.engine.search.schedulers import EPOCH
