@@ -23,8 +23,8 @@ from tune_jobs.engine.experiments.history.records import (
     SearchStart,
     TrialEnd,
     TrialStart,
-    to_json,
 )
+from tune_jobs.engine.experiments.history.segments import to_json
 from tune_jobs.engine.formatting import brief, listed
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.plain import plain

@@ -1,4 +1,4 @@
-"""The records of a history, one class per kind, and their form as JSON.
+"""The records of a history, one class per kind.
 
 A history holds one JSON object per record, with its ``kind`` and the ``time`` at which it was
 written, in seconds since 1970::
@@ -18,32 +18,22 @@ replicas, and ``out``, ``chosen`` and ``challenger`` are the decisions. Listener
 record as it is written, and four events that are not: the search starts, the finals start, a trial
 has a new value, Tune has finished.
 
-The keys are the names of the fields. An optional field that is None is left out. Unknown keys, of a
-newer version, are ignored; a record of an unknown kind is kept as it is.
-
-The classes are frozen dataclasses rather than TypedDicts, so that a misspelt field fails at once
-and ``match`` tells kinds apart. A few lines here write and read them rather than
-:mod:`~tune_jobs.engine.serialization`, which checks each value: a search may have 100,000 epochs,
-and checksums guard them.
+The keys are the names of the fields; :mod:`~.segments` writes and reads them. The classes are
+frozen dataclasses rather than TypedDicts, so that a misspelt field fails at once and ``match``
+tells kinds apart.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
-from operator import itemgetter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from tune_jobs.engine.experiments.failures import Kind
 from tune_jobs.engine.experiments.summary import Best
-from tune_jobs.engine.plain import plain
 from tune_jobs.engine.space.configs import Config
 
 State = Literal["running", "complete", "stopped", "unfinished", "failed"]
-
-# Lines that are parsed at once: much faster than one by one, and little memory.
-BLOCK = 1000
 
 
 @dataclass(frozen=True)
@@ -358,71 +348,5 @@ KnownRecord = (
 HistoryRecord = KnownRecord | UnknownRecord
 Event = HistoryRecord | SearchStart | FinalsStart | Progress | Finish
 
-Getter = Callable[[Mapping[str, Any]], tuple[Any, ...]]
-
 # Called with each record and event as it is made, and with None in between.
 Listener = Callable[[Event | None], None]
-
-_CLASSES: tuple[type[KnownRecord], ...] = (
-    *(Attempt, ImportedResult, StageStart, TrialStart, Epoch, SavedCheckpoint, Work, TrialEnd),
-    *(KnownConfig, Dropped, Chosen, Challenger),
-)
-_OPTIONAL: dict[type[Event], list[str]] = {
-    each: [field.name for field in fields(each) if field.default is not MISSING]
-    for each in (*_CLASSES, SearchStart, FinalsStart, Progress, Finish)
-}
-
-
-def _name_required(record: type[KnownRecord]) -> list[str]:
-    return [field.name for field in fields(record) if field.default is MISSING]
-
-
-# By kind: the class, what gets its required fields from JSON, and its optional fields. With the
-# kind, a getter returns a tuple even for a single field.
-_READERS: dict[str, tuple[Callable[..., HistoryRecord], Getter, list[str]]] = {
-    each.kind: (each, itemgetter(*_name_required(each), "kind"), _OPTIONAL[each])
-    for each in _CLASSES
-}
-
-
-def parse_record(facts: Mapping[str, Any]) -> HistoryRecord:
-    """Make a record of its JSON.
-
-    Raises:
-        KeyError: if it lacks a key of its kind.
-    """
-    reader = _READERS.get(facts.get("kind", ""))
-    if reader is None:
-        return UnknownRecord(facts)
-    record, required, optional = reader
-    *values, _ = required(facts)
-    return record(*values, *map(facts.get, optional))
-
-
-def parse_lines(lines: Sequence[str]) -> Iterator[HistoryRecord]:
-    """Make records of lines of JSON, in their order."""
-    for start in range(0, len(lines), BLOCK):
-        yield from map(parse_record, json.loads(f"[{','.join(lines[start : start + BLOCK])}]"))
-
-
-def to_json(record: Event) -> dict[str, Any]:
-    """Return a record or an event as JSON."""
-    if isinstance(record, UnknownRecord):
-        return dict(record.facts)
-    facts = {"kind": record.kind, **vars(record)}
-    for name in _OPTIONAL[type(record)]:
-        if facts[name] is None:
-            del facts[name]
-    if isinstance(record, SearchStart):
-        facts["told"] = facts.pop("imported")
-        if record.best is not None:
-            facts["best"] = vars(record.best)
-    return facts
-
-
-def as_line(record: HistoryRecord, time: float) -> str:
-    """Return a record as a line of JSON, written at a time in seconds since 1970."""
-    facts = to_json(record)
-    facts["time"] = time
-    # An epoch, of which there are most, holds numbers alone.
-    return json.dumps(facts if isinstance(record, Epoch) else plain(facts), default=plain)

@@ -1,4 +1,4 @@
-"""Records on disk: immutable segments of JSON lines, each with a checksum and a second copy.
+"""Records on disk: lines of JSON in immutable segments, each with a checksum and a second copy.
 
 A segment is called ``<attempt>-<first>-<last>.jsonl``: the run that wrote it (an experiment that is
 continued has several attempts), and the numbers of its first and last flush. Its first line holds
@@ -6,6 +6,11 @@ the number of records that follow and their checksum, so a torn or foreign file 
 segment; its copy in ``mirror`` is read instead. Many small segments are merged into one, and all
 into one ``....jsonl.gz`` at the end. Each segment names the last segment of every earlier attempt:
 whatever those write later, by a run that has lost the experiment without knowing it, is ignored.
+
+A line has the record's fields as its keys. An optional field that is None is left out. Unknown
+keys, of a newer version, are ignored; a record of an unknown kind is kept as it is. A few lines
+here do that rather than :mod:`~tune_jobs.engine.serialization`, which checks each value: a search
+may have 100,000 epochs, and the checksums guard them.
 """
 
 from __future__ import annotations
@@ -15,17 +20,30 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
+from operator import itemgetter
+from typing import Any, get_args
 
 from tune_jobs.engine.experiments.files import HISTORY, MIRROR
-from tune_jobs.engine.experiments.history.records import HistoryRecord, as_line, parse_lines
+from tune_jobs.engine.experiments.history.records import (
+    Epoch,
+    Event,
+    HistoryRecord,
+    KnownRecord,
+    SearchStart,
+    UnknownRecord,
+)
+from tune_jobs.engine.plain import plain
 from tune_jobs.engine.storage.folder import AT_ONCE, ATTEMPTS, Folder
 
 NAME = re.compile(r"(\d{4})-(\d{8})-(\d{8})\.jsonl(\.gz)?")
 # This many small segments are merged into one.
 MERGED = 64
+
+# Lines that are parsed at once: much faster than one by one, and little memory.
+BLOCK = 1000
 
 # The share of the driver's time that writing may take, the seconds in excess that are forgiven, and
 # the seconds between two segments if it takes more.
@@ -33,6 +51,69 @@ SHARE, CREDIT, PAUSE = 0.25, 1.0, 1.0
 
 # The last number of each attempt.
 Ends = dict[int, int]
+
+Getter = Callable[[Mapping[str, Any]], tuple[Any, ...]]
+
+# The optional fields of each kind of record and event.
+_OPTIONAL: dict[type[Event], list[str]] = {
+    each: [field.name for field in fields(each) if field.default is not MISSING]
+    for each in get_args(Event)
+}
+
+
+def _name_required(record: type[KnownRecord]) -> list[str]:
+    return [field.name for field in fields(record) if field.default is MISSING]
+
+
+# By kind: the class, what gets its required fields from JSON, and its optional fields. With the
+# kind, a getter returns a tuple even for a single field.
+_READERS: dict[str, tuple[Callable[..., HistoryRecord], Getter, list[str]]] = {
+    each.kind: (each, itemgetter(*_name_required(each), "kind"), _OPTIONAL[each])
+    for each in get_args(KnownRecord)
+}
+
+
+def parse_record(facts: Mapping[str, Any]) -> HistoryRecord:
+    """Make a record of its JSON.
+
+    Raises:
+        KeyError: if it lacks a key of its kind.
+    """
+    reader = _READERS.get(facts.get("kind", ""))
+    if reader is None:
+        return UnknownRecord(facts)
+    record, required, optional = reader
+    *values, _ = required(facts)
+    return record(*values, *map(facts.get, optional))
+
+
+def parse_lines(lines: Sequence[str]) -> Iterator[HistoryRecord]:
+    """Make records of lines of JSON, in their order."""
+    for start in range(0, len(lines), BLOCK):
+        yield from map(parse_record, json.loads(f"[{','.join(lines[start : start + BLOCK])}]"))
+
+
+def to_json(record: Event) -> dict[str, Any]:
+    """Return a record or an event as JSON."""
+    if isinstance(record, UnknownRecord):
+        return dict(record.facts)
+    facts = {"kind": record.kind, **vars(record)}
+    for name in _OPTIONAL[type(record)]:
+        if facts[name] is None:
+            del facts[name]
+    if isinstance(record, SearchStart):
+        facts["told"] = facts.pop("imported")
+        if record.best is not None:
+            facts["best"] = vars(record.best)
+    return facts
+
+
+def as_line(record: HistoryRecord, time: float) -> str:
+    """Return a record as a line of JSON, written at a time in seconds since 1970."""
+    facts = to_json(record)
+    facts["time"] = time
+    # An epoch, of which there are most, holds numbers alone.
+    return json.dumps(facts if isinstance(record, Epoch) else plain(facts), default=plain)
 
 
 @dataclass(frozen=True)
