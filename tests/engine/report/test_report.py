@@ -153,6 +153,20 @@ def test_the_verdict_tells_the_winner_its_spread_its_luck_and_what_it_is_held_ag
     assert verdict.warnings == ["widen learning_rate"]
 
 
+def test_the_config_of_the_winner_is_that_of_its_trial(make) -> None:
+    verdict = make_headline(Findings(make.search("nightly", 12, summary={"winner": WINNER})))
+
+    assert dict(verdict.config)["patience"] == "8"
+
+
+def test_an_incumbent_that_the_search_did_not_try_is_shown_with_its_config(make) -> None:
+    winner = {**WINNER, "trial": 0}
+    findings = Findings(make.search("nightly", 12, summary={"winner": winner}))
+
+    assert make_headline(findings).config == [("learning_rate", "0.01")]
+    assert findings.chosen_as == f"trial {findings.best.number}, the best"
+
+
 def test_an_interval_that_is_not_known_is_not_told(make) -> None:
     summary = {"winner": {**WINNER, "interval": [math.nan, math.nan]}}
     verdict = make_headline(Findings(make.search("nightly", 12, summary=summary)))

@@ -131,8 +131,18 @@ class Findings:
     @property
     def chosen_as(self) -> str:
         """The role of the chosen trial."""
-        kind = "the winner" if self.winner else "the best"
-        return f"trial {self.chosen.number}, {kind}" if self.chosen else ""
+        if self.chosen is None:
+            return ""
+        won = self.winner is not None and self.winner.trial == self.chosen.number
+        return f"trial {self.chosen.number}, {'the winner' if won else 'the best'}"
+
+    @property
+    def config(self) -> Config:
+        """The config of the winner, or of the best if there is no winner, by dotted names."""
+        chosen = self.chosen
+        if self.winner and (chosen is None or chosen.number != self.winner.trial):
+            return flatten(self.winner.config)  # an incumbent that the search did not try
+        return chosen.config if chosen else {}
 
     @cached_property
     def shown(self) -> list[Trial]:

@@ -10,7 +10,6 @@ from tune_jobs.engine.formatting import count, duration, is_number, number, sett
 from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.progress_charts import best_so_far
 from tune_jobs.engine.report.tables import Table
-from tune_jobs.engine.space.configs import Config, flatten
 from tune_jobs.engine.views.status_line import headline
 
 Row = Sequence[str]
@@ -76,7 +75,7 @@ def _of_winner(findings: Findings, winner: Verdict) -> Headline:
         scores=_baselines(findings, winner.baselines),
         tests=_test_scores(findings),
         trial=winner.trial,
-        config=_config(winner.config),
+        config=_config(findings),
         warnings=_warnings(findings),
     )
 
@@ -111,7 +110,7 @@ def _provisional(findings: Findings) -> Headline:
         scores=[],
         tests=_test_scores(findings),
         trial=best.number,
-        config=[(visible(name), setting(value)) for name, value in best.config.items()],
+        config=_config(findings),
         warnings=_warnings(findings),
     )
 
@@ -251,5 +250,5 @@ def _test_scores(findings: Findings) -> Table | None:
     return Table(["test set", *map(visible, names)], rows)
 
 
-def _config(config: Config) -> list[Row]:
-    return [(visible(name), setting(value)) for name, value in flatten(config).items() if name]
+def _config(findings: Findings) -> list[Row]:
+    return [(visible(name), setting(value)) for name, value in findings.config.items() if name]
