@@ -85,8 +85,8 @@ def compact(folder: Folder) -> None:
     """Merge the segments, and write what they hold as two Parquet files for people."""
     history = _History.of(merge_all(folder).records())
     _write_parquet(folder, EPOCHS_TABLE, history.epochs())
-    trials = history.trials()
-    _write_parquet(folder, TRIALS_TABLE, with_hyperparameters(trials, parse_configs(trials)))
+    trials = with_hyperparameters(history.trials(), history.configs)
+    _write_parquet(folder, TRIALS_TABLE, trials)
 
 
 def parse_configs(trials: pd.DataFrame) -> Configs:
@@ -160,6 +160,7 @@ class _History:
     """The contents of a history's records, the latest of each thing."""
 
     rows: dict[int, _Row] = field(default_factory=dict)
+    configs: dict[int, Config] = field(default_factory=dict)
     seen: dict[tuple[int, int, int], Epoch] = field(default_factory=dict)
     checkpoints: dict[tuple[int, int], str] = field(default_factory=dict)
     ceiling: float = math.inf
@@ -185,6 +186,7 @@ class _History:
                 before = self.rows.get(record.trial)
                 started = before.started if before else record.time
                 self.rows[record.trial] = _Row(record.trial, started, json.dumps(record.config))
+                self.configs[record.trial] = record.config
             case TrialEnd() if record.trial in self.rows:
                 row = self.rows[record.trial]
                 row.end(record.state, record.time)
