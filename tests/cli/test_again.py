@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tune_jobs.cli.again import command_of, fill_in
+from tune_jobs.cli.again import check_named, command_of, fill_in
 from tune_jobs.engine import JobError
 
 ORIGINAL = {"num_samples": 9, "sets": ["seed=3"], "finalists": 0, "ensemble": True, "data": None}
@@ -68,3 +68,32 @@ def test_without_a_job_to_take_it_says_what_to_do(here, command, options, messag
     begin(here / "results/x", **command)
     with pytest.raises(JobError, match=message):
         command_of(None, asked(**options))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "--resume needs --name, the experiment to continue or start; the latest"),
+        ({"resume": False, "extend": 5}, "--extend needs --name, the experiment to extend; the"),
+    ],
+)
+def test_an_experiment_that_is_continued_has_to_be_named(here, options, message) -> None:
+    for name in ("job-20261128-230000", "job-20261129-010000", "job-retest-20261201-000000"):
+        begin(here / "results" / name)
+
+    with pytest.raises(JobError, match=message) as caught:
+        check_named(asked(name=None, slot=None, **options), "job", "results")
+
+    assert str(caught.value).endswith("the latest with the default name is job-20261129-010000")
+
+
+def test_without_an_earlier_experiment_only_the_rule_is_shown(here) -> None:
+    with pytest.raises(JobError, match=r"^--resume needs --name, [a-z ]+$"):
+        check_named(asked(name=None, slot=None), "job", "results")
+
+
+@pytest.mark.parametrize(
+    "options", [{"name": "x"}, {"slot": "daily"}, {"slot": "daily", "extend": 5}, {"resume": False}]
+)
+def test_a_name_a_slot_or_a_new_experiment_need_no_other_name(here, options) -> None:
+    check_named(asked(**{"name": None, "slot": None, **options}), "job", "results")

@@ -107,7 +107,8 @@ TABLE = ("breast_cancer_tpe", "--data")
         (["breast_cancer_tpe", "--profile", "gpu.yaml"], "gpus_per_trial is 64, but this machine"),
         (["breast_cancer_tpe", "--name", "a/b"], "experiment name 'a/b' must be"),
         (["--extend", "5"], "give a JOB (see tune-jobs list), or add --name to continue"),
-        (["breast_cancer_tpe", "--extend", "5"], "--extend needs --name"),
+        (["breast_cancer_tpe", "--extend", "5"], "--extend needs --name, the experiment to ext"),
+        (["breast_cancer_tpe", "--resume"], "--resume needs --name, the experiment to continue or"),
         (["--extend", "5", "--name", "nothing"], "no experiment 'nothing' in results"),
         (["breast_cancer_tpe", "--extend", "5", "--name", "new"], "cannot extend 'new': no "),
         (

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.experiment import open_experiment
+from tune_jobs.engine.storage.folder import open_folder
 
 
 def command_of(job: str | None, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -36,6 +38,27 @@ def command_of(job: str | None, options: dict[str, Any]) -> tuple[str, dict[str,
         raise JobError(f"experiment {options['name']!r} does not record its job; give JOB")
     original: str = command.pop("job")
     return original, fill_in(options, command)
+
+
+def check_named(options: Mapping[str, Any], default: str, storage: str) -> None:
+    """Refuse to continue an experiment that is not named: the default name is always a new one.
+
+    Args:
+        options: of the command line.
+        default: the default name without the start time.
+        storage: the folder or URI of the experiments.
+
+    Raises:
+        JobError: naming the latest experiment with the default name, if there is one.
+    """
+    if options["name"] or options["slot"]:
+        return
+    rules = {"resume": "continue or start", "extend": "extend"}
+    for option in [each for each in rules if options.get(each)]:
+        begun = re.compile(rf"{re.escape(default)}-\d{{8}}-\d{{6}}")
+        known = [name for name in open_folder(storage).folders() if begun.fullmatch(name)]
+        hint = f"; the latest with the default name is {max(known)}" if known else ""
+        raise JobError(f"--{option} needs --name, the experiment to {rules[option]}{hint}")
 
 
 def fill_in(options: Mapping[str, Any], original: Mapping[str, Any]) -> dict[str, Any]:

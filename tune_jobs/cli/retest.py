@@ -96,7 +96,7 @@ in_challenge = partial(click.option, cls=Option, section="Challenge")
     "--name", help="Name of the retest.", show_default="EXPERIMENT-retest and the start time"
 )
 @add_options(PROFILE, STORAGE)
-@in_experiment("--resume", is_flag=True, help="Continue the retest if it exists.")
+@in_experiment("--resume", is_flag=True, help="Continue the retest --name if it exists.")
 @in_limits(
     "--max-hours",
     metavar="HOURS",
@@ -134,6 +134,7 @@ def retest(experiment: str, **options: Any) -> None:
 
 
 def _retest(name: str, options: dict[str, Any]) -> Experiment:
+    from tune_jobs.cli.again import check_named
     from tune_jobs.engine.errors import JobError
     from tune_jobs.engine.experiments.experiment import open_experiment
     from tune_jobs.engine.job.job import Job
@@ -145,6 +146,7 @@ def _retest(name: str, options: dict[str, Any]) -> Experiment:
     found, profile = load(asked["job"], asked)
     if not isinstance(found.job, Job):
         raise JobError(f"{found.name} cannot be retested: it builds its own tuner")
+    check_named(options, f"{earlier.name}-retest", profile.storage)
     view = choose_view(
         challenge.trials,
         found.job.max_epochs,

@@ -116,7 +116,7 @@ def check(job: str, **options: Any) -> None:
 @job_options
 @add_options(NAME, PROFILE, STORAGE)
 @in_experiment(
-    "--resume", is_flag=True, help="Continue the experiment if it exists, else start it."
+    "--resume", is_flag=True, help="Continue the experiment --name if it exists, else start it."
 )
 @in_experiment(
     "--extend",
@@ -143,22 +143,21 @@ def run(job: str | None, max_hours: float | None, **options: Any) -> None:
 
 
 def _search(job: str | None, max_hours: float | None, options: dict[str, Any]) -> Experiment:
-    from tune_jobs.cli.again import command_of
+    from tune_jobs.cli.again import check_named, command_of
     from tune_jobs.cli.overrides import parse_assignments
-    from tune_jobs.engine.errors import JobError
     from tune_jobs.engine.names import default_name
     from tune_jobs.engine.runs.run import run as run_job
 
     job, options = command_of(job, options)
-    if options["extend"] and not options["name"]:
-        raise JobError("--extend needs --name, the experiment to extend")
     found, profile = load(job, options)
+    default = default_name(found.name)
+    check_named(options, default.rsplit("-", 2)[0], profile.storage)
     if options["max_checkpoint_gb"] is not None:
         profile = replace(profile, max_checkpoint_gb=options["max_checkpoint_gb"])
     return run_job(
         found.job,
         profile=profile,
-        name=options["name"] or (None if options["slot"] else default_name(found.name)),
+        name=options["name"] or (None if options["slot"] else default),
         max_hours=max_hours,
         extend=options["extend"] or 0,
         defaults=parse_assignments("--default", options["defaults"]),

@@ -270,6 +270,11 @@ def test_a_name_that_exists_already_is_refused(profile) -> None:
         quiet_run(JOB, profile)
 
 
+def test_resume_without_a_name_is_refused(profile) -> None:
+    with pytest.raises(JobError, match="resume needs the name of the experiment"):
+        run(JOB, profile=profile, resume=True, listeners=[])
+
+
 def test_storage_that_cannot_be_written_is_refused(tmp_path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(JobError, match="cannot write to"):

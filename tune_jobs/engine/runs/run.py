@@ -63,7 +63,7 @@ def run(
         on_overlap: whether to fail, to do nothing or to wait if another run is active.
         max_hours: the run ends after this many hours and keeps what it has found; if finals follow,
             the search ends after three quarters of them.
-        resume: continue the experiment if it exists, else start it.
+        resume: continue the experiment if it exists, else start it; it needs a name or a slot.
         extend: how many trials to add to the experiment.
         warm_start: results that the searcher learns from first: experiments, tables, KerasTuner
             projects, Optuna databases (:mod:`~tune_jobs.engine.resume.warm_start`).
@@ -93,7 +93,7 @@ def run(
         allow_changed=allow_changed,
         allow_repeats=allow_repeats,
     )
-    _check_arguments(job, how, slot=slot, on_overlap=on_overlap, track=track)
+    _check_arguments(job, how, name=name, slot=slot, on_overlap=on_overlap, track=track)
     check_ray()
     check_fits(profile)
     target = find_target(job, profile, name, slot, time_zone, command or {})
@@ -128,6 +128,7 @@ def _check_arguments(
     job: Job | MakeTuner,
     how: Continuation,
     *,
+    name: str | None,
     slot: str | None,
     on_overlap: Overlap,
     track: Sequence[str],
@@ -144,6 +145,10 @@ def _check_arguments(
     if on_overlap not in OVERLAPS:
         raise JobError(f"on_overlap must be one of {', '.join(OVERLAPS)}, got {on_overlap!r}")
     if isinstance(job, Job):
+        if how.resume and name is None and slot is None:
+            raise JobError(
+                "resume needs the name of the experiment: the default name is always a new one"
+            )
         return
     if how.is_wanted:
         raise JobError(
