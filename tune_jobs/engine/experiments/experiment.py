@@ -17,8 +17,8 @@ from tune_jobs.engine.errors import JobError, reason_of
 from tune_jobs.engine.experiments.files import DESCRIPTION, HISTORY, MODEL, RETEST, SUMMARY, VERDICT
 from tune_jobs.engine.experiments.history.frames import (
     Configs,
+    History,
     add_best,
-    parse_configs,
     read_history,
     with_hyperparameters,
 )
@@ -142,18 +142,19 @@ class Experiment:
     @cached_property
     def trials(self) -> pd.DataFrame:
         """One row per trial: state, best value over its epochs, and ``config.<name>`` columns."""
-        trials, epochs = self._history
-        return with_hyperparameters(add_best(trials, epochs, self.goal), self.configs)
+        history = self._history
+        scored = add_best(history.trials, history.epochs, self.goal)
+        return with_hyperparameters(scored, history.configs)
 
-    @cached_property
+    @property
     def configs(self) -> Configs:
         """The configs of all trials by number, as JSON has them."""
-        return parse_configs(self._history[0])
+        return self._history.configs
 
-    @cached_property
+    @property
     def epochs(self) -> pd.DataFrame:
         """One row per trial, replica and epoch, with one column per metric."""
-        return self._history[1]
+        return self._history.epochs
 
     @property
     def usable(self) -> pd.DataFrame:
@@ -265,7 +266,7 @@ class Experiment:
             ) from None
 
     @cached_property
-    def _history(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def _history(self) -> History:
         return read_history(self.folder)
 
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from tune_jobs.engine.experiments.history.frames import (
     add_best,
     compact,
-    parse_configs,
     read_history,
     with_hyperparameters,
 )
@@ -62,7 +61,7 @@ def test_a_trial_that_was_cut_off_after_its_last_epoch_is_complete(tmp_path, epo
     write(folder, [attempt, *trial(1, {"x": 0.5}, [1.0] * epochs, "unfinished")])
     write(folder, trial(2, {"x": 0.6}, [1.0] * epochs)[:-1])  # killed: nobody said the end
 
-    trials, _ = read_history(folder)
+    trials = read_history(folder).trials
 
     assert trials["state"].tolist() == [state, state if state == "complete" else "running"]
     assert trials["ended"].notna().tolist() == [True, state == "complete"]
@@ -76,7 +75,8 @@ def test_trials_and_epochs_come_back(tmp_path, compacted) -> None:
         compact(folder)
         assert folder.child("history").names() == ["0001-00000000-00000000.jsonl.gz", "mirror"]
 
-    trials, epochs = read_history(folder)
+    history = read_history(folder)
+    trials, epochs = history.trials, history.epochs
 
     assert trials["state"].tolist() == ["complete", "failed"]
     assert trials["error"].isna().tolist() == [True, False]
@@ -93,9 +93,10 @@ def test_what_is_written_after_a_compaction_is_not_needed_to_read_what_was_befor
     write(folder, trial(1, {"x": 0.5}, [1.0]))
     compact(folder)
 
-    trials, epochs = read_history(folder)
+    history = read_history(folder)
+    trials, epochs = history.trials, history.epochs
 
-    pd.testing.assert_frame_equal(read_history(folder)[1], epochs)
+    pd.testing.assert_frame_equal(read_history(folder).epochs, epochs)
     assert len(trials) == 1
 
 
@@ -107,7 +108,9 @@ def test_any_config_comes_back_equal(tmp_path_factory, config) -> None:
         write(folder, trial(1, config, [1.0]))
         if compacted:
             compact(folder)
-        assert json.loads(read_history(folder)[0]["config"][0]) == config
+        history = read_history(folder)
+        assert json.loads(history.trials["config"][0]) == config
+        assert history.configs == {1: config}
 
 
 def test_numpy_numbers_and_tuples_become_plain(tmp_path) -> None:
@@ -116,7 +119,7 @@ def test_numpy_numbers_and_tuples_become_plain(tmp_path) -> None:
 
     write(folder, trial(1, config, [1.0]))
 
-    stored = json.loads(read_history(folder)[0]["config"][0])
+    stored = json.loads(read_history(folder).trials["config"][0])
     assert stored == {"a": 0.5, "b": 3, "c": [1, 2], "d": [1, 2]}
 
 
@@ -127,7 +130,8 @@ def test_values_that_are_not_finite_are_kept_but_never_the_best(tmp_path, compac
     if compacted:
         compact(folder)
 
-    trials, epochs = read_history(folder)
+    history = read_history(folder)
+    trials, epochs = history.trials, history.epochs
 
     assert epochs["loss"].tolist()[2] == -math.inf
     assert math.isnan(epochs["loss"].tolist()[0])
@@ -145,7 +149,8 @@ def test_the_best_of_a_trial_is_over_all_its_epochs(tmp_path_factory, losses, mo
     folder = open_folder(tmp_path_factory.mktemp("history"))
     write(folder, [r for n, values in enumerate(losses, 1) for r in trial(n, {"x": n}, values)])
 
-    best = add_best(*read_history(folder), Goal("loss", mode))
+    history = read_history(folder)
+    best = add_best(history.trials, history.epochs, Goal("loss", mode))
 
     for value, values in zip(best["value"], losses, strict=True):
         finite = [v for v in values if math.isfinite(v)]
@@ -162,8 +167,8 @@ def test_hyperparameters_that_were_not_active_are_missing(tmp_path) -> None:
     )
     compact(folder)
 
-    trials, _ = read_history(folder)
-    trials = with_hyperparameters(trials, parse_configs(trials))
+    history = read_history(folder)
+    trials = with_hyperparameters(history.trials, history.configs)
 
     assert trials["config.o.beta"].isna().tolist() == [False, True, True]
     assert trials["config.o.name"].tolist() == ["adam", "sgd", "sgd"]
@@ -178,20 +183,22 @@ def test_a_search_that_died_leaves_what_it_had_flushed(tmp_path) -> None:
     history.flush()
     history.append(TrialEnd(1, "complete", None, None))
 
-    trials, epochs = read_history(folder)
+    history = read_history(folder)
+    trials, epochs = history.trials, history.epochs
 
     assert trials["state"].tolist() == ["running"]
     assert epochs["loss"].tolist() == [2.0]
 
 
 def test_an_empty_history_has_no_rows_but_its_columns(tmp_path) -> None:
-    trials, epochs = read_history(open_folder(tmp_path))
+    history = read_history(open_folder(tmp_path))
+    trials, epochs = history.trials, history.epochs
 
     assert trials.empty
     assert {"trial", "state", "config"} <= set(trials.columns)
     assert {"trial", "epoch"} <= set(epochs.columns)
     assert add_best(trials, epochs, Goal("loss")).empty
-    assert with_hyperparameters(trials, parse_configs(trials)).empty
+    assert with_hyperparameters(trials, history.configs).empty
 
 
 def test_reading_a_history_unpickles_nothing(tmp_path) -> None:

@@ -64,28 +64,41 @@ EPOCH_COLUMNS = {
 }
 
 
-def read_history(folder: Folder) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read all trials and all epochs, of a search that runs, has ended or died.
+@dataclass(frozen=True)
+class History:
+    """All trials and all epochs of a search that runs, has ended or died.
 
-    Returns:
-        One row per trial (``trial``, ``state``, ``started``, ``ended`` in seconds since 1970,
-        ``failure``, ``error``, ``config`` as JSON) and one row per trial, replica and epoch
-        (``seconds``, and a column per metric).
+    Attributes:
+        trials: one row per trial: ``trial``, ``state``, ``started`` and ``ended`` in seconds since
+            1970, ``failure``, ``error``, ``config`` as JSON.
+        epochs: one row per trial, replica and epoch: ``seconds``, and a column per metric.
+        configs: the configs of the trials.
     """
+
+    trials: pd.DataFrame
+    epochs: pd.DataFrame
+    configs: Configs
+
+
+def read_history(folder: Folder) -> History:
+    """Read the history in a folder, from its two tables or, without these, from its segments."""
     if folder.exists(TRIALS_TABLE) and folder.exists(EPOCHS_TABLE):
         try:
-            return _read_parquet(folder, TRIALS_TABLE), _read_parquet(folder, EPOCHS_TABLE)
+            trials, epochs = (
+                _read_parquet(folder, TRIALS_TABLE),
+                _read_parquet(folder, EPOCHS_TABLE),
+            )
+            return History(trials, epochs, parse_configs(trials))
         except (OSError, ValueError):  # damaged: the segments hold all of it
             pass
-    history = _History.of(read_segments(folder).records())
-    return history.trials(), history.epochs()
+    return _collect(read_segments(folder).records())
 
 
 def compact(folder: Folder) -> None:
     """Merge the segments, and write what they hold as two Parquet files for people."""
-    history = _History.of(merge_all(folder).records())
-    _write_parquet(folder, EPOCHS_TABLE, history.epochs())
-    trials = with_hyperparameters(history.trials(), history.configs)
+    history = _collect(merge_all(folder).records())
+    _write_parquet(folder, EPOCHS_TABLE, history.epochs)
+    trials = with_hyperparameters(history.trials, history.configs)
     _write_parquet(folder, TRIALS_TABLE, trials)
 
 
@@ -156,23 +169,14 @@ class _Row:
 
 
 @dataclass
-class _History:
-    """The contents of a history's records, the latest of each thing."""
+class _Collected:
+    """What the records of a history say, the latest of each thing."""
 
     rows: dict[int, _Row] = field(default_factory=dict)
     configs: dict[int, Config] = field(default_factory=dict)
     seen: dict[tuple[int, int, int], Epoch] = field(default_factory=dict)
     checkpoints: dict[tuple[int, int], str] = field(default_factory=dict)
     ceiling: float = math.inf
-
-    @classmethod
-    def of(cls, records: Iterable[HistoryRecord]) -> _History:
-        """Take in all records of a history."""
-        history = cls()
-        for record in records:
-            history.add(record)
-        history._end_cut_off()
-        return history
 
     def add(self, record: HistoryRecord) -> None:
         """Take in a record; one of a trial whose start is lost is passed over."""
@@ -199,7 +203,7 @@ class _History:
             case SavedCheckpoint() if record.trial in self.rows:
                 self.checkpoints[record.trial, record.epoch] = record.path
 
-    def _end_cut_off(self) -> None:
+    def end_cut_off(self) -> None:
         """End trials that had trained all epochs when the run was cut off."""
         for record in self.seen.values():
             row = self.rows[record.trial]
@@ -229,6 +233,15 @@ class _History:
         for name in metrics:
             columns[name] = [record.metrics.get(name) for record in records]
         return pd.DataFrame(columns).astype(EPOCH_COLUMNS)
+
+
+def _collect(records: Iterable[HistoryRecord]) -> History:
+    """Make tables of all records of a history."""
+    collected = _Collected()
+    for record in records:
+        collected.add(record)
+    collected.end_cut_off()
+    return History(collected.trials(), collected.epochs(), collected.configs)
 
 
 def _column(values: list[Any]) -> Any:
