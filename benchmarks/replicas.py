@@ -14,6 +14,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -81,7 +82,7 @@ def measure(
     plain = []
     for _ in range(2):
         before = time.perf_counter()
-        fit_plainly(make_task(build, config, one), Session(config))
+        fit_plainly(partial(build, config), make_task(config, one), Session(config))
         plain.append(time.perf_counter() - before)
     compile_one, alone = repeat(one, stacked=False)
     compile_all, together = repeat(all_of_them, stacked=True)

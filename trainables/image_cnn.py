@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from ray import tune
 
+from trainables.compilation import compile_model
 from trainables.export import export, load, predict
 from trainables.fitting import Config, Data, fit
-from trainables.layers import compile_model, features, make_inputs
+from trainables.layers import features, make_inputs
 from trainables.preload import preload
 
 if TYPE_CHECKING:

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainables.optimizers import make_optimizer
-
 if TYPE_CHECKING:
     import keras
 
@@ -16,20 +14,7 @@ if TYPE_CHECKING:
 # A categorical column with more codes than this is embedded; with fewer it is one-hot.
 MOST_ONE_HOT_CODES = 32
 
-# Steps that TensorFlow runs per call; the results are the same, large tables train twice as fast.
-STEPS_PER_CALL = 8
-
 OUTPUT_ACTIVATIONS = {"binary": "sigmoid", "multiclass": "softmax", "regression": "linear"}
-LOSSES = {
-    "binary": "binary_crossentropy",
-    "multiclass": "sparse_categorical_crossentropy",
-    "regression": "mean_squared_error",
-}
-METRICS = {
-    "binary": ["accuracy"],
-    "multiclass": ["accuracy"],
-    "regression": ["mean_absolute_error"],
-}
 
 
 def make_inputs(config: Config) -> keras.KerasTensor:
@@ -80,21 +65,3 @@ def output(tensor: keras.KerasTensor, config: Config) -> keras.KerasTensor:
 
     activation = config.get("output_activation", OUTPUT_ACTIVATIONS[config["task"]])
     return keras.layers.Dense(config["outputs"], activation=activation, name="outputs")(tensor)
-
-
-def compile_model(
-    inputs: keras.KerasTensor, tensor: keras.KerasTensor, config: Config
-) -> keras.Model:
-    """Return the model that ends in the output, loss, metrics and optimizer of its config."""
-    import keras
-
-    model = keras.Model(inputs, output(tensor, config))
-    model.compile(
-        optimizer=make_optimizer(config),
-        loss=config.get("loss", LOSSES[config["task"]]),
-        metrics=list(config.get("metrics", METRICS[config["task"]])),
-        # XLA triples the compilation time of a small model, which is most of a fit's time.
-        jit_compile=False,
-        steps_per_execution=STEPS_PER_CALL,
-    )
-    return model

@@ -1,7 +1,6 @@
 import numpy as np
-import pytest
 
-from trainables.layers import MOST_ONE_HOT_CODES, compile_model, features, make_inputs
+from trainables.layers import MOST_ONE_HOT_CODES, features, make_inputs
 
 
 def compute_features(config, rows):
@@ -39,41 +38,3 @@ def test_an_image_is_scaled_by_its_maximum():
     config = {"input_shape": [1, 2, 1], "maximum": 16.0}
 
     assert compute_features(config, [[[[4], [16]]]]).ravel().tolist() == [0.25, 1.0]
-
-
-@pytest.mark.parametrize(
-    ("task", "outputs", "activation", "loss", "metric"),
-    [
-        ("binary", 1, "sigmoid", "binary_crossentropy", "accuracy"),
-        ("multiclass", 3, "softmax", "sparse_categorical_crossentropy", "accuracy"),
-        ("regression", 1, "linear", "mean_squared_error", "mean_absolute_error"),
-    ],
-)
-def test_the_output_loss_and_metrics_follow_from_the_task(task, outputs, activation, loss, metric):
-    config = {"input_shape": [2], "task": task, "outputs": outputs}
-    inputs = make_inputs(config)
-    model = compile_model(inputs, inputs, config)
-    scores = model.evaluate(np.zeros((4, 2)), np.zeros(4), verbose=0, return_dict=True)
-
-    assert model.output_shape == (None, outputs)
-    assert model.layers[-1].activation.__name__ == activation
-    assert model.loss == loss
-    assert scores.keys() == {"loss", metric}
-
-
-def test_a_config_overrides_the_output_loss_and_metrics():
-    config = {
-        "input_shape": [2],
-        "task": "regression",
-        "outputs": 1,
-        "output_activation": "softplus",
-        "loss": "huber",
-        "metrics": ["mean_squared_error"],
-    }
-    inputs = make_inputs(config)
-    model = compile_model(inputs, inputs, config)
-    scores = model.evaluate(np.zeros((4, 2)), np.zeros(4), verbose=0, return_dict=True)
-
-    assert model.layers[-1].activation.__name__ == "softplus"
-    assert model.loss == "huber"
-    assert scores.keys() == {"loss", "mean_squared_error"}

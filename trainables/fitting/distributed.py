@@ -13,6 +13,7 @@ from trainables.fitting.compiled.keras_internals import (
     check_internals,
     replace_late_build,
 )
+from trainables.fitting.models import Build
 from trainables.fitting.plain import fit_plainly, make_batches
 from trainables.fitting.session import Session
 from trainables.fitting.task import Task
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
 
 
 def fit_distributed(
+    build: Build,
     task: Task,
     session: Session,
     callbacks: Sequence[keras.callbacks.Callback],
     strategy: tf.distribute.Strategy,
 ) -> keras.Model:
-    """Fit a task with ``model.fit``, each batch divided among a strategy's devices.
+    """Fit a model with ``model.fit``, each batch divided among a strategy's devices.
 
     Raises:
         ValueError: if a batch cannot be divided evenly, or the optimizer accumulates gradients.
@@ -43,11 +45,11 @@ def fit_distributed(
         )
     with strategy.scope():
         whole = replace(task, devices=devices)
-        return fit_plainly(replace(whole, build=lambda: _build(whole)), session, callbacks)
+        return fit_plainly(lambda: _build(build, whole), whole, session, callbacks)
 
 
-def _build(task: Task) -> keras.Model:
-    """Build a task's model so that Keras 3.15 can train it under a strategy.
+def _build(build: Build, task: Task) -> keras.Model:
+    """Build a model so that Keras 3.15 can train it under a strategy.
 
     TensorFlow cannot update mirrored variables inside a condition, which several steps per call and
     accumulated gradients need. Before it trains and before it scores, Keras creates the variables
@@ -58,7 +60,7 @@ def _build(task: Task) -> keras.Model:
     Raises:
         ValueError: if the optimizer accumulates gradients.
     """
-    model = task.build()
+    model = build()
     if getattr(model, "optimizer", None) is None:
         return model  # refused with its own message
     if model.optimizer.gradient_accumulation_steps:

@@ -7,6 +7,7 @@ callback or an input pipeline needs ``model.fit``, that is what runs. Both give 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from trainables.fitting.compiled import eligibility
@@ -56,21 +57,22 @@ def fit(
         UnsupportedVersionError: if the installed Keras or TensorFlow lacks what a fit needs.
     """
     session = Session(config)
-    task = make_task(build, config, data, class_weight)
+    task = make_task(config, data, class_weight)
+    build_model = partial(build, config)
     _start(session)
     strategy = strategy or make_strategy()
     reason = eligibility.why_not(task, callbacks, strategy)
     if reason is None:
         try:
-            return fit_compiled(task, session)
+            return fit_compiled(build_model, task, session)
         except eligibility.ModelFitWantedError as found:
             reason = str(found)
         except eligibility.UncompilableError as found:
             reason = session.fallback = str(found)
     session.path = f"model.fit: {reason}"
     if strategy is not None:
-        return fit_distributed(task, session, callbacks, strategy)
-    return fit_plainly(task, session, callbacks)
+        return fit_distributed(build_model, task, session, callbacks, strategy)
+    return fit_plainly(build_model, task, session, callbacks)
 
 
 def _start(session: Session) -> None:

@@ -1,22 +1,35 @@
-"""The models of a fit: built with a seed, and their variables as arrays."""
+"""The models of a fit: built with the seeds of its replicas, and their variables as arrays."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainables.fitting.compiled.keras_internals import has_drawn, seed_tensorflow
+from trainables.fitting.compiled.keras_internals import (
+    has_drawn,
+    initializers_recorded,
+    is_keras,
+    layers_of,
+    seed_generators_of,
+    seed_tensorflow,
+)
 
 if TYPE_CHECKING:
     import keras
 
+# More initializers and random states than any model has.
+MOST_DRAWS = 10_000
+
 Arrays = Mapping[str, Sequence[np.ndarray]]
+Build = Callable[[], "keras.Model"]
+Values = dict[int, np.ndarray]  # by the id of the variable
+Initializers = dict[int, "keras.initializers.Initializer"]  # by the id of the variable
 
 
-def build_with_seed(build: Callable[[], keras.Model], seed: int) -> keras.Model:
+def build_with_seed(build: Build, seed: int) -> keras.Model:
     """Build a model as a fresh process with that seed would.
 
     Keras' ``set_random_seed`` empties TensorFlow's cache of kernels, which compiled programs live
@@ -34,6 +47,27 @@ def build_with_seed(build: Callable[[], keras.Model], seed: int) -> keras.Model:
         return model
     keras.utils.set_random_seed(seed)
     return build()
+
+
+def build_replicas(build: Build, seeds: Sequence[int]) -> tuple[keras.Model, list[Values]]:
+    """Build the model of the first seed; return it with the variables' values for every seed.
+
+    Keras draws the seed of every initializer and of every random state from Python's generator, in
+    the order in which they are made. So the values of a model under another seed follow from that
+    order, and building the model again, which takes longer, is spared.
+    """
+    with initializers_recorded() as initializers:
+        model = build_with_seed(build, seeds[0])
+    places = _find_draws(model, initializers, seeds[0]) if len(seeds) > 1 else None
+    values = [{id(variable): np.asarray(variable) for variable in model.variables}]
+    for seed in seeds[1:]:
+        if places is None:
+            other = build_with_seed(build, seed)
+            pairs = zip(model.variables, other.variables, strict=True)
+            values.append({id(variable): np.asarray(same) for variable, same in pairs})
+        else:
+            values.append(values[0] | _draw_again(model, initializers, places, seed))
+    return model, values
 
 
 def list_others(model: keras.Model) -> list[keras.Variable]:
@@ -68,3 +102,66 @@ def stack(states: Sequence[Arrays]) -> dict[str, list[np.ndarray]]:
         kind: [np.stack(each) for each in zip(*(state[kind] for state in states), strict=True)]
         for kind in states[0]
     }
+
+
+def _find_draws(model: keras.Model, initializers: Initializers, seed: int) -> dict[int, int] | None:
+    """Return the place of each random variable's seed in the order of drawing, if all are known."""
+    order = {draw: place for place, draw in enumerate(_list_draws(seed))}
+    states = {id(generator.state) for generator in _list_generators(model)}
+    places: dict[int, int] = {}
+    for variable in model.variables:
+        initializer = initializers.get(id(variable))
+        if id(variable) in states:
+            drawn = int(np.asarray(variable)[0])
+        elif initializer is not None and getattr(initializer, "seed", None) is not None:
+            if not _is_untouched(variable, initializer):
+                return None
+            drawn = initializer.seed
+        elif is_keras(initializer):
+            continue
+        else:
+            return None
+        if drawn not in order:
+            return None
+        places[id(variable)] = order[drawn]
+    return places
+
+
+def _is_untouched(
+    variable: keras.Variable, initializer: keras.initializers.RandomInitializer
+) -> bool:
+    """Return whether a variable still holds its initial values, and not weights loaded since."""
+    if not isinstance(initializer.seed, int):
+        return False
+    again = initializer.clone()
+    again.seed = initializer.seed
+    return np.array_equal(np.asarray(again(variable.shape, dtype=variable.dtype)), variable)
+
+
+def _draw_again(
+    model: keras.Model, initializers: Initializers, places: dict[int, int], seed: int
+) -> Values:
+    """Return the random variables' values under another seed."""
+    draws, values = _list_draws(seed), {}
+    for variable in model.variables:
+        place = places.get(id(variable))
+        if place is None:
+            continue
+        if variable.dtype.startswith(("int", "uint")):  # a random state: its seed and a counter
+            values[id(variable)] = np.array([draws[place], 0], variable.dtype)
+        else:
+            initializer = initializers[id(variable)].clone()
+            initializer.seed = draws[place]
+            values[id(variable)] = np.asarray(initializer(variable.shape, dtype=variable.dtype))
+    return values
+
+
+def _list_draws(seed: int) -> list[int]:
+    """Return the seeds that Keras draws after ``set_random_seed``, in their order."""
+    drawing = random.Random(seed)
+    return [drawing.randint(1, int(1e9)) for _ in range(MOST_DRAWS)]
+
+
+def _list_generators(model: keras.Model) -> Iterator[keras.random.SeedGenerator]:
+    for layer in layers_of(model):
+        yield from seed_generators_of(layer)

@@ -11,7 +11,7 @@ import numpy as np
 
 from trainables.fitting.checkpoints import check_shapes, load_checkpoint, save_checkpoint
 from trainables.fitting.curves import Curves, check_metric
-from trainables.fitting.models import assign, build_with_seed, stack, state_of
+from trainables.fitting.models import Build, assign, build_with_seed, stack, state_of
 from trainables.fitting.session import Session
 from trainables.fitting.task import Replica, Task
 
@@ -25,7 +25,7 @@ Logs = Mapping[str, Any]
 class PlainFit:
     """The models of a task's replicas, trained by Keras and reported together."""
 
-    def __init__(self, task: Task, session: Session) -> None:
+    def __init__(self, build: Build, task: Task, session: Session) -> None:
         import keras
 
         self.task = task
@@ -33,7 +33,8 @@ class PlainFit:
         with session.clock("building"):
             keras.utils.set_random_seed(task.replicas[0].seed)
             self.models = [
-                build_with_seed(lambda: _build_whole(task), each.seed) for each in task.replicas
+                build_with_seed(lambda: _build_whole(build, task), each.seed)
+                for each in task.replicas
             ]
         session.parameters = int(self.models[0].count_params())
         self.best = [state_of(model) for model in self.models]
@@ -76,13 +77,13 @@ class PlainFit:
             self.best[index] = {k: one[f"best_{k}"] for k in ("weights", "others")}
 
 
-def _build_whole(task: Task) -> keras.Model:
+def _build_whole(build: Build, task: Task) -> keras.Model:
     """Build a model with all its variables; without an input layer it needs a batch for that.
 
     Raises:
         ValueError: if the model is not compiled.
     """
-    model, x = task.build(), task.data.x_train
+    model, x = build(), task.data.x_train
     if getattr(model, "optimizer", None) is None:
         raise ValueError("build(config) returned a model that is not compiled; call model.compile")
     if not model.built:
@@ -92,14 +93,17 @@ def _build_whole(task: Task) -> keras.Model:
 
 
 def fit_plainly(
-    task: Task, session: Session, callbacks: Sequence[keras.callbacks.Callback] = ()
+    build: Build,
+    task: Task,
+    session: Session,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> keras.Model:
-    """Fit a task's replicas with ``model.fit`` and return the first one's model.
+    """Fit the replicas of a model with ``model.fit`` and return the first one's model.
 
     Raises:
         ValueError: for callbacks with several replicas, which take turns epoch by epoch.
     """
-    run = PlainFit(task, session)
+    run = PlainFit(build, task, session)
     if len(task.replicas) == 1:
         _fit_one(run, callbacks)
     elif callbacks:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from trainables.fitting.session import Config
-
-if TYPE_CHECKING:
-    import keras
-
 
 # Rows in a validation batch: more than in a training batch, since no gradients are computed.
 VALIDATION_BATCH = 256
@@ -46,57 +42,42 @@ Scorer = Callable[[np.ndarray, np.ndarray], float]
 
 @dataclass(frozen=True)
 class Task:
-    """One fit, whether it is compiled or runs ``model.fit``."""
+    """The task of a fit, whether it is compiled or runs ``model.fit``.
 
-    build: Callable[[], keras.Model]
-    config: Config
+    Attributes:
+        data: the training and the validation set.
+        replicas: the fits of the config.
+        weights: one number per training row, None if all weigh the same.
+        weights_validation: the same for the validation rows.
+        scorers: further metrics of the validation set, by name.
+        metric: the metric that decides which epoch is best.
+        mode: ``"min"`` or ``"max"``: whether the lowest or the highest value is best.
+        max_epochs: the most epochs that are trained; learning-rate schedules span them.
+        epochs: the number of epochs to train.
+        keeps_last: whether the last epoch's weights are kept instead of the best.
+        patience: the number of epochs without a better value after which a replica stops.
+        batch_size: the number of rows in a training step.
+        devices: the number of devices among which each batch is divided.
+    """
+
     data: Data
     replicas: Sequence[Replica]
     weights: np.ndarray | None
     weights_validation: np.ndarray | None
-    scorers: Mapping[str, Scorer] = field(default_factory=dict)
-    devices: int = 1  # among which each batch is divided
-
-    @property
-    def metric(self) -> str:
-        """The metric that decides which epoch is best."""
-        return str(self.config.get("metric", "val_loss"))
-
-    @property
-    def mode(self) -> str:
-        """``"min"`` or ``"max"``: whether the lowest or the highest value is best."""
-        return str(self.config.get("mode", "min"))
+    scorers: Mapping[str, Scorer]
+    metric: str
+    mode: str
+    max_epochs: int
+    epochs: int
+    keeps_last: bool
+    patience: int | None
+    batch_size: int
+    devices: int = 1
 
     @property
     def sign(self) -> int:
         """1 for a metric to be minimised, -1 for one to be maximised."""
         return 1 if self.mode == "min" else -1
-
-    @property
-    def max_epochs(self) -> int:
-        """The most epochs that are trained; learning-rate schedules span them."""
-        return int(self.config.get("max_epochs", 10))
-
-    @property
-    def keeps_last(self) -> bool:
-        """True if the last epoch's weights are kept instead of the best: with ``epochs``."""
-        return self.config.get("epochs") is not None
-
-    @property
-    def epochs(self) -> int:
-        """The number of epochs to train: ``epochs`` if the config has it, else ``max_epochs``."""
-        return int(self.config["epochs"]) if self.keeps_last else self.max_epochs
-
-    @property
-    def patience(self) -> int | None:
-        """The number of epochs without a better value after which a replica stops."""
-        patience = None if self.keeps_last else self.config.get("patience")
-        return None if patience is None else max(int(patience), 1)
-
-    @property
-    def batch_size(self) -> int:
-        """The number of rows in a training step."""
-        return int(self.config.get("batch_size", 32))
 
     @property
     def validation_batch_size(self) -> int:
@@ -136,31 +117,27 @@ class Task:
         return np.array([score(targets, outputs) for score in self.scorers.values()], "float32")
 
 
-def make_task(
-    build: Callable[[Config], keras.Model],
-    config: Config,
-    data: Data,
-    class_weight: Mapping[int, float] | None = None,
-) -> Task:
-    """Gather what a fit needs from a config and its data.
+def make_task(config: Config, data: Data, class_weight: Mapping[int, float] | None = None) -> Task:
+    """Gather what a fit needs from its data and from the settings in its config.
 
     Raises:
         ValueError: if class weights or scorers come without arrays, or ``epochs`` is out of range.
     """
-    weights = getattr(data, "weights_train", None)
-    if class_weight is not None:
-        if not isinstance(data.y_train, np.ndarray):
-            raise ValueError("class_weight needs y_train to be an array")
-        per_row = weigh_classes(data.y_train, class_weight)
-        weights = per_row if weights is None else weights * per_row
+    max_epochs, epochs = int(config.get("max_epochs", 10)), config.get("epochs")
+    patience = None if epochs is not None else config.get("patience")
     task = Task(
-        build=lambda: build(config),
-        config=config,
         data=data,
         replicas=getattr(data, "replicas", None) or (Replica(int(config.get("seed", 0))),),
-        weights=weights,
+        weights=_weigh_rows(data, class_weight),
         weights_validation=getattr(data, "weights_validation", None),
         scorers=getattr(data, "scorers", None) or {},
+        metric=str(config.get("metric", "val_loss")),
+        mode=str(config.get("mode", "min")),
+        max_epochs=max_epochs,
+        epochs=max_epochs if epochs is None else int(epochs),
+        keeps_last=epochs is not None,
+        patience=None if patience is None else max(int(patience), 1),
+        batch_size=int(config.get("batch_size", 32)),
     )
     if task.scorers and not isinstance(data.y_validation, np.ndarray):
         raise ValueError("scorers need x_validation and y_validation to be arrays")
@@ -169,6 +146,17 @@ def make_task(
             f"epochs is {task.epochs}, but must be between 1 and max_epochs, {task.max_epochs}"
         )
     return task
+
+
+def _weigh_rows(data: Data, class_weight: Mapping[int, float] | None) -> np.ndarray | None:
+    """Return the weights of the training rows: the data's own times those of their classes."""
+    weights: np.ndarray | None = getattr(data, "weights_train", None)
+    if class_weight is not None:
+        if not isinstance(data.y_train, np.ndarray):
+            raise ValueError("class_weight needs y_train to be an array")
+        per_row = weigh_classes(data.y_train, class_weight)
+        return per_row if weights is None else weights * per_row
+    return weights
 
 
 def weigh_classes(targets: np.ndarray, class_weight: Mapping[int, float]) -> np.ndarray:

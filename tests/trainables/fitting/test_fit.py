@@ -238,7 +238,7 @@ def test_a_damaged_checkpoint_is_no_checkpoint(session):
 
 @given(st.integers(1, 200), st.integers(0, 2**31))
 def test_every_epoch_has_every_row_once_in_an_order_that_follows_from_the_seed(rows, seed):
-    task = make_task(None, {}, SimpleNamespace(x_train=np.zeros(rows)))
+    task = make_task({}, SimpleNamespace(x_train=np.zeros(rows)))
     some = np.arange(0, 2 * rows, 2)
 
     assert sorted(task.order(Replica(seed), 3)) == list(range(rows))
@@ -247,7 +247,7 @@ def test_every_epoch_has_every_row_once_in_an_order_that_follows_from_the_seed(r
 
 
 def test_orders_differ_between_epochs_and_seeds():
-    task = make_task(None, {}, SimpleNamespace(x_train=np.zeros(50)))
+    task = make_task({}, SimpleNamespace(x_train=np.zeros(50)))
     orders = [task.order(Replica(seed), epoch).tolist() for seed in (1, 2) for epoch in (0, 1)]
 
     assert len({tuple(order) for order in orders}) == 4
@@ -352,7 +352,7 @@ def test_a_fit_that_a_callback_ends_reports_all_its_epochs(session):
 
 def test_the_score_of_replicas_is_the_best_of_their_mean():
     data = SimpleNamespace(x_train=np.zeros(4), replicas=[Replica(0), Replica(1)])
-    curves = Curves(make_task(None, {"metric": "loss"}, data))
+    curves = Curves(make_task({"metric": "loss"}, data))
     for first, second in [(0.1, 0.3), (0.3, 0.1), (0.2, 0.19)]:
         curves.add([{"loss": first}, {"loss": second}], seconds=0.0)
 

@@ -13,7 +13,6 @@ from trainables.fitting.compiled.keras_internals import (
     is_keras,
     is_keras_module,
     layers_of,
-    learning_rate_of,
 )
 from trainables.fitting.task import Task
 
@@ -118,13 +117,11 @@ def _check_optimizer(model: keras.Model) -> None:
     kind = type(optimizer).__name__
     if not is_keras(optimizer) or kind not in ELEMENTWISE | BY_VARIABLE:
         raise UncompilableError(f"optimizer {kind}")
-    rate = learning_rate_of(optimizer)
     features = {
         "an average of the weights": optimizer.use_ema,
         "accumulated gradients": optimizer.gradient_accumulation_steps,
         "a scaled loss": optimizer.loss_scale_factor,
         "weight decay of some weights only": not decays_all(optimizer, model.trainable_variables),
-        "a learning rate that is a function": callable(rate) and not hasattr(rate, "get_config"),
     }
     for feature, is_so in features.items():
         if is_so:

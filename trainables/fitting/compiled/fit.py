@@ -20,6 +20,14 @@ from trainables.fitting.checkpoints import (
     save_checkpoint,
     split_vector,
 )
+from trainables.fitting.compiled.arguments import (
+    NEVER,
+    Arrays,
+    Layout,
+    LearningRates,
+    Plan,
+    State,
+)
 from trainables.fitting.compiled.eligibility import (
     UncompilableError,
     can_be_stacked,
@@ -27,14 +35,11 @@ from trainables.fitting.compiled.eligibility import (
     is_elementwise,
 )
 from trainables.fitting.compiled.keras_internals import (
-    learning_rate_of,
     make_stateless,
     why_unsupported,
 )
-from trainables.fitting.compiled.learning_rates import LearningRates
 from trainables.fitting.compiled.number_inputs import give_seeds, list_places, read_places
 from trainables.fitting.compiled.program import Program, make_vector
-from trainables.fitting.compiled.replica_seeds import Values, build_replicas
 from trainables.fitting.compiled.scoring import scored_by
 from trainables.fitting.compiled.sharing import (
     NotComparableError,
@@ -42,10 +47,9 @@ from trainables.fitting.compiled.sharing import (
     describe_model,
     is_of_any_width,
 )
-from trainables.fitting.compiled.state import NEVER, Arrays, Layout, Plan, State
 from trainables.fitting.compiled.tensors import to_tensor
 from trainables.fitting.curves import Curves, check_metric
-from trainables.fitting.models import list_others
+from trainables.fitting.models import Build, Values, build_replicas, list_others
 from trainables.fitting.session import MESSAGE_SECONDS, Session
 from trainables.fitting.task import Task
 
@@ -66,8 +70,8 @@ MOST_ORDERED_ROWS = 20_000_000
 PROGRAMS: OrderedDict[str, Program] = OrderedDict()
 
 
-def fit_compiled(task: Task, session: Session) -> keras.Model:
-    """Fit a task's replicas in compiled epochs and return the first one's model.
+def fit_compiled(build: Build, task: Task, session: Session) -> keras.Model:
+    """Fit the replicas of a model in compiled epochs and return the first one's model.
 
     Raises:
         UncompilableError: with the reason why ``model.fit`` has to run; nothing was trained.
@@ -75,7 +79,7 @@ def fit_compiled(task: Task, session: Session) -> keras.Model:
     if reason := why_unsupported("compiled fit"):
         raise UncompilableError(reason)
     with session.clock("building"):
-        model, values = build_replicas(task.build, [each.seed for each in task.replicas])
+        model, values = build_replicas(build, [each.seed for each in task.replicas])
         check_model(model)
         session.parameters = int(model.count_params())
         fit = CompiledFit(task, session, model, values)
@@ -97,6 +101,7 @@ class CompiledFit:
         self.task = task
         self.session = session
         self.model = model
+        self.rates = LearningRates(model.optimizer, task.max_epochs)
         give_seeds(model)
         self.optimizer = make_stateless(model.optimizer)
         self.places = list_places(model, self.optimizer)
@@ -110,7 +115,6 @@ class CompiledFit:
             scores=len(task.scorers),
         )
         self.curves = Curves(task)
-        self.rates = LearningRates(learning_rate_of(model.optimizer), task.max_epochs)
         self.states = [self._start(group, values) for group in self.groups]
         self.metrics: list[str] = []  # those of the program, then those of the scorers
         self.seconds_per_epoch = math.nan

@@ -219,8 +219,8 @@ def decays_all(optimizer: keras.optimizers.Optimizer, variables: Iterable[keras.
 
 
 def compile_arguments_of(model: keras.Model) -> dict[str, Any]:
-    """Return the arguments of ``model.compile`` as Keras serialises them."""
-    return dict(model._compile_config.config)
+    """Return the arguments of ``model.compile`` except the optimizer, as Keras serialises them."""
+    return {name: v for name, v in model._compile_config.config.items() if name != "optimizer"}
 
 
 def has_loss(model: keras.Model) -> bool:
@@ -280,6 +280,7 @@ def scope_of(values: Iterable[tuple[keras.Variable, tf.Tensor]]) -> keras.Statel
 def make_stateless(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """Return an optimizer of the same class and numbers that changes no variable of TensorFlow's.
 
+    Its learning rate is 0 until it is given one in each step.
     Keras writes its optimizers without reference to a backend; for TensorFlow it overrides methods
     with assignments that need resource variables. Those methods are put back here.
     """

@@ -17,6 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trainables.fitting.compiled.arguments import (
+    Arrays,
+    Layout,
+    Plan,
+    State,
+    freeze_ended,
+    keep_best,
+)
 from trainables.fitting.compiled.eligibility import UncompilableError
 from trainables.fitting.compiled.keras_internals import (
     build_loss_and_metrics,
@@ -34,14 +42,6 @@ from trainables.fitting.compiled.number_inputs import (
     register_input_numbers,
 )
 from trainables.fitting.compiled.scoring import score_outputs
-from trainables.fitting.compiled.state import (
-    Arrays,
-    Layout,
-    Plan,
-    State,
-    freeze_ended,
-    keep_best,
-)
 from trainables.fitting.models import list_others
 
 if TYPE_CHECKING:

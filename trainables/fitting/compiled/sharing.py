@@ -73,17 +73,16 @@ def describe_model(model: keras.Model, *, any_width: bool) -> str:
 
 
 def describe_compilation(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> str:
-    """Return the text of the loss, the metrics and the optimizer that a model is compiled with.
+    """Return the text of the loss and the metrics of a model, and of its stateless optimizer.
 
     Raises:
         NotComparableError: for a function that cannot be found by its name in its module.
     """
     kept = compile_arguments_of(model)
-    kept.pop("optimizer", None)
     numbers = {name for name in OF_OPTIMIZERS if getattr(optimizer, name, None)}
     own = {key: v for key, v in optimizer.get_config().items() if key not in numbers}
-    for name in ("learning_rate", "name", "initial_accumulator_value"):
-        own.pop(name, None)  # rates and first values are inputs
+    for name in ("name", "initial_accumulator_value"):
+        own.pop(name, None)  # first values are inputs
     described = [kept, type(optimizer).__name__, own, sorted(numbers)]
     return json.dumps(described, default=_describe_object)
 

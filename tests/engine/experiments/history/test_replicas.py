@@ -1,6 +1,7 @@
 """The mean over replicas: in a history it is what searcher and scheduler saw in the search."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainables.fitting.curves import Curves
-from trainables.fitting.task import Task
+from trainables.fitting.task import Replica, make_task
 from tune_jobs.engine.experiments.history.frames import add_best
 from tune_jobs.engine.experiments.history.replicas import average_replicas, stack_curves
 from tune_jobs.engine.goal import Goal
@@ -71,8 +72,8 @@ curves_of_logs = st.lists(
 @given(curves_of_logs, st.sampled_from(["min", "max"]), st.integers(1, 3))
 def test_the_history_gives_the_means_that_the_trial_reported(values, mode, patience) -> None:
     config = {"metric": "loss", "mode": mode, "max_epochs": 6, "patience": patience, "seed": 0}
-    nothing = {"build": None, "data": None, "weights": None, "weights_validation": None}
-    curves = Curves(Task(config=config, replicas=[None] * len(values), **nothing))
+    data = SimpleNamespace(replicas=[Replica(seed) for seed in range(len(values))])
+    curves = Curves(make_task(config, data))
     rows = []
     while not curves.ended:
         active = [curves.is_active(index) for index in range(len(values))]

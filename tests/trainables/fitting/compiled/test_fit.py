@@ -1,5 +1,6 @@
 """Compiled epochs: the same losses as ``model.fit``, one program for many configs."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import keras
@@ -52,7 +53,8 @@ def rows(monkeypatch):
 
 
 def fit_slowly(build, config, data, **options):
-    return fit_plainly(make_task(build, config, data, **options), Session(config))
+    task = make_task(config, data, **options)
+    return fit_plainly(partial(build, config), task, Session(config))
 
 
 def fit_both(build, config, data, **options):

@@ -180,10 +180,10 @@ def test_a_fit_that_cannot_do_without_a_name_is_refused(lacking, owner, library)
 def test_a_fit_on_several_devices_is_refused_before_it_starts(lacking):
     lacking("fit on several devices", "Model", "_gone")
     strategy = SimpleNamespace(num_replicas_in_sync=1)
-    task = make_task(lambda _: pytest.fail("built"), CONFIG, make_data())
+    task = make_task(CONFIG, make_data())
 
     with pytest.raises(UnsupportedVersionError, match=r"Model\._gone"):
-        fit_distributed(task, Session(CONFIG), (), strategy)
+        fit_distributed(lambda: pytest.fail("built"), task, Session(CONFIG), (), strategy)
 
 
 def test_the_check_leaves_no_trace_in_the_names_of_layers() -> None:

@@ -1,15 +1,26 @@
-"""The arguments and results of a program: the state of a fit, its data, and the plan of a call."""
+"""The arguments of a program: the state of a fit, its data, and the plan and rates of a call."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import numpy as np
+
+from trainables.fitting.compiled.eligibility import UncompilableError
+from trainables.fitting.compiled.keras_internals import learning_rate_of
 
 if TYPE_CHECKING:
+    import keras
     import tensorflow as tf
 
 # An epoch count, or a patience, that is never reached.
 NEVER = 2**30
+
+# Learning rates that a schedule computes at once.
+RATES_AT_ONCE = 1_000_000
+
+Rate: TypeAlias = "keras.Variable | keras.optimizers.schedules.LearningRateSchedule"
 
 
 class State(NamedTuple):
@@ -62,6 +73,61 @@ class Layout:
     any_width: bool  # shapes known only at run time
     stacked: bool  # more than one replica
     scores: int  # the number of scorers
+
+
+class LearningRates:
+    """The learning rates of a fit.
+
+    Args:
+        optimizer: of the model, with a number or a schedule of Keras as its learning rate.
+        max_epochs: the most epochs of the fit.
+
+    Raises:
+        UncompilableError: if the learning rate is a function.
+    """
+
+    def __init__(self, optimizer: keras.optimizers.Optimizer, max_epochs: int) -> None:
+        self._rate: Rate = learning_rate_of(optimizer)
+        if callable(self._rate) and not hasattr(self._rate, "get_config"):
+            raise UncompilableError("optimizer with a learning rate that is a function")
+        self._max_epochs = max_epochs
+        self._kept: tuple[tuple[int, int], np.ndarray] | None = None
+
+    def of_epochs(self, first: int, epochs: int, steps: int) -> tf.Tensor:
+        """Return the rate of every step of some epochs, of shape (epochs, steps)."""
+        import tensorflow as tf
+
+        if not callable(self._rate):
+            return tf.fill([epochs, steps], float(np.asarray(self._rate)))
+        # Always in pieces of the same length, since the length changes the last bits.
+        piece = max(1, min(self._max_epochs, RATES_AT_ONCE // steps))
+        wanted = range(first // piece, -(-(first + epochs) // piece))
+        rates = [self._compute_piece(number, piece * steps) for number in wanted]
+        start = first - wanted.start * piece
+        found = np.concatenate([*rates, []]).astype("float32").reshape(-1, steps)
+        return tf.constant(found[start : start + epochs])
+
+    def _compute_piece(self, number: int, length: int) -> np.ndarray:
+        """Return the rates of a piece of the whole fit; the last one is kept."""
+        import tensorflow as tf
+
+        if self._kept is None or self._kept[0] != (number, length):
+            steps = tf.range(number * length, (number + 1) * length)
+            self._kept = (number, length), np.asarray(compute_rates(self._rate, steps))
+        return self._kept[1]
+
+
+def compute_rates(schedule: Rate, steps: tf.Tensor) -> tf.Tensor:
+    """Return a schedule's learning rates at some steps, all at once if it can do that."""
+    import tensorflow as tf
+
+    try:
+        rates = tf.convert_to_tensor(schedule(steps))
+    except (ValueError, TypeError, tf.errors.InvalidArgumentError):
+        rates = None
+    if rates is not None and rates.shape == steps.shape:
+        return tf.cast(rates, "float32")
+    return tf.cast(tf.map_fn(schedule, steps, fn_output_signature="float32"), "float32")
 
 
 def keep_best(plan: Plan, state: State, row: tf.Tensor, epoch: tf.Tensor) -> State:

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from trainables.optimizers import count_steps, make_optimizer, make_schedule
+from trainables.compilation import compile_model, count_steps, make_optimizer, make_schedule
+from trainables.layers import make_inputs
 
 OPTIMIZERS = [
     {"name": "adam", "learning_rate": 0.01, "beta_1": 0.8, "beta_2": 0.99, "epsilon": 1e-6},
@@ -103,3 +104,41 @@ def test_exponential_decay_is_smooth_or_in_stairs(staircase, expected):
     decay = {"name": "exponential", "rate": 0.5, "steps": 10, "staircase": staircase}
 
     assert float(make_schedule(0.1, {"decay": decay})(5)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("task", "outputs", "activation", "loss", "metric"),
+    [
+        ("binary", 1, "sigmoid", "binary_crossentropy", "accuracy"),
+        ("multiclass", 3, "softmax", "sparse_categorical_crossentropy", "accuracy"),
+        ("regression", 1, "linear", "mean_squared_error", "mean_absolute_error"),
+    ],
+)
+def test_the_output_loss_and_metrics_follow_from_the_task(task, outputs, activation, loss, metric):
+    config = {"input_shape": [2], "task": task, "outputs": outputs}
+    inputs = make_inputs(config)
+    model = compile_model(inputs, inputs, config)
+    scores = model.evaluate(np.zeros((4, 2)), np.zeros(4), verbose=0, return_dict=True)
+
+    assert model.output_shape == (None, outputs)
+    assert model.layers[-1].activation.__name__ == activation
+    assert model.loss == loss
+    assert scores.keys() == {"loss", metric}
+
+
+def test_a_config_overrides_the_output_loss_and_metrics():
+    config = {
+        "input_shape": [2],
+        "task": "regression",
+        "outputs": 1,
+        "output_activation": "softplus",
+        "loss": "huber",
+        "metrics": ["mean_squared_error"],
+    }
+    inputs = make_inputs(config)
+    model = compile_model(inputs, inputs, config)
+    scores = model.evaluate(np.zeros((4, 2)), np.zeros(4), verbose=0, return_dict=True)
+
+    assert model.layers[-1].activation.__name__ == "softplus"
+    assert model.loss == "huber"
+    assert scores.keys() == {"loss", "mean_squared_error"}
