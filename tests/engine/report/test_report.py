@@ -13,11 +13,13 @@ from ray import tune
 
 from tune_jobs.engine.analysis.advice import advise_on, warnings_of
 from tune_jobs.engine.analysis.narrow_space import narrow
+from tune_jobs.engine.formatting import setting
 from tune_jobs.engine.report import write_report
 from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.headline import make_headline
 from tune_jobs.engine.report.progress_charts import chart_history
 from tune_jobs.engine.report.space_charts import find_advice, shade_next
+from tune_jobs.engine.report.tables import config_facts
 from tune_jobs.engine.storage.folder import open_folder
 
 WINNER = {
@@ -134,7 +136,14 @@ def test_without_a_winner_the_verdict_is_provisional(make) -> None:
 
     assert "during the search" in verdict.value_of
     assert "looks better than it is" in verdict.sentences[0]
-    assert dict(verdict.config)["patience"] == "8"
+
+
+def test_without_a_winner_the_config_of_the_best_is_shown(make) -> None:
+    findings = Findings(make.search("nightly", 12))
+
+    assert dict(config_facts(findings)) == {
+        name: setting(value) for name, value in findings.best.config.items()
+    }
 
 
 def test_the_verdict_tells_the_winner_its_spread_its_luck_and_what_it_is_held_against(make) -> None:
@@ -154,16 +163,19 @@ def test_the_verdict_tells_the_winner_its_spread_its_luck_and_what_it_is_held_ag
 
 
 def test_the_config_of_the_winner_is_that_of_its_trial(make) -> None:
-    verdict = make_headline(Findings(make.search("nightly", 12, summary={"winner": WINNER})))
+    findings = Findings(make.search("nightly", 12, summary={"winner": WINNER}))
 
-    assert dict(verdict.config)["patience"] == "8"
+    assert dict(config_facts(findings))["patience"] == "8"
+    assert findings.config == next(t.config for t in findings.trials if t.number == 2)
+    write_report([findings.experiment])
+    assert "<dt>patience</dt><dd>8</dd>" in read_page(findings.experiment)
 
 
 def test_an_incumbent_that_the_search_did_not_try_is_shown_with_its_config(make) -> None:
     winner = {**WINNER, "trial": 0}
     findings = Findings(make.search("nightly", 12, summary={"winner": winner}))
 
-    assert make_headline(findings).config == [("learning_rate", "0.01")]
+    assert config_facts(findings) == [("learning_rate", "0.01")]
     assert findings.chosen_as == f"trial {findings.best.number}, the best"
 
 

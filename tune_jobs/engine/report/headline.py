@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tune_jobs.engine.experiments.verdict import Baseline, Verdict
-from tune_jobs.engine.formatting import count, duration, is_number, number, setting, visible
+from tune_jobs.engine.formatting import count, duration, is_number, number, visible
 from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.progress_charts import best_so_far
 from tune_jobs.engine.report.tables import Table
@@ -25,8 +25,7 @@ class Headline:
         sentences: what follows from the search, and its caveats.
         scores: the metric of the baselines, if it is known.
         tests: the scores on the test set, one row per model; None if there are none.
-        trial: the number of the trial that ``config`` belongs to; None if no trial has a value.
-        config: its hyperparameters.
+        trial: the number of the trial that it is about; None if no trial has a value.
         warnings: what needs attention.
     """
 
@@ -36,7 +35,6 @@ class Headline:
     scores: list[Row]
     tests: Table | None
     trial: int | None
-    config: list[Row]
     warnings: list[str]
 
 
@@ -75,7 +73,6 @@ def _of_winner(findings: Findings, winner: Verdict) -> Headline:
         scores=_baselines(findings, winner.baselines),
         tests=_test_scores(findings),
         trial=winner.trial,
-        config=_config(findings),
         warnings=_warnings(findings),
     )
 
@@ -90,7 +87,6 @@ def _provisional(findings: Findings) -> Headline:
             scores=[],
             tests=_test_scores(findings),
             trial=None,
-            config=[],
             warnings=_warnings(findings),
         )
     optimistic = (
@@ -110,7 +106,6 @@ def _provisional(findings: Findings) -> Headline:
         scores=[],
         tests=_test_scores(findings),
         trial=best.number,
-        config=_config(findings),
         warnings=_warnings(findings),
     )
 
@@ -248,7 +243,3 @@ def _test_scores(findings: Findings) -> Table | None:
     names = list(summary.test)
     rows = [[name, *(number(found.get(each)) for each in names)] for name, found in models.items()]
     return Table(["test set", *map(visible, names)], rows)
-
-
-def _config(findings: Findings) -> list[Row]:
-    return [(visible(name), setting(value)) for name, value in findings.config.items() if name]

@@ -73,6 +73,7 @@ def _sections(findings: Findings) -> dict[str, Any]:
         "metric": visible(findings.metric),
         "thinned": _thinned(findings),
         "headline": make_headline(findings),
+        "config": tables.config_facts(findings),
         "finalists": chart_finalists(findings),
         "history": chart_history(findings),
         "curves": chart_curves(findings),

@@ -123,6 +123,11 @@ def trial_table(findings: Findings) -> Table:
     )
 
 
+def config_facts(findings: Findings) -> list[tuple[str, str]]:
+    """List the hyperparameters of the winner, or of the best trial if there is no winner."""
+    return [(visible(name), setting(value)) for name, value in findings.config.items() if name]
+
+
 def configs_as_json(findings: Findings) -> str:
     """Return the config of every trial that is shown, as text that is safe inside a page.
 
