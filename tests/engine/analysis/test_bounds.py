@@ -8,8 +8,8 @@ from ray.tune.search.variant_generator import generate_variants
 from tune_jobs.engine import near_one
 from tune_jobs.engine.analysis.bounds import find_crowding
 from tune_jobs.engine.analysis.observed import observe
+from tune_jobs.engine.space.domains import distinct
 from tune_jobs.engine.space.membership import NotInSpaceError
-from tune_jobs.engine.space.ray_domains import distinct
 
 
 def find_edges(space, configs, noise=()) -> list[str]:

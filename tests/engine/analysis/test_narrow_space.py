@@ -15,12 +15,11 @@ from tune_jobs.engine import JobError, near_one
 from tune_jobs.engine.analysis.narrow_space import narrow
 from tune_jobs.engine.space.checks import check_space
 from tune_jobs.engine.space.configs import flatten
-from tune_jobs.engine.space.domains import has_domain, walk
+from tune_jobs.engine.space.domains import distinct, has_domain, walk
 from tune_jobs.engine.space.encoding import dimensions, flat_domains
 from tune_jobs.engine.space.grid import extremes
 from tune_jobs.engine.space.membership import NotInSpaceError, from_json, identity
 from tune_jobs.engine.space.notation import describe
-from tune_jobs.engine.space.ray_domains import distinct
 
 
 def draw(space: dict, count: int, seed: int = 0) -> list[dict]:

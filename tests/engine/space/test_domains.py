@@ -20,13 +20,12 @@ from tune_jobs.engine.plain import plain
 from tune_jobs.engine.search.searchers import FlatSpaceAdapter
 from tune_jobs.engine.space.checks import check_space
 from tune_jobs.engine.space.configs import flatten
-from tune_jobs.engine.space.domains import has_domain
+from tune_jobs.engine.space.domains import distinct, has_domain
 from tune_jobs.engine.space.encoding import decode, encode
 from tune_jobs.engine.space.grid import count_points, extremes
 from tune_jobs.engine.space.membership import from_json, identity
 from tune_jobs.engine.space.near_one import NearOne
 from tune_jobs.engine.space.notation import describe
-from tune_jobs.engine.space.ray_domains import distinct
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

@@ -10,11 +10,10 @@ from ray import tune
 from ray.tune.search.variant_generator import generate_variants
 
 from tune_jobs.engine import as_grid, near_one
-from tune_jobs.engine.space.domains import Range, domain_of, has_domain
+from tune_jobs.engine.space.domains import Range, distinct, domain_of, has_domain
 from tune_jobs.engine.space.encoding import dimensions, encode, flat_domains
 from tune_jobs.engine.space.membership import from_json, identity
 from tune_jobs.engine.space.neighbours import FARTHEST, NEAREST, as_choices, neighbours
-from tune_jobs.engine.space.ray_domains import distinct
 
 
 def draw(space: dict[str, Any], seed: int) -> dict[str, Any]:

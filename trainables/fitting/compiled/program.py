@@ -30,7 +30,6 @@ from trainables.fitting.compiled.keras_internals import (
     build_loss_and_metrics,
     call_model,
     compute_loss,
-    learning_rate_of,
     make_stateless,
     scope_of,
     update_metrics,
@@ -246,7 +245,7 @@ class Program:
             gradients = [join(gradients)]
         known = [*zip(self.reference, weights, strict=True)]
         known += zip(self.optimizer.variables, slots, strict=True)
-        rates = [(learning_rate_of(self.optimizer), rate)]
+        rates = [(self.optimizer.learning_rate, rate)]
         with scope_of([*known, *rates]) as after:
             self.optimizer.apply(gradients)
         weights = [after.get_current_value(variable) for variable in self.reference]

@@ -20,7 +20,7 @@ from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.goal import Goal, Mode
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space.configs import Config, children
-from tune_jobs.engine.space.domains import Choice, Grid, Range, Space, domain_of
+from tune_jobs.engine.space.domains import Choice, Grid, Range, Space, distinct, domain_of
 from tune_jobs.engine.space.encoding import (
     Dimension,
     decode,
@@ -29,7 +29,7 @@ from tune_jobs.engine.space.encoding import (
     flat_domains,
     read_suggestion,
 )
-from tune_jobs.engine.space.ray_domains import distinct, make_flat
+from tune_jobs.engine.space.ray_domains import make_flat
 
 
 @dataclass(frozen=True)

@@ -287,6 +287,22 @@ def is_branching(choice: Choice) -> bool:
     return any(has_domain(option) for option in choice.options)
 
 
+def distinct(part: Any) -> Any:
+    """Copy a space so that no two places share an object.
+
+    Ray fills a space in place: in ``[LAYER] * 3`` the three layers would get one layer's values.
+    """
+    from ray import tune
+
+    domain = domain_of(part)
+    if isinstance(domain, Choice) and is_branching(domain):
+        return tune.choice([distinct(option) for option in domain.options])
+    if not children(part) or not has_domain(part):
+        return part
+    copies = {name: distinct(child) for name, child in children(part)}
+    return copies if isinstance(part, dict) else list(copies.values())
+
+
 def walk(part: object, label: str = "") -> Iterator[tuple[str, object]]:
     """Yield every part of a space with its dotted name, the options of choices included."""
     yield label, part

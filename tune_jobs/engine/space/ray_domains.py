@@ -4,29 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
 
 from ray import tune
 from ray.tune.search.sample import Domain
 
-from tune_jobs.engine.space.configs import children
-from tune_jobs.engine.space.domains import Choice, Range, domain_of, has_domain, is_branching
-
-
-def distinct(part: Any) -> Any:
-    """Copy a space so that no two places share an object.
-
-    Ray fills a space in place: in ``[LAYER] * 3`` the three layers would get one layer's values.
-    """
-    from tune_jobs.engine.space.ray_domains import make_choice
-
-    domain = domain_of(part)
-    if isinstance(domain, Choice) and is_branching(domain):
-        return make_choice([distinct(option) for option in domain.options])
-    if not children(part) or not has_domain(part):
-        return part
-    copies = {name: distinct(child) for name, child in children(part)}
-    return copies if isinstance(part, dict) else list(copies.values())
+from tune_jobs.engine.space.domains import Choice, Range
 
 
 def with_bounds(domain: Domain, bounds: Range) -> Domain:

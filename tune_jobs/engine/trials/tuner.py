@@ -42,9 +42,8 @@ from tune_jobs.engine.resume.replay import check_replayable, replay
 from tune_jobs.engine.search.searchers import FlatSpaceAdapter, SpaceSearcher
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space.configs import Config
-from tune_jobs.engine.space.domains import Space
+from tune_jobs.engine.space.domains import Space, distinct
 from tune_jobs.engine.space.membership import from_json
-from tune_jobs.engine.space.ray_domains import distinct
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.checkpoint_limit import CheckpointLimit
 from tune_jobs.engine.trials.recorder import Recorder
