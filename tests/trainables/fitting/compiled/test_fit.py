@@ -398,6 +398,10 @@ class OwnCounter(layers.Layer):
         return x
 
 
+def build_with_function(config):
+    return make_build(optimizer=lambda: keras.optimizers.Adam(lambda: 0.01))(config)
+
+
 def build_averaging(config):
     return make_build(optimizer=lambda: keras.optimizers.Adam(use_ema=True))(config)
 
@@ -417,6 +421,7 @@ def build_decaying(**excluded):
     ("build", "reason"),
     [
         (build_averaging, "optimizer with an average of the weights"),
+        (build_with_function, "optimizer with a learning rate that is a function"),
         (build_decaying(var_names=["bias"]), "optimizer with weight decay of some weights only"),
         (make_build(OwnNoise), "it draws random numbers of TensorFlow's own"),
         (make_build(OwnVariable), "it uses a variable or a table"),
