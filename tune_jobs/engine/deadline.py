@@ -1,4 +1,4 @@
-"""When a run began, and the moment at which it has to end."""
+"""The moment at which a run has to end, and its times so far."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ class _Row:
 
 @dataclass
 class _Collected:
-    """What the records of a history say, the latest of each thing."""
+    """The contents of a history, the latest of each thing."""
 
     rows: dict[int, _Row] = field(default_factory=dict)
     configs: dict[int, Config] = field(default_factory=dict)
