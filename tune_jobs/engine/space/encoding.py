@@ -34,6 +34,9 @@ from tune_jobs.engine.space.notation import describe
 # A normal number is drawn by its quantile, which leaves out this much at either end.
 TAIL = 1e-9
 
+# A range with more values than this is continuous to searchers.
+MOST_NUMBERS = 1000
+
 
 @dataclass(frozen=True)
 class Dimension:
@@ -42,10 +45,14 @@ class Dimension:
     Attributes:
         simple: a continuous range without a step, or a choice between places.
         branches: for each option of a choice between sub-spaces, the dimensions of the option.
+        numbers: of a range with few values, the number that stands for each, rising.
+        is_ordered: whether neighbours are alike: numbers, and networks of rising depth.
     """
 
     simple: Range | Choice
     branches: tuple[dict[str, Dimension], ...] = ()
+    numbers: tuple[float, ...] | None = None
+    is_ordered: bool = True
 
 
 def dimensions(part: object, label: str = "") -> dict[str, Dimension]:
@@ -176,7 +183,7 @@ def _dimension(domain: Domain, label: str) -> Dimension:
         case Normal():
             return Dimension(Range(TAIL, 1 - TAIL))
         case Range() as found:
-            return Dimension(_flat_range(found))
+            return Dimension(_flat_range(found), numbers=_numbers(found))
 
 
 def _choice_dimension(choice: Choice, label: str) -> Dimension:
@@ -186,8 +193,19 @@ def _choice_dimension(choice: Choice, label: str) -> Dimension:
             dimensions(option, branch_label(choice, label, place))
             for place, option in enumerate(choice.options)
         ]
-        return Dimension(Choice(list(places)), tuple(branches))
-    return Dimension(Range(0, len(places)) if choice.is_ordered else Choice(list(places)))
+        repeats = is_repetition(choice)
+        return Dimension(Choice(list(places)), tuple(branches), is_ordered=repeats)
+    if choice.is_ordered:
+        return Dimension(Range(0, len(places)), numbers=tuple(place + 0.5 for place in places))
+    return Dimension(Choice(list(places)), is_ordered=False)
+
+
+def _numbers(found: Range) -> tuple[float, ...] | None:
+    """Return the number that stands for each value of a range that has few."""
+    values = found.values()
+    if values is None or len(values) > MOST_NUMBERS:
+        return None
+    return tuple(_drawn(found, value) for value in values)
 
 
 def _flat_range(found: Range) -> Range:
