@@ -1,0 +1,101 @@
+"""A searcher that asks a model of the space where to look next."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from ray.tune.search import Searcher
+
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.search.knowledge import Knowledge, KnownRow
+from tune_jobs.engine.search.observations import Observation, losses
+from tune_jobs.engine.search.space_searcher import SpaceSearcher
+from tune_jobs.engine.seeds import derive
+from tune_jobs.engine.space.configs import Config
+from tune_jobs.engine.space.coordinates import Coordinates, Rows
+from tune_jobs.engine.space.grid import count_points, iterate
+
+# A finite space with no more configs is looked at as a whole.
+MOST_POINTS = 2000
+
+# Draws in a row that are known, after which a space counts as exhausted.
+MOST_DRAWS = 1000
+
+
+class Model(Protocol):
+    """Chooses the next row."""
+
+    def choose(self, knowledge: Knowledge, random: np.random.Generator) -> Rows | None:
+        """Return the row to try next; None to draw one at random."""
+
+
+class ModelSearcher(SpaceSearcher):
+    """Draws the first configs at random, and asks a model for all others.
+
+    Args:
+        model: chooses a row from what is known.
+        seed: of all draws.
+        n_initial_points: how many configs are known before the model is asked.
+    """
+
+    def __init__(self, model: Model, seed: int, n_initial_points: int) -> None:
+        super().__init__()
+        self._model, self._seed, self._n_initial_points = model, seed, n_initial_points
+        self._known: dict[str, KnownRow] = {}
+
+    def _prepare(self) -> None:
+        self._coordinates = Coordinates(self._space)
+        self._points = self._list_points()
+
+    def suggest(self, trial_id: str) -> Config | str:  # noqa: ARG002
+        """Return the config of the row that the model chooses."""
+        random = np.random.default_rng(derive(self._seed, f"suggestion {self.asked}"))
+        self.asked += 1
+        knowledge = Knowledge(
+            self._coordinates,
+            list(self._known.values()),
+            self.max_epochs,
+            self._points,
+            self.allow_repeats,
+        )
+        row = self._model.choose(knowledge, random) if self._is_ready(knowledge) else None
+        row = _draw(knowledge, random) if row is None else row
+        finished: str = Searcher.FINISHED
+        return finished if row is None else self._coordinates.config_of(row)
+
+    def learn(self, key: str, observation: Observation) -> None:
+        """Remember what is known of a config by now, in place of what was known before."""
+        if observation.state == "withdrawn":
+            self._known.pop(key, None)
+            return
+        before = self._known.get(key)
+        row = before.row if before else self._coordinates.row_of(observation.config)
+        curve = losses(observation.curve, self._goal)
+        self._known[key] = KnownRow(row, curve, observation.state)
+
+    def _is_ready(self, knowledge: Knowledge) -> bool:
+        """Return whether enough is known, also where many trials start at once."""
+        enough = min(2, self._n_initial_points)
+        return len(knowledge.known) >= self._n_initial_points and len(knowledge.scored) >= enough
+
+    def _list_points(self) -> Rows | None:
+        try:
+            if count_points(self._space) > MOST_POINTS:
+                return None
+        except JobError:  # a continuous hyperparameter
+            return None
+        return np.array([self._coordinates.row_of(config) for config in iterate(self._space)])
+
+
+def _draw(knowledge: Knowledge, random: np.random.Generator) -> Rows | None:
+    """Draw a row that is not known; None if no more is found."""
+    if knowledge.points is not None:
+        left = knowledge.untried(knowledge.points)
+        return left[random.integers(len(left))] if len(left) else None
+    for _ in range(MOST_DRAWS):
+        found = knowledge.untried(knowledge.coordinates.draw(1, random))
+        if len(found):
+            row: Rows = found[0]
+            return row
+    return None

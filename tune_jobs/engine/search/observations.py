@@ -1,0 +1,78 @@
+"""What a searcher learns of configs: their curves, and how trials that ended early compare.
+
+A trial that a scheduler stopped after one epoch and one that ran to the end must not be compared by
+their values as they are. :func:`rank` compares trials only at epochs that both have reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tune_jobs.engine.goal import Goal
+from tune_jobs.engine.space.configs import Config
+
+Curve = Sequence[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What is known of one config by now.
+
+    Attributes:
+        config: of the space.
+        curve: (epoch, value of the metric), epochs rising, values finite.
+        state: ``running``; ``ended``, by itself or by a scheduler; ``failed`` by its own fault;
+            ``withdrawn`` if nothing can be learnt: its worker was lost, or it runs already.
+    """
+
+    config: Config
+    curve: Curve = ()
+    state: Literal["running", "ended", "failed", "withdrawn"] = "running"
+
+    @property
+    def epoch(self) -> int:
+        """The last epoch; 0 before the first."""
+        return self.curve[-1][0] if self.curve else 0
+
+
+def losses(curve: Curve, goal: Goal) -> Curve:
+    """Return the best loss up to each epoch: what a trial would be worth if it ended there."""
+    best = np.minimum.accumulate([goal.loss(value) for _, value in curve]) if curve else ()
+    return [(epoch, float(loss)) for (epoch, _), loss in zip(curve, best, strict=True)]
+
+
+def rank(curves: Sequence[Curve]) -> NDArray[np.intp]:
+    """Return the place of each curve of losses among all, 0 for the best.
+
+    At each epoch at which trials ended, those that reached it are sorted by their best loss so far,
+    and share out the places that they had among themselves. So a trial that was stopped keeps its
+    place in its rung, and those that ran longer are compared by how they went on.
+    """
+    last = np.array([curve[-1][0] for curve in curves], dtype=int)
+    places = np.zeros(len(curves), dtype=np.intp)
+    for number, epoch in enumerate(np.unique(last)):
+        there = np.flatnonzero(last >= epoch)
+        own = np.sort(places[there]) if number else np.arange(len(there))
+        values = [_loss_at(curves[place], int(epoch)) for place in there]
+        places[there[np.argsort(values, kind="stable")]] = own
+    return places
+
+
+def comparable_losses(curves: Sequence[Curve]) -> NDArray[np.float64]:
+    """Return a loss for each curve of losses, such that they compare as :func:`rank` says.
+
+    The n-th best trial gets the n-th smallest of the losses at which the trials ended.
+    """
+    ends = np.sort([curve[-1][1] for curve in curves])
+    ranked: NDArray[np.float64] = ends[rank(curves)]
+    return ranked
+
+
+def _loss_at(curve: Curve, epoch: int) -> float:
+    """Return the loss at the last epoch of a curve up to one; the first if all are later."""
+    return next((loss for there, loss in reversed(curve) if there <= epoch), curve[0][1])

@@ -1,0 +1,59 @@
+"""A tree-structured Parzen estimator over whole configs (Bergstra et al. 2011, Watanabe 2023)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from tune_jobs.engine.search.knowledge import Knowledge
+from tune_jobs.engine.search.parzen import Bandwidth, KernelDensity
+from tune_jobs.engine.space.coordinates import Rows
+
+# The good configs: a tenth of all, and no more than this.
+GOOD_SHARE, MOST_GOOD = 0.1, 25
+
+CANDIDATES = 64
+
+# Further rounds of candidates, if too few of the first are new.
+ROUNDS, ENOUGH = 5, 8
+
+
+@dataclass(frozen=True)
+class JointTPE:
+    """Chooses where the good configs are densest compared with the others.
+
+    Attributes:
+        bandwidth: of kernels over numbers.
+    """
+
+    bandwidth: Bandwidth = Bandwidth()
+
+    def choose(self, knowledge: Knowledge, random: np.random.Generator) -> Rows | None:
+        """Return the candidate with the largest ratio of both densities; None if all are known."""
+        order = np.argsort(knowledge.losses, kind="stable")
+        count = min(math.ceil(GOOD_SHARE * len(order)), MOST_GOOD)
+        rows = knowledge.rows[order]
+        good = KernelDensity(knowledge.coordinates, rows[:count], self.bandwidth)
+        others = np.concatenate([rows[count:], knowledge.failed, knowledge.pending])
+        rest = KernelDensity(knowledge.coordinates, others, self.bandwidth)
+        candidates = _candidates(knowledge, good, random)
+        if not len(candidates):
+            return None
+        ratio = good.log_density(candidates) - rest.log_density(candidates)
+        row: Rows = candidates[int(np.argmax(ratio))]
+        return row
+
+
+def _candidates(knowledge: Knowledge, good: KernelDensity, random: np.random.Generator) -> Rows:
+    """Return untried rows near good ones, or all untried rows of a small finite space."""
+    if knowledge.points is not None:
+        return knowledge.untried(knowledge.points)
+    found = knowledge.untried(good.draw(CANDIDATES, random))
+    for _ in range(ROUNDS):
+        if len(found) >= ENOUGH:
+            break
+        more = [good.draw(CANDIDATES, random), knowledge.coordinates.draw(CANDIDATES, random)]
+        found = knowledge.untried(np.concatenate([found, *more]))
+    return found
