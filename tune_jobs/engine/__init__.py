@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tune_jobs.engine.job.stage import Stage
     from tune_jobs.engine.runs.run import run
     from tune_jobs.engine.search.schedulers import ASHA, Hyperband, MedianStopping
-    from tune_jobs.engine.search.searchers import TPE, RandomSearch
+    from tune_jobs.engine.search.searchers import TPE, GaussianProcess, HyperOptTPE, RandomSearch
     from tune_jobs.engine.space.domains import compose
     from tune_jobs.engine.space.grid import as_grid
     from tune_jobs.engine.space.near_one import near_one
@@ -37,7 +37,7 @@ _HOMES = {
     "job.stage": ("Stage",),
     "runs.run": ("run",),
     "search.schedulers": ("ASHA", "Hyperband", "MedianStopping"),
-    "search.searchers": ("TPE", "RandomSearch"),
+    "search.searchers": ("TPE", "GaussianProcess", "HyperOptTPE", "RandomSearch"),
     "space.domains": ("compose",),
     "space.grid": ("as_grid",),
     "space.near_one": ("near_one",),
@@ -49,6 +49,8 @@ __all__ = [
     "Evaluation",
     "Experiment",
     "Finalists",
+    "GaussianProcess",
+    "HyperOptTPE",
     "Hyperband",
     "Job",
     "JobError",

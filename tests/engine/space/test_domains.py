@@ -17,7 +17,8 @@ from scipy import stats
 
 from tune_jobs.engine import TPE, JobError, as_grid, compose, near_one
 from tune_jobs.engine.plain import plain
-from tune_jobs.engine.search.searchers import FlatSpaceAdapter
+from tune_jobs.engine.search.observations import Observation
+from tune_jobs.engine.search.ray_searcher import FlatSpaceAdapter
 from tune_jobs.engine.space.checks import check_space
 from tune_jobs.engine.space.configs import flatten
 from tune_jobs.engine.space.domains import distinct, has_domain
@@ -226,9 +227,10 @@ def test_tpe_goes_where_the_results_are_good() -> None:
     searcher.set_search_properties("loss", "min", space)
     late = []
     for number in range(60):
-        optimizer = searcher.suggest(str(number))["optimizer"]
+        config = searcher.suggest(str(number))
+        optimizer = config["optimizer"]
         loss = abs(optimizer["rate"] - 0.7) if optimizer["name"] == "good" else 2.0
-        searcher.on_trial_complete(str(number), {"loss": loss})
+        searcher.learn(str(number), Observation(config, ((1, loss),), "ended"))
         late += [loss] if number >= 40 else []
 
     assert np.mean(np.array(late) < 2) > 0.7  # random search: 0.5
@@ -240,14 +242,17 @@ def test_tpe_shares_what_it_knows_of_a_layer_between_depths() -> None:
     searcher = TPE(n_initial_points=5)(1)
     searcher.set_search_properties("loss", "min", space)
     for number in range(40):
-        layers = searcher.suggest(str(number))["layers"]
-        searcher.on_trial_complete(str(number), {"loss": abs(layers[0]["units"] - 0.8)})
+        config = searcher.suggest(str(number))
+        loss = abs(config["layers"][0]["units"] - 0.8)
+        searcher.learn(str(number), Observation(config, ((1, loss),), "ended"))
 
     firsts = {1: [], 2: []}
     for number in range(40, 80):
-        layers = searcher.suggest(str(number))["layers"]
+        config = searcher.suggest(str(number))
+        layers = config["layers"]
         firsts[len(layers)].append(layers[0]["units"])
-        searcher.on_trial_complete(str(number), {"loss": abs(layers[0]["units"] - 0.8)})
+        loss = abs(layers[0]["units"] - 0.8)
+        searcher.learn(str(number), Observation(config, ((1, loss),), "ended"))
     for depth, units in firsts.items():
         assert not units or abs(np.median(units) - 0.8) < 0.15, depth
 

@@ -106,10 +106,10 @@ def reported_metrics(result: Result) -> dict[str, float]:
     }
 
 
-def finite_values(result: Result, metric: str) -> list[float]:
-    """Return the finite values of a metric in a message, one per epoch at most."""
-    found = [row.get(metric) for row in _rows_in(result)]
-    return [float(v) for v in found if isinstance(v, Real) and math.isfinite(v)]
+def values_in(result: Result, metric: str) -> list[tuple[int, float]]:
+    """Return (epoch, value) for each epoch of a message that has a metric."""
+    found = [(row["epoch"], row.get(metric)) for row in _rows_in(result)]
+    return [(int(epoch), float(value)) for epoch, value in found if isinstance(value, Real)]
 
 
 def _rows_in(result: Result) -> Sequence[Result]:

@@ -15,7 +15,8 @@ from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.job.finalists import Finalists
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.job.stage import Stage, check_stages
-from tune_jobs.engine.search.searchers import RandomDraws, RandomSearch
+from tune_jobs.engine.search.searchers import RandomSearch
+from tune_jobs.engine.search.space_searcher import RandomDraws
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space.checks import check_space
 from tune_jobs.engine.space.configs import Config

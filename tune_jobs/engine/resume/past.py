@@ -61,10 +61,19 @@ class PastTrial:
 
 @dataclass(frozen=True)
 class KnownResult:
-    """A result that a searcher knows or will get; without a score if the config failed."""
+    """A result that a searcher knows or will get.
+
+    Attributes:
+        config: of the space.
+        score: None if the config failed.
+        trial: the number of the trial; None if it was no trial of this experiment.
+        curve: (epoch, value) of the trial.
+    """
 
     config: Config
     score: float | None
+    trial: int | None = None
+    curve: Sequence[tuple[int, float]] = ()
 
 
 @dataclass(frozen=True)
@@ -132,7 +141,7 @@ def read_past(
         )
         for trial in _reopen(past, ceiling, job)
     ]
-    results = [((t.asked, 1), KnownResult(t.config, t.score)) for t in past if t.is_finished]
+    results = [((t.asked, 1), _result_of(t)) for t in past if t.is_finished]
     results += _other_results(records, job.space, defaults, left_out)
     return Past(
         trials=past,
@@ -210,6 +219,11 @@ def _curves(epochs: pd.DataFrame, job: Job) -> dict[int, list[tuple[int, float]]
     ):
         curves.setdefault(int(trial), []).append((int(epoch), float(value)))
     return curves
+
+
+def _result_of(trial: PastTrial) -> KnownResult:
+    curve = [(epoch, value) for epoch, value in trial.curve if math.isfinite(value)]
+    return KnownResult(trial.config, trial.score, trial.number, curve)
 
 
 def _checkpoints(epochs: pd.DataFrame) -> dict[int, list[tuple[int, str]]]:

@@ -32,7 +32,7 @@ from tune_jobs.engine.runs.retest_answers import (
     read_answers,
 )
 from tune_jobs.engine.runs.run import run
-from tune_jobs.engine.search.searchers import RandomDraws
+from tune_jobs.engine.search.space_searcher import RandomDraws
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space.configs import Config
 from tune_jobs.engine.space.membership import (

@@ -128,7 +128,7 @@ def scale(losses: Numbers) -> Numbers:
         warnings.simplefilter("ignore")
         warped, _ = yeojohnson(even)
     if not np.isfinite(warped).all() or warped.std() < 1e-6:
-        return even
+        return np.asarray(even)
     found: Numbers = (warped - warped.mean()) / warped.std()
     return found
 

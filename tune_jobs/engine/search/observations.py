@@ -6,6 +6,7 @@ their values as they are. :func:`rank` compares trials only at epochs that both 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -17,6 +18,7 @@ from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.space.configs import Config
 
 Curve = Sequence[tuple[int, float]]
+State = Literal["running", "ended", "failed", "withdrawn"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Observation:
 
     config: Config
     curve: Curve = ()
-    state: Literal["running", "ended", "failed", "withdrawn"] = "running"
+    state: State = "running"
 
     @property
     def epoch(self) -> int:
@@ -42,8 +44,8 @@ class Observation:
 
 def losses(curve: Curve, goal: Goal) -> Curve:
     """Return the best loss up to each epoch: what a trial would be worth if it ended there."""
-    best = np.minimum.accumulate([goal.loss(value) for _, value in curve]) if curve else ()
-    return [(epoch, float(loss)) for (epoch, _), loss in zip(curve, best, strict=True)]
+    best = itertools.accumulate((goal.loss(value) for _, value in curve), min)
+    return [(epoch, loss) for (epoch, _), loss in zip(curve, best, strict=True)]
 
 
 def rank(curves: Sequence[Curve]) -> NDArray[np.intp]:
@@ -58,7 +60,7 @@ def rank(curves: Sequence[Curve]) -> NDArray[np.intp]:
     for number, epoch in enumerate(np.unique(last)):
         there = np.flatnonzero(last >= epoch)
         own = np.sort(places[there]) if number else np.arange(len(there))
-        values = [_loss_at(curves[place], int(epoch)) for place in there]
+        values = [_loss_at(curves[int(place)], int(epoch)) for place in there]
         places[there[np.argsort(values, kind="stable")]] = own
     return places
 

@@ -68,7 +68,8 @@ class KernelDensity:
             logs[there, :-1] += np.where(np.isnan(centres), prior, kernel)
             logs[there, -1] += prior
         peak = logs.max(axis=1, keepdims=True)
-        return np.log(np.exp(logs - peak).sum(axis=1)) + peak[:, 0] + self._log_weight
+        total: Numbers = np.log(np.exp(logs - peak).sum(axis=1)) + peak[:, 0]
+        return total + self._log_weight
 
     def draw(self, count: int, random: np.random.Generator) -> Rows:
         """Draw rows from the mixture."""
@@ -113,8 +114,8 @@ def _log_kernel(column: Column, values: Numbers, centres: Numbers, widths: Numbe
     if column.options:
         other = widths / column.options
         same = values[:, None] == centres[None]
-        return np.where(same, np.log(1 - widths + other), np.log(other))
-    kernel = -0.5 * ((values[:, None] - centres) / widths) ** 2
+        return np.asarray(np.where(same, np.log(1 - widths + other), np.log(other)))
+    kernel: Numbers = -0.5 * ((values[:, None] - centres) / widths) ** 2
     return kernel - _log_mass(column, centres, widths)
 
 
@@ -122,9 +123,9 @@ def _log_mass(column: Column, centres: Numbers, widths: Numbers) -> Numbers:
     """Return the logarithm of what a kernel sums up to over its hyperparameter's values."""
     if column.places is not None:
         scaled = (column.places[None] - centres[:, None]) / widths[:, None]
-        return np.log(np.exp(-0.5 * scaled**2).sum(axis=1))
+        return np.asarray(np.log(np.exp(-0.5 * scaled**2).sum(axis=1)))
     inside = ndtr((1 - centres) / widths) - ndtr(-centres / widths)
-    return np.log(widths * math.sqrt(2 * math.pi) * inside)
+    return np.asarray(np.log(widths * math.sqrt(2 * math.pi) * inside))
 
 
 def _draw_from(
@@ -137,4 +138,4 @@ def _draw_from(
         return np.where(np.isnan(centres) | (uniform >= widths), centres, other)
     lower, upper = ndtr(-centres / widths), ndtr((1 - centres) / widths)
     quantiles = np.clip(lower + (upper - lower) * uniform, 1e-12, 1 - 1e-12)
-    return np.clip(centres + widths * ndtri(quantiles), 0, 1)
+    return np.asarray(np.clip(centres + widths * ndtri(quantiles), 0, 1))

@@ -1,7 +1,7 @@
 """Searchers as the source of trials sees them, whatever the space and whoever wrote them.
 
-What a searcher suggests follows from its seed, from how often it was asked (``asked``) and from what
-it has learned: so a search continues from its history as if it had never stopped.
+What a searcher suggests follows from its seed, from how often it was asked (``asked``) and from
+what it has learned: so a search continues from its history as if it had never stopped.
 """
 
 from __future__ import annotations

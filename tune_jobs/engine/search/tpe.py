@@ -20,6 +20,9 @@ CANDIDATES = 64
 ROUNDS, ENOUGH = 5, 8
 
 
+NEIGHBOURS = Bandwidth()
+
+
 @dataclass(frozen=True)
 class JointTPE:
     """Chooses where the good configs are densest compared with the others.
@@ -28,7 +31,7 @@ class JointTPE:
         bandwidth: of kernels over numbers.
     """
 
-    bandwidth: Bandwidth = Bandwidth()
+    bandwidth: Bandwidth = NEIGHBOURS
 
     def choose(self, knowledge: Knowledge, random: np.random.Generator) -> Rows | None:
         """Return the candidate with the largest ratio of both densities; None if all are known."""

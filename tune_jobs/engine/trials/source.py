@@ -19,12 +19,13 @@ from ray.tune.search import Searcher as RaySearcher
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.failures import of_lost_worker
 from tune_jobs.engine.experiments.history.records import KnownConfig, TrialStart
-from tune_jobs.engine.experiments.messages import Result, failure_in, finite_values
+from tune_jobs.engine.experiments.messages import Result, failure_in, values_in
 from tune_jobs.engine.goal import Goal, Mode
 from tune_jobs.engine.names import trial_id
 from tune_jobs.engine.ray_internals import restore_from
 from tune_jobs.engine.resume.past import NOT_ITS_FAULT, Past, PastTrial
-from tune_jobs.engine.search.searchers import RandomDraws, SpaceSearcher
+from tune_jobs.engine.search.observations import Curve, Observation, State
+from tune_jobs.engine.search.space_searcher import RandomDraws, SpaceSearcher
 from tune_jobs.engine.space.configs import Config
 from tune_jobs.engine.space.domains import Space
 from tune_jobs.engine.space.grid import MOST_GRID_POINTS, count_points, iterate
@@ -35,9 +36,6 @@ from tune_jobs.engine.trials.recorder import Recorder, error_of
 # The known suggestions in a row after which a config is drawn at random instead, and the known
 # random draws after which the search ends.
 MOST_KNOWN, MOST_DRAWS = 20, 1000
-
-# A score that is worse than any, for a configuration that failed before there was another score.
-NO_SCORE = 1e10
 
 
 class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
@@ -53,6 +51,7 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         concurrency: how many run at once.
         allow_repeats: whether a config may be trained more than once.
         seed: of random draws in place of known suggestions.
+        max_epochs: the ceiling of a trial's epochs.
         recorder: records trials that are about to start, and known configs.
     """
 
@@ -68,6 +67,7 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         concurrency: int,
         allow_repeats: bool,
         seed: int,
+        max_epochs: int,
         recorder: Recorder,
     ) -> None:
         self._searcher, self._space, self._folder, self._past = searcher, space, folder, past
@@ -79,8 +79,8 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         self._known: dict[str, tuple[int, float | None]] = {}  # number and score by identity
         self._live: dict[str, Trial] = {}
         self._suggested: dict[str, str] = {}  # the searcher's own keys of running trials
-        self._best: dict[str, float] = {}
-        self._worst: float | None = None
+        self._curves: dict[str, list[tuple[int, float]]] = {}  # of running trials
+        searcher.max_epochs, searcher.allow_repeats = max_epochs, allow_repeats
         self._size = _size(space)
         self._experiment: Experiment | None = None
         self._finished = False
@@ -95,14 +95,16 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         self._goal = Goal(metric, mode)
         if not self._searcher.set_search_properties(metric, mode, config):
             return False
-        for result in self._past.results:
-            self._searcher.add_evaluated_point(result.config, self._score_of(result.score))
+        for place, result in enumerate(self._past.results):
+            key = f"result {place}" if result.trial is None else trial_id(result.trial)
+            state: State = "failed" if result.score is None else "ended"
+            curve = result.curve or self._curve_of(result.score)
+            self._searcher.learn(key, Observation(result.config, curve, state))
         self._searcher.asked = self._past.asked
         for trial in self._past.trials:
             self._known[identity(trial.config)] = (trial.number, trial.score)
-            if not trial.is_finished and trial.curve:
-                values = [value for _, value in trial.curve if math.isfinite(value)]
-                self._note_best(trial_id(trial.number), values)
+            if not trial.is_finished:
+                self._note(trial_id(trial.number), trial.config, trial.curve)
         return True
 
     @property
@@ -139,39 +141,35 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
 
     def on_trial_result(self, trial_id: str, result: Result) -> None:
         """Note the values that a trial reports."""
-        self._note_best(trial_id, finite_values(result, self._goal.metric))
-        if trial_id in self._suggested:
-            self._searcher.on_trial_result(self._suggested[trial_id], result)
+        if trial := self._live.get(trial_id):
+            self._note(trial_id, trial.config, values_in(result, self._goal.metric))
 
     def on_trial_complete(
         self, trial_id: str, result: Result | None = None, error: bool = False
     ) -> None:
-        """Give the searcher the best value of a trial, or a bad one if the config failed.
+        """Give the searcher the curve of a trial, or say that the config failed.
 
         A trial that was lost with its machine is forgotten.
         """
         trial = self._live.pop(trial_id, None)
         if trial is None:
             return
-        self._note_best(trial_id, finite_values(result or {}, self._goal.metric))
-        key, score = self._suggested.pop(trial_id, None), self._best.pop(trial_id, None)
+        key = self._suggested.pop(trial_id, trial_id)
+        curve = self._extend(trial_id, values_in(result or {}, self._goal.metric))
+        del self._curves[trial_id]
         failed = failure_in(result or {}, self._goal.metric)
         if error:
             failed = of_lost_worker(error_of(trial))
         is_lost = failed is not None and failed.kind in NOT_ITS_FAULT
-        if is_lost or (failed is None and score is None and result is None):
+        if is_lost or (failed is None and not curve and result is None):
             self._known.pop(identity(trial.config), None)
-            if key is not None:
-                self._searcher.on_trial_complete(key, error=True)
+            self._searcher.learn(key, Observation(trial.config, (), "withdrawn"))
             return
-        if failed:
-            score = None
+        is_bad = failed is not None or not curve
+        score = None if is_bad else self._goal.best(value for _, value in curve)
         self._known[identity(trial.config)] = (int(trial_id), score)
-        value = self._score_of(score)
-        if key is None:
-            self._searcher.add_evaluated_point(trial.config, value)
-        else:
-            self._searcher.on_trial_complete(key, {**(result or {}), self._goal.metric: value})
+        state: State = "failed" if is_bad else "ended"
+        self._searcher.learn(key, Observation(trial.config, curve, state))
 
     def __getstate__(self) -> dict[str, object]:
         """Leave everything out of what Tune pickles: a search continues from its history."""
@@ -210,9 +208,10 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         """Give the searcher the score of a known config; of one that is running, none."""
         number, score = self._known[identity(config)]
         if trial_id(number) in self._live:
-            self._searcher.on_trial_complete(key, error=True)
+            self._searcher.learn(key, Observation(config, (), "withdrawn"))
             return
-        self._searcher.on_trial_complete(key, {self._goal.metric: self._score_of(score)})
+        state: State = "failed" if score is None else "ended"
+        self._searcher.learn(key, Observation(config, self._curve_of(score), state))
         self._recorder.append(KnownConfig(number, self._searcher.asked, config, score))
 
     def _is_exhausted(self) -> bool:
@@ -240,21 +239,26 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         checkpoint = past.checkpoint if past else None
         trial = make_trial(self._experiment, self._folder, number, config, checkpoint)
         self._live[name] = trial
+        self._note(name, config, ())
         self._recorder.announce(name, TrialStart(number, config, self._searcher.asked))
         return trial
 
-    def _note_best(self, name: str, values: Sequence[float]) -> None:
-        for value in values:
-            if name not in self._best or self._goal.better(value, self._best[name]):
-                self._best[name] = value
+    def _note(self, name: str, config: Config, values: Curve) -> None:
+        """Note values of a running trial, and let the searcher learn them."""
+        curve = self._extend(name, values)
+        key = self._suggested.get(name, name)
+        self._searcher.learn(key, Observation(config, curve, "running"))
 
-    def _score_of(self, score: float | None) -> float:
-        """Return a score for the searcher; for a config that failed, the worst so far."""
-        if score is None:
-            return self._goal.loss(NO_SCORE) if self._worst is None else self._worst
-        if self._worst is None or self._goal.better(self._worst, score):
-            self._worst = score
-        return score
+    def _extend(self, name: str, values: Curve) -> Curve:
+        """Add the finite values of a trial's later epochs to its curve."""
+        curve = self._curves.setdefault(name, [])
+        last = curve[-1][0] if curve else 0
+        curve += [each for each in values if each[0] > last and math.isfinite(each[1])]
+        return tuple(curve)
+
+    def _curve_of(self, score: float | None) -> Curve:
+        """Return the curve of a config of which only the score is known: it ran to the end."""
+        return () if score is None else ((self._searcher.max_epochs, score),)
 
 
 def make_trial(

@@ -39,7 +39,8 @@ from tune_jobs.engine.job.setup import Setup
 from tune_jobs.engine.names import default_name
 from tune_jobs.engine.resume.continuation import Continuation, check_name
 from tune_jobs.engine.resume.replay import check_replayable, replay
-from tune_jobs.engine.search.searchers import FlatSpaceAdapter, SpaceSearcher
+from tune_jobs.engine.search.ray_searcher import FlatSpaceAdapter
+from tune_jobs.engine.search.space_searcher import SpaceSearcher
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space.configs import Config
 from tune_jobs.engine.space.domains import Space, distinct
@@ -157,6 +158,7 @@ def _make_source(
         concurrency=concurrency,
         allow_repeats=how.allow_repeats,
         seed=derive(job.seed, "draws"),
+        max_epochs=job.max_epochs,
         recorder=recorder,
     )
 
