@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from tune_jobs.engine.job.stage import Stage
     from tune_jobs.engine.runs.run import run
     from tune_jobs.engine.search.schedulers import ASHA, Hyperband, MedianStopping
-    from tune_jobs.engine.search.searchers import TPE, GaussianProcess, HyperOptTPE, RandomSearch
+    from tune_jobs.engine.search.searchers import (
+        TPE,
+        Auto,
+        GaussianProcess,
+        HyperOptTPE,
+        RandomSearch,
+    )
     from tune_jobs.engine.space.domains import compose
     from tune_jobs.engine.space.grid import as_grid
     from tune_jobs.engine.space.near_one import near_one
@@ -37,7 +43,7 @@ _HOMES = {
     "job.stage": ("Stage",),
     "runs.run": ("run",),
     "search.schedulers": ("ASHA", "Hyperband", "MedianStopping"),
-    "search.searchers": ("TPE", "GaussianProcess", "HyperOptTPE", "RandomSearch"),
+    "search.searchers": ("Auto", "TPE", "GaussianProcess", "HyperOptTPE", "RandomSearch"),
     "space.domains": ("compose",),
     "space.grid": ("as_grid",),
     "space.near_one": ("near_one",),
@@ -46,6 +52,7 @@ _HOMES = {
 __all__ = [
     "ASHA",
     "TPE",
+    "Auto",
     "Evaluation",
     "Experiment",
     "Finalists",

@@ -14,7 +14,7 @@ from scipy.stats import yeojohnson
 
 from tune_jobs.engine.search.candidates import climb
 from tune_jobs.engine.search.curve_process import CurveProcess, Numbers, Points, fit, make_prior
-from tune_jobs.engine.search.knowledge import Knowledge, KnownRow
+from tune_jobs.engine.search.knowledge import Knowledge, KnownRow, Proposal
 from tune_jobs.engine.search.observations import Curve
 from tune_jobs.engine.space.coordinates import Coordinates, Rows
 
@@ -46,7 +46,7 @@ class CurveModel:
 
     fitted: tuple[int, Numbers] | None = None
 
-    def choose(self, knowledge: Knowledge, random: np.random.Generator) -> Rows | None:
+    def choose(self, knowledge: Knowledge, random: np.random.Generator) -> Proposal | None:
         """Return the candidate with the largest expected improvement; None if all are known."""
         parameters = self._parameters(knowledge)
         points, losses = _observe(knowledge, knowledge.scored)
@@ -66,7 +66,8 @@ class CurveModel:
             return log_expected_improvement(mean, np.sqrt(variance), best)
 
         good = knowledge.rows[np.argsort(means)[:BEST]]
-        return climb(knowledge, improvement, good, random)
+        row = climb(knowledge, improvement, good, random)
+        return None if row is None else Proposal(row, "gp")
 
     def _parameters(self, knowledge: Knowledge) -> Numbers:
         """Return the parameters fitted to the trials that there were at the last refit."""

@@ -21,6 +21,7 @@ class HyperOptSearcher(SpaceSearcher):
 
     def __init__(self, seed: int, *, n_initial_points: int, gamma: float) -> None:
         super().__init__()
+        self.chosen_by = "hyperopt"
         self._seed, self._n_initial_points, self._gamma = seed, n_initial_points, gamma
         self._inserted: dict[str, dict[str, Any]] = {}
         self._count = 0

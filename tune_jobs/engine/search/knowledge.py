@@ -29,6 +29,19 @@ class KnownRow:
 
 
 @dataclass(frozen=True)
+class Proposal:
+    """A row to try next.
+
+    Attributes:
+        row: its coordinates.
+        by: the model that chose it.
+    """
+
+    row: Rows
+    by: str
+
+
+@dataclass(frozen=True)
 class Knowledge:
     """What is known when a model chooses.
 

@@ -8,7 +8,7 @@ import numpy as np
 from ray.tune.search import Searcher
 
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.search.knowledge import Knowledge, KnownRow
+from tune_jobs.engine.search.knowledge import Knowledge, KnownRow, Proposal
 from tune_jobs.engine.search.observations import Observation, losses
 from tune_jobs.engine.search.space_searcher import SpaceSearcher
 from tune_jobs.engine.seeds import derive
@@ -26,7 +26,7 @@ MOST_DRAWS = 1000
 class Model(Protocol):
     """Chooses the next row."""
 
-    def choose(self, knowledge: Knowledge, random: np.random.Generator) -> Rows | None:
+    def choose(self, knowledge: Knowledge, random: np.random.Generator) -> Proposal | None:
         """Return the row to try next; None to draw one at random."""
 
 
@@ -59,10 +59,13 @@ class ModelSearcher(SpaceSearcher):
             self._points,
             self.allow_repeats,
         )
-        row = self._model.choose(knowledge, random) if self._is_ready(knowledge) else None
-        row = _draw(knowledge, random) if row is None else row
-        finished: str = Searcher.FINISHED
-        return finished if row is None else self._coordinates.config_of(row)
+        found = self._model.choose(knowledge, random) if self._is_ready(knowledge) else None
+        found = found or _draw(knowledge, random)
+        if found is None:
+            finished: str = Searcher.FINISHED
+            return finished
+        self.chosen_by = found.by
+        return self._coordinates.config_of(found.row)
 
     def learn(self, key: str, observation: Observation) -> None:
         """Remember what is known of a config by now, in place of what was known before."""
@@ -88,14 +91,13 @@ class ModelSearcher(SpaceSearcher):
         return np.array([self._coordinates.row_of(config) for config in iterate(self._space)])
 
 
-def _draw(knowledge: Knowledge, random: np.random.Generator) -> Rows | None:
+def _draw(knowledge: Knowledge, random: np.random.Generator) -> Proposal | None:
     """Draw a row that is not known; None if no more is found."""
     if knowledge.points is not None:
         left = knowledge.untried(knowledge.points)
-        return left[random.integers(len(left))] if len(left) else None
+        return Proposal(left[random.integers(len(left))], "random") if len(left) else None
     for _ in range(MOST_DRAWS):
         found = knowledge.untried(knowledge.coordinates.draw(1, random))
         if len(found):
-            row: Rows = found[0]
-            return row
+            return Proposal(found[0], "random")
     return None

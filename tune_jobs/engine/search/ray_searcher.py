@@ -24,6 +24,7 @@ class FlatSpaceAdapter(SpaceSearcher):
 
     def __init__(self, searcher: Searcher) -> None:
         super().__init__()
+        self.chosen_by = type(searcher).__name__
         self._searcher = searcher
         self._pending: set[str] = set()
 

@@ -23,6 +23,26 @@ class RandomSearch:
 
 
 @dataclass(frozen=True)
+class Auto:
+    """The Gaussian process in searches of up to 200 trials, TPE after that.
+
+    ``n_initial_points`` random configurations come first.
+    """
+
+    n_initial_points: int = 8
+
+    def __post_init__(self) -> None:
+        _check_initial_points(self)
+
+    def __call__(self, seed: int) -> SpaceSearcher:
+        """Build a searcher, which Tune then gives the space."""
+        from tune_jobs.engine.search.auto import AutoModel
+        from tune_jobs.engine.search.model_searcher import ModelSearcher
+
+        return ModelSearcher(AutoModel(), seed, self.n_initial_points)
+
+
+@dataclass(frozen=True)
 class TPE:
     """A tree-structured Parzen estimator with one joint kernel (Watanabe 2023).
 
@@ -88,7 +108,7 @@ class HyperOptTPE:
         return HyperOptSearcher(seed, n_initial_points=self.n_initial_points, gamma=self.gamma)
 
 
-def _check_initial_points(recipe: TPE | GaussianProcess | HyperOptTPE) -> None:
+def _check_initial_points(recipe: Auto | TPE | GaussianProcess | HyperOptTPE) -> None:
     if recipe.n_initial_points < 1:
         raise JobError(
             f"{type(recipe).__name__}: n_initial_points is {recipe.n_initial_points}, "

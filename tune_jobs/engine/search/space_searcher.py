@@ -20,8 +20,7 @@ from tune_jobs.engine.goal import Goal, Mode
 from tune_jobs.engine.search.observations import Observation
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space.configs import Config, children
-from tune_jobs.engine.space.domains import Grid, Space, domain_of
-from tune_jobs.engine.space.ray_domains import distinct
+from tune_jobs.engine.space.domains import Grid, Space, distinct, domain_of
 
 
 class SpaceSearcher(Searcher):  # type: ignore[misc]  # Ray calls it
@@ -31,6 +30,7 @@ class SpaceSearcher(Searcher):  # type: ignore[misc]  # Ray calls it
         asked: how many suggestions it has made.
         max_epochs: the ceiling of a trial's epochs.
         allow_repeats: whether a config may be suggested again.
+        chosen_by: what chose the last suggestion: ``random``, ``tpe``, ``gp`` ...
     """
 
     def __init__(self) -> None:
@@ -38,6 +38,7 @@ class SpaceSearcher(Searcher):  # type: ignore[misc]  # Ray calls it
         self.asked = 0
         self.max_epochs = 1
         self.allow_repeats = False
+        self.chosen_by = "random"
         self._space: Space = {}
 
     def set_search_properties(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tune_jobs.engine.search.knowledge import Knowledge
+from tune_jobs.engine.search.knowledge import Knowledge, Proposal
 from tune_jobs.engine.search.parzen import Bandwidth, KernelDensity
 from tune_jobs.engine.space.coordinates import Rows
 
@@ -33,7 +33,7 @@ class JointTPE:
 
     bandwidth: Bandwidth = NEIGHBOURS
 
-    def choose(self, knowledge: Knowledge, random: np.random.Generator) -> Rows | None:
+    def choose(self, knowledge: Knowledge, random: np.random.Generator) -> Proposal | None:
         """Return the candidate with the largest ratio of both densities; None if all are known."""
         order = np.argsort(knowledge.losses, kind="stable")
         count = min(math.ceil(GOOD_SHARE * len(order)), MOST_GOOD)
@@ -45,8 +45,7 @@ class JointTPE:
         if not len(candidates):
             return None
         ratio = good.log_density(candidates) - rest.log_density(candidates)
-        row: Rows = candidates[int(np.argmax(ratio))]
-        return row
+        return Proposal(candidates[int(np.argmax(ratio))], "tpe")
 
 
 def _candidates(knowledge: Knowledge, good: KernelDensity, random: np.random.Generator) -> Rows:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ray.tune import Checkpoint
@@ -36,6 +37,15 @@ from tune_jobs.engine.trials.recorder import Recorder, error_of
 # The known suggestions in a row after which a config is drawn at random instead, and the known
 # random draws after which the search ends.
 MOST_KNOWN, MOST_DRAWS = 20, 1000
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The config of the next trial, what chose it, and the searcher's key of its suggestion."""
+
+    config: Config
+    by: str
+    key: str | None = None
 
 
 class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
@@ -132,12 +142,10 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         if found is None:
             return None
         self._number += 1
-        config, key = found
-        name = trial_id(self._number)
-        if key is not None:
-            self._suggested[name] = key
-        self._known.setdefault(identity(config), (self._number, None))
-        return self._make(self._number, config)
+        if found.key is not None:
+            self._suggested[trial_id(self._number)] = found.key
+        self._known.setdefault(identity(found.config), (self._number, None))
+        return self._make(self._number, found.config, by=found.by)
 
     def on_trial_result(self, trial_id: str, result: Result) -> None:
         """Note the values that a trial reports."""
@@ -175,12 +183,12 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         """Leave everything out of what Tune pickles: a search continues from its history."""
         return {}
 
-    def _next_config(self) -> tuple[Config, str | None] | None:
-        """Return a config and the searcher's key for it; None if there is none yet, or no more."""
+    def _next_config(self) -> _Chosen | None:
+        """Return the next config; None if there is none yet, or no more."""
         while self._points:
             point = self._points.pop(0)
             if identity(point) not in self._known:
-                return point, None
+                return _Chosen(point, "points")
         if not self._allow_repeats and self._is_exhausted():
             self._end(f"all {self._size:,} configurations of the space have been tried")
             return None
@@ -193,13 +201,13 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
             if config is None:
                 return None
             if self._is_new(config):
-                return config, key
+                return _Chosen(config, self._searcher.chosen_by, key)
             self._answer(key, config)
         config = self._draw()
         if config is None:
             self._end("no new configuration was found")
             return None
-        return config, None
+        return _Chosen(config, "random")
 
     def _is_new(self, config: Config) -> bool:
         return self._allow_repeats or identity(config) not in self._known
@@ -232,7 +240,9 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         """End the search before it has as many trials as it should have."""
         self._finished, self.ended_because = True, reason
 
-    def _make(self, number: int, config: Config, past: PastTrial | None = None) -> Trial:
+    def _make(
+        self, number: int, config: Config, past: PastTrial | None = None, by: str | None = None
+    ) -> Trial:
         if self._experiment is None:
             raise RuntimeError("Tune has not handed over the experiment yet")
         name = trial_id(number)
@@ -240,7 +250,7 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         trial = make_trial(self._experiment, self._folder, number, config, checkpoint)
         self._live[name] = trial
         self._note(name, config, ())
-        self._recorder.announce(name, TrialStart(number, config, self._searcher.asked))
+        self._recorder.announce(name, TrialStart(number, config, self._searcher.asked, by))
         return trial
 
     def _note(self, name: str, config: Config, values: Curve) -> None:

@@ -104,6 +104,7 @@ class TrialStart:
         trial: its number.
         config: its config.
         asked: how many suggestions the searcher had made by then.
+        by: what chose the config: ``random``, ``tpe``, ``gp`` ..., or ``points`` if it was given.
         of: in the finals, the trial of the search that is trained again.
         batch: in the finals, the batch of replicas that is trained.
     """
@@ -113,6 +114,7 @@ class TrialStart:
     trial: int
     config: Config
     asked: int | None = None
+    by: str | None = None
     of: int | None = None
     batch: int | None = None
     time: float | None = None
