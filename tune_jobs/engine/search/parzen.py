@@ -121,7 +121,7 @@ def _log_kernel(column: Column, values: Numbers, centres: Numbers, widths: Numbe
 
 def _log_mass(column: Column, centres: Numbers, widths: Numbers) -> Numbers:
     """Return the logarithm of what a kernel sums up to over its hyperparameter's values."""
-    if column.places is not None:
+    if column.values and column.places is not None:
         scaled = (column.places[None] - centres[:, None]) / widths[:, None]
         return np.asarray(np.log(np.exp(-0.5 * scaled**2).sum(axis=1)))
     inside = ndtr((1 - centres) / widths) - ndtr(-centres / widths)

@@ -25,6 +25,9 @@ Condition = tuple[int, int]
 # Numbers that differ by less are one value.
 DIGITS = 9
 
+# A number with more values than this is modelled as if it was continuous.
+MOST_VALUES = 100
+
 
 @dataclass(frozen=True)
 class Column:
@@ -51,8 +54,10 @@ class Column:
 
     @property
     def values(self) -> int | None:
-        """The number of values; None if it is continuous."""
-        return self.options or (None if self.places is None else len(self.places))
+        """The number of values; None if it is continuous, or has so many that it may as well be."""
+        if self.places is None or len(self.places) > MOST_VALUES:
+            return self.options or None
+        return len(self.places)
 
     def place(self, number: float) -> float:
         """Return the place between 0 and 1 of a number of the flat form; of an option its index."""

@@ -35,7 +35,7 @@ from tune_jobs.engine.space.notation import describe
 TAIL = 1e-9
 
 # A range with more values than this is continuous to searchers.
-MOST_NUMBERS = 1000
+MOST_NUMBERS = 100_000
 
 
 @dataclass(frozen=True)
