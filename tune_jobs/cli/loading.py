@@ -34,7 +34,7 @@ def load(name: str, options: Mapping[str, Any]) -> tuple[Found, Profile]:
         profile = replace(profile, storage=options["storage"])
     if isinstance(found.job, Job):
         return replace(found, job=_with_options(found.job, options)), profile
-    for option in ("num_samples", "max_epochs", "seed", "data", "target", "sets"):
+    for option in ("num_samples", "max_epochs", "seed", "data", "target", "sets", "searcher"):
         if options[option] not in (None, (), []):
             flag = "--set" if option == "sets" else f"--{option.replace('_', '-')}"
             raise JobError(f"{flag} does not apply: {found.name} builds its own tuner")
@@ -60,16 +60,19 @@ def check_grid_size(job: Job, yes: bool) -> None:
     if points > MOST_GRID_TRIALS and not yes:
         raise JobError(
             f"the grid has {points:,} points, more than {MOST_GRID_TRIALS:,}; "
-            "add --yes to search all of them, or use RandomSearch() or TPE()"
+            "add --yes to search all of them, or write choices and use Auto()"
         )
 
 
 def _with_options(job: Job, options: Mapping[str, Any]) -> Job:
     """Apply options to a job, --set last."""
     from tune_jobs.cli.overrides import override
+    from tune_jobs.engine.search.searchers import make_recipe
 
     given = {key: options[key] for key in ("num_samples", "max_epochs", "seed")}
     job = replace(job, **{key: value for key, value in given.items() if value is not None})
+    if options["searcher"]:
+        job = replace(job, searcher=make_recipe(options["searcher"]))
     job = _with_data(job, options)
     job = _with_finalists(job, options["finalists"], options["ensemble"])
     for assignment in options["sets"]:

@@ -15,7 +15,7 @@ Command = Callable[..., Any]
 # Options that define the search; an experiment remembers them.
 REMEMBERED = (
     *("num_samples", "max_epochs", "seed", "data", "target", "sets", "profile"),
-    *("finalists", "ensemble"),
+    *("searcher", "finalists", "ensemble"),
 )
 
 in_job = partial(click.option, cls=Option, section="Job")
@@ -89,6 +89,12 @@ job_options = add_options(
         help="Number of trials; in a grid search, trials per grid point.",
     ),
     field_options,
+    in_job(
+        "--searcher",
+        type=click.Choice(["auto", "tpe", "gp", "random", "hyperopt"]),
+        help="How configurations are chosen.",
+        show_default="the job's",
+    ),
     in_job(
         "--finalists",
         metavar="N",

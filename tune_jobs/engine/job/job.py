@@ -15,13 +15,13 @@ from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.job.finalists import Finalists
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.job.stage import Stage, check_stages
-from tune_jobs.engine.search.searchers import RandomSearch
+from tune_jobs.engine.search.searchers import Auto, MakeSearcher, RandomSearch
 from tune_jobs.engine.search.space_searcher import RandomDraws
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space.checks import check_space
 from tune_jobs.engine.space.configs import Config
 from tune_jobs.engine.space.domains import Space, has_domain, is_grid
-from tune_jobs.engine.space.encoding import dimensions
+from tune_jobs.engine.space.encoding import can_be_learnt, dimensions
 from tune_jobs.engine.space.grid import count_points
 from tune_jobs.engine.space.membership import NotInSpaceError, from_json
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from tune_jobs.engine.data.evaluation import Evaluation
 
 MakeData = Callable[[int], "Dataset"]
-MakeSearcher = Callable[[int], Searcher]
 MakeScheduler = Callable[[int], TrialScheduler]
 MakeTuner = Callable[[Profile, str], "tune.Tuner"]
 
@@ -68,7 +67,7 @@ class Job:
     metric: str = "val_loss"
     mode: Literal["min", "max"] = "min"
     data: MakeData | None = None
-    searcher: MakeSearcher = field(default_factory=RandomSearch)
+    searcher: MakeSearcher = field(default_factory=Auto)
     scheduler: MakeScheduler | None = None
     evaluation: Evaluation | None = None
     finalists: Finalists | None = field(default_factory=Finalists)
@@ -85,7 +84,7 @@ class Job:
             raise JobError(
                 f"the space must not define {min(taken)!r}: the job or the data sets its value"
             )
-        searcher = self.searcher(self.seed)
+        searcher = self.make_searcher(self.seed)
         if not isinstance(searcher, Searcher):
             raise JobError(
                 f"searcher(seed) returned a {type(searcher).__name__}, but must return a Ray Tune "
@@ -102,6 +101,12 @@ class Job:
         if self.scheduler is not None:
             for epochs in {stage.max_epochs for stage in self.stages} | {self.max_epochs}:
                 self.scheduler(epochs or self.max_epochs)
+
+    def make_searcher(self, seed: int) -> Searcher:
+        """Build the searcher of a run; ``Auto`` draws at random from a space no model can learn."""
+        if isinstance(self.searcher, Auto) and not can_be_learnt(self.space):
+            return RandomSearch()(seed)
+        return self.searcher(seed)
 
     def tuner(self, profile: Profile | None = None, name: str | None = None) -> tune.Tuner:
         """Build a plain ``ray.tune.Tuner`` that writes its history to the profile's storage."""

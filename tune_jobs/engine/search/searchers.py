@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from tune_jobs.engine.errors import JobError
 
 if TYPE_CHECKING:
+    from ray.tune.search import Searcher
+
     from tune_jobs.engine.search.space_searcher import SpaceSearcher
+
+
+# Builds a searcher from a seed.
+MakeSearcher: TypeAlias = "Callable[[int], Searcher]"
 
 
 @dataclass(frozen=True)
@@ -108,9 +115,23 @@ class HyperOptTPE:
         return HyperOptSearcher(seed, n_initial_points=self.n_initial_points, gamma=self.gamma)
 
 
+def make_recipe(name: str) -> MakeSearcher:
+    """Return the recipe that the command line calls so, with its defaults."""
+    return RECIPES[name]()
+
+
 def _check_initial_points(recipe: Auto | TPE | GaussianProcess | HyperOptTPE) -> None:
     if recipe.n_initial_points < 1:
         raise JobError(
             f"{type(recipe).__name__}: n_initial_points is {recipe.n_initial_points}, "
             "but must be >= 1"
         )
+
+
+RECIPES: Mapping[str, Callable[[], MakeSearcher]] = {
+    "auto": Auto,
+    "tpe": TPE,
+    "gp": GaussianProcess,
+    "random": RandomSearch,
+    "hyperopt": HyperOptTPE,
+}

@@ -69,6 +69,15 @@ def dimensions(part: object, label: str = "") -> dict[str, Dimension]:
     return found
 
 
+def can_be_learnt(space: Space) -> bool:
+    """Return whether a searcher can learn about a space: it has no grid and no own sampling."""
+    try:
+        dimensions(space)
+    except JobError:
+        return False
+    return True
+
+
 def flat_domains(found: Mapping[str, Dimension]) -> dict[str, Range | Choice]:
     """Return all dimensions side by side, active or not, for a searcher without conditions."""
     flat: dict[str, Range | Choice] = {}

@@ -291,7 +291,7 @@ def trial_folder(trial: Trial, attempt: int) -> str:
 
 def _searcher(job: Job, asked: int) -> SpaceSearcher:
     """Build the job's searcher; one of Ray's gets another seed each time a search is continued."""
-    searcher = job.searcher(derive(job.seed, "searcher"))
+    searcher = job.make_searcher(derive(job.seed, "searcher"))
     if isinstance(searcher, SpaceSearcher):
         return searcher
     if asked:
