@@ -53,22 +53,25 @@ class Auto:
 class TPE:
     """A tree-structured Parzen estimator with one joint kernel (Watanabe 2023).
 
-    ``n_initial_points`` random configurations come first; then configurations are drawn where those
-    seen to be good are denser than the rest. A branch's hyperparameters are modelled among the
-    trials that have them, and the n-th layer is one hyperparameter in networks of any depth.
+    ``n_initial_points`` random configurations come first; then configurations are drawn where the
+    best ``gamma`` of those seen are denser than the rest. A branch's hyperparameters are modelled
+    among the trials that have them, and the n-th layer is one hyperparameter in networks of any
+    depth.
     """
 
     n_initial_points: int = 10
+    gamma: float = 0.1
 
     def __post_init__(self) -> None:
         _check_initial_points(self)
+        _check_gamma(self)
 
     def __call__(self, seed: int) -> SpaceSearcher:
         """Build a searcher, which Tune then gives the space."""
         from tune_jobs.engine.search.model_searcher import ModelSearcher
         from tune_jobs.engine.search.tpe import JointTPE
 
-        return ModelSearcher(JointTPE(), seed, self.n_initial_points)
+        return ModelSearcher(JointTPE(self.gamma), seed, self.n_initial_points)
 
 
 @dataclass(frozen=True)
@@ -105,8 +108,7 @@ class HyperOptTPE:
 
     def __post_init__(self) -> None:
         _check_initial_points(self)
-        if not 0 < self.gamma < 1:
-            raise JobError(f"HyperOptTPE: gamma is {self.gamma}, but must be between 0 and 1")
+        _check_gamma(self)
 
     def __call__(self, seed: int) -> SpaceSearcher:
         """Build a searcher, which Tune then gives the space."""
@@ -126,6 +128,12 @@ def _check_initial_points(recipe: Auto | TPE | GaussianProcess | HyperOptTPE) ->
             f"{type(recipe).__name__}: n_initial_points is {recipe.n_initial_points}, "
             "but must be >= 1"
         )
+
+
+def _check_gamma(recipe: TPE | HyperOptTPE) -> None:
+    if not 0 < recipe.gamma < 1:
+        name = type(recipe).__name__
+        raise JobError(f"{name}: gamma is {recipe.gamma}, but must be between 0 and 1")
 
 
 RECIPES: Mapping[str, Callable[[], MakeSearcher]] = {

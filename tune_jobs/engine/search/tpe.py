@@ -11,8 +11,8 @@ from tune_jobs.engine.search.knowledge import Knowledge, Proposal
 from tune_jobs.engine.search.parzen import Bandwidth, KernelDensity
 from tune_jobs.engine.space.coordinates import Rows
 
-# The good configs: a tenth of all, and no more than this.
-GOOD_SHARE, MOST_GOOD = 0.1, 25
+# No more configs than this are good.
+MOST_GOOD = 25
 
 CANDIDATES = 64
 
@@ -28,15 +28,17 @@ class JointTPE:
     """Chooses where the good configs are densest compared with the others.
 
     Attributes:
+        gamma: the share of the configs that are good.
         bandwidth: of kernels over numbers.
     """
 
+    gamma: float = 0.1
     bandwidth: Bandwidth = NEIGHBOURS
 
     def choose(self, knowledge: Knowledge, random: np.random.Generator) -> Proposal | None:
         """Return the candidate with the largest ratio of both densities; None if all are known."""
         order = np.argsort(knowledge.losses, kind="stable")
-        count = min(math.ceil(GOOD_SHARE * len(order)), MOST_GOOD)
+        count = min(math.ceil(self.gamma * len(order)), MOST_GOOD)
         rows = knowledge.rows[order]
         good = KernelDensity(knowledge.coordinates, rows[:count], self.bandwidth)
         others = np.concatenate([rows[count:], knowledge.failed, knowledge.pending])
