@@ -24,7 +24,7 @@ import random
 
 from ray import tune
 
-from tune_jobs.engine import Finalists, Job
+from tune_jobs.engine import Finalists, Job, RandomSearch
 
 
 def train(config, data):
@@ -38,6 +38,7 @@ def train(config, data):
 
 
 JOB = Job(train, {"x": tune.uniform(0, 1)}, metric="loss", num_samples=8, max_epochs=1,
+          searcher=RandomSearch(),
           finalists=Finalists(count=2, scores=4))
 """
 

@@ -131,6 +131,8 @@ class Coordinates:
         return np.where(active, full, np.nan)
 
     def _snap(self, rows: Rows) -> Rows:
+        if not self.columns:
+            return rows
         snapped = [column.snap(rows[:, place]) for place, column in enumerate(self.columns)]
         return np.stack(snapped, axis=1)
 

@@ -70,12 +70,11 @@ def dimensions(part: object, label: str = "") -> dict[str, Dimension]:
 
 
 def can_be_learnt(space: Space) -> bool:
-    """Return whether a searcher can learn about a space: it has no grid and no own sampling."""
+    """Return whether a searcher can learn about a space: it has choices, all of a known kind."""
     try:
-        dimensions(space)
+        return bool(dimensions(space))
     except JobError:
         return False
-    return True
 
 
 def flat_domains(found: Mapping[str, Dimension]) -> dict[str, Range | Choice]:
