@@ -5,9 +5,18 @@ The search of ``breast_cancer_tpe`` with another searcher. No download.
 tune-jobs run breast_cancer_hyperopt
 """
 
-from dataclasses import replace
+from trainables import tabular_mlp
+from tune_jobs._optimizers import OPTIMIZER
+from tune_jobs.engine import ASHA, HyperOptTPE, Job, compose, table
 
-from tune_jobs import breast_cancer_tpe
-from tune_jobs.engine import HyperOptTPE
-
-JOB = replace(breast_cancer_tpe.JOB, searcher=HyperOptTPE())
+JOB = Job(
+    trainable=tabular_mlp.train,
+    space=compose(tabular_mlp.ARCHITECTURE, OPTIMIZER, {"patience": 8}),
+    data=table("breast_cancer", target="malignant"),
+    metric="val_loss",
+    mode="min",
+    searcher=HyperOptTPE(),
+    scheduler=ASHA(grace_period=2, reduction_factor=3),
+    num_samples=40,
+    max_epochs=27,
+)
