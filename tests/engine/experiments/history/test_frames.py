@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,28 @@ def trial(
         records.append(SavedCheckpoint(number, epoch, f"c{epoch}"))
     error = "Traceback\nValueError: x" if state == "failed" else None
     return [*records, TrialEnd(number, state, None, error)]
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_a_trial_knows_what_chose_it_also_after_it_has_continued(tmp_path, compacted) -> None:
+    folder = open_folder(tmp_path)
+    write(folder, [TrialStart(1, {"x": 1}, by="gp"), TrialStart(1, {"x": 1}), *trial(2, {}, [])])
+    if compacted:
+        compact(folder)
+
+    by = read_history(folder).trials["by"]
+
+    assert by[0] == "gp"
+    assert pd.isna(by[1])
+
+
+def test_a_table_of_an_earlier_version_is_read_without_what_chose_its_trials() -> None:
+    fixture = Path(__file__).parents[3] / "fixtures" / "experiment_0_1"
+
+    trials = read_history(open_folder(fixture)).trials
+
+    assert len(trials)
+    assert trials["by"].isna().all()
 
 
 @pytest.mark.parametrize(("epochs", "state"), [(1, "unfinished"), (2, "complete")])

@@ -54,6 +54,7 @@ TRIAL_COLUMNS = {
     "spent": "str",
     "parameters": "float64",
     "fallback": "str",
+    "by": "str",
 }
 EPOCH_COLUMNS = {
     "trial": "int64",
@@ -70,7 +71,7 @@ class History:
 
     Attributes:
         trials: one row per trial: ``trial``, ``state``, ``started`` and ``ended`` in seconds since
-            1970, ``failure``, ``error``, ``config`` as JSON.
+            1970, ``failure``, ``error``, ``config`` as JSON, ``by``: what chose it, if known.
         epochs: one row per trial, replica and epoch: ``seconds``, and a column per metric.
         configs: the configs of the trials.
     """
@@ -84,10 +85,10 @@ def read_history(folder: Folder) -> History:
     """Read the history in a folder, from its two tables or, without these, from its segments."""
     if folder.exists(TRIALS_TABLE) and folder.exists(EPOCHS_TABLE):
         try:
-            trials, epochs = (
-                _read_parquet(folder, TRIALS_TABLE),
-                _read_parquet(folder, EPOCHS_TABLE),
-            )
+            trials = _read_parquet(folder, TRIALS_TABLE)
+            if "by" not in trials:  # written by an earlier version
+                trials["by"] = None
+            epochs = _read_parquet(folder, EPOCHS_TABLE)
             return History(trials, epochs, parse_configs(trials))
         except (OSError, ValueError):  # damaged: the segments hold all of it
             pass
@@ -162,6 +163,7 @@ class _Row:
     spent: str | None = None
     parameters: float | None = None
     fallback: str | None = None
+    by: str | None = None
 
     def end(self, state: State, time: float | None) -> None:
         """Note how and when the trial ended."""
@@ -189,7 +191,9 @@ class _Collected:
             case TrialStart():  # a trial that continues has started before
                 before = self.rows.get(record.trial)
                 started = before.started if before else record.time
-                self.rows[record.trial] = _Row(record.trial, started, json.dumps(record.config))
+                row = _Row(record.trial, started, json.dumps(record.config))
+                row.by = record.by or (before.by if before else None)
+                self.rows[record.trial] = row
                 self.configs[record.trial] = record.config
             case TrialEnd() if record.trial in self.rows:
                 row = self.rows[record.trial]
