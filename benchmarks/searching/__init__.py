@@ -1,0 +1,1 @@
+"""The problems, the searchers and the simulated workers of ``benchmarks.searchers``."""

@@ -1,0 +1,189 @@
+"""Searches with simulated workers, which share a clock that counts epochs."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+
+from benchmarks.searching.contenders import Contender
+from benchmarks.searching.problem import Played, Task
+
+T = TypeVar("T")
+
+# How much longer or shorter than others a trial's epochs may take.
+SPREAD = 0.3
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a search ends: at whichever comes first."""
+
+    trials: float = math.inf
+    epochs: float = math.inf
+
+
+@dataclass
+class Trace:
+    """What a search found.
+
+    Attributes:
+        by_trials: the regret of the config that looks best, after each trial that has ended.
+        by_epochs: the same after each epoch.
+        failing: for each suggestion whether it fails.
+        cpu: seconds of the searcher.
+    """
+
+    by_trials: list[float] = field(default_factory=list)
+    by_epochs: list[float] = field(default_factory=list)
+    failing: list[bool] = field(default_factory=list)
+    cpu: float = 0.0
+
+
+class Rungs:
+    """Asynchronous successive halving as the engine's ``ASHA(1, 3)`` applies it."""
+
+    def __init__(self, max_epochs: int) -> None:
+        from tune_jobs.engine.search.schedulers import ASHA
+
+        self._factor = ASHA().reduction_factor
+        self._seen: dict[int, list[float]] = {rung: [] for rung in ASHA().rungs(max_epochs)}
+
+    def stops(self, epoch: int, loss: float) -> bool:
+        """Record a loss at a rung, and return whether it is not among the best there."""
+        if epoch not in self._seen:
+            return False
+        seen = self._seen[epoch]
+        cut = np.percentile(seen, 100 / self._factor) if seen else math.inf
+        seen.append(loss)
+        return bool(loss > cut)
+
+
+class Search:
+    """One search of a task by a contender.
+
+    Args:
+        task: to search.
+        contender: that searches.
+        seed: of noise and of how long trials take, alike for all contenders.
+    """
+
+    def __init__(self, task: Task, contender: Contender, seed: int) -> None:
+        self._task, self._contender, self._seed = task, contender, seed
+        self._rungs = Rungs(task.max_epochs) if task.max_epochs > 1 else None
+        self._running: list[tuple[float, int, int]] = []  # when, trial, epoch
+        self._played: dict[int, Played] = {}
+        self._paces: dict[int, float] = {}
+        self._now = 0.0
+        self._used: set[int] = set()
+        self._best = (math.inf, math.inf)  # loss, regret
+        self._is_exhausted = False
+        self._trace = Trace()
+
+    def run(self, workers: int, limits: Limits) -> Trace:
+        """Search with a number of trials in flight."""
+        while not self._is_over(limits):
+            while len(self._running) < workers and self._may_start(limits):
+                self._start()
+            if not self._running:
+                break
+            self._step()
+        return self._trace
+
+    def _is_over(self, limits: Limits) -> bool:
+        found = self._trace
+        return len(found.by_trials) >= limits.trials or len(found.by_epochs) >= limits.epochs
+
+    def _may_start(self, limits: Limits) -> bool:
+        return not self._is_exhausted and len(self._trace.failing) < limits.trials
+
+    def _start(self) -> None:
+        number = len(self._trace.failing)
+        random = np.random.default_rng([self._seed, number])
+        self._paces[number] = 1 + SPREAD * (2 * random.random() - 1)
+        suggested = self._timed(lambda: self._contender.suggest(str(number)))
+        played = self._task.play(suggested, random, self._used) if suggested is not None else None
+        if played is None:
+            self._is_exhausted = True
+            return
+        self._timed(lambda: self._contender.start(str(number), played.config))
+        self._trace.failing.append(played.fails)
+        self._played[number] = played
+        heapq.heappush(self._running, (self._now + self._paces[number], number, 1))
+
+    def _step(self) -> None:
+        """Let the trial whose epoch ends next report, and end or train one more."""
+        self._now, number, epoch = heapq.heappop(self._running)
+        stops = self._report(number, epoch)
+        if stops or self._played[number].fails or epoch == self._task.max_epochs:
+            self._end(number, stopped=stops and epoch < self._task.max_epochs)
+        else:
+            heapq.heappush(self._running, (self._now + self._paces[number], number, epoch + 1))
+
+    def _report(self, number: int, epoch: int) -> bool:
+        played = self._played[number]
+        if played.fails:
+            self._trace.by_epochs.append(self._best[1])
+            return False
+        loss = played.losses[epoch - 1]
+        self._best = min(self._best, (loss, played.regrets[epoch - 1]))
+        self._trace.by_epochs.append(self._best[1])
+        stops = self._timed(lambda: self._contender.report(str(number), epoch, loss))
+        if self._contender.prunes or self._rungs is None:
+            return stops
+        return self._rungs.stops(epoch, loss)
+
+    def _end(self, number: int, stopped: bool) -> None:
+        fails = self._played[number].fails
+        self._timed(lambda: self._contender.end(str(number), fails, stopped))
+        self._trace.by_trials.append(self._best[1])
+
+    def _timed(self, call: Callable[[], T]) -> T:
+        began = time.process_time()
+        found = call()
+        self._trace.cpu += time.process_time() - began
+        return found
+
+
+def search_after_one_epoch(task: Task, seed: int, budgets: Sequence[int]) -> dict[int, float]:
+    """Return the regret of "one epoch for all, then the best to the end" for budgets of epochs.
+
+    Source: Egele et al. 2024, "The Unreasonable Effectiveness Of Early Discarding After One Epoch
+    In Neural Network Hyperparameter Optimization". Each budget is spent by a search of its own:
+    random configs are trained for one epoch, and the best few of them to the end.
+    """
+    tried = _play_at_random(task, seed, max(budgets))
+    return {budget: _spend(task, tried, budget) for budget in budgets}
+
+
+def _spend(task: Task, tried: Sequence[Played], budget: int) -> float:
+    first = tried[: max(1, budget - FINALISTS * (task.max_epochs - 1))]
+    finalists = sorted(first, key=lambda played: played.losses[0])[:FINALISTS]
+    best = (math.inf, math.inf)
+    for played in finalists:
+        best = min(best, *zip(played.losses, played.regrets, strict=True))
+    return best[1]
+
+
+def _play_at_random(task: Task, seed: int, count: int) -> list[Played]:
+    from benchmarks.searching.contenders import Ours
+
+    searcher, used = Ours("random", task, seed), set[int]()
+    found: list[Played] = []
+    for number in range(count):
+        config = searcher.suggest(str(number))
+        random = np.random.default_rng([seed, number])
+        played = task.play(config, random, used) if config is not None else None
+        if played is None:
+            break
+        found.append(played)
+    return found
+
+
+# More than one is trained to the end, since one epoch is noisy.
+FINALISTS = 3

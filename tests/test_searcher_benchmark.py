@@ -1,0 +1,91 @@
+"""``benchmarks.searchers``: its searches run, and its figures are drawn from them."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from benchmarks.searchers import Cell, add, run
+from benchmarks.searching.problem import Problem
+from benchmarks.searching.problems import list_problems
+from benchmarks.searching.simulation import Rungs
+from benchmarks.searching.summary import describe, mean_ranks, share_ahead
+
+
+@pytest.mark.parametrize("workers", [1, 8])
+@pytest.mark.parametrize("searcher", ["random", "tpe"])
+def test_a_function_is_searched(searcher, workers) -> None:
+    (row,) = run(Cell("Branin", searcher, workers, seed=0, trials=5, epochs=0))
+
+    assert (row["mark"], row["suggestions"]) == (5, 5)
+    assert 0 < row["regret"] < math.inf
+
+
+def test_more_trials_are_never_worse_without_noise() -> None:
+    rows = run(Cell("Branin", "random", 1, seed=0, trials=50, epochs=0))
+
+    regrets = [row["regret"] for row in rows]
+    assert [row["mark"] for row in rows] == [10, 25, 50]
+    assert regrets == sorted(regrets, reverse=True) and regrets[0] > regrets[-1]
+
+
+@pytest.mark.parametrize("searcher", ["random", "tpe", "optuna-hyperband", "one-epoch"])
+def test_curves_are_searched_by_epochs(searcher) -> None:
+    pytest.importorskip("optuna")
+
+    (row,) = run(Cell("curves-optimizers", searcher, 8, seed=0, trials=0, epochs=100))
+
+    assert row["mark"] == 100
+    assert row["regret"] < math.inf
+
+
+def test_a_rung_lets_the_best_third_continue() -> None:
+    rungs = Rungs(27)
+
+    assert [rungs.stops(1, loss) for loss in (3.0, 2.0, 1.0, 9.0)] == [False, False, False, True]
+    assert not rungs.stops(2, 9.0)
+
+
+def frame_of(**regrets: list[float]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"problem": "p", "seed": seed, "searcher": name, "regret": regret}
+        for name, found in regrets.items()
+        for seed, regret in enumerate(found)
+    )
+
+
+def test_ranks_are_of_seeds_that_all_have() -> None:
+    ranks = mean_ranks(frame_of(random=[2.0, 2.0, 2.0], tpe=[1.0, 1.0]))
+
+    assert ranks["mean"].to_dict() == {"random": 2.0, "tpe": 1.0}
+
+
+def test_a_tie_with_random_counts_half() -> None:
+    shares = share_ahead(frame_of(random=[2.0, 2.0, 2.0, 2.0], tpe=[1.0, 1.0, 2.0, 3.0]))
+
+    assert shares["tpe"] == 0.625
+
+
+def test_a_repeated_search_replaces_the_earlier_one() -> None:
+    row = {"problem": "p", "searcher": "tpe", "workers": 1, "seed": 0, "mark": 10}
+
+    frame = add(add(pd.DataFrame(), [row | {"regret": 2.0}]), [row | {"regret": 1.0}])
+
+    assert frame["regret"].tolist() == [1.0]
+
+
+def test_the_figures_show_what_was_tuned_on_apart_and_mark_the_best_of_a_row() -> None:
+    names = [("Branin", "functions"), ("Hartmann6", "functions")]
+    rows = [
+        {"problem": problem, "searcher": searcher, "workers": 1, "seed": 0, "mark": 10}
+        | {"regret": regret, "cpu_ms": 1.0, "suggestions": 10, "failing": 0.0, "solved": None}
+        for problem, _ in names
+        for searcher, regret in (("random", 0.5), ("tpe", 0.25))
+    ]
+    known = list_problems()
+    problems: dict[str, Problem] = {name: known[name] for name, _ in names}
+
+    text = describe(pd.DataFrame(rows), problems)
+
+    assert "tuned on, 1 in flight" in text.split("held back, 1 in flight")[0]
+    assert "| Hartmann6 | 10 | 0.5 | **0.25** |" in text.split("held back, 1 in flight")[1]
