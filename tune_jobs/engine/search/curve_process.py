@@ -81,6 +81,7 @@ class CurveProcess:
 
     def __init__(self, points: Points, losses: Numbers, parameters: Numbers) -> None:
         self._points, self._d = points, len(parameters) - 6
+        self._parameters = parameters
         self._lengths = np.exp(-parameters[: self._d])[points.groups]
         time, f, curve, curve_time, own, noise = parameters[self._d :]
         self._time, self._curve_time = math.exp(-2 * time), math.exp(-2 * curve_time)
@@ -99,6 +100,13 @@ class CurveProcess:
         explained = solve_triangular(self._lower, covariance.T, lower=True)
         variance = self._f + self._curve + self.own - (explained**2).sum(axis=0)
         return mean, np.maximum(variance, 1e-10)
+
+    def predict_jointly(self, points: Points) -> tuple[Numbers, Numbers]:
+        """Return mean and covariance of the losses, without their noise."""
+        covariance = self._covariance(points)
+        explained = solve_triangular(self._lower, covariance.T, lower=True)
+        prior = CurveProcess(points, np.zeros(len(points.times)), self._parameters)
+        return covariance @ self._weights, prior._covariance(points) - explained.T @ explained
 
     def _covariance(self, points: Points) -> Numbers:
         """Return the covariance of points with the observed ones."""

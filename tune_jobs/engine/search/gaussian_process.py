@@ -169,3 +169,45 @@ def _embed(coordinates: Coordinates, rows: Rows) -> tuple[Numbers, NDArray[np.in
             parts.append(np.where(lacks, 0.5, values / last)[:, None])
         groups += [place] * parts[-1].shape[1]
     return np.concatenate(parts, axis=1), np.array(groups)
+
+
+@dataclass(frozen=True)
+class Belief:
+    """What the process believes of losses at the last epoch, on its own scale.
+
+    Attributes:
+        best: the lowest loss that it predicts for a config that is known.
+        mean: of the losses of some rows.
+        covariance: of the same.
+        noise: the variance between two trials of one config.
+        lengths: of the columns; a short one matters much.
+        ends: the scaled losses at which the known configs ended, by their losses.
+    """
+
+    best: float
+    mean: Numbers
+    covariance: Numbers
+    noise: float
+    lengths: Numbers
+    ends: tuple[Numbers, Numbers]
+
+
+def believe(model: CurveModel, knowledge: Knowledge, rows: Rows) -> Belief:
+    """Return what a process that knows all curves believes of rows."""
+    parameters = model._parameters(knowledge)
+    points, losses = _observe(knowledge, knowledge.scored)
+    process = CurveProcess(points, losses, parameters)
+    known, _ = process.predict(_at_end(knowledge.coordinates, knowledge.rows))
+    mean, covariance = process.predict_jointly(
+        _at_end(knowledge.coordinates, rows, first=len(known))
+    )
+    last = [int(np.flatnonzero(points.trials == trial)[-1]) for trial in np.unique(points.trials)]
+    ends = np.array([knowledge.scored[points.trials[place]].curve[-1][1] for place in last])
+    return Belief(
+        best=float(known.min()),
+        mean=mean,
+        covariance=covariance,
+        noise=process.own + process.noise,
+        lengths=np.exp(parameters[: len(knowledge.coordinates.columns)]),
+        ends=(ends, losses[last]),
+    )

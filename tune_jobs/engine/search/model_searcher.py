@@ -52,13 +52,7 @@ class ModelSearcher(SpaceSearcher):
         """Return the config of the row that the model chooses."""
         random = np.random.default_rng(derive(self._seed, f"suggestion {self.asked}"))
         self.asked += 1
-        knowledge = Knowledge(
-            self._coordinates,
-            list(self._known.values()),
-            self.max_epochs,
-            self._points,
-            self.allow_repeats,
-        )
+        knowledge = self.knowledge
         found = self._model.choose(knowledge, random) if self._is_ready(knowledge) else None
         found = found or _draw(knowledge, random)
         if found is None:
@@ -76,6 +70,17 @@ class ModelSearcher(SpaceSearcher):
         row = before.row if before else self._coordinates.row_of(observation.config)
         curve = losses(observation.curve, self._goal)
         self._known[key] = KnownRow(row, curve, observation.state)
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """All that it has learned."""
+        return Knowledge(
+            self._coordinates,
+            list(self._known.values()),
+            self.max_epochs,
+            self._points,
+            self.allow_repeats,
+        )
 
     def _is_ready(self, knowledge: Knowledge) -> bool:
         """Return whether enough is known, also where many trials start at once."""
