@@ -33,23 +33,25 @@ def climb(
         random: of all draws.
     """
     if knowledge.points is not None:
-        return _best(knowledge.untried(knowledge.points), value)
+        left = knowledge.untried(knowledge.points)
+        return _best(left, value(left))
     coordinates = knowledge.coordinates
     starts = [_move(knowledge, good, PER_ROW, step, random) for step in FIRST_STEPS]
     found = knowledge.untried(np.concatenate([coordinates.draw(FROM_PRIOR, random), *starts]))
+    values = value(found)
     for step in STEPS:
-        if not len(found):
-            break
-        order = np.argsort(-value(found), kind="stable")[:KEPT]
+        order = np.argsort(-values, kind="stable")[:KEPT]
         near = _move(knowledge, found[order[:BEST]], NEAR_BEST, step, random)
-        found = knowledge.untried(np.concatenate([found[order], near]))
-    return _best(found, value)
+        near = knowledge.untried(near)
+        found = np.concatenate([found[order], near])
+        values = np.concatenate([values[order], value(near)])
+    return _best(found, values)
 
 
-def _best(rows: Rows, value: Callable[[Rows], np.ndarray]) -> Rows | None:
+def _best(rows: Rows, values: np.ndarray) -> Rows | None:
     if not len(rows):
         return None
-    best: Rows = rows[int(np.argmax(value(rows)))]
+    best: Rows = rows[int(np.argmax(values))]
     return best
 
 

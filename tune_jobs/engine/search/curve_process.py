@@ -2,17 +2,19 @@
 
 The loss of config x at epoch t is modelled as
 
-    curve(t) + f(x, t) + own(trial) + noise
+    curve(t) + f(x, t) + own(trial) + start(trial) (1 - t) + noise
 
-with Matern 5/2 kernels: what all curves share, what the config says, what a trial keeps over all of
-its epochs, and what is different at each epoch. Lengths, variances and noise are those of the
-largest posterior probability, under wide log-normal priors (Hvarfner et al. 2024: lengths that grow
-with the number of hyperparameters).
+with Matern 5/2 kernels: what all curves share, what the config says, what a trial keeps over all
+of its epochs, what it loses of its start until the end, and what is different at each epoch. Times
+are logarithms of epochs, 0 for the first and 1 for the last. Lengths, variances and noise are those
+of the largest posterior probability, under wide log-normal priors (Hvarfner et al. 2024: lengths
+that grow with the number of hyperparameters).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +26,13 @@ Numbers = NDArray[np.float64]
 
 SQRT5 = math.sqrt(5)
 
-# Keeps a covariance positive definite where two points are almost the same.
-JITTER = 1e-6
+# The jitter that keeps a covariance positive definite, as a share of the variance.
+LEAST_JITTER = 1e-6
+
+LEAST_VARIANCE = 1e-10
+
+# The parameters beyond the lengths.
+OTHERS = 7
 
 
 @dataclass(frozen=True)
@@ -49,8 +56,9 @@ class Points:
 class Prior:
     """Normal priors of the logarithms of all parameters, and their bounds.
 
-    The order: a length per hyperparameter, the length over epochs, the variances of f and of the
-    common curve, the length of the latter, the variances of a trial and of the noise.
+    The order: a length per group of coordinates, the length over epochs, the variances of f and of
+    the common curve, the length of the latter, the variances of a trial, of its start and of the
+    noise.
     """
 
     mean: Numbers
@@ -58,15 +66,15 @@ class Prior:
     bounds: tuple[tuple[float, float], ...]
 
 
-def make_prior(hyperparameters: int) -> Prior:
-    """Return the prior for a number of hyperparameters, of losses scaled to variance 1."""
-    d = hyperparameters
-    length = math.sqrt(2) + math.log(max(d, 1)) / 2 - 1
+def make_prior(groups: int) -> Prior:
+    """Return the prior for a number of groups of coordinates, of losses scaled to variance 1."""
+    length = math.sqrt(2) + math.log(max(groups, 1)) / 2 - 1
     return Prior(
-        np.array([length] * d + [0.0, 0.0, -1.0, 0.0, -4.0, -5.0]),
-        np.array([1.3] * d + [1.0, 1.0, 1.0, 0.7, 1.5, 1.5]),
-        ((-3.5, 5.0),) * d
-        + ((-2.0, 4.0), (-4.0, 4.0), (-6.0, 3.0), (-2.0, 3.0), (-10.0, 1.0), (-12.0, 1.0)),
+        np.array([length] * groups + [0.0, 0.0, -1.0, 0.0, -4.0, -2.0, -5.0]),
+        np.array([1.3] * groups + [1.0, 1.0, 1.0, 0.7, 1.5, 1.5, 1.5]),
+        ((-3.5, 5.0),) * groups
+        + ((-2.0, 4.0), (-4.0, 4.0), (-6.0, 3.0), (-2.0, 3.0))
+        + ((-10.0, 1.0), (-10.0, 1.0), (-12.0, 1.0)),
     )
 
 
@@ -80,103 +88,118 @@ class CurveProcess:
     """
 
     def __init__(self, points: Points, losses: Numbers, parameters: Numbers) -> None:
-        self._points, self._d = points, len(parameters) - 6
-        self._parameters = parameters
-        self._lengths = np.exp(-parameters[: self._d])[points.groups]
-        time, f, curve, curve_time, own, noise = parameters[self._d :]
+        self._points, groups = points, len(parameters) - OTHERS
+        self._lengths = np.exp(-parameters[:groups])[points.groups]
+        time, f, curve, curve_time, own, start, noise = parameters[groups:]
         self._time, self._curve_time = math.exp(-2 * time), math.exp(-2 * curve_time)
-        self._f, self._curve, self.own = math.exp(f), math.exp(curve), math.exp(own)
-        self.noise = math.exp(noise)
-        self._scaled = points.places * self._lengths
-        covariance = self._covariance(points)
-        covariance[np.diag_indices(len(losses))] += self.noise + JITTER
-        self._lower = np.linalg.cholesky(covariance)
+        self._f, self._curve, self._start = math.exp(f), math.exp(curve), math.exp(start)
+        self.own, self.noise = math.exp(own), math.exp(noise)
+        covariance = self._covariance(points, points)
+        covariance[np.diag_indices(len(losses))] += self.noise
+        self._lower = factorise(covariance)
         self._weights = cho_solve((self._lower, True), losses)
 
     def predict(self, points: Points) -> tuple[Numbers, Numbers]:
         """Return mean and variance of the loss, without its noise."""
-        covariance = self._covariance(points)
+        covariance = self._covariance(points, self._points)
         mean: Numbers = covariance @ self._weights
         explained = solve_triangular(self._lower, covariance.T, lower=True)
-        variance = self._f + self._curve + self.own - (explained**2).sum(axis=0)
-        return mean, np.maximum(variance, 1e-10)
+        variance = self._f + self._curve + self.own + self._start * (1 - points.times) ** 2
+        return mean, np.maximum(variance - (explained**2).sum(axis=0), LEAST_VARIANCE)
 
     def predict_jointly(self, points: Points) -> tuple[Numbers, Numbers]:
         """Return mean and covariance of the losses, without their noise."""
-        covariance = self._covariance(points)
+        covariance = self._covariance(points, self._points)
         explained = solve_triangular(self._lower, covariance.T, lower=True)
-        prior = CurveProcess(points, np.zeros(len(points.times)), self._parameters)
-        return covariance @ self._weights, prior._covariance(points) - explained.T @ explained
+        prior = self._covariance(points, points)
+        return covariance @ self._weights, prior - explained.T @ explained
 
-    def _covariance(self, points: Points) -> Numbers:
-        """Return the covariance of points with the observed ones."""
-        scaled = points.places * self._lengths
-        squares = (scaled**2).sum(1)[:, None] + (self._scaled**2).sum(1)
-        distance = np.maximum(squares - 2 * scaled @ self._scaled.T, 0)
-        apart = (points.times[:, None] - self._points.times) ** 2
+    def _covariance(self, points: Points, others: Points) -> Numbers:
+        scaled, other = points.places * self._lengths, others.places * self._lengths
+        squares = (scaled**2).sum(1)[:, None] + (other**2).sum(1)
+        distance = np.maximum(squares - 2 * scaled @ other.T, 0)
+        apart = (points.times[:, None] - others.times) ** 2
         found: Numbers = self._f * matern(distance + apart * self._time)[0]
         found += self._curve * matern(apart * self._curve_time)[0]
-        found += self.own * (points.trials[:, None] == self._points.trials)
+        fading = self._start * (1 - points.times)[:, None] * (1 - others.times)
+        found += (self.own + fading) * (points.trials[:, None] == others.trials)
         return found
 
 
-def fit(points: Points, losses: Numbers, starts: list[Numbers], steps: int) -> Numbers:
+def fit(points: Points, losses: Numbers, starts: Sequence[Numbers], steps: int) -> Numbers:
     """Return the parameters of the largest posterior probability, from several starts."""
-    likelihood = _Likelihood(points, losses)
-    bounds = likelihood.prior.bounds
-    options = {"maxiter": steps}
+    posterior = Posterior(points, losses)
+    bounds, options = posterior.prior.bounds, {"maxiter": steps}
     found = [
-        minimize(likelihood, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+        minimize(posterior, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
         for start in starts
     ]
     parameters: Numbers = min(found, key=lambda each: float(each.fun)).x
     return parameters
 
 
+def factorise(covariance: Numbers) -> Numbers:
+    """Return the lower Cholesky factor, of a matrix with as much jitter as that needs."""
+    jitter = LEAST_JITTER * np.diag(covariance).mean()
+    while True:
+        try:
+            lower: Numbers = np.linalg.cholesky(covariance + jitter * np.eye(len(covariance)))
+        except np.linalg.LinAlgError:
+            jitter *= 10
+        else:
+            return lower
+
+
 def matern(distance: Numbers) -> tuple[Numbers, Numbers]:
     """Return the Matern 5/2 kernel of squared distances, and -2 times its derivative to them."""
-    root = np.sqrt(np.maximum(distance, 1e-16))
-    decay = np.exp(-SQRT5 * root)
-    return (1 + SQRT5 * root + 5 / 3 * distance) * decay, 5 / 3 * (1 + SQRT5 * root) * decay
+    root = SQRT5 * np.sqrt(distance)
+    decay = np.exp(-root)
+    slope = (1 + root) * decay
+    return slope + 5 / 3 * distance * decay, 5 / 3 * slope
 
 
-class _Likelihood:
-    """The negative log posterior of parameters, and its gradient."""
+class Posterior:
+    """The negative log posterior probability of parameters, with its gradient.
+
+    Args:
+        points: observed.
+        losses: at the points, scaled to about mean 0 and variance 1.
+    """
 
     def __init__(self, points: Points, losses: Numbers) -> None:
-        self._losses, self._d = losses, int(points.groups.max()) + 1
-        self.prior = make_prior(self._d)
-        places = points.places
-        parts = [places[:, points.groups == group] for group in range(self._d)]
+        self._losses = losses
+        self._groups = int(points.groups.max()) + 1 if len(points.groups) else 0
+        self.prior = make_prior(self._groups)
+        parts = [points.places[:, points.groups == group] for group in range(self._groups)]
         apart = [((part[:, None] - part[None]) ** 2).sum(2) for part in parts]
         self._times = (points.times[:, None] - points.times) ** 2
         self._apart = np.stack([*apart, self._times])
         self._same = (points.trials[:, None] == points.trials).astype(float)
+        self._fading = self._same * (1 - points.times)[:, None] * (1 - points.times)
 
     def __call__(self, parameters: Numbers) -> tuple[float, Numbers]:
-        d, n = self._d, len(self._losses)
-        weights = np.exp(-2 * parameters[: d + 1])
+        """Return value and gradient."""
+        groups, n = self._groups, len(self._losses)
+        weights = np.exp(-2 * parameters[: groups + 1])
         kernel, slope = matern(np.tensordot(weights, self._apart, 1))
-        stretch = math.exp(-2 * parameters[d + 3])
+        stretch = math.exp(-2 * parameters[groups + 3])
         common, common_slope = matern(self._times * stretch)
-        f, curve, own, noise = np.exp(parameters[[d + 1, d + 2, d + 4, d + 5]])
-        covariance = f * kernel + curve * common + own * self._same
-        covariance[np.diag_indices(n)] += noise + JITTER
-        try:
-            lower = np.linalg.cholesky(covariance)
-        except np.linalg.LinAlgError:
-            return 1e10, np.zeros_like(parameters)
+        f, curve, _, own, start, noise = np.exp(parameters[groups + 1 :])
+        covariance = f * kernel + curve * common + own * self._same + start * self._fading
+        covariance[np.diag_indices(n)] += noise
+        lower = factorise(covariance)
         inverse = cho_solve((lower, True), np.eye(n))
         solved = inverse @ self._losses
         outer = (inverse - np.outer(solved, solved)) / 2
         gradient = np.concatenate(
             [
-                np.tensordot(self._apart, outer * f * slope, ([1, 2], [0, 1])) * weights,
+                self._apart.reshape(groups + 1, -1) @ (outer * f * slope).ravel() * weights,
                 [
-                    f * (outer * kernel).sum(),
-                    curve * (outer * common).sum(),
-                    curve * stretch * (outer * common_slope * self._times).sum(),
-                    own * (outer * self._same).sum(),
+                    f * np.vdot(outer, kernel),
+                    curve * np.vdot(outer, common),
+                    curve * stretch * np.vdot(outer, common_slope * self._times),
+                    own * np.vdot(outer, self._same),
+                    start * np.vdot(outer, self._fading),
                     noise * np.trace(outer),
                 ],
             ]

@@ -3,85 +3,140 @@
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
-from scipy.stats import yeojohnson
+from scipy.special import log_ndtr, ndtr, ndtri
 
 from tune_jobs.engine.search.candidates import climb
 from tune_jobs.engine.search.curve_process import CurveProcess, Numbers, Points, fit, make_prior
 from tune_jobs.engine.search.knowledge import Knowledge, KnownRow, Proposal
 from tune_jobs.engine.search.observations import Curve
-from tune_jobs.engine.space.coordinates import Coordinates, Rows
+from tune_jobs.engine.space.coordinates import Rows
+from tune_jobs.engine.space.embedding import Embedding
 
 # Of a curve, epochs are used that are this factor apart, and the last one.
 EPOCH_RATIO = 1.6
 
-# The points that the process is conditioned on.
-MOST_POINTS = 350
+# The points that the process is conditioned on, and the configs that they belong to.
+MOST_POINTS, MOST_CONFIGS = 350, 250
 
 # The parameters are fitted anew when the number of trials has grown by this factor.
 REFIT = 1.15
 FIT_STEPS = 40
 
-# Losses far above the others are pulled in before they are scaled.
-UPPER_QUANTILE = 90
+# Up to this number of trials, a fit starts from short lengths too.
+FEW = 60
 
 # The best configs near which candidates lie.
 BEST = 5
 
 
 @dataclass
-class CurveModel:
-    """Chooses by expected improvement of the loss at the last epoch.
+class Fit:
+    """Parameters, and the number of configs that they were fitted to."""
 
-    Attributes:
-        fitted: how many trials the parameters were fitted to, and the parameters; both follow from
-            what is known, so a continued search fits the same.
+    count: int = 0
+    parameters: Numbers = field(default_factory=lambda: np.zeros(0))
+
+    def to(self, count: int, observe: Callable[[int], tuple[Points, Numbers]]) -> Numbers:
+        """Return the parameters fitted to the first ``count`` configs, which are then kept."""
+        if self.count != count:
+            points, losses = observe(count)
+            groups = int(points.groups.max()) + 1 if len(points.groups) else 0
+            mean = make_prior(groups).mean
+            short = mean - np.where(np.arange(len(mean)) < groups, 1, 0)
+            starts = [mean, short] if count < FEW else [mean]
+            self.count, self.parameters = count, fit(points, losses, starts, FIT_STEPS)
+        return self.parameters
+
+
+@dataclass
+class CurveModel:
+    """Chooses by expected improvement of the loss at the last epoch, and the chance to succeed.
+
+    Parameters are fitted when the number of ended trials reaches 2, 3, 4 ... 9, 11, 13 ..., to that
+    number of the first configs. So they follow from what is known: with one worker, a continued
+    search has the parameters of one that was never interrupted; with more, a curve that was still
+    growing at the last fit can be longer now. A process is conditioned on 350 points of 250 configs
+    at most, which bounds the cost of a suggestion whatever the number of trials.
     """
 
-    fitted: tuple[int, Numbers] | None = None
+    losses: Fit = field(default_factory=Fit)
+    labels: Fit = field(default_factory=Fit)
 
     def choose(self, knowledge: Knowledge, random: np.random.Generator) -> Proposal | None:
         """Return the candidate with the largest expected improvement; None if all are known."""
+        embedding = Embedding(knowledge.coordinates)
         parameters = self._parameters(knowledge)
-        points, losses = _observe(knowledge, knowledge.scored)
+        points, losses = _observe(embedding, knowledge, knowledge.scored)
         process = CurveProcess(points, losses, parameters)
-        ends = _at_end(knowledge.coordinates, knowledge.rows)
-        means, _ = process.predict(ends)
+        means, _ = process.predict(_at_end(embedding, knowledge.rows))
         if len(knowledge.pending):
-            pending = _at_end(knowledge.coordinates, knowledge.pending, first=len(means))
+            pending = _at_end(embedding, knowledge.pending, first=len(means))
             expected, _ = process.predict(pending)
-            process = CurveProcess(
-                _join(points, pending), np.concatenate([losses, expected]), parameters
-            )
-        best = float(means.min())
+            points, losses = _join(points, pending), np.concatenate([losses, expected])
+            process = CurveProcess(points, losses, parameters)
+        log_chance = self._estimate_chance(embedding, knowledge)
 
         def improvement(rows: Rows) -> Numbers:
-            mean, variance = process.predict(_at_end(knowledge.coordinates, rows, first=-1))
-            return log_expected_improvement(mean, np.sqrt(variance), best)
+            ends = _at_end(embedding, rows, first=-1)
+            mean, variance = process.predict(ends)
+            found = log_expected_improvement(mean, np.sqrt(variance), float(means.min()))
+            return found + log_chance(ends)
 
-        good = knowledge.rows[np.argsort(means)[:BEST]]
+        good = knowledge.rows[np.argsort(means, kind="stable")[:BEST]]
         row = climb(knowledge, improvement, good, random)
         return None if row is None else Proposal(row, "gp")
 
     def _parameters(self, knowledge: Knowledge) -> Numbers:
         """Return the parameters fitted to the trials that there were at the last refit."""
-        at, count = 2, len(knowledge.scored)
-        while math.ceil(at * REFIT) <= count:
-            at = math.ceil(at * REFIT)
-        if self.fitted is None or self.fitted[0] != at:
-            points, losses = _observe(knowledge, knowledge.scored[:at])
-            prior = make_prior(int(points.groups.max()) + 1)
-            short = prior.mean.copy()
-            short[: int(points.groups.max()) + 1] -= 1
-            starts = [prior.mean, short] if at < 60 else [prior.mean]
-            self.fitted = at, fit(points, losses, starts, FIT_STEPS)
-        return self.fitted[1]
+        embedding = Embedding(knowledge.coordinates)
+        ended = sum(each.state == "ended" for each in knowledge.scored)
+        count = last_refit(max(ended, 2))
+        return self.losses.to(
+            count, lambda first: _observe(embedding, knowledge, knowledge.scored[:first])
+        )
+
+    def _estimate_chance(
+        self, embedding: Embedding, knowledge: Knowledge
+    ) -> Callable[[Points], Numbers]:
+        """Return a function that estimates the log of the chance that points do not fail.
+
+        It is a process of 1 for configs that have a loss and -1 for those that failed.
+        """
+        tried = [each for each in knowledge.known if each.curve or each.state == "failed"]
+        failed = [place for place, each in enumerate(tried) if each.state == "failed"]
+        if not failed:
+            return lambda points: np.zeros(len(points.times))
+
+        def observe(first: int) -> tuple[Points, Numbers]:
+            chosen = _spread([each.state != "failed" for each in tried[:first]], MOST_CONFIGS)
+            known = [tried[place] for place in chosen]
+            signs = np.array([-1.0 if each.state == "failed" else 1.0 for each in known])
+            return _at_end(embedding, knowledge.stack(known)), signs
+
+        count = max(last_refit(max(len(tried), 2)), failed[0] + 1)
+        parameters = self.labels.to(count, observe)
+        points, signs = observe(len(tried))
+        process = CurveProcess(points, signs - signs.mean(), parameters)
+
+        def log_chance(points: Points) -> Numbers:
+            mean, variance = process.predict(points)
+            found: Numbers = log_ndtr((mean + signs.mean()) / np.sqrt(variance + process.noise))
+            return found
+
+        return log_chance
+
+
+def last_refit(count: int) -> int:
+    """Return the largest number of a geometric row from 2 that is no more than a count."""
+    at = 2
+    while math.ceil(at * REFIT) <= count:
+        at = math.ceil(at * REFIT)
+    return at
 
 
 def log_expected_improvement(mean: Numbers, deviation: Numbers, best: float) -> Numbers:
@@ -94,17 +149,55 @@ def log_expected_improvement(mean: Numbers, deviation: Numbers, best: float) -> 
     return found
 
 
-def _observe(knowledge: Knowledge, known: Sequence[KnownRow]) -> tuple[Points, Numbers]:
+def scale(losses: Numbers) -> Numbers:
+    """Return losses with mean 0 and variance 1, of which the worse half says its order only.
+
+    The better half keeps its distances; the others lie as far from the median as those of a normal
+    distribution with the better half's spread would, however large they are (Vizier's half-rank
+    warping, Song et al. 2024).
+    """
+    median = float(np.median(losses))
+    below = np.minimum(losses / 2 - median / 2, 0)  # halves do not overflow
+    largest = float(np.abs(below).max())
+    if largest == 0:
+        return np.zeros_like(losses)
+    normal = _normal_places(losses) - _normal_places(losses)[losses <= median].max()
+    good = losses <= median
+    shrunk = below / largest
+    shrunk *= math.sqrt((normal[good] ** 2).mean() / (shrunk[good] ** 2).mean())
+    found = np.where(good, shrunk, normal)
+    return np.asarray((found - found.mean()) / found.std())
+
+
+def _normal_places(losses: Numbers) -> Numbers:
+    """Return quantiles of the normal distribution in the order of losses."""
+    _, inverse, counts = np.unique(losses, return_inverse=True, return_counts=True)
+    places = (np.cumsum(counts) - counts / 2) / len(losses)
+    return np.asarray(ndtri(places)[inverse])
+
+
+def _observe(
+    embedding: Embedding, knowledge: Knowledge, known: Sequence[KnownRow]
+) -> tuple[Points, Numbers]:
     """Return the points of some configs' curves, and their scaled losses."""
-    thinned = [_thin(each.curve) for each in known]
-    if sum(map(len, thinned)) > MOST_POINTS:
-        thinned = [curve[-1:] for curve in thinned]
-    trials = np.repeat(np.arange(len(known)), [len(curve) for curve in thinned])
-    epochs = np.array([epoch for curve in thinned for epoch, _ in curve], dtype=float)
-    losses = np.array([loss for curve in thinned for _, loss in curve])
-    places, groups = _embed(knowledge.coordinates, knowledge.stack(known))
-    times = np.log(epochs) / math.log(knowledge.max_epochs) if knowledge.max_epochs > 1 else epochs
-    return Points(places[trials], groups, times, trials), scale(losses)
+    chosen = _spread([each.curve[-1][1] for each in known], MOST_CONFIGS)
+    curves = _within([_thin(known[place].curve) for place in chosen], MOST_POINTS)
+    trials = np.repeat(chosen, [len(curve) for curve in curves])
+    epochs = np.array([epoch for curve in curves for epoch, _ in curve], dtype=float)
+    losses = np.array([loss for curve in curves for _, loss in curve])
+    last = knowledge.max_epochs
+    times = np.minimum(np.log(epochs) / math.log(last), 1) if last > 1 else np.ones(len(epochs))
+    places = embedding.points_of(knowledge.stack(known))[trials]
+    return Points(places, embedding.groups, times, trials), scale(losses)
+
+
+def _spread(losses: Sequence[float], most: int) -> NDArray[np.intp]:
+    """Return the places of the best half of the most that are kept, and of some of the others."""
+    if len(losses) <= most:
+        return np.arange(len(losses))
+    order = np.argsort(losses, kind="stable")
+    others = np.linspace(most // 2, len(losses) - 1, most - most // 2).astype(int)
+    return np.sort(np.concatenate([order[: most // 2], order[others]]))
 
 
 def _thin(curve: Curve) -> Curve:
@@ -117,28 +210,21 @@ def _thin(curve: Curve) -> Curve:
     return kept
 
 
-def scale(losses: Numbers) -> Numbers:
-    """Return losses with mean 0, variance 1 and a nearly normal distribution (Yeo-Johnson)."""
-    upper = float(np.percentile(losses, UPPER_QUANTILE))
-    pulled = np.minimum(losses, upper + 2 * (upper - float(np.median(losses))))
-    spread = float(pulled.std())
-    if spread < 1e-12 * max(1.0, float(np.abs(pulled).max())):
-        return np.zeros_like(losses)
-    even = (pulled - pulled.mean()) / spread
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warped, _ = yeojohnson(even)
-    if not np.isfinite(warped).all() or warped.std() < 1e-6:
-        return np.asarray(even)
-    found: Numbers = (warped - warped.mean()) / warped.std()
-    return found
+def _within(curves: Sequence[Curve], most: int) -> Sequence[Curve]:
+    """Return as many whole curves as there is room for, the longest first, of others the end."""
+    room = most - len(curves)
+    kept = [curve[-1:] for curve in curves]
+    for place in sorted(range(len(curves)), key=lambda place: (-curves[place][-1][0], place)):
+        if (more := len(curves[place]) - 1) <= room:
+            kept[place] = curves[place]
+            room -= more
+    return kept
 
 
-def _at_end(coordinates: Coordinates, rows: Rows, first: int = 0) -> Points:
+def _at_end(embedding: Embedding, rows: Rows, first: int = 0) -> Points:
     """Return rows at the last epoch: of trials numbered from ``first``, or of none if it is -1."""
-    places, groups = _embed(coordinates, rows)
     trials = np.full(len(rows), -1) if first < 0 else first + np.arange(len(rows))
-    return Points(places, groups, np.ones(len(rows)), trials)
+    return Points(embedding.points_of(rows), embedding.groups, np.ones(len(rows)), trials)
 
 
 def _join(one: Points, other: Points) -> Points:
@@ -148,27 +234,6 @@ def _join(one: Points, other: Points) -> Points:
         np.concatenate([one.times, other.times]),
         np.concatenate([one.trials, other.trials]),
     )
-
-
-def _embed(coordinates: Coordinates, rows: Rows) -> tuple[Numbers, NDArray[np.intp]]:
-    """Return rows as points of a Euclidean space, and which coordinates belong to which column.
-
-    Options are corners at distance 1 of each other; what a config lacks lies in the middle.
-    """
-    parts: list[Numbers] = []
-    groups: list[int] = []
-    for place, column in enumerate(coordinates.columns):
-        values = rows[:, place]
-        lacks = np.isnan(values)
-        if column.options and not column.is_ordered:
-            corner = (values[:, None] == np.arange(column.options)) / math.sqrt(2)
-            corner[lacks] = 1 / (column.options * math.sqrt(2))
-            parts.append(corner)
-        else:
-            last = max(column.options - 1, 1) if column.options else 1
-            parts.append(np.where(lacks, 0.5, values / last)[:, None])
-        groups += [place] * parts[-1].shape[1]
-    return np.concatenate(parts, axis=1), np.array(groups)
 
 
 @dataclass(frozen=True)
@@ -194,13 +259,12 @@ class Belief:
 
 def believe(model: CurveModel, knowledge: Knowledge, rows: Rows) -> Belief:
     """Return what a process that knows all curves believes of rows."""
+    embedding = Embedding(knowledge.coordinates)
     parameters = model._parameters(knowledge)
-    points, losses = _observe(knowledge, knowledge.scored)
+    points, losses = _observe(embedding, knowledge, knowledge.scored)
     process = CurveProcess(points, losses, parameters)
-    known, _ = process.predict(_at_end(knowledge.coordinates, knowledge.rows))
-    mean, covariance = process.predict_jointly(
-        _at_end(knowledge.coordinates, rows, first=len(known))
-    )
+    known, _ = process.predict(_at_end(embedding, knowledge.rows))
+    mean, covariance = process.predict_jointly(_at_end(embedding, rows, first=len(known)))
     last = [int(np.flatnonzero(points.trials == trial)[-1]) for trial in np.unique(points.trials)]
     ends = np.array([knowledge.scored[points.trials[place]].curve[-1][1] for place in last])
     return Belief(
@@ -208,6 +272,6 @@ def believe(model: CurveModel, knowledge: Knowledge, rows: Rows) -> Belief:
         mean=mean,
         covariance=covariance,
         noise=process.own + process.noise,
-        lengths=np.exp(parameters[: len(knowledge.coordinates.columns)]),
+        lengths=np.exp(parameters[embedding.columns]),
         ends=(ends, losses[last]),
     )
