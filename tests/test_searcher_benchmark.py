@@ -2,10 +2,12 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.searchers import Cell, add, run
+from benchmarks.searchers import Cell, add, find_task, run
+from benchmarks.searching.contenders import CONTENDERS, Ours
 from benchmarks.searching.problem import Problem
 from benchmarks.searching.problems import list_problems
 from benchmarks.searching.simulation import Rungs
@@ -37,6 +39,39 @@ def test_curves_are_searched_by_epochs(searcher) -> None:
 
     assert row["mark"] == 100
     assert row["regret"] < math.inf
+
+
+@pytest.mark.parametrize("searcher", ["tpe", "optuna"])
+def test_a_table_of_curves_trains_its_nearest_config_which_the_searcher_learns(searcher) -> None:
+    pytest.importorskip("optuna")
+    task = find_task("keras-diabetes")
+    contender, used = CONTENDERS[searcher](task, 0), set[int]()
+
+    suggested = contender.suggest("0")
+    played = task.play(suggested, np.random.default_rng(0), used)
+    contender.start("0", played.config)
+
+    assert [task.configs[row] for row in used] == [played.config]
+    assert played.config != suggested
+    assert learned_row(contender, task) == pytest.approx(task.rows[[*used]][0], nan_ok=True)
+
+
+def learned_row(contender, task) -> np.ndarray:
+    if isinstance(contender, Ours):
+        (known,) = contender._searcher._known.values()
+        return known.row
+    ((_, config),) = contender._asked.values()
+    return task.coordinates.row_of(config)
+
+
+def test_a_table_of_curves_is_used_up() -> None:
+    task, used = find_task("keras-diabetes"), set[int]()
+    config = task.configs[7]
+
+    first, second = (task.play(config, np.random.default_rng(0), used) for _ in range(2))
+
+    assert first.config == config and second.config != config
+    assert task.play(config, np.random.default_rng(0), set(range(len(task.configs)))) is None
 
 
 def test_a_rung_lets_the_best_third_continue() -> None:

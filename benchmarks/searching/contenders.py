@@ -87,9 +87,11 @@ class Optuna:
     def __init__(self, sampler: str, task: Task, seed: int, pruner: str | None = None) -> None:
         import optuna
 
+        from tune_jobs.engine.space.encoding import dimensions
+
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._optuna, self.prunes = optuna, pruner is not None
-        self._space = task.space
+        self._space, self._dimensions = task.space, dimensions(task.space)
         self._study = optuna.create_study(
             sampler=_make_sampler(optuna, sampler, seed), pruner=_make_pruner(optuna, pruner, task)
         )
@@ -103,11 +105,15 @@ class Optuna:
 
     def start(self, key: str, config: Config) -> None:
         """Replace the trial by one with another config, if another one is trained."""
+        from tune_jobs.engine.space.encoding import encode
+
         asked, suggested = self._asked[key]
         if config is suggested:
             return
         self._study.tell(asked, state=self._optuna.trial.TrialState.FAIL)
-        self._study.enqueue_trial(_parameters(self._space, config))
+        self._study.enqueue_trial(
+            _parameters(encode(self._space, config), _flatten(self._dimensions))
+        )
         self._asked[key] = self._ask()
 
     def report(self, key: str, epoch: int, loss: float) -> bool:
@@ -129,11 +135,11 @@ class Optuna:
             self._study.tell(trial, self._losses[key])
 
     def _ask(self) -> tuple[Any, Config]:
-        from tune_jobs.engine.space.encoding import decode, dimensions
+        from tune_jobs.engine.space.encoding import decode
 
         trial = self._study.ask()
         flat: dict[str, float] = {}
-        _walk(trial, dimensions(self._space), flat)
+        _walk(trial, self._dimensions, flat)
         return trial, decode(self._space, flat)
 
 
@@ -185,13 +191,10 @@ def _first(dimension: Any) -> int:
     return max(1, int(dimension.numbers[0]))
 
 
-def _parameters(space: Any, config: Config) -> dict[str, Any]:
-    """Return the suggestions that stand for a config."""
-    from tune_jobs.engine.space.encoding import dimensions, encode
-
+def _parameters(numbers: Mapping[str, float], listed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the suggestions that stand for the numbers of a config's flat form."""
     flat: dict[str, Any] = {}
-    listed = _flatten(dimensions(space))
-    for label, number in encode(space, config).items():
+    for label, number in numbers.items():
         dimension = listed[label]
         if hasattr(dimension.simple, "options"):
             flat[label] = int(number)
@@ -223,7 +226,7 @@ def _optuna(sampler: str, pruner: str | None = None) -> Callable[[Task, int], Co
 
 
 # A rival that needs a package which is not there is left out.
-NEEDS = {"optuna-gp": "torch", "smac": "smac"}
+NEEDS = {"optuna-gp": "torch"}
 
 # Only early stopping makes these differ from others.
 CURVES_ONLY = ("optuna-hyperband", "one-epoch")

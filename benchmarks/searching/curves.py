@@ -31,7 +31,7 @@ TARGETS = {"diabetes": "progression", "breast_cancer": "diagnosis"}
 # Data sets on which no searcher was tuned.
 HELD_BACK = ("breast_cancer",)
 
-# A network that diverges reports infinite losses, which no plot or mean needs to the digit.
+# Larger losses say no more, and make means meaningless.
 WORST = 1e6
 
 
@@ -44,7 +44,7 @@ class CurveTable:
         coordinates: of the space.
         rows: of the configs.
         configs: of the table.
-        losses: configs x seeds x epochs.
+        losses: configs x seeds x epochs; NaN from the epoch on in which a seed diverges.
         regrets: configs x epochs; 0 is the best config's mean over seeds, 1 the median config's.
     """
 
@@ -64,8 +64,15 @@ class CurveTable:
         distances[list(used)] = np.inf
         nearest = int(distances.argmin())
         used.add(nearest)
-        curve = self.losses[nearest, random.integers(self.losses.shape[1])]
-        return Played(self.configs[nearest], curve.tolist(), self.regrets[nearest].tolist())
+        curve = self.losses[nearest, random.integers(SEEDS)]
+        epochs = np.flatnonzero(np.isnan(self.losses[nearest].sum(axis=0)))
+        last = int(epochs[0]) if len(epochs) else EPOCHS
+        return Played(
+            self.configs[nearest],
+            curve[:last].tolist(),
+            self.regrets[nearest, :last].tolist(),
+            fails=last < EPOCHS,
+        )
 
     def _distances(self, row: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return Hamming distances on choices plus distances on numbers; 1 where one lacks it."""
@@ -135,21 +142,22 @@ def make(name: str, configs: int, results: Path) -> Path:
 
 
 def convert(folder: Path, name: str) -> pd.DataFrame:
-    """Write the complete trials of an experiment as a table of curves."""
+    """Write the trials of an experiment as a table of curves, those that diverged with NaN."""
     from tune_jobs.engine import open_experiment
 
     experiment = open_experiment(str(folder))
-    epochs = experiment.epochs[["trial", "replica", "epoch", "val_loss"]]
-    lengths = epochs.groupby("trial").size()
-    complete = lengths[lengths == SEEDS * EPOCHS].index
-    kept = epochs[epochs["trial"].isin(complete)].sort_values(["trial", "replica", "epoch"])
-    texts = {trial: json.dumps(experiment.configs[trial]) for trial in complete}
+    trials = experiment.trials
+    ended = (trials["state"] == "complete") | (trials["failure"] == "divergence")
+    texts = {trial: json.dumps(experiment.configs[trial]) for trial in trials["trial"][ended]}
+    index = pd.MultiIndex.from_product([texts, range(SEEDS), range(1, EPOCHS + 1)])
+    losses = experiment.epochs.set_index(["trial", "replica", "epoch"])["val_loss"].reindex(index)
+    trial, seed, epoch = (index.get_level_values(level) for level in range(3))
     frame = pd.DataFrame(
         {
-            "config": pd.Categorical(kept["trial"].map(texts), categories=list(texts.values())),
-            "seed": kept["replica"].astype("int8"),
-            "epoch": kept["epoch"].astype("int8"),
-            "val_loss": kept["val_loss"].fillna(WORST).clip(upper=WORST).astype("float32"),
+            "config": pd.Categorical(trial.map(texts), categories=list(texts.values())),
+            "seed": seed.astype("int8"),
+            "epoch": epoch.astype("int8"),
+            "val_loss": losses.replace(np.inf, np.nan).clip(upper=WORST).to_numpy("float32"),
         }
     )
     DATA.mkdir(exist_ok=True)
@@ -183,7 +191,7 @@ def main() -> None:
 
 def _regrets(losses: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return how far the mean over seeds of the best epoch so far is from the best config's."""
-    means = np.minimum.accumulate(losses, axis=2).mean(axis=1)
+    means = np.minimum.accumulate(np.nan_to_num(losses, nan=WORST), axis=2).mean(axis=1)
     best, median = means[:, -1].min(), np.median(means[:, -1])
     regrets: NDArray[np.float64] = (means - best) / (median - best)
     return regrets

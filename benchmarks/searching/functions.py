@@ -37,9 +37,11 @@ class Function:
 
     def play(self, config: Config, random: np.random.Generator, used: set[int]) -> Played:  # noqa: ARG002
         """Evaluate a config."""
+        if self.fails(config):
+            return Played(config, [], [], fails=True)
         loss = self.loss(config)
         observed = loss + self.noise * random.normal()
-        return Played(config, [observed], [loss], self.fails(config))
+        return Played(config, [observed], [loss])
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ class Played:
         config: the config that is trained, which in a table is the nearest to the suggested one.
         losses: what the trial reports, one per epoch.
         regrets: how far the config is from the best one after each epoch, without noise.
-        fails: whether the trial fails instead of reporting.
+        fails: whether the trial fails, in the epoch after its last loss.
     """
 
     config: Config

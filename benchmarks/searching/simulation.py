@@ -16,6 +16,9 @@ from benchmarks.searching.problem import Played, Task
 
 T = TypeVar("T")
 
+# Of so many configs that look best a search's finals choose one; one epoch is followed by as many.
+FINALISTS = 3
+
 # How much longer or shorter than others a trial's epochs may take.
 SPREAD = 0.3
 
@@ -33,7 +36,7 @@ class Trace:
     """What a search found.
 
     Attributes:
-        by_trials: the regret of the config that looks best, after each trial that has ended.
+        by_trials: the regret of what looks best, after each trial that has ended.
         by_epochs: the same after each epoch.
         failing: for each suggestion whether it fails.
         cpu: seconds of the searcher.
@@ -81,7 +84,7 @@ class Search:
         self._paces: dict[int, float] = {}
         self._now = 0.0
         self._used: set[int] = set()
-        self._best = (math.inf, math.inf)  # loss, regret
+        self._best: dict[int, tuple[float, float]] = {}  # loss and regret of each trial
         self._is_exhausted = False
         self._trace = Trace()
 
@@ -117,31 +120,46 @@ class Search:
         heapq.heappush(self._running, (self._now + self._paces[number], number, 1))
 
     def _step(self) -> None:
-        """Let the trial whose epoch ends next report, and end or train one more."""
+        """Let the trial whose epoch ends next train it."""
         self._now, number, epoch = heapq.heappop(self._running)
-        stops = self._report(number, epoch)
-        if stops or self._played[number].fails or epoch == self._task.max_epochs:
-            self._end(number, stopped=stops and epoch < self._task.max_epochs)
+        self._train(number, epoch)
+        self._trace.by_epochs.append(self._regret())
+
+    def _train(self, number: int, epoch: int) -> None:
+        """Let a trial report an epoch, and end or train one more."""
+        played = self._played[number]
+        if epoch > len(played.losses):  # it fails in this epoch
+            self._end(number, failed=True)
+            return
+        is_last = epoch == self._task.max_epochs
+        stops = self._report(number, epoch) and not is_last
+        if stops or is_last:
+            self._end(number, stopped=stops)
         else:
             heapq.heappush(self._running, (self._now + self._paces[number], number, epoch + 1))
 
     def _report(self, number: int, epoch: int) -> bool:
+        """Report an epoch, and return whether the trial has to stop."""
         played = self._played[number]
-        if played.fails:
-            self._trace.by_epochs.append(self._best[1])
-            return False
         loss = played.losses[epoch - 1]
-        self._best = min(self._best, (loss, played.regrets[epoch - 1]))
-        self._trace.by_epochs.append(self._best[1])
+        now = loss, played.regrets[epoch - 1]
+        self._best[number] = min(self._best.get(number, now), now)
         stops = self._timed(lambda: self._contender.report(str(number), epoch, loss))
         if self._contender.prunes or self._rungs is None:
             return stops
         return self._rungs.stops(epoch, loss)
 
-    def _end(self, number: int, stopped: bool) -> None:
-        fails = self._played[number].fails
-        self._timed(lambda: self._contender.end(str(number), fails, stopped))
-        self._trace.by_trials.append(self._best[1])
+    def _end(self, number: int, failed: bool = False, stopped: bool = False) -> None:
+        self._timed(lambda: self._contender.end(str(number), failed, stopped))
+        self._trace.by_trials.append(self._regret())
+
+    def _regret(self) -> float:
+        """Return the regret of what looks best: one config, or the best of a search's finals."""
+        finalists = FINALISTS if self._task.max_epochs > 1 else 1
+        return min(
+            (regret for _, regret in heapq.nsmallest(finalists, self._best.values())),
+            default=math.inf,
+        )
 
     def _timed(self, call: Callable[[], T]) -> T:
         began = time.process_time()
@@ -162,12 +180,10 @@ def search_after_one_epoch(task: Task, seed: int, budgets: Sequence[int]) -> dic
 
 
 def _spend(task: Task, tried: Sequence[Played], budget: int) -> float:
-    first = tried[: max(1, budget - FINALISTS * (task.max_epochs - 1))]
+    count = max(1, budget - FINALISTS * (task.max_epochs - 1))
+    first = [played for played in tried[:count] if played.losses]
     finalists = sorted(first, key=lambda played: played.losses[0])[:FINALISTS]
-    best = (math.inf, math.inf)
-    for played in finalists:
-        best = min(best, *zip(played.losses, played.regrets, strict=True))
-    return best[1]
+    return min(min(zip(played.losses, played.regrets, strict=True))[1] for played in finalists)
 
 
 def _play_at_random(task: Task, seed: int, count: int) -> list[Played]:
@@ -183,7 +199,3 @@ def _play_at_random(task: Task, seed: int, count: int) -> list[Played]:
             break
         found.append(played)
     return found
-
-
-# More than one is trained to the end, since one epoch is noisy.
-FINALISTS = 3

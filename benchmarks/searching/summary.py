@@ -26,7 +26,8 @@ problems that no searcher was tuned on.
 its TPE by default, `optuna-grouped` with `multivariate=True, group=True`.
 """
 CURVES = """\
-8 workers, ASHA's rungs at 1, 3, 9 epochs of 27. `optuna-hyperband` prunes by itself, and
+8 workers, ASHA's rungs at 1, 3, 9 epochs of 27. The regret is that of the best of the 3 configs
+that look best, since a search's finals choose among those. `optuna-hyperband` prunes by itself, and
 `one-epoch` trains all for one epoch, then the best 3 to the end (after Egele et al. 2024).
 """
 
