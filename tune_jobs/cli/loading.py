@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 # A grid of more points than this is searched only with --yes.
 MOST_GRID_TRIALS = 1000
 
+JOB_OPTIONS = ("num_samples", "max_epochs", "seed", "data", "target", "searcher")
+
 DATA = {"source": "data", "target": "target"}  # fields of a job's data, and their options
 
 
@@ -34,8 +36,8 @@ def load(name: str, options: Mapping[str, Any]) -> tuple[Found, Profile]:
         profile = replace(profile, storage=options["storage"])
     if isinstance(found.job, Job):
         return replace(found, job=_with_options(found.job, options)), profile
-    for option in ("num_samples", "max_epochs", "seed", "data", "target", "sets", "searcher"):
-        if options[option] not in (None, (), []):
+    for option in (*JOB_OPTIONS, "sets", "stop_when_done"):
+        if options[option] not in (None, False, (), []):
             flag = "--set" if option == "sets" else f"--{option.replace('_', '-')}"
             raise JobError(f"{flag} does not apply: {found.name} builds its own tuner")
     return found, profile
@@ -73,6 +75,8 @@ def _with_options(job: Job, options: Mapping[str, Any]) -> Job:
     job = replace(job, **{key: value for key, value in given.items() if value is not None})
     if options["searcher"]:
         job = replace(job, searcher=make_recipe(options["searcher"]))
+    if options["stop_when_done"]:
+        job = replace(job, stop_when_done=True)
     job = _with_data(job, options)
     job = _with_finalists(job, options["finalists"], options["ensemble"])
     for assignment in options["sets"]:

@@ -15,7 +15,7 @@ Command = Callable[..., Any]
 # Options that define the search; an experiment remembers them.
 REMEMBERED = (
     *("num_samples", "max_epochs", "seed", "data", "target", "sets", "profile"),
-    *("searcher", "finalists", "ensemble"),
+    *("searcher", "finalists", "ensemble", "stop_when_done"),
 )
 
 in_job = partial(click.option, cls=Option, section="Job")
@@ -102,6 +102,12 @@ job_options = add_options(
         help="Number of best trials to retrain when choosing the winner; 0 for none.",
     ),
     in_job("--ensemble", is_flag=True, help="Also export the average of the finalists."),
+    in_job(
+        "--stop-when-done",
+        is_flag=True,
+        help="End the search early once more trials are expected to improve the metric by less "
+        "than its noise.",
+    ),
 )
 
 slot_options = add_options(

@@ -55,8 +55,9 @@ class Job:
     or with several seeds. ``finalists`` says how the winner is chosen among the best trials; with
     None it is the best of the search, whose score is optimistic. ``points_to_evaluate`` are whole
     configs of the space, tried first. ``stages`` divide the search into a wide, cheap beginning and
-    narrower, more expensive parts; they then say how many trials there are. All seeds derive from
-    ``seed``.
+    narrower, more expensive parts; they then say how many trials there are. With
+    ``stop_when_done`` the search ends early once more trials are expected to improve the metric by
+    less than its noise. All seeds derive from ``seed``.
 
     Raises:
         JobError: for a field that is not as it must be.
@@ -76,6 +77,7 @@ class Job:
     seed: int = 0
     points_to_evaluate: Sequence[Config] = ()
     stages: Sequence[Stage] = ()
+    stop_when_done: bool = False
 
     def __post_init__(self) -> None:
         _check_fields(self)
@@ -97,6 +99,11 @@ class Job:
                 from_json(self.space, point)
             except NotInSpaceError as reason:
                 raise JobError(f"points_to_evaluate[{index}]: {reason}") from None
+        if self.stop_when_done and not can_be_learnt(self.space):
+            raise JobError(
+                "stop_when_done does not apply: no model can learn the space, which has a grid, "
+                "sample_from or no choices"
+            )
         check_stages(self.stages, self.max_epochs)
         if self.scheduler is not None:
             for epochs in {stage.max_epochs for stage in self.stages} | {self.max_epochs}:

@@ -241,15 +241,13 @@ class Belief:
     """What the process believes of losses at the last epoch, on its own scale.
 
     Attributes:
-        best: the lowest loss that it predicts for a config that is known.
         mean: of the losses of some rows.
-        covariance: of the same.
-        noise: the variance between two trials of one config.
+        covariance: of the same, without what a trial adds to its config.
+        noise: the variance of trials of one config.
         lengths: of the columns; a short one matters much.
         ends: the scaled losses at which the known configs ended, by their losses.
     """
 
-    best: float
     mean: Numbers
     covariance: Numbers
     noise: float
@@ -263,14 +261,13 @@ def believe(model: CurveModel, knowledge: Knowledge, rows: Rows) -> Belief:
     parameters = model._parameters(knowledge)
     points, losses = _observe(embedding, knowledge, knowledge.scored)
     process = CurveProcess(points, losses, parameters)
-    known, _ = process.predict(_at_end(embedding, knowledge.rows))
-    mean, covariance = process.predict_jointly(_at_end(embedding, rows, first=len(known)))
+    fresh = _at_end(embedding, rows, first=len(knowledge.scored))
+    mean, covariance = process.predict_jointly(fresh)
     last = [int(np.flatnonzero(points.trials == trial)[-1]) for trial in np.unique(points.trials)]
     ends = np.array([knowledge.scored[points.trials[place]].curve[-1][1] for place in last])
     return Belief(
-        best=float(known.min()),
         mean=mean,
-        covariance=covariance,
+        covariance=covariance - process.own * np.eye(len(mean)),
         noise=process.own + process.noise,
         lengths=np.exp(parameters[embedding.columns]),
         ends=(ends, losses[last]),

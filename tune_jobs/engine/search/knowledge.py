@@ -9,8 +9,15 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from tune_jobs.engine.search.observations import Curve, comparable_losses
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.goal import Goal
+from tune_jobs.engine.search.observations import Curve, Observation, comparable_losses, losses
 from tune_jobs.engine.space.coordinates import Coordinates, Rows, identities
+from tune_jobs.engine.space.domains import Space
+from tune_jobs.engine.space.grid import count_points, iterate
+
+# A finite space with no more configs is looked at as a whole.
+MOST_POINTS = 2000
 
 
 @dataclass(frozen=True)
@@ -102,3 +109,44 @@ class Knowledge:
     @cached_property
     def _identities(self) -> list[bytes]:
         return identities(self.stack(self.known))
+
+
+class Memory:
+    """Learns observations of a space's configs.
+
+    Args:
+        space: that models can learn.
+        goal: makes losses of values.
+
+    Raises:
+        JobError: for a space that no model can learn.
+    """
+
+    def __init__(self, space: Space, goal: Goal) -> None:
+        self._coordinates, self._goal = Coordinates(space), goal
+        self._points = _list_points(self._coordinates, space)
+        self._known: dict[str, KnownRow] = {}
+
+    def learn(self, key: str, observation: Observation) -> None:
+        """Remember what is known of a config by now, in place of what was known before."""
+        if observation.state == "withdrawn":
+            self._known.pop(key, None)
+            return
+        before = self._known.get(key)
+        row = before.row if before else self._coordinates.row_of(observation.config)
+        curve = losses(observation.curve, self._goal)
+        self._known[key] = KnownRow(row, curve, observation.state)
+
+    def knowledge(self, max_epochs: int, *, allow_repeats: bool = False) -> Knowledge:
+        """Return all that was learned."""
+        known = list(self._known.values())
+        return Knowledge(self._coordinates, known, max_epochs, self._points, allow_repeats)
+
+
+def _list_points(coordinates: Coordinates, space: Space) -> Rows | None:
+    try:
+        if count_points(space) > MOST_POINTS:
+            return None
+    except JobError:  # a continuous hyperparameter
+        return None
+    return np.array([coordinates.row_of(config) for config in iterate(space)])

@@ -7,17 +7,11 @@ from typing import Protocol
 import numpy as np
 from ray.tune.search import Searcher
 
-from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.search.knowledge import Knowledge, KnownRow, Proposal
-from tune_jobs.engine.search.observations import Observation, losses
+from tune_jobs.engine.search.knowledge import Knowledge, Memory, Proposal
+from tune_jobs.engine.search.observations import Observation
 from tune_jobs.engine.search.space_searcher import SpaceSearcher
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space.configs import Config
-from tune_jobs.engine.space.coordinates import Coordinates, Rows
-from tune_jobs.engine.space.grid import count_points, iterate
-
-# A finite space with no more configs is looked at as a whole.
-MOST_POINTS = 2000
 
 # Draws in a row that are known, after which a space counts as exhausted.
 MOST_DRAWS = 1000
@@ -42,11 +36,9 @@ class ModelSearcher(SpaceSearcher):
     def __init__(self, model: Model, seed: int, n_initial_points: int) -> None:
         super().__init__()
         self._model, self._seed, self._n_initial_points = model, seed, n_initial_points
-        self._known: dict[str, KnownRow] = {}
 
     def _prepare(self) -> None:
-        self._coordinates = Coordinates(self._space)
-        self._points = self._list_points()
+        self._memory = Memory(self._space, self._goal)
 
     def suggest(self, trial_id: str) -> Config | str:  # noqa: ARG002
         """Return the config of the row that the model chooses."""
@@ -59,41 +51,21 @@ class ModelSearcher(SpaceSearcher):
             finished: str = Searcher.FINISHED
             return finished
         self.chosen_by = found.by
-        return self._coordinates.config_of(found.row)
+        return knowledge.coordinates.config_of(found.row)
 
     def learn(self, key: str, observation: Observation) -> None:
         """Remember what is known of a config by now, in place of what was known before."""
-        if observation.state == "withdrawn":
-            self._known.pop(key, None)
-            return
-        before = self._known.get(key)
-        row = before.row if before else self._coordinates.row_of(observation.config)
-        curve = losses(observation.curve, self._goal)
-        self._known[key] = KnownRow(row, curve, observation.state)
+        self._memory.learn(key, observation)
 
     @property
     def knowledge(self) -> Knowledge:
         """All that it has learned."""
-        return Knowledge(
-            self._coordinates,
-            list(self._known.values()),
-            self.max_epochs,
-            self._points,
-            self.allow_repeats,
-        )
+        return self._memory.knowledge(self.max_epochs, allow_repeats=self.allow_repeats)
 
     def _is_ready(self, knowledge: Knowledge) -> bool:
         """Return whether enough is known, also where many trials start at once."""
         enough = min(2, self._n_initial_points)
         return len(knowledge.known) >= self._n_initial_points and len(knowledge.scored) >= enough
-
-    def _list_points(self) -> Rows | None:
-        try:
-            if count_points(self._space) > MOST_POINTS:
-                return None
-        except JobError:  # a continuous hyperparameter
-            return None
-        return np.array([self._coordinates.row_of(config) for config in iterate(self._space)])
 
 
 def _draw(knowledge: Knowledge, random: np.random.Generator) -> Proposal | None:

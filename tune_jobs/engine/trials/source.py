@@ -32,6 +32,7 @@ from tune_jobs.engine.space.domains import Space
 from tune_jobs.engine.space.grid import MOST_GRID_POINTS, count_points, iterate
 from tune_jobs.engine.space.membership import identity
 from tune_jobs.engine.storage.folder import Folder
+from tune_jobs.engine.trials.done_rule import DoneRule
 from tune_jobs.engine.trials.recorder import Recorder, error_of
 
 # The known suggestions in a row after which a config is drawn at random instead, and the known
@@ -63,6 +64,7 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         seed: of random draws in place of known suggestions.
         max_epochs: the ceiling of a trial's epochs.
         recorder: records trials that are about to start, and known configs.
+        done: ends the search when more trials are not worth it; None to never do so.
     """
 
     def __init__(
@@ -79,7 +81,9 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         seed: int,
         max_epochs: int,
         recorder: Recorder,
+        done: DoneRule | None = None,
     ) -> None:
+        self._done = done
         self._searcher, self._space, self._folder, self._past = searcher, space, folder, past
         self._unfinished = past.unfinished
         self._points = list(points)
@@ -105,11 +109,13 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         self._goal = Goal(metric, mode)
         if not self._searcher.set_search_properties(metric, mode, config):
             return False
+        if self._done:
+            self._done.begin(self._goal, config, self._searcher.max_epochs)
         for place, result in enumerate(self._past.results):
             key = f"result {place}" if result.trial is None else trial_id(result.trial)
             state: State = "failed" if result.score is None else "ended"
             curve = result.curve or self._curve_of(result.score)
-            self._searcher.learn(key, Observation(result.config, curve, state))
+            self._learn(key, Observation(result.config, curve, state))
         self._searcher.asked = self._past.asked
         for trial in self._past.trials:
             self._known[identity(trial.config)] = (trial.number, trial.score)
@@ -137,6 +143,9 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
             return self._make(past.number, past.config, past)
         if self._number >= self._num_trials:
             self._finished = True
+            return None
+        if self._done and (reason := self._done.reason()):
+            self._end(reason)
             return None
         found = self._next_config()
         if found is None:
@@ -171,13 +180,13 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         is_lost = failed is not None and failed.kind in NOT_ITS_FAULT
         if is_lost or (failed is None and not curve and result is None):
             self._known.pop(identity(trial.config), None)
-            self._searcher.learn(key, Observation(trial.config, (), "withdrawn"))
+            self._learn(key, Observation(trial.config, (), "withdrawn"))
             return
         is_bad = failed is not None or not curve
         score = None if is_bad else self._goal.best(value for _, value in curve)
         self._known[identity(trial.config)] = (int(trial_id), score)
         state: State = "failed" if is_bad else "ended"
-        self._searcher.learn(key, Observation(trial.config, curve, state))
+        self._learn(key, Observation(trial.config, curve, state))
 
     def __getstate__(self) -> dict[str, object]:
         """Leave everything out of what Tune pickles: a search continues from its history."""
@@ -209,6 +218,11 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
             return None
         return _Chosen(config, "random")
 
+    def _learn(self, key: str, observation: Observation) -> None:
+        self._searcher.learn(key, observation)
+        if self._done:
+            self._done.learn(key, observation)
+
     def _is_new(self, config: Config) -> bool:
         return self._allow_repeats or identity(config) not in self._known
 
@@ -216,10 +230,10 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         """Give the searcher the score of a known config; of one that is running, none."""
         number, score = self._known[identity(config)]
         if trial_id(number) in self._live:
-            self._searcher.learn(key, Observation(config, (), "withdrawn"))
+            self._learn(key, Observation(config, (), "withdrawn"))
             return
         state: State = "failed" if score is None else "ended"
-        self._searcher.learn(key, Observation(config, self._curve_of(score), state))
+        self._learn(key, Observation(config, self._curve_of(score), state))
         self._recorder.append(KnownConfig(number, self._searcher.asked, config, score))
 
     def _is_exhausted(self) -> bool:
@@ -257,7 +271,7 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         """Note values of a running trial, and let the searcher learn them."""
         curve = self._extend(name, values)
         key = self._suggested.get(name, name)
-        self._searcher.learn(key, Observation(config, curve, "running"))
+        self._learn(key, Observation(config, curve, "running"))
 
     def _extend(self, name: str, values: Curve) -> Curve:
         """Add the finite values of a trial's later epochs to its curve."""

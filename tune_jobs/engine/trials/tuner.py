@@ -47,6 +47,7 @@ from tune_jobs.engine.space.domains import Space, distinct
 from tune_jobs.engine.space.membership import from_json
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.checkpoint_limit import CheckpointLimit
+from tune_jobs.engine.trials.done_rule import DoneRule
 from tune_jobs.engine.trials.recorder import Recorder
 from tune_jobs.engine.trials.source import TrialSource
 from tune_jobs.engine.trials.stopping import GIB, RunStopper
@@ -160,6 +161,7 @@ def _make_source(
         seed=derive(job.seed, "draws"),
         max_epochs=job.max_epochs,
         recorder=recorder,
+        done=DoneRule() if job.stop_when_done else None,
     )
 
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tune_jobs.engine.analysis.outlook import count_choices, outlook_of
 from tune_jobs.engine.analysis.usage import PURPOSES
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.failures import cause
@@ -68,7 +69,7 @@ def lines(experiment: Experiment, *, short: bool) -> list[str]:
         said += ["", *_best(experiment)]
     said += _space(experiment)
     if not short:
-        said += ["", *_table(trials, usable, experiment)]
+        said += ["", *_table(trials, usable, experiment), *_searching(experiment)]
     said += _usage(experiment, short=short)
     return [*said, "", *_next(experiment, short=short)]
 
@@ -114,6 +115,18 @@ def _answer(experiment: Experiment) -> list[str]:
     if advice := ADVICE.get(answer.answer):
         said.append(f"advice      {advice}")
     return [*said, *([f"earlier     {', '.join(reversed(before))}"] if before else [])]
+
+
+def _searching(experiment: Experiment) -> list[str]:
+    """Say how configs were chosen, and what a model of them expects of more trials."""
+    chosen, outlook = count_choices(experiment), outlook_of(experiment)
+    said = [f"chosen      {chosen}"] if chosen else []
+    if outlook:
+        said.append(f"matters     {', '.join(outlook.matters)} (the most first)")
+        if outlook.config is not None:
+            said.append(f"would try   {brief(outlook.config)}")
+        said.append(f"outlook     {outlook.sentence}")
+    return ["", *said] if said else []
 
 
 def _usage(experiment: Experiment, *, short: bool) -> list[str]:
