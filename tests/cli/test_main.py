@@ -93,6 +93,7 @@ TABLE = ("breast_cancer_tpe", "--data")
             "grace_period is 2 epochs but max",
         ),
         (["breast_cancer_tpe", "--seed", "-1"], "seed is -1"),
+        (["breast_cancer_grid", "--stop-when-done"], "stop_when_done does not apply: no model"),
         (["breast_cancer_tpe", "--max-hours", "0"], "max_hours must be above 0, got 0"),
         (["breast_cancer_tpe", "--set", "searcher.gama=0.3"], "did you mean 'gamma'"),
         (

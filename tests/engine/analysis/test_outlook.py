@@ -11,7 +11,6 @@ from tune_jobs.engine import TPE, GaussianProcess, RandomSearch
 from tune_jobs.engine.analysis.outlook import (
     FEWEST,
     Outlook,
-    count_choices,
     find_outlook,
     outlook_of,
 )
@@ -155,10 +154,6 @@ def test_a_history_has_an_outlook_before_and_after_it_is_compacted(experiment) -
 
     assert before is not None
     assert after == before
-
-
-def test_a_history_says_how_its_configs_were_chosen(experiment) -> None:
-    assert count_choices(experiment) == "6 at random, 8 by TPE"
 
 
 def test_a_space_that_no_model_can_learn_has_no_outlook(experiment) -> None:

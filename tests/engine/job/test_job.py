@@ -56,6 +56,14 @@ def test_a_field_that_is_not_as_it_must_be_is_named(changes, message) -> None:
         replace(JOB, **changes)
 
 
+def test_a_search_is_stopped_when_done_only_in_a_space_that_a_model_can_learn() -> None:
+    grid = replace(JOB, searcher=RandomSearch(), space={"x": tune.grid_search([1, 2])})
+
+    with pytest.raises(JobError, match="stop_when_done does not apply: no model can learn the sp"):
+        replace(grid, stop_when_done=True)
+    assert replace(JOB, stop_when_done=True).stop_when_done
+
+
 def test_lowering_the_epochs_below_the_grace_period_is_refused() -> None:
     job = replace(JOB, scheduler=ASHA(grace_period=5))
     with pytest.raises(JobError, match="grace_period is 5 epochs but max_epochs is 2"):

@@ -7,20 +7,24 @@ import re
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from ray import tune
 
 from tune_jobs.engine.analysis.advice import advise_on, warnings_of
 from tune_jobs.engine.analysis.narrow_space import narrow
+from tune_jobs.engine.experiments.history.records import TrialStart
 from tune_jobs.engine.formatting import setting
 from tune_jobs.engine.report import write_report
 from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.headline import make_headline
+from tune_jobs.engine.report.page import render_page
 from tune_jobs.engine.report.progress_charts import chart_history
 from tune_jobs.engine.report.space_charts import find_advice, shade_next
 from tune_jobs.engine.report.tables import config_facts
 from tune_jobs.engine.storage.folder import open_folder
+from tune_jobs.engine.views.show import lines
 
 WINNER = {
     "trial": 2,
@@ -277,6 +281,31 @@ def test_a_choice_between_branches_is_told_where_its_name_is_shown(make) -> None
         "with 'adam': search next: 0.00.* to 0.0.*; with 'sgd': too few trials to say .*", words
     )
     assert len(boxes) == 1
+
+
+def test_a_report_says_how_configs_were_chosen_and_what_to_expect_of_more(make) -> None:
+    search = make.search("nightly", 30)
+    records = list(search.segments.records())
+    chosen = {number: "random" if number <= 8 else "gp" for number in range(1, 31)}
+    records = [
+        replace(record, by=chosen[record.trial]) if isinstance(record, TrialStart) else record
+        for record in records
+    ]
+    experiment = make.write("chosen", records, summary={})
+    page = render_page([Findings(experiment)])
+    shown = lines(experiment, short=False)
+
+    for text in (page, "\n".join(shown)):
+        assert "8 at random, 22 by the Gaussian process" in text
+        assert "20 more trials: expected improvement" in text
+        assert "learning_rate" in text[text.index("matters") :].split(" (the most first)")[0]
+    assert not any("outlook" in line for line in lines(experiment, short=True))
+
+
+def test_a_report_of_an_earlier_version_does_not_say_how_configs_were_chosen(make) -> None:
+    page = render_page([Findings(make.search("nightly", 7))])
+
+    assert "Outlook" not in page
 
 
 def test_a_report_is_written_without_ray(make) -> None:

@@ -15,6 +15,8 @@ from ray.tune.search.optuna import OptunaSearch
 from tune_jobs.engine import (
     ASHA,
     TPE,
+    Auto,
+    GaussianProcess,
     Hyperband,
     Job,
     JobError,
@@ -87,10 +89,12 @@ def trained(job: Job) -> list[str]:
     ("searcher", "scheduler"),
     [
         (TPE(n_initial_points=3), ASHA()),
+        (GaussianProcess(n_initial_points=3), ASHA()),
+        (Auto(n_initial_points=3), None),
         pytest.param(RandomSearch(), MedianStopping(min_samples=2), marks=pytest.mark.slow),
         (RandomSearch(), None),
     ],
-    ids=["tpe-asha", "random-median", "random"],
+    ids=["tpe-asha", "gp-asha", "auto", "random-median", "random"],
 )
 def test_a_search_goes_on_as_if_it_had_never_ended(search, job, searcher, scheduler) -> None:
     job = replace(job, searcher=searcher, scheduler=scheduler)

@@ -153,6 +153,39 @@ def test_one_worker_repeats_exactly(profile) -> None:
     assert not first.trials["config.x"].equals(other.trials["config.x"])
 
 
+def flat(config: dict, data: object) -> None:
+    tune.report({"loss": 0.5})
+
+
+def test_a_search_is_stopped_when_done_and_stays_so(profile) -> None:
+    job = replace(JOB, trainable=flat, num_samples=40, max_epochs=1, stop_when_done=True)
+    result = quiet_run(job, profile)
+    again = quiet_run(job, profile, resume=True)
+
+    for ended in (result, again):
+        assert len(ended.trials) == 30
+        assert ended.exit_code == 0
+        reason = "20 more trials: no improvement expected: stop here"
+        assert ended.summary.ended_because == reason
+        assert f"the search ended early: {reason}" in lines(ended, short=True)
+
+
+@pytest.mark.parametrize(
+    ("trainable", "stops"), [(parabola, True), (flat, False)], ids=["improves", "not asked for"]
+)
+def test_a_search_that_still_improves_or_is_not_asked_to_does_not_stop(
+    profile, trainable, stops
+) -> None:
+    space = {name: tune.uniform(0, 1) for name in "xyz"}
+    job = replace(JOB, trainable=trainable, space=space, num_samples=35, max_epochs=1)
+    job = replace(job, stop_when_done=stops, searcher=RandomSearch())
+
+    result = quiet_run(job, profile)
+
+    assert len(result.trials) == 35
+    assert result.summary.ended_because is None
+
+
 def test_a_grid_runs_each_point_once(profile) -> None:
     space = as_grid({"x": tune.choice([0.1, 0.2, 0.3]), "y": tune.choice([1, 2])})
     result = quiet_run(replace(JOB, space=space, num_samples=1), profile)

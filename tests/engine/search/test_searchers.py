@@ -133,6 +133,17 @@ def test_results_of_another_search_are_known_after_a_kill(make) -> None:
     assert killed.run(12) == expected
 
 
+@pytest.mark.parametrize("largest", [1e308, 1e100, 1e-300])
+@each_of(ALL)
+def test_any_finite_value_can_be_learnt(make, largest) -> None:
+    def wild(config, number):
+        return [largest if number % 3 else -largest] * 9
+
+    history = History(make, CONDITIONAL, wild)
+
+    assert len(history.run(10, history.searcher())) == 10
+
+
 @each_of(MODELS)
 def test_a_seed_decides_and_another_one_decides_otherwise(make) -> None:
     one, same = (History(make, CONDITIONAL, good) for _ in range(2))

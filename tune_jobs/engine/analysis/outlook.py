@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -109,6 +108,13 @@ def find_outlook(knowledge: Knowledge, trials: int = MORE) -> Outlook | None:
     knowledge = _fewer(knowledge)
     if len(knowledge.scored) < FEWEST:
         return None
+    try:
+        return _foresee(knowledge, trials)
+    except (np.linalg.LinAlgError, FloatingPointError, ValueError):
+        return None  # losses that no model can tell apart, as 1e300 and 1e-300
+
+
+def _foresee(knowledge: Knowledge, trials: int) -> Outlook:
     random, model = np.random.default_rng(0), CurveModel()
     proposal = model.choose(knowledge, random)
     known = knowledge.rows[np.argsort(knowledge.losses, kind="stable")[:BEST]]
@@ -123,21 +129,6 @@ def find_outlook(knowledge: Knowledge, trials: int = MORE) -> Outlook | None:
         matters=_matters(knowledge, belief),
         config=None if proposal is None else knowledge.coordinates.config_of(proposal.row),
     )
-
-
-def count_choices(experiment: Experiment) -> str:
-    """Say how the configs were chosen: ``8 at random, 32 by the Gaussian process``."""
-    words = Counter(experiment.trials["by"].dropna())
-    return ", ".join(f"{amount} {BY.get(by, f'by {by}')}" for by, amount in words.items())
-
-
-BY: Mapping[str, str] = {
-    "random": "at random",
-    "points": "given",
-    "gp": "by the Gaussian process",
-    "tpe": "by TPE",
-    "hyperopt": "by HyperOpt's TPE",
-}
 
 
 def _relearn(experiment: Experiment) -> Knowledge | None:

@@ -84,6 +84,7 @@ def _sections(findings: Findings) -> dict[str, Any]:
         "has_effects": any(not effect.is_noise for effect in findings.effects),
         "has_next": any(slice_.chart.marks[0].shapes for slice_ in all_slices),
         "common_epoch": count(findings.common_epoch, "epoch"),
+        "searching": tables.searching_facts(findings),
         "rungs": tables.rung_table(findings),
         "timeline": chart_timeline(findings),
         "usage": chart_usage(findings),

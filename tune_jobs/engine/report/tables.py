@@ -22,6 +22,7 @@ from tune_jobs.engine.formatting import (
 )
 from tune_jobs.engine.job.description import Description
 from tune_jobs.engine.report.findings import Findings, Trial
+from tune_jobs.engine.views.searching import describe_search
 
 # Hyperparameters that the table of trials has a column for: the most important.
 COLUMNS = 12
@@ -126,6 +127,12 @@ def trial_table(findings: Findings) -> Table:
 def config_facts(findings: Findings) -> list[tuple[str, str]]:
     """List the hyperparameters of the winner, or of the best trial if there is no winner."""
     return [(visible(name), setting(value)) for name, value in findings.config.items() if name]
+
+
+def searching_facts(findings: Findings) -> list[tuple[str, str]]:
+    """List how configs were chosen, and what a model of them expects of more trials."""
+    found = describe_search(findings.experiment)
+    return [(visible(name), visible(text)) for name, text in found.items()]
 
 
 def configs_as_json(findings: Findings) -> str:

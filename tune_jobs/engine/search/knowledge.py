@@ -19,6 +19,9 @@ from tune_jobs.engine.space.grid import count_points, iterate
 # A finite space with no more configs is looked at as a whole.
 MOST_POINTS = 2000
 
+# Losses beyond this are pulled in, so that their squares are numbers.
+LARGEST = 1e100
+
 
 @dataclass(frozen=True)
 class KnownRow:
@@ -135,6 +138,7 @@ class Memory:
         before = self._known.get(key)
         row = before.row if before else self._coordinates.row_of(observation.config)
         curve = losses(observation.curve, self._goal)
+        curve = [(epoch, min(max(loss, -LARGEST), LARGEST)) for epoch, loss in curve]
         self._known[key] = KnownRow(row, curve, observation.state)
 
     def knowledge(self, max_epochs: int, *, allow_repeats: bool = False) -> Knowledge:

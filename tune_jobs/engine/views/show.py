@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tune_jobs.engine.analysis.outlook import count_choices, outlook_of
 from tune_jobs.engine.analysis.usage import PURPOSES
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.failures import cause
@@ -20,6 +19,7 @@ from tune_jobs.engine.formatting import NONE, brief, count, show
 from tune_jobs.engine.plain import finite, plain
 from tune_jobs.engine.space.configs import flatten
 from tune_jobs.engine.storage.uris import join
+from tune_jobs.engine.views.searching import describe_search
 from tune_jobs.engine.views.status_line import headline, is_held
 
 if TYPE_CHECKING:
@@ -119,13 +119,7 @@ def _answer(experiment: Experiment) -> list[str]:
 
 def _searching(experiment: Experiment) -> list[str]:
     """Say how configs were chosen, and what a model of them expects of more trials."""
-    chosen, outlook = count_choices(experiment), outlook_of(experiment)
-    said = [f"chosen      {chosen}"] if chosen else []
-    if outlook:
-        said.append(f"matters     {', '.join(outlook.matters)} (the most first)")
-        if outlook.config is not None:
-            said.append(f"would try   {brief(outlook.config)}")
-        said.append(f"outlook     {outlook.sentence}")
+    said = [f"{name:11} {text}" for name, text in describe_search(experiment).items()]
     return ["", *said] if said else []
 
 

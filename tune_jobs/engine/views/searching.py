@@ -1,0 +1,34 @@
+"""How configs were chosen, and what a model of them expects of more trials."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from tune_jobs.engine.analysis.outlook import outlook_of
+from tune_jobs.engine.experiments.experiment import Experiment
+from tune_jobs.engine.formatting import brief
+
+WAYS: Mapping[str, str] = {
+    "random": "at random",
+    "points": "given",
+    "gp": "by the Gaussian process",
+    "tpe": "by TPE",
+    "hyperopt": "by HyperOpt's TPE",
+}
+
+
+def describe_search(experiment: Experiment) -> dict[str, str]:
+    """Describe a search by its choices and its outlook, as far as they are known."""
+    found = {"chosen": count_choices(experiment)}
+    if outlook := outlook_of(experiment):
+        found["matters"] = f"{', '.join(outlook.matters)} (the most first)"
+        found["would try"] = brief(outlook.config) if outlook.config is not None else ""
+        found["outlook"] = outlook.sentence
+    return {name: text for name, text in found.items() if text}
+
+
+def count_choices(experiment: Experiment) -> str:
+    """Count the ways in which configs were chosen: ``8 at random, 32 by TPE``."""
+    counted = Counter(experiment.trials["by"].dropna())
+    return ", ".join(f"{amount} {WAYS.get(by, f'by {by}')}" for by, amount in counted.items())
