@@ -66,6 +66,13 @@ def test_much_is_expected_early_and_little_late() -> None:
     assert late.improvement < early.improvement / 4
 
 
+def test_the_noise_is_that_between_trials_of_one_config() -> None:
+    outlook = find_outlook(knowledge_of(noisy(0.05), 60))
+
+    assert outlook.noise == pytest.approx(0.05, rel=0.4)
+    assert outlook.is_done
+
+
 @pytest.mark.parametrize(
     ("improvement", "sentence"),
     [

@@ -27,6 +27,7 @@ ORDER = [
     "Learning curves",
     "What mattered",
     "Slices",
+    "Outlook",
     "Rungs",
     "Where the time went",
     "Failures",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,9 +41,6 @@ MORE = 20
 
 # With fewer configs that have a loss, nothing is said.
 FEWEST = 8
-
-# Of a long search, the process learns this many of the best configs and as many of the latest.
-MOST_OF_EACH = 100
 
 # Simulated searches, and the rows among which they choose.
 SIMULATIONS, DRAWN, NEAR_EACH, BEST = 32, 60, 16, 6
@@ -105,7 +102,6 @@ def outlook_of(experiment: Experiment, trials: int = MORE) -> Outlook | None:
 
 def find_outlook(knowledge: Knowledge, trials: int = MORE) -> Outlook | None:
     """Return the outlook of a search; None if too little is known."""
-    knowledge = _fewer(knowledge)
     if len(knowledge.scored) < FEWEST:
         return None
     try:
@@ -175,18 +171,6 @@ def _curves(experiment: Experiment) -> dict[int, list[tuple[int, float]]]:
     for row in epochs[epochs[metric].abs() < math.inf][["trial", "epoch", metric]].to_numpy():
         curves.setdefault(int(row[0]), []).append((int(row[1]), float(row[2])))
     return {trial: sorted(curve) for trial, curve in curves.items()}
-
-
-def _fewer(knowledge: Knowledge) -> Knowledge:
-    """Return the best and the latest of what is known, so that the cost has a bound."""
-    if len(knowledge.known) <= 2 * MOST_OF_EACH:
-        return knowledge
-    order = np.argsort(knowledge.losses, kind="stable")[:MOST_OF_EACH]
-    kept = {id(knowledge.scored[place]) for place in order}
-    kept |= {id(each) for each in knowledge.known[-MOST_OF_EACH:]}
-    points = None if knowledge.points is None else knowledge.untried(knowledge.points)
-    known = [each for each in knowledge.known if id(each) in kept]
-    return replace(knowledge, known=known, points=points)
 
 
 def _pool(knowledge: Knowledge, random: np.random.Generator) -> Rows:
