@@ -163,6 +163,21 @@ def test_a_history_has_an_outlook_before_and_after_it_is_compacted(experiment) -
     assert after == before
 
 
+def test_imported_results_count_too(experiment) -> None:
+    before = outlook_of(experiment)
+    writer = SegmentWriter(experiment.folder)
+    for number in range(10):
+        config = {"x": 0.3 + number / 1000, "y": number / 10, "mode": {"name": "a"}}
+        writer.append(ImportedResult(config, -5.0, "other", 0))
+    writer.flush()
+
+    after = outlook_of(Experiment(experiment.folder))
+
+    assert before is not None
+    assert after is not None
+    assert after != before
+
+
 def test_a_space_that_no_model_can_learn_has_no_outlook(experiment) -> None:
     described = experiment.folder.read_json("experiment.json")
     experiment.folder.write_json(

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.experiments.history.records import ImportedResult
 from tune_jobs.engine.experiments.history.replicas import average_replicas
 from tune_jobs.engine.formatting import count, number
 from tune_jobs.engine.search.gaussian_process import (
@@ -139,11 +138,10 @@ def _relearn(experiment: Experiment) -> Knowledge | None:
         (f"trial {row.trial}", experiment.configs[row.trial], *_known_of(row, curves))
         for row in experiment.trials.itertuples()
     ]
-    for place, each in enumerate(experiment.segments.records()):
-        if isinstance(each, ImportedResult):
-            end = [] if each.score is None else [(about.max_epochs, each.score)]
-            state: State = "ended" if end else "failed"
-            known.append((f"imported {place}", each.config, end, state))
+    for place, each in enumerate(experiment.segments.imported()):
+        end = [] if each.score is None else [(about.max_epochs, each.score)]
+        state: State = "ended" if end else "failed"
+        known.append((f"imported {place}", each.config, end, state))
     for key, config, curve, state in known:
         try:
             memory.learn(key, Observation(from_json(space, config), curve, state))

@@ -60,11 +60,13 @@ def _say_trials(job: Job) -> str:
             f"{stage.num_samples * job.points:,} of up to {stage.max_epochs or job.max_epochs:,}"
             for stage in job.stages
         ]
-        return f"{job.num_trials:,} in {len(parts)} stages: {', then '.join(parts)} epochs each"
-    return (
-        f"{job.num_trials:,} of up to {job.max_epochs:,} epochs each, "
-        f"at most {job.num_trials * job.max_epochs:,} epochs in all"
-    )
+        said = f"{job.num_trials:,} in {len(parts)} stages: {', then '.join(parts)} epochs each"
+    else:
+        said = (
+            f"{job.num_trials:,} of up to {job.max_epochs:,} epochs each, "
+            f"at most {job.num_trials * job.max_epochs:,} epochs in all"
+        )
+    return f"{said}; fewer if more are not worth it" if job.stop_when_done else said
 
 
 def _say_finalists(job: Job) -> str:

@@ -31,6 +31,7 @@ from tune_jobs.engine.experiments.history.records import (
     Epoch,
     Event,
     HistoryRecord,
+    ImportedResult,
     KnownRecord,
     SearchStart,
     UnknownRecord,
@@ -160,6 +161,14 @@ class Found:
         """Return every record, in the order in which they were written."""
         for _, lines in self.lines:
             yield from parse_lines(lines)
+
+    def imported(self) -> Iterator[ImportedResult]:
+        """Return the results of other searches, without parsing what is none."""
+        word = f'"{ImportedResult.kind}"'
+        for _, lines in self.lines:
+            for record in parse_lines([line for line in lines if word in line]):
+                if isinstance(record, ImportedResult):
+                    yield record
 
 
 class SegmentWriter:
