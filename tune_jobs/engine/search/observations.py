@@ -56,12 +56,13 @@ def rank(curves: Sequence[Curve]) -> NDArray[np.intp]:
     place in its rung, and those that ran longer are compared by how they went on.
     """
     last = np.array([curve[-1][0] for curve in curves], dtype=int)
+    ends = np.unique(last)
+    values = _losses_at(curves, ends)
     places = np.zeros(len(curves), dtype=np.intp)
-    for number, epoch in enumerate(np.unique(last)):
+    for number, epoch in enumerate(ends):
         there = np.flatnonzero(last >= epoch)
         own = np.sort(places[there]) if number else np.arange(len(there))
-        values = [_loss_at(curves[int(place)], int(epoch)) for place in there]
-        places[there[np.argsort(values, kind="stable")]] = own
+        places[there[np.argsort(values[there, number], kind="stable")]] = own
     return places
 
 
@@ -75,6 +76,18 @@ def comparable_losses(curves: Sequence[Curve]) -> NDArray[np.float64]:
     return ranked
 
 
-def _loss_at(curve: Curve, epoch: int) -> float:
-    """Return the loss at the last epoch of a curve up to one; the first if all are later."""
-    return next((loss for there, loss in reversed(curve) if there <= epoch), curve[0][1])
+def _losses_at(curves: Sequence[Curve], ends: NDArray[np.int_]) -> NDArray[np.float64]:
+    """Return the loss of each curve at the last of its epochs up to each end.
+
+    A curve that begins later has its first loss there.
+    """
+    flat = itertools.chain.from_iterable(itertools.chain.from_iterable(curves))
+    epochs, found = np.fromiter(flat, dtype=float).reshape(-1, 2).T
+    first = np.concatenate([[0], np.cumsum([len(curve) for curve in curves])])
+    # One rising sequence for all curves: each has a stretch of the numbers of its own.
+    stretch = 1 + np.max(epochs, initial=0)
+    starts = stretch * np.arange(len(curves))
+    rising = epochs + np.repeat(starts, np.diff(first))
+    places = np.searchsorted(rising, starts[:, None] + ends, side="right") - 1
+    at: NDArray[np.float64] = found[np.maximum(places, first[:-1, None])]
+    return at
