@@ -29,11 +29,13 @@ class Bandwidth:
     Attributes:
         share: a fixed share of a number's range, shrinking slowly with the number of kernels; None
             for the distance to the neighbours, which is narrow where kernels are dense.
-        least: the narrowest kernel.
+        least: the narrowest kernel with a share.
+        most: the widest kernel between neighbours.
     """
 
     share: float | None = None
     least: float = 0.01
+    most: float = 1.0
 
 
 class KernelDensity:
@@ -94,10 +96,16 @@ def _widths(column: Column, centres: Numbers, active: float, bandwidth: Bandwidt
         shrunk = bandwidth.share * max(len(here), 1) ** (-1 / (active + 4))
         widths[here] = max(shrunk, bandwidth.least)
     else:
-        widths[here] = np.clip(_gaps(centres[here]), 1 / min(100, len(here) + 2), 1)
+        widths[here] = _between(_gaps(centres[here]), bandwidth.most)
     if column.places is not None and len(column.places) > 1:
         widths = np.maximum(widths, np.median(np.diff(column.places)) / 2)
     return widths
+
+
+def _between(gaps: Numbers, most: float) -> Numbers:
+    """Return widths by the distances to neighbours, no narrower than so many kernels allow."""
+    least = 1 / min(100, len(gaps) + 2)
+    return np.clip(gaps, least, max(most, least))
 
 
 def _gaps(values: Numbers) -> Numbers:

@@ -60,7 +60,7 @@ class TPE:
     """
 
     n_initial_points: int = 10
-    gamma: float = 0.1
+    gamma: float = 0.15
 
     def __post_init__(self) -> None:
         _check_initial_points(self)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tune_jobs.engine.search.knowledge import Knowledge, Proposal
-from tune_jobs.engine.search.parzen import Bandwidth, KernelDensity
-from tune_jobs.engine.space.coordinates import Rows
+from tune_jobs.engine.search.parzen import Bandwidth, KernelDensity, Numbers
+from tune_jobs.engine.space.coordinates import Condition, Rows
 
 # No more configs than this are good.
 MOST_GOOD = 25
@@ -19,8 +19,21 @@ CANDIDATES = 64
 # Further rounds of candidates, if too few of the first are new.
 ROUNDS, ENOUGH = 5, 8
 
+# Of a finite space with more untried points, so many are compared.
+MOST_POINTS = 256
 
-NEIGHBOURS = Bandwidth()
+# How often a branch is looked at that need not be the best so far. Without such visits the branch
+# that leads after the first draws is seldom left: its good configs make all others look poor.
+VISITS = 0.25
+
+# The power of the chance to succeed with which a candidate's ratio is multiplied.
+CAUTION = 3.0
+
+# Kernels for smooth numbers, as wide as the distance to their neighbours.
+NEIGHBOURS = Bandwidth(most=0.3)
+
+# Kernels for choices, steps, branches and noisy ranks.
+WIDE = Bandwidth(share=0.15)
 
 
 @dataclass(frozen=True)
@@ -29,35 +42,114 @@ class JointTPE:
 
     Attributes:
         gamma: the share of the configs that are good.
-        bandwidth: of kernels over numbers.
+        bandwidth: of kernels over numbers; None for the one that suits the space.
     """
 
-    gamma: float = 0.1
-    bandwidth: Bandwidth = NEIGHBOURS
+    gamma: float = 0.15
+    bandwidth: Bandwidth | None = None
 
     def choose(self, knowledge: Knowledge, random: np.random.Generator) -> Proposal | None:
         """Return the candidate with the largest ratio of both densities; None if all are known."""
-        order = np.argsort(knowledge.losses, kind="stable")
-        count = min(math.ceil(self.gamma * len(order)), MOST_GOOD)
-        rows = knowledge.rows[order]
-        good = KernelDensity(knowledge.coordinates, rows[:count], self.bandwidth)
-        others = np.concatenate([rows[count:], knowledge.failed, knowledge.pending])
-        rest = KernelDensity(knowledge.coordinates, others, self.bandwidth)
-        candidates = _candidates(knowledge, good, random)
+        branch = _branch_to_visit(knowledge, random)
+        bandwidth = self.bandwidth or suited_bandwidth(knowledge)
+        best, others = self._split(knowledge, branch)
+        good = KernelDensity(knowledge.coordinates, best, bandwidth)
+        rest = KernelDensity(knowledge.coordinates, others, bandwidth)
+        candidates = _candidates(knowledge, good, branch, random)
         if not len(candidates):
             return None
         ratio = good.log_density(candidates) - rest.log_density(candidates)
-        return Proposal(candidates[int(np.argmax(ratio))], "tpe")
+        value = ratio + CAUTION * log_success(knowledge, candidates)
+        return Proposal(candidates[int(np.argmax(value))], "tpe")
+
+    def _split(self, knowledge: Knowledge, branch: Condition | None) -> tuple[Rows, Rows]:
+        """Return the good rows and all others, those that failed or are running among these.
+
+        The best of a visited branch are good too, however they compare with other branches.
+        """
+        rows = knowledge.rows[np.argsort(knowledge.losses, kind="stable")]
+        is_good = np.arange(len(rows)) < min(math.ceil(self.gamma * len(rows)), MOST_GOOD)
+        if branch:
+            inside = np.flatnonzero(_has(rows, branch))
+            is_good[inside[: math.ceil(self.gamma * len(inside))]] = True
+        others = np.concatenate([rows[~is_good], knowledge.failed, knowledge.pending])
+        return rows[is_good], others
 
 
-def _candidates(knowledge: Knowledge, good: KernelDensity, random: np.random.Generator) -> Rows:
-    """Return untried rows near good ones, or all untried rows of a small finite space."""
+def suited_bandwidth(knowledge: Knowledge) -> Bandwidth:
+    """Return narrow kernels for smooth numbers that are compared at one epoch, else wide ones.
+
+    A number with up to 100 values, a choice, and trials that ended at different epochs all make
+    kernels wide: what is learned there is coarse, and narrow kernels take luck for structure.
+    """
+    is_smooth = all(column.values is None for column in knowledge.coordinates.columns)
+    ends = {each.curve[-1][0] for each in knowledge.scored if each.state == "ended"}
+    return NEIGHBOURS if is_smooth and len(ends) <= 1 else WIDE
+
+
+def log_success(knowledge: Knowledge, rows: Rows) -> Numbers:
+    """Return the logarithm of each row's chance to succeed, by the configs around it."""
+    if not len(knowledge.failed):
+        return np.zeros(len(rows))
+    failed, scored = (
+        KernelDensity(knowledge.coordinates, found, Bandwidth()).log_density(rows)
+        + math.log(len(found) + 1)
+        for found in (knowledge.failed, knowledge.rows)
+    )
+    return np.asarray(-np.logaddexp(0, failed - scored))
+
+
+def _branch_to_visit(knowledge: Knowledge, random: np.random.Generator) -> Condition | None:
+    """Draw an option of a choice that has branches, or mostly none."""
+    columns = knowledge.coordinates.columns
+    forks = sorted({fork for column in columns for fork, _ in column.conditions})
+    if not forks or random.random() >= VISITS:
+        return None
+    fork = forks[random.integers(len(forks))]
+    return fork, int(random.integers(columns[fork].options))
+
+
+def _candidates(
+    knowledge: Knowledge, good: KernelDensity, branch: Condition | None, random: np.random.Generator
+) -> Rows:
+    """Return untried rows near good ones, of the visited branch if it has any."""
     if knowledge.points is not None:
-        return knowledge.untried(knowledge.points)
+        found = _draw_points(knowledge.untried(knowledge.points), good, branch, random)
+    else:
+        found = _draw_rows(knowledge, good, branch, random)
+    inside = _has(found, branch)
+    return found[inside] if inside.any() else found
+
+
+def _draw_points(
+    left: Rows, good: KernelDensity, branch: Condition | None, random: np.random.Generator
+) -> Rows:
+    """Return all points that are left, or many of them if they are more than can be compared."""
+    inside = _has(left, branch)
+    left = left[inside] if inside.any() else left
+    if len(left) <= MOST_POINTS:
+        return left
+    logs = good.log_density(left)
+    weights = np.exp(logs - logs.max()) + 1e-9
+    drawn = random.choice(len(left), MOST_POINTS, replace=False, p=weights / weights.sum())
+    return left[drawn]
+
+
+def _draw_rows(
+    knowledge: Knowledge, good: KernelDensity, branch: Condition | None, random: np.random.Generator
+) -> Rows:
+    """Draw untried rows near good ones, and from the whole space if few of those are new."""
     found = knowledge.untried(good.draw(CANDIDATES, random))
     for _ in range(ROUNDS):
-        if len(found) >= ENOUGH:
+        if np.sum(_has(found, branch)) >= ENOUGH:
             break
         more = [good.draw(CANDIDATES, random), knowledge.coordinates.draw(CANDIDATES, random)]
         found = knowledge.untried(np.concatenate([found, *more]))
     return found
+
+
+def _has(rows: Rows, branch: Condition | None) -> np.ndarray:
+    """Return which rows take an option; all if none is named."""
+    if branch is None:
+        return np.ones(len(rows), dtype=bool)
+    return np.asarray(rows[:, branch[0]] == branch[1])
