@@ -146,6 +146,13 @@ def test_check_says_what_a_run_would_do(job) -> None:
     assert "parameters" in ran.stdout
 
 
+def test_check_says_that_a_search_may_be_shorter() -> None:
+    ran = invoke("check", "breast_cancer_tpe", "--searcher", "gp", "--stop-when-done")
+
+    assert "epochs in all; fewer if more are not worth it" in ran.stdout
+    assert "GaussianProcess(" in ran.stdout
+
+
 def test_check_finds_the_option_that_cannot_be_built() -> None:
     ran = invoke("check", "breast_cancer_tpe", "--set", "space.kernel_initializer=he_norml")
     assert ran.exit_code == 2

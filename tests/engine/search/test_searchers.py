@@ -6,7 +6,7 @@ from ray import tune
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from tests.engine.search.simulated import History, good, make_search, troubled
+from tests.engine.search.simulated import MAX_EPOCHS, History, good, make_search, troubled
 from tune_jobs.engine import TPE, Auto, GaussianProcess, HyperOptTPE, JobError, RandomSearch
 from tune_jobs.engine.search.observations import Observation
 from tune_jobs.engine.search.ray_searcher import FlatSpaceAdapter
@@ -153,6 +153,20 @@ def test_a_seed_decides_and_another_one_decides_otherwise(make) -> None:
 
     assert same.run(6, same.searcher()) == found
     assert other.run(1, other.searcher()) != found[:1]
+
+
+@pytest.mark.parametrize(("known", "by"), [(200, "gp"), (201, "tpe")])
+def test_auto_hands_over_to_tpe_in_a_long_search(known, by) -> None:
+    searcher = make_search(lambda: Auto()(1), {"x": tune.uniform(0, 1)})
+    for number in range(known):
+        value = (number / known - 0.3) ** 2
+        observation = Observation({"x": number / known}, ((MAX_EPOCHS, value),), "ended")
+        searcher.learn(str(number), observation)
+
+    found = searcher.suggest("next")
+
+    assert searcher.chosen_by == by
+    assert abs(found["x"] - 0.3) < 0.2
 
 
 def test_a_searcher_says_what_chose_its_suggestion() -> None:
