@@ -51,6 +51,17 @@ def test_a_function_that_still_improves_does_not_end_a_search() -> None:
     assert ends_after(trials_of(loss, 45)) is None
 
 
+def test_one_outlook_alone_does_not_end_a_search() -> None:
+    def loss(config, _):  # flat, and then it falls
+        return min(0.5, 1 - config["x"])
+
+    found = sorted(trials_of(loss, 2 * EARLIEST), key=lambda each: each.config["x"] > 0.5)
+    is_flat = [each.config["x"] <= 0.5 for each in found]
+
+    assert sum(is_flat) >= FIRST
+    assert ends_after([*found[sum(is_flat) - FIRST :]][: EARLIEST + 1]) is None
+
+
 def test_the_rule_says_the_same_of_a_history_that_it_learns_anew() -> None:
     observations = trials_of(lambda *_: 0.5, EARLIEST)
     rule = DoneRule()

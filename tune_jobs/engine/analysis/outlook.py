@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,9 @@ FEWEST = 8
 
 # Simulated searches, and the rows among which they choose.
 SIMULATIONS, DRAWN, NEAR_EACH, BEST = 32, 60, 16, 6
+
+# How the states of trials are learned; one that was cut off counts as running.
+STATES: Mapping[str, State] = {"failed": "failed", "complete": "ended", "stopped": "ended"}
 
 # How far simulated trials lie from the best ones, as a share of a range.
 NEAR = 0.1
@@ -133,29 +137,26 @@ def _relearn(experiment: Experiment) -> Knowledge | None:
     if about.max_epochs is None or not can_be_learnt(space):
         return None
     memory = Memory(space, about.goal)
-    curves = _curves(experiment)
-    known: list[tuple[str, object, Curve, State]] = [
-        (f"trial {row.trial}", experiment.configs[row.trial], *_known_of(row, curves))
-        for row in experiment.trials.itertuples()
-    ]
-    for place, each in enumerate(experiment.segments.imported()):
-        end = [] if each.score is None else [(about.max_epochs, each.score)]
-        state: State = "ended" if end else "failed"
-        known.append((f"imported {place}", each.config, end, state))
-    for key, config, curve, state in known:
-        try:
-            memory.learn(key, Observation(from_json(space, config), curve, state))
-        except (NotInSpaceError, JobError):  # of a space that was edited
-            continue
+    known = [*_trials_of(experiment), *_imported_by(experiment, about.max_epochs)]
+    for place, (config, curve, state) in enumerate(known):
+        with suppress(NotInSpaceError, JobError):  # of a space that was edited
+            memory.learn(str(place), Observation(from_json(space, config), curve, state))
     return memory.knowledge(about.max_epochs)
 
 
-def _known_of(row: object, curves: Mapping[int, Curve]) -> tuple[Curve, State]:
-    """Return what is known of a trial; one that is running or was cut off has a curve, too."""
-    trial, state = getattr(row, "trial", 0), getattr(row, "state", "")
-    if state == "failed":
-        return [], "failed"
-    return curves.get(trial, []), "ended" if state in ("complete", "stopped") else "running"
+def _trials_of(experiment: Experiment) -> Iterator[tuple[Config, Curve, State]]:
+    curves = _curves(experiment)
+    for row in experiment.trials.itertuples():
+        curve = curves.get(row.trial, ()) if row.state != "failed" else ()
+        yield experiment.configs[row.trial], curve, STATES.get(row.state, "running")
+
+
+def _imported_by(experiment: Experiment, end: int) -> Iterator[tuple[Config, Curve, State]]:
+    for each in experiment.segments.imported():
+        if each.score is None:
+            yield each.config, (), "failed"
+        else:
+            yield each.config, ((end, each.score),), "ended"
 
 
 def _curves(experiment: Experiment) -> dict[int, list[tuple[int, float]]]:
