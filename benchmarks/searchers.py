@@ -19,7 +19,7 @@ import argparse
 import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -48,8 +48,13 @@ class Cell:
     searcher: str
     workers: int
     seed: int
-    trials: int
-    epochs: int
+    trials: int = 0
+    epochs: int = 0
+
+    @property
+    def length(self) -> int:
+        """The trials, or the epochs under early stopping."""
+        return self.trials or self.epochs
 
     @property
     def key(self) -> tuple[str, str, int, int]:
@@ -61,8 +66,8 @@ def main() -> None:
     options = read_options()
     frame = read(options.show or options.out)
     if not options.show:
-        known = set() if options.again else known_runs(frame)
-        cells = [cell for cell in list_cells(options) if cell.key not in known]
+        known = {} if options.again else known_runs(frame)
+        cells = [cell for cell in list_cells(options) if known.get(cell.key, 0) < cell.length]
         frame = measure(cells, frame, options.processes, options.out)
     text = summary.describe(frame, list_problems())
     if options.figures:
@@ -98,13 +103,17 @@ def list_cells(options: argparse.Namespace) -> Iterator[Cell]:
             for workers in options.workers if not has_curves else [max(options.workers)]:
                 for searcher in options.searchers:
                     if has_curves or searcher not in CURVES_ONLY:
-                        limits = (options.trials, options.epochs)
-                        yield Cell(problem, searcher, workers, seed, *limits)
+                        cell = Cell(problem, searcher, workers, seed)
+                        yield (
+                            replace(cell, epochs=options.epochs)
+                            if has_curves
+                            else replace(cell, trials=options.trials)
+                        )
 
 
-def known_runs(frame: pd.DataFrame) -> set[tuple[str, str, int, int]]:
-    """Return the searches that were run already."""
-    return set() if frame.empty else set(frame[KEY].itertuples(index=False, name=None))
+def known_runs(frame: pd.DataFrame) -> dict[tuple[str, str, int, int], int]:
+    """Return the searches that were run already, each with its last mark."""
+    return {} if frame.empty else frame.groupby(KEY)["mark"].max().to_dict()
 
 
 def measure(

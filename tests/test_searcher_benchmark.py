@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.searchers import Cell, add, find_task, run
+from benchmarks.searchers import Cell, add, find_task, known_runs, run
 from benchmarks.searching.contenders import CONTENDERS, Ours
 from benchmarks.searching.problem import Problem
 from benchmarks.searching.problems import list_problems
@@ -17,14 +17,14 @@ from benchmarks.searching.summary import describe, mean_ranks, share_ahead
 @pytest.mark.parametrize("workers", [1, 8])
 @pytest.mark.parametrize("searcher", ["random", "tpe"])
 def test_a_function_is_searched(searcher, workers) -> None:
-    (row,) = run(Cell("Branin", searcher, workers, seed=0, trials=5, epochs=0))
+    (row,) = run(Cell("Branin", searcher, workers, seed=0, trials=5))
 
     assert (row["mark"], row["suggestions"]) == (5, 5)
     assert 0 < row["regret"] < math.inf
 
 
 def test_more_trials_are_never_worse_without_noise() -> None:
-    rows = run(Cell("Branin", "random", 1, seed=0, trials=50, epochs=0))
+    rows = run(Cell("Branin", "random", 1, seed=0, trials=50))
 
     regrets = [row["regret"] for row in rows]
     assert [row["mark"] for row in rows] == [10, 25, 50]
@@ -35,7 +35,7 @@ def test_more_trials_are_never_worse_without_noise() -> None:
 def test_curves_are_searched_by_epochs(searcher) -> None:
     pytest.importorskip("optuna")
 
-    (row,) = run(Cell("curves-optimizers", searcher, 8, seed=0, trials=0, epochs=100))
+    (row,) = run(Cell("curves-optimizers", searcher, 8, seed=0, epochs=100))
 
     assert row["mark"] == 100
     assert row["regret"] < math.inf
@@ -107,6 +107,13 @@ def test_a_repeated_search_replaces_the_earlier_one() -> None:
     frame = add(add(pd.DataFrame(), [row | {"regret": 2.0}]), [row | {"regret": 1.0}])
 
     assert frame["regret"].tolist() == [1.0]
+
+
+def test_a_run_knows_which_searches_it_need_not_repeat() -> None:
+    frame = pd.DataFrame(run(Cell("Branin", "random", 1, seed=0, trials=25)))
+
+    assert known_runs(frame) == {("Branin", "random", 1, 0): 25}
+    assert known_runs(pd.DataFrame()) == {}
 
 
 def test_the_figures_show_what_was_tuned_on_apart_and_mark_the_best_of_a_row() -> None:

@@ -26,7 +26,7 @@ from benchmarks.searching.problem import Config, Played, Problem
 
 DATA = Path(__file__).parent.parent / "data"
 EPOCHS, SEEDS = 27, 3
-TARGETS = {"diabetes": "progression", "breast_cancer": "diagnosis"}
+TARGETS = {"diabetes": "progression", "breast_cancer": "malignant"}
 
 # Data sets on which no searcher was tuned.
 HELD_BACK = ("breast_cancer",)
@@ -141,7 +141,7 @@ def make(name: str, configs: int, results: Path) -> Path:
     return folder
 
 
-def convert(folder: Path, name: str) -> pd.DataFrame:
+def convert(folder: Path, path: Path) -> pd.DataFrame:
     """Write the trials of an experiment as a table of curves, those that diverged with NaN."""
     from tune_jobs.engine import open_experiment
 
@@ -160,8 +160,8 @@ def convert(folder: Path, name: str) -> pd.DataFrame:
             "val_loss": losses.replace(np.inf, np.nan).clip(upper=WORST).to_numpy("float32"),
         }
     )
-    DATA.mkdir(exist_ok=True)
-    frame.to_parquet(file_of(name), index=False, compression="zstd")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame.to_parquet(path, index=False, compression="zstd")
     return frame
 
 
@@ -177,14 +177,16 @@ def main() -> None:
     converting = commands.add_parser("convert", help="write the table of an experiment")
     converting.add_argument("folder", type=Path)
     converting.add_argument("data", choices=TARGETS)
+    for command in (making, converting):
+        command.add_argument("--out", type=Path, metavar="PARQUET", help="instead of the usual one")
     options = parser.parse_args()
     folder = (
         make(options.data, options.configs, options.results)
         if options.command == "make"
         else options.folder
     )
-    frame = convert(folder, options.data)
-    path = file_of(options.data)
+    path = options.out or file_of(options.data)
+    frame = convert(folder, path)
     size = path.stat().st_size / 2**20
     print(f"{path}: {frame['config'].nunique()} configs, {size:.1f} MiB")
 
