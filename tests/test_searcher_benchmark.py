@@ -11,7 +11,7 @@ from benchmarks.searching.contenders import CONTENDERS, Ours
 from benchmarks.searching.problem import Problem
 from benchmarks.searching.problems import list_problems
 from benchmarks.searching.simulation import Rungs
-from benchmarks.searching.summary import describe, mean_ranks, share_ahead
+from benchmarks.searching.summary import common_seeds, describe, mean_ranks, share_ahead
 
 
 @pytest.mark.parametrize("workers", [1, 8])
@@ -93,6 +93,12 @@ def test_ranks_are_of_seeds_that_all_have() -> None:
     ranks = mean_ranks(frame_of(random=[2.0, 2.0, 2.0], tpe=[1.0, 1.0]))
 
     assert ranks["mean"].to_dict() == {"random": 2.0, "tpe": 1.0}
+
+
+def test_figures_are_of_seeds_that_all_searchers_have() -> None:
+    frame = frame_of(random=[2.0, 2.0, 2.0], tpe=[1.0, 1.0]).assign(workers=1)
+
+    assert sorted(common_seeds(frame)["seed"]) == [0, 0, 1, 1]
 
 
 def test_a_tie_with_random_counts_half() -> None:

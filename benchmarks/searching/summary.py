@@ -16,6 +16,10 @@ ORDER = (
     *("optuna-hyperband", "one-epoch"),
 )
 RESAMPLES = 1000
+
+# Kinds of problems are ranked at the last marks only.
+LATE_MARKS = 2
+
 INTRO = """\
 Regret of the config that looks best, median over {seeds} seeds: 0 is the best config. On tables and
 curves, 1 is the median config; on functions it is the loss itself. Bold: the best of its row. One
@@ -34,7 +38,7 @@ that look best, since a search's finals choose among those. `optuna-hyperband` p
 
 def describe(frame: pd.DataFrame, problems: Mapping[str, Problem]) -> str:
     """Return all tables of results."""
-    frame = frame[frame["problem"].isin(problems)]
+    frame = common_seeds(frame[frame["problem"].isin(problems)])
     kinds = {name: problem.kind for name, problem in problems.items()}
     held_back = {name: problem.held_back for name, problem in problems.items()}
     frame = frame.assign(
@@ -42,7 +46,7 @@ def describe(frame: pd.DataFrame, problems: Mapping[str, Problem]) -> str:
     )
     is_curve = frame["kind"] == "curves"
     blocks = [
-        INTRO.format(seeds=frame["seed"].nunique()),
+        INTRO.format(seeds=_count_seeds(frame)),
         *_describe_trials(frame[~is_curve]),
         *_describe_curves(frame[is_curve]),
         *_describe_failures(frame),
@@ -50,6 +54,13 @@ def describe(frame: pd.DataFrame, problems: Mapping[str, Problem]) -> str:
         report.versions(),
     ]
     return "\n\n".join(block.strip() for block in blocks) + "\n"
+
+
+def common_seeds(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the seeds that all searchers have of a problem."""
+    case = ["problem", "workers"]
+    searchers = frame.groupby(case)["searcher"].transform("nunique")
+    return frame[frame.groupby([*case, "seed"])["searcher"].transform("nunique") == searchers]
 
 
 def mean_ranks(frame: pd.DataFrame) -> pd.DataFrame:
@@ -77,6 +88,12 @@ def share_ahead(frame: pd.DataFrame) -> pd.Series:
     others = wide.drop(columns="random")
     ahead = others.lt(wide["random"], axis=0) + 0.5 * others.eq(wide["random"], axis=0)
     return ahead.where(others.notna() & wide[["random"]].notna().to_numpy()).mean()
+
+
+def _count_seeds(frame: pd.DataFrame) -> str:
+    counts = frame.groupby(["problem", "workers"])["seed"].nunique()
+    least, most = counts.min(), counts.max()
+    return str(most) if least == most else f"{least} to {most}"
 
 
 def _resample(by_seed: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -155,8 +172,9 @@ def _regret_table(frame: pd.DataFrame, unit: str) -> str:
 
 def _rank_table(frame: pd.DataFrame, unit: str) -> str:
     header = ["problems", "in flight", unit, *_searchers(frame)]
+    late = frame[frame["mark"].isin(sorted(set(frame["mark"]))[-LATE_MARKS:])]
     rows = []
-    for title, part in [*_splits(frame), *_kinds(frame)]:
+    for title, part in [*_splits(frame), *_kinds(late)]:
         for (workers, mark), runs in part.groupby(["workers", "mark"]):
             ranks = mean_ranks(runs)
             cells = [_rank(ranks, searcher) for searcher in header[3:]]
