@@ -58,7 +58,7 @@ def test_a_table_of_curves_trains_its_nearest_config_which_the_searcher_learns(s
 
 def learned_row(contender, task) -> np.ndarray:
     if isinstance(contender, Ours):
-        (known,) = contender._searcher._known.values()
+        (known,) = contender._searcher.knowledge.known
         return known.row
     ((_, config),) = contender._asked.values()
     return task.coordinates.row_of(config)
