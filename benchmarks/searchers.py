@@ -64,7 +64,7 @@ class Cell:
 
 def main() -> None:
     options = read_options()
-    frame = read(options.show or options.out)
+    frame = read(options.show or [options.out])
     if not options.show:
         known = {} if options.again else known_runs(frame)
         cells = [cell for cell in list_cells(options) if known.get(cell.key, 0) < cell.length]
@@ -89,7 +89,9 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--again", action="store_true", help="repeat what the file already has")
     parser.add_argument("--out", type=Path, metavar="PARQUET")
-    parser.add_argument("--show", type=Path, metavar="PARQUET", help="measure nothing")
+    parser.add_argument(
+        "--show", nargs="+", type=Path, metavar="PARQUET", help="measure nothing; files are merged"
+    )
     parser.add_argument("--figures", action="store_true", help="write figures/searchers.md")
     return parser.parse_args()
 
@@ -177,9 +179,13 @@ def find_task(problem: str) -> Task:
     return list_problems()[problem].make()
 
 
-def read(path: Path | None) -> pd.DataFrame:
-    """Read results; none if there is no file."""
-    return pd.read_parquet(path) if path and path.exists() else pd.DataFrame()
+def read(paths: Sequence[Path | None]) -> pd.DataFrame:
+    """Read results, later ones in place of earlier ones; none if there is no file."""
+    frame = pd.DataFrame()
+    for path in paths:
+        if path and path.exists():
+            frame = add(frame, pd.read_parquet(path).to_dict("records"))
+    return frame
 
 
 def add(frame: pd.DataFrame, rows: list[dict[str, Any]]) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.searchers import Cell, add, find_task, known_runs, run
+from benchmarks.searchers import Cell, add, find_task, known_runs, read, run
 from benchmarks.searching.contenders import CONTENDERS, Ours
 from benchmarks.searching.problem import Problem
 from benchmarks.searching.problems import list_problems
@@ -120,6 +120,16 @@ def test_a_run_knows_which_searches_it_need_not_repeat() -> None:
 
     assert known_runs(frame) == {("Branin", "random", 1, 0): 25}
     assert known_runs(pd.DataFrame()) == {}
+
+
+def test_files_of_results_are_merged(tmp_path) -> None:
+    row = {"problem": "p", "workers": 1, "seed": 0, "mark": 10}
+    for name, regret in (("random", 2.0), ("tpe", 1.0)):
+        pd.DataFrame([row | {"searcher": name, "regret": regret}]).to_parquet(tmp_path / name)
+
+    frame = read([tmp_path / "random", tmp_path / "tpe", tmp_path / "none", None])
+
+    assert frame["regret"].tolist() == [2.0, 1.0]
 
 
 def test_the_figures_show_what_was_tuned_on_apart_and_mark_the_best_of_a_row() -> None:
