@@ -26,7 +26,7 @@ Numbers = NDArray[np.float64]
 
 SQRT5 = math.sqrt(5)
 
-# The jitter that keeps a covariance positive definite, as a share of the variance.
+# The variance that is added to keep a covariance positive definite.
 LEAST_JITTER = 1e-6
 
 LEAST_VARIANCE = 1e-10
@@ -43,7 +43,7 @@ class Points:
         places: n x p, Euclidean coordinates of configs.
         groups: p, the hyperparameter that each coordinate belongs to.
         times: n, the epoch between 0 and 1.
-        trials: n, which points belong to one trial.
+        trials: n, which points belong to one trial; -1 for what a config's trials have in common.
     """
 
     places: Numbers
@@ -104,7 +104,11 @@ class CurveProcess:
         covariance = self._covariance(points, self._points)
         mean: Numbers = covariance @ self._weights
         explained = solve_triangular(self._lower, covariance.T, lower=True)
-        variance = self._f + self._curve + self.own + self._start * (1 - points.times) ** 2
+        variance = (
+            self._f
+            + self._curve
+            + (points.trials >= 0) * (self.own + self._start * (1 - points.times) ** 2)
+        )
         return mean, np.maximum(variance - (explained**2).sum(axis=0), LEAST_VARIANCE)
 
     def predict_jointly(self, points: Points) -> tuple[Numbers, Numbers]:
@@ -122,7 +126,8 @@ class CurveProcess:
         found: Numbers = self._f * matern(distance + apart * self._time)[0]
         found += self._curve * matern(apart * self._curve_time)[0]
         fading = self._start * (1 - points.times)[:, None] * (1 - others.times)
-        found += (self.own + fading) * (points.trials[:, None] == others.trials)
+        same = (points.trials[:, None] == others.trials) & (others.trials >= 0)
+        found += (self.own + fading) * same
         return found
 
 
@@ -140,14 +145,14 @@ def fit(points: Points, losses: Numbers, starts: Sequence[Numbers], steps: int) 
 
 def factorise(covariance: Numbers) -> Numbers:
     """Return the lower Cholesky factor, of a matrix with as much jitter as that needs."""
-    jitter = LEAST_JITTER * np.diag(covariance).mean()
+    jitter = LEAST_JITTER
     while True:
         try:
-            lower: Numbers = np.linalg.cholesky(covariance + jitter * np.eye(len(covariance)))
+            lower = np.linalg.cholesky(covariance + jitter * np.eye(len(covariance)))
         except np.linalg.LinAlgError:
             jitter *= 10
         else:
-            return lower
+            return np.asarray(lower)
 
 
 def matern(distance: Numbers) -> tuple[Numbers, Numbers]:

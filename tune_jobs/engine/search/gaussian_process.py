@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_ndtr, ndtr, ndtri
+from threadpoolctl import threadpool_limits
 
 from tune_jobs.engine.search.candidates import climb
 from tune_jobs.engine.search.curve_process import CurveProcess, Numbers, Points, fit, make_prior
@@ -32,6 +33,11 @@ FEW = 60
 
 # The best configs near which candidates lie.
 BEST = 5
+
+# Configs with a smaller chance to succeed are chosen only if there are no others (a chance
+# constraint, Gelbart et al. 2014). Weighing the chance alone lets a search run against a border
+# behind which a better loss seems to lie: half of its suggestions then failed.
+LEAST_CHANCE, PENALTY = 0.8, 50
 
 
 @dataclass
@@ -57,6 +63,9 @@ class Fit:
 class CurveModel:
     """Chooses by expected improvement of the loss at the last epoch, and the chance to succeed.
 
+    The improvement is on the lowest loss that the process predicts for the end of a known config,
+    whether that ended there or was stopped, without what its trial had of luck.
+
     Parameters are fitted when the number of ended trials reaches 2, 3, 4 ... 9, 11, 13 ..., to that
     number of the first configs. So they follow from what is known: with one worker, a continued
     search has the parameters of one that was never interrupted; with more, a curve that was still
@@ -69,11 +78,17 @@ class CurveModel:
 
     def choose(self, knowledge: Knowledge, random: np.random.Generator) -> Proposal | None:
         """Return the candidate with the largest expected improvement; None if all are known."""
+        with threadpool_limits(
+            1
+        ):  # small matrices: threads of busy cores would wait for each other
+            return self._choose(knowledge, random)
+
+    def _choose(self, knowledge: Knowledge, random: np.random.Generator) -> Proposal | None:
         embedding = Embedding(knowledge.coordinates)
         parameters = self._parameters(knowledge)
         points, losses = _observe(embedding, knowledge, knowledge.scored)
         process = CurveProcess(points, losses, parameters)
-        means, _ = process.predict(_at_end(embedding, knowledge.rows))
+        means, _ = process.predict(_at_end(embedding, knowledge.rows, first=-1))
         if len(knowledge.pending):
             pending = _at_end(embedding, knowledge.pending, first=len(means))
             expected, _ = process.predict(pending)
@@ -85,7 +100,7 @@ class CurveModel:
             ends = _at_end(embedding, rows, first=-1)
             mean, variance = process.predict(ends)
             found = log_expected_improvement(mean, np.sqrt(variance), float(means.min()))
-            return found + log_chance(ends)
+            return found + _penalise(log_chance(ends))
 
         good = knowledge.rows[np.argsort(means, kind="stable")[:BEST]]
         row = climb(knowledge, improvement, good, random)
@@ -125,7 +140,8 @@ class CurveModel:
 
         def log_chance(points: Points) -> Numbers:
             mean, variance = process.predict(points)
-            found: Numbers = log_ndtr((mean + signs.mean()) / np.sqrt(variance + process.noise))
+            deviation = np.sqrt(variance + process.own + process.noise)
+            found: Numbers = log_ndtr((mean + signs.mean()) / deviation)
             return found
 
         return log_chance
@@ -137,6 +153,12 @@ def last_refit(count: int) -> int:
     while math.ceil(at * REFIT) <= count:
         at = math.ceil(at * REFIT)
     return at
+
+
+def _penalise(log_chance: Numbers) -> Numbers:
+    """Return the log of a chance, and a lot less if that is too small."""
+    lacking = np.minimum(log_chance - math.log(LEAST_CHANCE), 0)
+    return np.asarray(log_chance + PENALTY * lacking)
 
 
 def log_expected_improvement(mean: Numbers, deviation: Numbers, best: float) -> Numbers:
@@ -156,17 +178,17 @@ def scale(losses: Numbers) -> Numbers:
     distribution with the better half's spread would, however large they are (Vizier's half-rank
     warping, Song et al. 2024).
     """
-    median = float(np.median(losses))
-    below = np.minimum(losses / 2 - median / 2, 0)  # halves do not overflow
-    largest = float(np.abs(below).max())
-    if largest == 0:
-        return np.zeros_like(losses)
-    normal = _normal_places(losses) - _normal_places(losses)[losses <= median].max()
+    median = float(np.percentile(losses, 50, method="lower"))
     good = losses <= median
-    shrunk = below / largest
-    shrunk *= math.sqrt((normal[good] ** 2).mean() / (shrunk[good] ** 2).mean())
-    found = np.where(good, shrunk, normal)
-    return np.asarray((found - found.mean()) / found.std())
+    below = np.minimum(losses / 2 - median / 2, 0)  # halves do not overflow
+    normal = _normal_places(losses)
+    normal -= normal[good].max()
+    if (largest := float(np.abs(below).max())) > 0:
+        below /= largest
+        below *= math.sqrt((normal[good] ** 2).mean() / (below[good] ** 2).mean())
+    found = np.where(good, below, normal)
+    spread = float(found.std())
+    return np.asarray((found - found.mean()) / (spread or 1))
 
 
 def _normal_places(losses: Numbers) -> Numbers:
