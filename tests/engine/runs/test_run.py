@@ -168,6 +168,7 @@ def test_a_search_is_stopped_when_done_and_stays_so(profile) -> None:
         reason = "20 more trials: no improvement expected: stop here"
         assert ended.summary.ended_because == reason
         assert f"the search ended early: {reason}" in lines(ended, short=True)
+    assert len(quiet_run(job, profile, extend=2).trials) == 42  # whatever the outlook
 
 
 @pytest.mark.parametrize(

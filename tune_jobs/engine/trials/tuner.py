@@ -161,7 +161,7 @@ def _make_source(
         seed=derive(job.seed, "draws"),
         max_epochs=job.max_epochs,
         recorder=recorder,
-        done=DoneRule() if job.stop_when_done else None,
+        done=DoneRule() if job.stop_when_done and not how.extend else None,
     )
 
 
