@@ -93,6 +93,13 @@ def list_problems() -> list[Problem]:
     ]
 
 
+def describe_tables() -> str:
+    """Return how many configs each table has."""
+    there = [name for name in TARGETS if file_of(name).exists()]
+    counts = {name: pd.read_parquet(file_of(name), columns=["config"]) for name in there}
+    return ", ".join(f"{each['config'].nunique()} on {name}" for name, each in counts.items())
+
+
 def read_table(name: str) -> CurveTable:
     """Read the table of a data set."""
     from tune_jobs.engine.space.coordinates import Coordinates

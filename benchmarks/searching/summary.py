@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks import report
+from benchmarks.searching import curves
 from benchmarks.searching.problem import Problem
 
 ORDER = (
@@ -21,18 +22,31 @@ RESAMPLES = 1000
 LATE_MARKS = 2
 
 INTRO = """\
+# Searchers
+
 Regret of the config that looks best, median over {seeds} seeds: 0 is the best config. On tables and
-curves, 1 is the median config; on functions it is the loss itself. Bold: the best of its row. One
-machine; workers are simulated. `python -m benchmarks.searchers` measures this; "held back" are the
-problems that no searcher was tuned on.
+curves, 1 is the median config; on functions it is the loss itself. Bold: the best of its row, ties
+included. Workers are simulated. `python -m benchmarks.searchers` measures this. "Held back" is the
+half of the problems that no searcher was tuned on.
 
 `tpe`, `gp` and `auto` are this project's; `hyperopt` is HyperOpt's TPE in this project; `optuna` is
-its TPE by default, `optuna-grouped` with `multivariate=True, group=True`.
+its TPE by default, `optuna-grouped` with `multivariate=True, group=True`. Optuna knows the order of
+ordered choices, and failures as failures.
 """
+ABSENT = {
+    "auto": "`auto` asks `gp` up to 200 trials: its rows would be those of `gp`.",
+    "optuna-gp": "Optuna's Gaussian process needs torch, which is not installed here.",
+    "smac": "SMAC3 does not install here: its random forest, pyrfr, has no wheel.",
+}
 CURVES = """\
 8 workers, ASHA's rungs at 1, 3, 9 epochs of 27. The regret is that of the best of the 3 configs
 that look best, since a search's finals choose among those. `optuna-hyperband` prunes by itself, and
 `one-epoch` trains all for one epoch, then the best 3 to the end (after Egele et al. 2024).
+
+`curves-*` are formulas with noise, `keras-*` real Keras networks: {tables}. A suggestion there
+stands for the nearest config that was not tried, so that long searches of a small table end near
+its best whatever the searcher. `python -m benchmarks.searching.curves` makes larger tables. Without
+a table, 0 is the best of 4,000 random configs.
 """
 
 
@@ -47,6 +61,7 @@ def describe(frame: pd.DataFrame, problems: Mapping[str, Problem]) -> str:
     is_curve = frame["kind"] == "curves"
     blocks = [
         INTRO.format(seeds=_count_seeds(frame)),
+        "\n".join(why for name, why in ABSENT.items() if name not in set(frame["searcher"])),
         *_describe_trials(frame[~is_curve]),
         *_describe_curves(frame[is_curve]),
         *_describe_failures(frame),
@@ -121,7 +136,7 @@ def _describe_curves(frame: pd.DataFrame) -> Iterator[str]:
     if frame.empty:
         return
     yield "## Learning curves under early stopping"
-    yield CURVES
+    yield CURVES.format(tables=curves.describe_tables())
     for title, part in _splits(frame):
         yield f"### Median regret by epochs, {title}"
         yield _regret_table(part, "epochs")
