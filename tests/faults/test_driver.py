@@ -4,6 +4,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -64,6 +65,36 @@ def test_a_driver_that_is_killed_again_and_again_loses_and_repeats_nothing(
     assert not result.epochs.duplicated(["trial", "replica", "epoch"]).any()
     assert result.trials[TOLD].equals(whole.trials[TOLD])
     assert result.problems == []
+
+
+def test_a_search_that_pauses_trials_may_be_killed_and_promotes_as_if_it_had_not_been(
+    folder, drive
+) -> None:
+    options = "--num-samples", "20", "--set", "scheduler.resume=True"
+    assert drive(*options, name="whole").end()["exit_code"] == 0
+    whole = open_experiment(str(folder / "results" / "whole"))
+    (folder / "log").unlink()
+    known: dict[str, int] = {}
+    for epochs in (9, 30, 50):
+        driver = drive("--resume", *options)
+        while not (folder / "log").exists() or trained(folder).total() < epochs:
+            assert driver.process.poll() is None
+            time.sleep(0.02)
+        driver.process.kill()
+        driver.process.communicate()
+        history = open_experiment(str(folder / "results" / "test")).epochs
+        written = zip(history["trial"], history["epoch"], strict=True)
+        now = trained(folder)
+        known = {f"{trial} {epoch}": now[f"{trial} {epoch}"] for trial, epoch in written} | known
+    assert drive("--resume", *options).end()["exit_code"] == 0
+
+    result = open_experiment(str(folder / "results" / "test"))
+    assert result.trials[TOLD].equals(whole.trials[TOLD])
+    assert not result.epochs.duplicated(["trial", "replica", "epoch"]).any()
+    assert len(known) > 20
+    assert all(trained(folder)[epoch] == count for epoch, count in known.items())
+    late = [line for line in (folder / "log").read_text().splitlines() if line.endswith(" 2")]
+    assert sorted(late, key=lambda line: int(line.split()[0])) != late  # some were promoted
 
 
 @pytest.mark.slow

@@ -74,6 +74,7 @@ class Session:
         self._last_sent = time.monotonic()
         self._rows: list[dict[str, Any]] = []
         self._rungs: Collection[int] | None = config.get("rungs")
+        self._pauses: bool = config.get("pauses", False)
         self._last_epoch: int | None = config.get("epochs")  # whose weights are kept
         self._budget = CheckpointBudget()
         if self.in_tune:
@@ -159,8 +160,9 @@ class Session:
 
         Without known rungs it is always needed: a scheduler may pause the trial after any epoch.
         """
-        budget = self._budget
-        is_needed = self._rungs is None or self._rows[-1]["epoch"] == self._last_epoch
+        budget, epoch = self._budget, self._rows[-1]["epoch"]
+        may_pause = self._rungs is None or (self._pauses and epoch in self._rungs)
+        is_needed = may_pause or epoch == self._last_epoch
         is_cheap = budget.checkpoints < CHECKPOINT_SHARE * budget.training
         return is_needed or score < budget.best or is_cheap
 

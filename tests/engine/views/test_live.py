@@ -11,10 +11,12 @@ from rich.console import Console
 from tune_jobs.engine.experiments.failures import cause
 from tune_jobs.engine.experiments.history.records import (
     Chosen,
+    Continued,
     Dropped,
     Epoch,
     FinalsStart,
     Finish,
+    Paused,
     Progress,
     SavedCheckpoint,
     SearchStart,
@@ -24,7 +26,7 @@ from tune_jobs.engine.experiments.history.records import (
 from tune_jobs.engine.formatting import brief
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.views.board import Board
-from tune_jobs.engine.views.live import JsonView, LineView, as_text, draw, finals_line
+from tune_jobs.engine.views.live import JsonView, LineView, as_text, draw, finals_line, headline
 
 CONFIG = {
     "layers": [{"units": 64, "dropout": 0.1}, {"units": 32, "dropout": 0.0}],
@@ -178,3 +180,28 @@ def test_the_finals_are_told_by_their_decisions() -> None:
         "trial 9 is eliminated after 4 fresh scores",
         "trial 3 wins; retraining it to estimate its score",
     ]
+
+
+def test_a_trial_that_is_paused_is_counted_and_not_shown_as_running(board) -> None:
+    board.update(TrialStart(41, CONFIG))
+    board.update(Progress(41, 1, 0.5))
+    board.update(Paused(41))
+    assert (sorted(board.paused), 41 in board.running) == ([41], False)
+    assert "1 paused" in headline(board)
+    assert "trial 41 " not in as_text(board).split("\n", 2)[-1]
+
+    board.update(Continued(41))
+    assert (board.paused, board.running[41].epoch) == ({}, 1)
+    board.update(Paused(41))
+    board.update(TrialEnd(41, "stopped", None, None))
+    assert (board.paused, "paused" in headline(board)) == ({}, False)
+
+
+def test_a_trial_that_continues_after_its_end_counts_once(board) -> None:
+    board.update(TrialStart(41, CONFIG))
+    board.update(TrialEnd(41, "stopped", None, None))
+    ended = board.ended
+    board.update(Continued(41, was_stopped=True))
+    board.update(TrialStart(41, CONFIG))
+    board.update(TrialEnd(41, "complete", None, None))
+    assert board.ended == ended

@@ -37,7 +37,7 @@ MakeTuner = Callable[[Profile, str], "tune.Tuner"]
 
 # What the job and its data say to a trainable, beside the hyperparameters.
 RESERVED = frozenset(
-    ["max_epochs", "epochs", "seed", "metric", "mode", "rungs", "finalist_batch"]
+    ["max_epochs", "epochs", "seed", "metric", "mode", "rungs", "pauses", "finalist_batch"]
     + ["task", "input_shape", "outputs", "rows", "categories", "maximum"]
 )
 RISING = ("acc", "auc", "precision", "recall", "f1", "r2")
@@ -139,6 +139,7 @@ class Job:
             "metric": self.metric,
             "mode": self.mode,
             "rungs": self.rungs,
+            **({"pauses": True} if getattr(self.scheduler, "resume", False) else {}),
         }
 
     @property

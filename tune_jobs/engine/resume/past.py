@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from tune_jobs.engine.experiments.history.records import (
     TrialStart,
 )
 from tune_jobs.engine.experiments.history.replicas import average_replicas
+from tune_jobs.engine.search.schedulers import REDUCTION_FACTOR
 from tune_jobs.engine.space.configs import Config
 from tune_jobs.engine.space.domains import Space
 from tune_jobs.engine.space.membership import NO_DEFAULTS, NotInSpaceError, from_json
@@ -46,7 +47,9 @@ class PastTrial:
         curve: (epoch, value of the metric) as the scheduler saw them.
         asked: how many suggestions the searcher had made when it made this one.
         checkpoint: epoch and path, inside the experiment, of the latest checkpoint that exists;
-            None for a finished trial.
+            None for a finished trial that cannot be promoted.
+        waits: whether it waits at a rung for its promotion: it was stopped there, or paused when
+            the run was cut off, and its checkpoint exists.
     """
 
     number: int
@@ -57,6 +60,7 @@ class PastTrial:
     curve: Sequence[tuple[int, float]]
     asked: int
     checkpoint: tuple[int, str] | None = None
+    waits: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,7 @@ def read_past(
     asked = {r.trial: r.asked or 0 for r in records if isinstance(r, TrialStart)}
     attempts = [record for record in records if isinstance(record, Attempt)]
     curves, checkpoints = _curves(experiment.epochs, job), _checkpoints(experiment.epochs)
+    rungs = _promoting_rungs(job)
     past: list[PastTrial] = []
     left_out: list[str] = []
     for row in experiment.trials.itertuples():
@@ -129,19 +134,18 @@ def read_past(
         except NotInSpaceError as reason:
             left_out.append(f"trial {row.trial}: {reason}")
             continue
-        trial = _past_trial(row, config, curves.get(row.trial, ()), asked.get(row.trial, 0))
+        curve = curves.get(row.trial, ())
+        trial = _past_trial(row, config, curve, asked.get(row.trial, 0), rungs)
         again = code_changed and row.state == "failed" and row.failure == "configuration"
         past.append(replace(trial, is_finished=False) if again else trial)
     ceiling = max((each.description["max_epochs"] for each in attempts), default=0)
     past = [
-        trial
-        if trial.is_finished
-        else replace(
-            trial, checkpoint=_latest(experiment.folder, checkpoints.get(trial.number, ()))
-        )
+        _with_checkpoint(trial, experiment.folder, checkpoints.get(trial.number, ()))
+        if trial.waits or not trial.is_finished
+        else trial
         for trial in _reopen(past, ceiling, job)
     ]
-    results = [((t.asked, 1), _result_of(t)) for t in past if t.is_finished]
+    results = [((t.asked, 1), _result_of(t)) for t in past if t.is_finished or t.waits]
     results += _other_results(records, job.space, defaults, left_out)
     return Past(
         trials=past,
@@ -154,7 +158,11 @@ def read_past(
 
 
 def _past_trial(
-    row: Any, config: Config, curve: Sequence[tuple[int, float]], asked: int
+    row: Any,
+    config: Config,
+    curve: Sequence[tuple[int, float]],
+    asked: int,
+    rungs: Collection[int],
 ) -> PastTrial:
     failed = row.state == "failed"
     done = row.failure not in NOT_ITS_FAULT if failed else row.state in ("complete", "stopped")
@@ -166,6 +174,7 @@ def _past_trial(
         epoch=row.epochs,
         curve=curve,
         asked=asked,
+        waits=row.state in ("stopped", "unfinished", "running") and row.epochs in rungs,
     )
 
 
@@ -203,7 +212,7 @@ def _reopen(past: list[PastTrial], ceiling: int, job: Job) -> list[PastTrial]:
     if job.max_epochs <= ceiling or not there:
         return past
     there.sort(key=lambda trial: job.goal.loss(trial.score or 0.0))
-    share = getattr(job.scheduler, "reduction_factor", 3)
+    share = getattr(job.scheduler, "reduction_factor", None) or REDUCTION_FACTOR
     chosen = {trial.number for trial in there[: max(1, round(len(there) / share))]}
     return [replace(t, is_finished=False) if t.number in chosen else t for t in past]
 
@@ -232,6 +241,23 @@ def _checkpoints(epochs: pd.DataFrame) -> dict[int, list[tuple[int, str]]]:
     for trial, epoch, path in zip(saved["trial"], saved["epoch"], saved["checkpoint"], strict=True):
         found.setdefault(int(trial), []).append((int(epoch), str(path)))
     return found
+
+
+def _with_checkpoint(
+    trial: PastTrial, folder: Folder, checkpoints: Sequence[tuple[int, str]]
+) -> PastTrial:
+    """Add its latest checkpoint to a trial; one that was stopped waits only with its last."""
+    latest = _latest(folder, checkpoints)
+    is_last = latest is not None and latest[0] == trial.epoch
+    waits = trial.waits and (is_last or not trial.is_finished)
+    return replace(trial, checkpoint=latest, waits=waits)
+
+
+def _promoting_rungs(job: Job) -> Collection[int]:
+    """Return the rungs at which trials wait for their promotion; none if the scheduler stops."""
+    if not getattr(job.scheduler, "resume", False):
+        return ()
+    return [rung for rung in job.rungs or () if rung < job.max_epochs]
 
 
 def _latest(folder: Folder, checkpoints: Sequence[tuple[int, str]]) -> tuple[int, str] | None:

@@ -15,6 +15,7 @@ from ray.tune.schedulers import (
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.names import trial_id
+from tune_jobs.engine.search.promotion.scheduler import PromotingScheduler
 from tune_jobs.engine.search.schedulers import EPOCH
 from tune_jobs.engine.space.configs import Config
 
@@ -49,7 +50,7 @@ def check_replayable(scheduler: TrialScheduler) -> None:
     Raises:
         JobError: if it pauses, exchanges or changes trials.
     """
-    known = isinstance(scheduler, AsyncHyperBandScheduler | MedianStoppingRule)
+    known = isinstance(scheduler, AsyncHyperBandScheduler | MedianStoppingRule | PromotingScheduler)
     if not known and type(scheduler) is not FIFOScheduler:
         raise JobError(
             f"a search with {type(scheduler).__name__} cannot be continued, since its trials wait "
@@ -59,6 +60,10 @@ def check_replayable(scheduler: TrialScheduler) -> None:
 
 def replay(scheduler: TrialScheduler, trials: Sequence[PastTrial], metric: str) -> None:
     """Give a new scheduler every result of earlier runs, as it would have seen them."""
+    if isinstance(scheduler, PromotingScheduler):
+        for past in trials:
+            scheduler.recall(trial_id(past.number), past.curve, waits=past.waits)
+        return
     controller = _NoController()
     for past in trials:
         trial, result = _Past(trial_id(past.number), past.config), {}

@@ -49,7 +49,10 @@ class FlatSpaceAdapter(SpaceSearcher):
         return decode(self._space, suggested)
 
     def learn(self, key: str, observation: Observation) -> None:
-        """Pass on an intermediate value, or the score of a trial that has ended."""
+        """Pass on an intermediate value, or the score of a trial that has ended.
+
+        If a trial ends again after a promotion, a searcher that can takes it as one more result.
+        """
         metric = self._goal.metric
         if observation.state == "running":
             if observation.curve and key in self._pending:
@@ -61,14 +64,19 @@ class FlatSpaceAdapter(SpaceSearcher):
             self._pending.discard(key)
             result = None if score is None else {metric: score}
             self._searcher.on_trial_complete(key, result, error=score is None)
-        elif score is not None:
+        elif score is not None and self._takes_results:
             inactive = {label: _any_value(domain) for label, domain in self._domains.items()}
             flat = inactive | encode(self._space, observation.config)
             self._searcher.add_evaluated_point(flat, score)
 
+    @property
+    def _takes_results(self) -> bool:
+        inherited = Searcher.add_evaluated_point
+        return type(self._searcher).add_evaluated_point is not inherited
+
     def check_learns(self) -> None:
         """Refuse a searcher that takes results of its own suggestions only."""
-        if type(self._searcher).add_evaluated_point is Searcher.add_evaluated_point:
+        if not self._takes_results:
             name = type(self._searcher).__name__
             raise JobError(
                 f"{name} cannot learn from earlier trials (it has no add_evaluated_point), so its "

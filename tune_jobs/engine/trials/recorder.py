@@ -17,11 +17,13 @@ from ray.tune.experiment import Trial
 from tune_jobs.engine.errors import reason_of
 from tune_jobs.engine.experiments.failures import Failure, of_lost_worker
 from tune_jobs.engine.experiments.history.records import (
+    Continued,
     Epoch,
     Event,
     Finish,
     HistoryRecord,
     Listener,
+    Paused,
     Progress,
     SavedCheckpoint,
     State,
@@ -91,6 +93,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         self._lost: list[Trial] = []
         self._heard: dict[str, tuple[float, Trial]] = {}
         self._hung: set[str] = set()
+        self._paused: set[str] = set()
         self._looked = time.monotonic()
 
     @property
@@ -114,6 +117,9 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
             self._count += 1
             self.announce(trial.trial_id, TrialStart(self._count, trial.config))
         self._heard[trial.trial_id] = (time.monotonic(), trial)
+        if trial.trial_id in self._paused:
+            self._paused.discard(trial.trial_id)
+            self.notify(Continued(self._numbers[trial.trial_id]))
 
     def on_trial_result(self, *, trial: Trial, result: Result, **_: Any) -> None:
         """Record the epochs of a message, and whether a scheduler or stopper ends the trial."""
@@ -161,6 +167,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
     def on_step_end(self, **_: Any) -> None:
         """Record failures, and make the history durable, at most once a second."""
         self._record_lost()
+        self._note_paused()
         self.flush(after=1.0)
         if self.lease is not None:
             self.lease.moved = time.time()
@@ -169,7 +176,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         if time.monotonic() - self._looked > 1.0:
             self._looked = time.monotonic()
             self._end_silent()
-        self._notify(None)
+        self.notify(None)
 
     def on_experiment_end(self, *, trials: list[Trial], **_: Any) -> None:
         """Record the trials that were cut off, and make the history durable."""
@@ -179,7 +186,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
                 self._end(trial, "unfinished")
         self._numbers = {}
         self.flush()
-        self._notify(Finish())
+        self.notify(Finish())
 
     def append(self, record: HistoryRecord) -> None:
         """Write a record to the history, and pass it to the listeners.
@@ -190,9 +197,10 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         self._writer.append(record)
         if isinstance(record, TrialEnd):
             self.flush(after=self._writer.pause)
-        self._notify(record)
+        self.notify(record)
 
-    def _notify(self, event: Event | None) -> None:
+    def notify(self, event: Event | None) -> None:
+        """Pass an event to the listeners, or None for the time that has passed."""
         for listen in self._listeners:
             listen(event)
 
@@ -225,6 +233,17 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
             self._end(trial, "failed", failure)
         self._lost = []
 
+    def _note_paused(self) -> None:
+        """Say which trials a scheduler has paused; they are not silent, they have no worker."""
+        now = time.monotonic()
+        for name, (_, trial) in self._heard.items():
+            if trial.status != Trial.PAUSED:
+                continue
+            self._heard[name] = (now, trial)
+            if name not in self._paused:
+                self._paused.add(name)
+                self.notify(Paused(self._numbers[name]))
+
     def _end_silent(self) -> None:
         """Kill the worker of a trial that hangs; Tune gives it one more chance."""
         now = time.monotonic()
@@ -241,6 +260,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         if trial.trial_id not in self._numbers:
             return
         self._heard.pop(trial.trial_id, None)
+        self._paused.discard(trial.trial_id)
         number = self._numbers[trial.trial_id]
         kind, error = (failure.kind, failure.error) if failure else (None, None)
         self.append(TrialEnd(number, state, kind, error))
@@ -260,7 +280,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
                 self.append(Epoch(number, replica, report.epoch, report.seconds, metrics))
         value = report.metrics.get(self._stopper.metric, math.nan)
         self._checkpoint_limit.note(number, value)
-        self._notify(Progress(number, report.epoch, value))
+        self.notify(Progress(number, report.epoch, value))
 
     def _record_checkpoint(self, number: int, epoch: int, path: str) -> None:
         self.append(SavedCheckpoint(number, epoch, self._folder.inside(path)))

@@ -19,13 +19,19 @@ from ray.tune.search import Searcher as RaySearcher
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.failures import of_lost_worker
-from tune_jobs.engine.experiments.history.records import KnownConfig, TrialStart
+from tune_jobs.engine.experiments.history.records import (
+    Continued,
+    KnownConfig,
+    TrialEnd,
+    TrialStart,
+)
 from tune_jobs.engine.experiments.messages import Result, failure_in, values_in
 from tune_jobs.engine.goal import Goal, Mode
 from tune_jobs.engine.names import trial_id
 from tune_jobs.engine.ray_internals import restore_from
 from tune_jobs.engine.resume.past import NOT_ITS_FAULT, Past, PastTrial
 from tune_jobs.engine.search.observations import Curve, Observation, State
+from tune_jobs.engine.search.promotion.scheduler import PromotingScheduler
 from tune_jobs.engine.search.space_searcher import RandomDraws, SpaceSearcher
 from tune_jobs.engine.space.configs import Config
 from tune_jobs.engine.space.domains import Space
@@ -65,6 +71,7 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         max_epochs: the ceiling of a trial's epochs.
         recorder: records trials that are about to start, and known configs.
         done: ends the search when more trials are not worth it; None to never do so.
+        promotion: the scheduler if it pauses trials and promotes them later, else None.
     """
 
     def __init__(
@@ -82,14 +89,16 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         max_epochs: int,
         recorder: Recorder,
         done: DoneRule | None = None,
+        promotion: PromotingScheduler | None = None,
     ) -> None:
         self._done = done
         self._searcher, self._space, self._folder, self._past = searcher, space, folder, past
-        self._unfinished = past.unfinished
+        self._unfinished = [trial for trial in past.unfinished if not trial.waits]
         self._points = list(points)
         self._num_trials, self._number = num_trials, past.last
         self._concurrency, self._allow_repeats, self._seed = concurrency, allow_repeats, seed
-        self._recorder = recorder
+        self._recorder, self._promotion = recorder, promotion
+        self._waiting = {trial_id(t.number): t for t in past.trials if t.waits}
         self._known: dict[str, tuple[int, float | None]] = {}  # number and score by identity
         self._live: dict[str, Trial] = {}
         self._suggested: dict[str, str] = {}  # the searcher's own keys of running trials
@@ -97,7 +106,7 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         searcher.max_epochs, searcher.allow_repeats = max_epochs, allow_repeats
         self._size = _size(space)
         self._experiment: Experiment | None = None
-        self._finished = False
+        self._finished = self._has_all = False
         self.ended_because: str | None = None
 
     def set_search_properties(
@@ -119,7 +128,7 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         self._searcher.asked = self._past.asked
         for trial in self._past.trials:
             self._known[identity(trial.config)] = (trial.number, trial.score)
-            if not trial.is_finished:
+            if not (trial.is_finished or trial.waits):
                 self._note(trial_id(trial.number), trial.config, trial.curve)
         return True
 
@@ -133,28 +142,67 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         (self._experiment,) = experiments
 
     def next_trial(self) -> Trial | None:
-        """Return the next trial, or None while enough are running or nothing is left."""
-        # A trial that a scheduler has paused waits for others, which therefore have to start.
-        running = sum(trial.status != Trial.PAUSED for trial in self._live.values())
+        """Return the next trial, or None while enough are running or nothing is left.
+
+        A trial that waits for its promotion comes before a new one.
+        """
+        running = self._count_running()
         if self._finished or running >= self._concurrency:
             return None
         if self._unfinished:
-            past = self._unfinished.pop(0)
-            return self._make(past.number, past.config, past)
+            return self._resume(self._unfinished.pop(0))
+        if self._promotion is not None and (name := self._promotion.promote()):
+            return self._promote(name)
         if self._number >= self._num_trials:
-            self._finished = True
-            return None
-        if self._done and (reason := self._done.reason()):
+            self._has_all = True
+        elif not self._has_all and self._done and (reason := self._done.reason()):
             self._end(reason)
-            return None
-        found = self._next_config()
-        if found is None:
-            return None
+        found = None if self._has_all else self._next_config()
+        if found is not None:
+            return self._start(found)
+        if self._has_all and not (running and self._promotion):  # else some may be promoted
+            self._close()
+        return None
+
+    def _count_running(self) -> int:
+        """Count the trials that have a worker or are about to.
+
+        A trial that a scheduler has paused waits for others, which therefore have to start.
+        """
+        chosen = self._promotion.chosen if self._promotion else ()
+        live = self._live.items()
+        return sum(trial.status != Trial.PAUSED or name in chosen for name, trial in live)
+
+    def _resume(self, past: PastTrial) -> Trial:
+        self._extend(trial_id(past.number), past.curve)
+        return self._make(past.number, past.config, past)
+
+    def _promote(self, name: str) -> Trial | None:
+        """Let a trial train further: return it if it is of an earlier run; else Tune has it."""
+        past = self._waiting.pop(name, None)
+        if past is not None:
+            if past.is_finished:
+                self._recorder.notify(Continued(past.number, was_stopped=True))
+            return self._resume(past)
+        self._note(name, self._live[name].config, ())
+        return None
+
+    def _start(self, found: _Chosen) -> Trial:
+        """Make a new trial."""
         self._number += 1
         if found.key is not None:
             self._suggested[trial_id(self._number)] = found.key
         self._known.setdefault(identity(found.config), (self._number, None))
         return self._make(self._number, found.config, by=found.by)
+
+    def _close(self) -> None:
+        """End the search, and stop the trials that wait."""
+        self._finished = True
+        if self._promotion is not None:
+            self._promotion.close()
+        for past in self._waiting.values():
+            if not past.is_finished:
+                self._recorder.append(TrialEnd(past.number, "stopped", None, None))
 
     def on_trial_result(self, trial_id: str, result: Result) -> None:
         """Note the values that a trial reports."""
@@ -251,8 +299,8 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         return next((config for config in iterate(self._space) if self._is_new(config)), None)
 
     def _end(self, reason: str) -> None:
-        """End the search before it has as many trials as it should have."""
-        self._finished, self.ended_because = True, reason
+        """Start no more trials, though there are fewer than there should be."""
+        self._has_all, self.ended_because = True, reason
 
     def _make(
         self, number: int, config: Config, past: PastTrial | None = None, by: str | None = None
@@ -268,10 +316,11 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         return trial
 
     def _note(self, name: str, config: Config, values: Curve) -> None:
-        """Note values of a running trial, and let the searcher learn them."""
+        """Note values of a trial, and let the searcher learn them; one that waits has ended."""
         curve = self._extend(name, values)
         key = self._suggested.get(name, name)
-        self._learn(key, Observation(config, curve, "running"))
+        waits = self._promotion is not None and self._promotion.is_waiting(name)
+        self._learn(key, Observation(config, curve, "ended" if waits else "running"))
 
     def _extend(self, name: str, values: Curve) -> Curve:
         """Add the finite values of a trial's later epochs to its curve."""

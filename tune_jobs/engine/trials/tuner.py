@@ -39,6 +39,7 @@ from tune_jobs.engine.job.setup import Setup
 from tune_jobs.engine.names import default_name
 from tune_jobs.engine.resume.continuation import Continuation, check_name
 from tune_jobs.engine.resume.replay import check_replayable, replay
+from tune_jobs.engine.search.promotion.scheduler import PromotingScheduler
 from tune_jobs.engine.search.ray_searcher import FlatSpaceAdapter
 from tune_jobs.engine.search.space_searcher import SpaceSearcher
 from tune_jobs.engine.seeds import derive
@@ -125,7 +126,7 @@ def prepare(
         recorder.append(entering)
     for result, origin in how.imported:
         recorder.append(ImportedResult(result.config, result.score, origin, how.past.asked))
-    source = _make_source(setup, how, searcher, recorder, concurrency)
+    source = _make_source(setup, how, searcher, recorder, concurrency, scheduler)
     tuner = build_tuner(
         setup,
         _trainable(job, setup.dataset),
@@ -145,6 +146,7 @@ def _make_source(
     searcher: SpaceSearcher,
     recorder: Recorder,
     concurrency: int,
+    scheduler: TrialScheduler,
 ) -> TrialSource:
     """Make the source of a job's trials, which knows the results so far."""
     job = setup.job
@@ -162,6 +164,7 @@ def _make_source(
         max_epochs=job.max_epochs,
         recorder=recorder,
         done=DoneRule() if job.stop_when_done and not how.extend else None,
+        promotion=scheduler if isinstance(scheduler, PromotingScheduler) else None,
     )
 
 

@@ -7,8 +7,10 @@ import time
 from dataclasses import dataclass, field
 
 from tune_jobs.engine.experiments.history.records import (
+    Continued,
     Event,
     FinalsStart,
+    Paused,
     Progress,
     SearchStart,
     TrialEnd,
@@ -38,6 +40,7 @@ class Board:
         goal: what is sought.
         started: when the search did, on a monotonic clock.
         running: the trials that run, by number.
+        paused: those that wait until a scheduler lets them continue.
         states: how many trials ended in each state.
         values: the best value of each trial, and its epoch.
         best: the best trial so far.
@@ -50,6 +53,7 @@ class Board:
     goal: Goal
     started: float = field(default_factory=time.monotonic)
     running: dict[int, RunningTrial] = field(default_factory=dict)
+    paused: dict[int, RunningTrial] = field(default_factory=dict)
     states: dict[str, int] = field(default_factory=dict)
     values: dict[int, tuple[float, int]] = field(default_factory=dict)
     best: Best | None = None
@@ -75,16 +79,28 @@ class Board:
                 self.running[event.trial] = RunningTrial(event.config)
             case TrialEnd():
                 self.running.pop(event.trial, None)
+                self.paused.pop(event.trial, None)
                 self.states[event.state] = self.states.get(event.state, 0) + 1
+            case Paused() if event.trial in self.running:
+                self.paused[event.trial] = self.running.pop(event.trial)
+            case Continued():
+                self._continue(event)
             case SearchStart():
                 self.num_trials = event.target or self.num_trials
                 self.in_finals, self.fits_at_once = False, 1
-                self.running, self.values = {}, {}
+                self.running, self.paused, self.values = {}, {}, {}
                 self.states, self.best = dict(event.states or {}), event.best
             case FinalsStart():
                 self.num_trials = event.target
                 self.in_finals, self.fits_at_once = True, event.fits_at_once
-                self.running, self.values, self.states, self.best = {}, {}, {}, None
+                self.running, self.paused, self.values = {}, {}, {}
+                self.states, self.best = {}, None
+
+    def _continue(self, event: Continued) -> None:
+        if event.trial in self.paused:
+            self.running[event.trial] = self.paused.pop(event.trial)
+        if event.was_stopped:
+            self.states["stopped"] = self.states.get("stopped", 0) - 1
 
     def _note_value(self, event: Progress) -> None:
         number, epoch, value = event.trial, event.epoch, event.value

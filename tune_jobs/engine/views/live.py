@@ -246,7 +246,8 @@ def as_text(board: Board) -> str:
 
 def headline(board: Board) -> str:
     """Describe the progress of the search, in a line."""
-    states = ", ".join(f"{count} {state}" for state, count in sorted(board.states.items()))
+    counts = {**board.states, **({"paused": len(board.paused)} if board.paused else {})}
+    states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()) if count)
     seconds = int(time.monotonic() - board.started)
     progress = f"{board.ended} of {board.num_trials} trials"
     if board.in_finals:

@@ -327,6 +327,34 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Paused:
+    """The event that a scheduler has paused a trial: it has no worker, and may continue later.
+
+    Attributes:
+        trial: the trial's number.
+    """
+
+    kind: ClassVar[str] = "paused"
+
+    trial: int
+
+
+@dataclass(frozen=True)
+class Continued:
+    """The event that a trial continues that was paused, or stopped in an earlier run.
+
+    Attributes:
+        trial: the trial's number.
+        was_stopped: whether it had ended in an earlier run.
+    """
+
+    kind: ClassVar[str] = "continued"
+
+    trial: int
+    was_stopped: bool = False
+
+
+@dataclass(frozen=True)
 class Finish:
     """The event that Tune has finished, in a search or in the finals."""
 
@@ -348,7 +376,7 @@ KnownRecord = (
     | Challenger
 )
 HistoryRecord = KnownRecord | UnknownRecord
-Event = HistoryRecord | SearchStart | FinalsStart | Progress | Finish
+Event = HistoryRecord | SearchStart | FinalsStart | Progress | Paused | Continued | Finish
 
 # Called with each record and event as it is made, and with None in between.
 Listener = Callable[[Event | None], None]
