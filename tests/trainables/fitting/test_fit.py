@@ -15,6 +15,7 @@ from trainables import tabular_mlp
 from trainables.fitting import fit
 from trainables.fitting.checkpoints import load_checkpoint, save_checkpoint
 from trainables.fitting.curves import Curves, Progress
+from trainables.fitting.session import BUDGETS, CheckpointBudget
 from trainables.fitting.task import Replica, make_task, weigh_classes
 
 CONFIG = {
@@ -323,6 +324,16 @@ def test_the_best_fit_of_a_worker_always_has_a_checkpoint(session):
             found, (progress,) = load_checkpoint(session.checkpoint.path)
             assert progress.best == losses[-1]
             assert len(found["best_weights"]) == 1
+
+
+@pytest.mark.parametrize(("pauses", "saved"), [(False, set()), (True, {"1", "3", "9"})])
+def test_a_fit_that_may_be_paused_saves_at_every_rung(session, monkeypatch, pauses, saved):
+    # Neither is a checkpoint cheap, nor may it be the best.
+    spent = CheckpointBudget(best=-math.inf, checkpoints=math.inf)
+    monkeypatch.setitem(BUDGETS, str(Path(session.get_trial_dir()).parent), spent)
+    fit(tabular_mlp.build, RUNGS | {"pauses": pauses}, make_data())
+
+    assert {kept.name for kept in session.folder.iterdir()} == saved
 
 
 def test_a_message_says_where_the_time_went_and_what_path_was_taken(session):

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 # Failures that are not the configuration's fault: such a trial continues with its search.
 NOT_ITS_FAULT = ("infrastructure", "storage")
 
+# States of trials that may be waiting at a rung: they were stopped there, or the run was cut off.
+PAUSABLE = ("stopped", "unfinished", "running")
+
 # Records that say how many suggestions the searcher had made.
 ASKING = (TrialStart, KnownConfig, ImportedResult)
 
@@ -174,7 +177,10 @@ def _past_trial(
         epoch=row.epochs,
         curve=curve,
         asked=asked,
-        waits=row.state in ("stopped", "unfinished", "running") and row.epochs in rungs,
+        waits=row.state in PAUSABLE
+        and row.epochs in rungs
+        and bool(curve)
+        and math.isfinite(curve[-1][1]),
     )
 
 

@@ -41,7 +41,10 @@ class ASHA:
         brackets: how many sets of rungs there are, each beginning one rung later.
         resume: whether a trial that does not continue waits, its checkpoint kept, and trains
             further once it is among the best because worse ones came in; else it is stopped.
-            ``max_checkpoint_gb`` deletes no checkpoint of a trial that waits.
+            ``max_checkpoint_gb`` deletes no checkpoint of a trial that waits. The trials that still
+            wait when all others have ended are stopped. In a run that is cut off they wait for the
+            next one with ``--resume``; those that were stopped are promoted too if more trials come
+            and their checkpoints exist.
     """
 
     grace_period: int | None = None
