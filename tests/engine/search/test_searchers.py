@@ -182,6 +182,7 @@ def test_a_searcher_says_what_chose_its_suggestion() -> None:
 
     assert named["auto"] == named["gp"] == ["random"] * 4 + ["gp"] * 2
     assert named["tpe"] == ["random"] * 4 + ["tpe"] * 2
+    assert named["hyperopt"] == ["random"] * 4 + ["hyperopt"] * 2
     assert named["random"] == ["random"] * 6
     assert set(named["optuna"]) == {"OptunaSearch"}
 

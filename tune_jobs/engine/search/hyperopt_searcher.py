@@ -21,7 +21,6 @@ class HyperOptSearcher(SpaceSearcher):
 
     def __init__(self, seed: int, *, n_initial_points: int, gamma: float) -> None:
         super().__init__()
-        self.chosen_by = "hyperopt"
         self._seed, self._n_initial_points, self._gamma = seed, n_initial_points, gamma
         self._inserted: dict[str, dict[str, Any]] = {}
         self._count = 0
@@ -41,6 +40,8 @@ class HyperOptSearcher(SpaceSearcher):
 
         seed = derive(self._seed, f"suggestion {self.asked}")
         self.asked += 1
+        is_early = len(self._trials.trials) < self._n_initial_points
+        self.chosen_by = "random" if is_early else "hyperopt"
         (drawn,) = tpe.suggest(
             [self._count],
             self._domain,
