@@ -67,7 +67,8 @@ class KernelDensity:
             prior = -math.log(column.values or 1)
             centres, widths = self._rows[:, place], self._widths[place]
             kernel = _log_kernel(column, rows[there, place], centres, widths)
-            logs[there, :-1] += np.where(np.isnan(centres), prior, kernel)
+            kernel[:, np.isnan(centres)] = prior
+            logs[there, :-1] += kernel
             logs[there, -1] += prior
         peak = logs.max(axis=1, keepdims=True)
         total: Numbers = np.log(np.exp(logs - peak).sum(axis=1)) + peak[:, 0]
@@ -75,6 +76,8 @@ class KernelDensity:
 
     def draw(self, count: int, random: np.random.Generator) -> Rows:
         """Draw rows from the mixture."""
+        if not self._count:
+            return self._coordinates.draw(count, random)
         chosen = random.integers(self._count + 1, size=count)
         is_prior = chosen == self._count
         chosen = np.where(is_prior, 0, chosen)

@@ -20,7 +20,7 @@ CANDIDATES = 64
 ROUNDS, ENOUGH = 5, 8
 
 # Of a finite space with more untried points, so many are compared.
-MOST_POINTS = 256
+MOST_POINTS = 128
 
 # How often a branch is looked at that need not be the best so far. Without such visits the branch
 # that leads after the first draws is seldom left: its good configs make all others look poor.
