@@ -132,7 +132,7 @@ def test_ordered_choices_are_alike_where_they_are_near():
     coordinates = Coordinates(space)
     points = np.array([coordinates.row_of(config) for config in iterate(space)])
 
-    density = KernelDensity(coordinates, points[[0] * 6], Bandwidth(share=0.15))
+    density = KernelDensity(coordinates, points[[0] * 6], Bandwidth(share=0.02))
 
     falling = density.log_density(points)
     assert all(near > far for near, far in itertools.pairwise(falling[:3]))
