@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ray import tune
 from ray.tune.search import Searcher
@@ -240,6 +240,8 @@ def test_equal_configs_with_different_losses_are_noise() -> None:
 
 
 @given(st.lists(LOSSES, min_size=1, max_size=30))
+@example([1e308, -1e308, 0.0])
+@example([1e308, 1e308, 1e307, -1e308])
 def test_scaled_losses_keep_their_order(losses: list[float]) -> None:
     scaled = scale(np.array(losses))
 
