@@ -56,7 +56,8 @@ class TPE:
     ``n_initial_points`` random configurations come first; then configurations are drawn where the
     best ``gamma`` of those seen are denser than the rest. A branch's hyperparameters are modelled
     among the trials that have them, and the n-th layer is one hyperparameter in networks of any
-    depth.
+    depth. In a space with branches, every fourth suggestion or so visits one of them by lot.
+    Configurations like those that failed are avoided.
     """
 
     n_initial_points: int = 10
