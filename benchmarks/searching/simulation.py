@@ -54,8 +54,9 @@ class Rungs:
     def __init__(self, max_epochs: int) -> None:
         from tune_jobs.engine.search.schedulers import ASHA
 
-        self._factor = ASHA().reduction_factor
-        self._seen: dict[int, list[float]] = {rung: [] for rung in ASHA().rungs(max_epochs)}
+        self._factor = 3
+        rungs = ASHA(grace_period=1, reduction_factor=self._factor).rungs(max_epochs)
+        self._seen: dict[int, list[float]] = {rung: [] for rung in rungs}
 
     def stops(self, epoch: int, loss: float) -> bool:
         """Record a loss at a rung, and return whether it is not among the best there."""
