@@ -3,10 +3,10 @@
     python -m benchmarks.quality --find-target 1000     # once: the number to reach
     python -m benchmarks.quality --seeds 0 1 2 3 4
 
-tune-jobs searches with TPE and ASHA, Optuna with TPE and successive halving, KerasTuner with
-Hyperband, raw Ray Tune with HyperOpt and ASHA in reused processes. A loss counts from the moment
-the search knows it; start-up is included. A contender that does not reach it within its trials says
-so.
+tune-jobs searches with its default searcher and ASHA, Optuna with TPE and successive halving,
+KerasTuner with Hyperband, raw Ray Tune with HyperOpt and ASHA in reused processes. A loss counts
+from the moment the search knows it; start-up is included. A contender that does not reach it within
+its trials says so.
 
 The data are a table with a tenth of its labels drawn at random: the validation loss of the breast
 cancer table's best networks is 0, and nothing lies within 1 % of that.

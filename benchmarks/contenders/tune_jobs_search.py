@@ -13,7 +13,7 @@ from ray import tune
 from benchmarks import family
 from benchmarks.contenders.journal import Journal
 from benchmarks.task import Task
-from tune_jobs.engine import ASHA, TPE, Job, Profile, RandomSearch, run
+from tune_jobs.engine import ASHA, Auto, Job, Profile, RandomSearch, run
 from tune_jobs.engine.data.dataset import Dataset, TrainingData, digest
 from tune_jobs.engine.experiments.history.records import Epoch, Event
 
@@ -25,8 +25,8 @@ def search(task: Task) -> dict[str, Any]:
 
 
 def search_pruned(task: Task) -> dict[str, Any]:
-    """Run TPE and ASHA."""
-    return _run(_job(task, searcher=TPE(), scheduler=ASHA(grace_period=1)), task, _listen(task))
+    """Run the default searcher and ASHA."""
+    return _run(_job(task, searcher=Auto(), scheduler=ASHA(grace_period=1)), task, _listen(task))
 
 
 def search_long(task: Task) -> dict[str, Any]:
