@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from ray import cloudpickle, tune
 
-from tune_jobs.engine import ASHA, Job, JobError, Profile, Stage, run
+from tune_jobs.engine import ASHA, Job, JobError, Profile, RandomSearch, Stage, run
 from tune_jobs.engine.experiments.history.records import Event, TrialEnd
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -23,6 +23,7 @@ JOB = Job(
     train,
     {"x": tune.uniform(0, 1)},
     metric="loss",
+    searcher=RandomSearch(),
     scheduler=ASHA(grace_period=1),
     max_epochs=4,
     stages=[Stage(12, max_epochs=2), Stage(6, zoom=0.3)],
