@@ -31,9 +31,7 @@ class ASHA:
 
     If the job does not say, the reduction factor is 3 and the first rung is at ``max_epochs // 27``
     epochs, at least 1: trials are compared after 1, 3 and 9 of 27 epochs, and after 3, 9 and 27
-    of 81. In simulated searches factors of 2, 3 and 4 reached the same regret with the same epochs,
-    and so did a first rung at 1/27 or 1/81 of the epochs; at 1/9 the regret was a quarter larger,
-    as hopeless trials train for too long.
+    of 81. A later first rung trains hopeless trials for too long.
 
     Attributes:
         grace_period: the first rung, None to choose it from the budget.
