@@ -27,14 +27,15 @@ INTRO = """\
 Regret of the config that looks best, median over {seeds} seeds: 0 is the best config. On tables and
 curves, 1 is the median config; on functions it is the loss itself. Bold: the best of its row, ties
 included. Workers are simulated. `python -m benchmarks.searchers` measures this. "Held back" is the
-half of the problems that no searcher was tuned on.
+half of the problems on which nothing was to be tuned; `tpe` and `gp` were, with a look at `layers`
+and `rate-batch`.
 
 `tpe`, `gp` and `auto` are this project's; `hyperopt` is HyperOpt's TPE in this project; `optuna` is
 its TPE by default, `optuna-grouped` with `multivariate=True, group=True`. Optuna knows the order of
 ordered choices, and failures as failures.
 """
 ABSENT = {
-    "auto": "`auto` asks `gp` up to 200 trials: its rows would be those of `gp`.",
+    "auto": "`auto` asks `gp` up to 1,000 trials: its rows would be those of `gp`.",
     "optuna-gp": "Optuna's Gaussian process needs torch, which is not installed here.",
     "smac": "SMAC3 does not install here: its random forest, pyrfr, has no wheel.",
 }

@@ -155,7 +155,7 @@ def test_a_seed_decides_and_another_one_decides_otherwise(make) -> None:
     assert other.run(1, other.searcher()) != found[:1]
 
 
-@pytest.mark.parametrize(("known", "by"), [(200, "gp"), (201, "tpe")])
+@pytest.mark.parametrize(("known", "by"), [(1000, "gp"), (1001, "tpe")])
 def test_auto_hands_over_to_tpe_in_a_long_search(known, by) -> None:
     searcher = make_search(lambda: Auto()(1), {"x": tune.uniform(0, 1)})
     for number in range(known):

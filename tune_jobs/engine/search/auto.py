@@ -10,8 +10,8 @@ from tune_jobs.engine.search.gaussian_process import CurveModel
 from tune_jobs.engine.search.knowledge import Knowledge, Proposal
 from tune_jobs.engine.search.tpe import JointTPE
 
-# The trials up to which the Gaussian process, whose cost grows with their cube, is asked.
-MOST_FOR_PROCESS = 200
+# The trials up to which the Gaussian process is asked. It looks at 250 of them at most.
+MOST_FOR_PROCESS = 1000
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ class RandomSearch:
 
 @dataclass(frozen=True)
 class Auto:
-    """The Gaussian process in searches of up to 200 trials, TPE after that.
+    """The Gaussian process in searches of up to 1,000 trials, TPE after that.
 
     ``n_initial_points`` random configurations come first.
     """
