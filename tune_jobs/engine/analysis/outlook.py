@@ -57,7 +57,7 @@ MOST_NAMED = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Outlook:
-    """What is expected of more trials.
+    """Expectations of more trials.
 
     Attributes:
         trials: how many more.
@@ -80,7 +80,7 @@ class Outlook:
 
     @property
     def sentence(self) -> str:
-        """What to expect, and whether to stop."""
+        """The expectation in words, and whether to stop."""
         if self.config is None:
             return "every configuration of the space has been tried: stop here"
         more, noise = count(self.trials, "more trial"), number(self.noise, 2)

@@ -260,7 +260,7 @@ def _join(one: Points, other: Points) -> Points:
 
 @dataclass(frozen=True)
 class Belief:
-    """What the process believes of losses at the last epoch, on its own scale.
+    """The beliefs of the process about losses at the last epoch, on its own scale.
 
     Attributes:
         mean: of the losses of some rows.

@@ -1,4 +1,4 @@
-"""What a model of the search space learns from: rows, curves of losses, and their states."""
+"""The knowledge that a model of the space learns from: rows, curves of losses, and their states."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LARGEST = 1e100
 
 @dataclass(frozen=True)
 class KnownRow:
-    """What is known of one config.
+    """Everything known of one config, as a row.
 
     Attributes:
         row: its coordinates.
@@ -53,7 +53,7 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Knowledge:
-    """What is known when a model chooses.
+    """Everything known when a model chooses.
 
     Attributes:
         coordinates: of the space.

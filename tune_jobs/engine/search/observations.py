@@ -1,4 +1,4 @@
-"""What a searcher learns of configs: their curves, and how trials that ended early compare.
+"""Observations of configs: their curves, and how trials that ended early compare.
 
 A trial that a scheduler stopped after one epoch and one that ran to the end must not be compared by
 their values as they are. :func:`rank` compares trials only at epochs that both have reached.
@@ -23,7 +23,7 @@ State = Literal["running", "ended", "failed", "withdrawn"]
 
 @dataclass(frozen=True)
 class Observation:
-    """What is known of one config by now.
+    """Everything known of one config by now.
 
     Attributes:
         config: of the space.

@@ -24,7 +24,7 @@ OTHER_OPTION = 0.3
 
 @dataclass(frozen=True)
 class Bandwidth:
-    """How wide kernels are.
+    """The width of kernels.
 
     Attributes:
         share: a fixed share of a number's range, shrinking slowly with the number of kernels; None

@@ -1,4 +1,4 @@
-"""How configs were chosen, and what a model of them expects of more trials."""
+"""The words for how configs were chosen, and for what a model expects of more trials."""
 
 from __future__ import annotations
 
