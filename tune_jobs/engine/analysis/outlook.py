@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.experiments.history.replicas import average_replicas
+from tune_jobs.engine.experiments.history.replicas import curves_of
 from tune_jobs.engine.formatting import count, number
 from tune_jobs.engine.search.gaussian_process import (
     Belief,
@@ -145,9 +145,10 @@ def _relearn(experiment: Experiment) -> Knowledge | None:
 
 
 def _trials_of(experiment: Experiment) -> Iterator[tuple[Config, Curve, State]]:
-    curves = _curves(experiment)
+    curves = curves_of(experiment.epochs, experiment.goal)
     for row in experiment.trials.itertuples():
-        curve = curves.get(row.trial, ()) if row.state != "failed" else ()
+        values = curves.get(row.trial, ()) if row.state != "failed" else ()
+        curve = [(epoch, value) for epoch, value in values if math.isfinite(value)]
         yield experiment.configs[row.trial], curve, STATES.get(row.state, "running")
 
 
@@ -157,19 +158,6 @@ def _imported_by(experiment: Experiment, end: int) -> Iterator[tuple[Config, Cur
             yield each.config, (), "failed"
         else:
             yield each.config, ((end, each.score),), "ended"
-
-
-def _curves(experiment: Experiment) -> dict[int, list[tuple[int, float]]]:
-    """Return the finite values of each trial."""
-    epochs, metric = experiment.epochs, experiment.goal.metric
-    if metric not in epochs.columns:
-        return {}
-    if epochs["replica"].any():
-        epochs = average_replicas(epochs, experiment.goal)
-    curves: dict[int, list[tuple[int, float]]] = {}
-    for row in epochs[epochs[metric].abs() < math.inf][["trial", "epoch", metric]].to_numpy():
-        curves.setdefault(int(row[0]), []).append((int(row[1]), float(row[2])))
-    return {trial: sorted(curve) for trial, curve in curves.items()}
 
 
 def _pool(knowledge: Knowledge, random: np.random.Generator) -> Rows:

@@ -15,7 +15,7 @@ from tune_jobs.engine.experiments.history.records import (
     KnownConfig,
     TrialStart,
 )
-from tune_jobs.engine.experiments.history.replicas import average_replicas
+from tune_jobs.engine.experiments.history.replicas import curves_of
 from tune_jobs.engine.search.schedulers import REDUCTION_FACTOR
 from tune_jobs.engine.space.configs import Config
 from tune_jobs.engine.space.domains import Space
@@ -127,7 +127,7 @@ def read_past(
     records = list(experiment.segments.records())
     asked = {r.trial: r.asked or 0 for r in records if isinstance(r, TrialStart)}
     attempts = [record for record in records if isinstance(record, Attempt)]
-    curves, checkpoints = _curves(experiment.epochs, job), _checkpoints(experiment.epochs)
+    curves, checkpoints = curves_of(experiment.epochs, job.goal), _checkpoints(experiment.epochs)
     rungs = _promoting_rungs(job)
     past: list[PastTrial] = []
     left_out: list[str] = []
@@ -221,19 +221,6 @@ def _reopen(past: list[PastTrial], ceiling: int, job: Job) -> list[PastTrial]:
     share = getattr(job.scheduler, "reduction_factor", None) or REDUCTION_FACTOR
     chosen = {trial.number for trial in there[: max(1, round(len(there) / share))]}
     return [replace(t, is_finished=False) if t.number in chosen else t for t in past]
-
-
-def _curves(epochs: pd.DataFrame, job: Job) -> dict[int, list[tuple[int, float]]]:
-    if job.metric not in epochs.columns:
-        return {}
-    if epochs["replica"].any():
-        epochs = average_replicas(epochs, job.goal)
-    curves: dict[int, list[tuple[int, float]]] = {}
-    for trial, epoch, value in zip(
-        epochs["trial"], epochs["epoch"], epochs[job.metric], strict=True
-    ):
-        curves.setdefault(int(trial), []).append((int(epoch), float(value)))
-    return curves
 
 
 def _result_of(trial: PastTrial) -> KnownResult:

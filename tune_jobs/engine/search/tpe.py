@@ -114,19 +114,15 @@ def _candidates(
 ) -> Rows:
     """Return untried rows near good ones, of the visited branch if it has any."""
     if knowledge.points is not None:
-        found = _draw_points(knowledge.untried(knowledge.points), good, branch, random)
-    else:
-        found = _draw_rows(knowledge, good, branch, random)
-    inside = _has(found, branch)
-    return found[inside] if inside.any() else found
+        return _draw_points(knowledge.untried(knowledge.points), good, branch, random)
+    return _prefer(_draw_rows(knowledge, good, branch, random), branch)
 
 
 def _draw_points(
     left: Rows, good: KernelDensity, branch: Condition | None, random: np.random.Generator
 ) -> Rows:
     """Return all points that are left, or many of them if they are more than can be compared."""
-    inside = _has(left, branch)
-    left = left[inside] if inside.any() else left
+    left = _prefer(left, branch)
     if len(left) <= MOST_POINTS:
         return left
     logs = good.log_density(left)
@@ -146,6 +142,12 @@ def _draw_rows(
         more = [good.draw(CANDIDATES, random), knowledge.coordinates.draw(CANDIDATES, random)]
         found = knowledge.untried(np.concatenate([found, *more]))
     return found
+
+
+def _prefer(rows: Rows, branch: Condition | None) -> Rows:
+    """Return the rows that take an option, or all if none does."""
+    inside = _has(rows, branch)
+    return rows[inside] if inside.any() else rows
 
 
 def _has(rows: Rows, branch: Condition | None) -> np.ndarray:

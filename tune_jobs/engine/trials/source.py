@@ -30,7 +30,7 @@ from tune_jobs.engine.goal import Goal, Mode
 from tune_jobs.engine.names import trial_id
 from tune_jobs.engine.ray_internals import restore_from
 from tune_jobs.engine.resume.past import NOT_ITS_FAULT, Past, PastTrial
-from tune_jobs.engine.search.observations import Curve, Observation, State
+from tune_jobs.engine.search.observations import Curve, Observation
 from tune_jobs.engine.search.promotion.scheduler import PromotingScheduler
 from tune_jobs.engine.search.space_searcher import RandomDraws, SpaceSearcher
 from tune_jobs.engine.space.configs import Config
@@ -122,9 +122,7 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
             self._done.begin(self._goal, config, self._searcher.max_epochs)
         for place, result in enumerate(self._past.results):
             key = f"result {place}" if result.trial is None else trial_id(result.trial)
-            state: State = "failed" if result.score is None else "ended"
-            curve = result.curve or self._curve_of(result.score)
-            self._learn(key, Observation(result.config, curve, state))
+            self._learn(key, self._observe(result.config, result.score, result.curve))
         self._searcher.asked = self._past.asked
         for trial in self._past.trials:
             self._known[identity(trial.config)] = (trial.number, trial.score)
@@ -233,8 +231,7 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         is_bad = failed is not None or not curve
         score = None if is_bad else self._goal.best(value for _, value in curve)
         self._known[identity(trial.config)] = (int(trial_id), score)
-        state: State = "failed" if is_bad else "ended"
-        self._learn(key, Observation(trial.config, curve, state))
+        self._learn(key, self._observe(trial.config, score, curve))
 
     def __getstate__(self) -> dict[str, object]:
         """Leave everything out of what Tune pickles: a search continues from its history."""
@@ -280,8 +277,7 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         if trial_id(number) in self._live:
             self._learn(key, Observation(config, (), "withdrawn"))
             return
-        state: State = "failed" if score is None else "ended"
-        self._learn(key, Observation(config, self._curve_of(score), state))
+        self._learn(key, self._observe(config, score))
         self._recorder.append(KnownConfig(number, self._searcher.asked, config, score))
 
     def _is_exhausted(self) -> bool:
@@ -329,9 +325,14 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         curve += [each for each in values if each[0] > last and math.isfinite(each[1])]
         return tuple(curve)
 
-    def _curve_of(self, score: float | None) -> Curve:
-        """Return the curve of a config of which only the score is known: it ran to the end."""
-        return () if score is None else ((self._searcher.max_epochs, score),)
+    def _observe(self, config: Config, score: float | None, curve: Curve = ()) -> Observation:
+        """Return what is known of a config that has ended, or that failed if it has no score.
+
+        A config of which only the score is known ran to the end.
+        """
+        if score is None:
+            return Observation(config, curve, "failed")
+        return Observation(config, curve or ((self._searcher.max_epochs, score),), "ended")
 
 
 def make_trial(

@@ -16,6 +16,7 @@ and the mean is made from them again here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -51,6 +52,25 @@ def average_replicas(epochs: pd.DataFrame, goal: Goal) -> pd.DataFrame:
         values[own] = fill_ended(values[own], trained[own], goal)
     means = values.sum(axis=1) / max(1, values.shape[1])
     return rows.index.to_frame(index=False).assign(**{goal.metric: means})
+
+
+def curves_of(epochs: pd.DataFrame, goal: Goal) -> dict[int, list[tuple[int, float]]]:
+    """Return (epoch, value of the metric) of each trial as a scheduler sees them, epochs rising.
+
+    Args:
+        epochs: of a history, which need not have the metric.
+        goal: of the search.
+    """
+    if goal.metric not in epochs.columns:
+        return {}
+    if epochs["replica"].any():
+        epochs = average_replicas(epochs, goal)
+    curves: dict[int, list[tuple[int, float]]] = {}
+    for trial, epoch, value in zip(
+        epochs["trial"], epochs["epoch"], epochs[goal.metric], strict=True
+    ):
+        curves.setdefault(int(trial), []).append((int(epoch), float(value)))
+    return {trial: sorted(curve, key=itemgetter(0)) for trial, curve in curves.items()}
 
 
 def stack_curves(curves: Sequence[Curve], goal: Goal, kept: Kept) -> tuple[Values, Values]:
