@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
 
 def plain(value: Any) -> Any:
     """Convert a value for JSON: numpy's numbers to numbers, tuples to lists, the rest to text."""
+    if isinstance(value, str):
+        return whole(value)
     if isinstance(value, dict):
-        return {str(key): plain(child) for key, child in value.items()}
+        return {whole(str(key)): plain(child) for key, child in value.items()}
     if isinstance(value, list | tuple):
         return [plain(child) for child in value]
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool | int | float):
         return value
     if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
-        return value.item()
+        inner = value.item()
+        return repr(value) if type(inner) is type(value) else plain(inner)
     if hasattr(value, "tolist"):
         return plain(value.tolist())
-    return repr(value)
+    return whole(repr(value))
+
+
+def whole(text: str) -> str:
+    """Write half a character as its code, ``\\udce9``: no file or table can hold it.
+
+    Python makes such text of bytes that are not UTF-8, as in names of files.
+    """
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Read JSON; half characters, which earlier versions wrote, become their codes.
+
+    Raises:
+        ValueError: if it is not JSON, or nested so deeply that it cannot be read.
+    """
+    try:
+        found = json.loads(text)
+        return found if isinstance(text, str) and not _may_have_halves(text) else plain(found)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _may_have_halves(text: str) -> bool:
+    return "\\ud" in text or "\\uD" in text or not text.isascii()
 
 
 def finite(value: Any) -> Any:

@@ -300,6 +300,7 @@ def test_spaces_that_share_a_hyperparameter_do_not_compose() -> None:
             "x: hyperparameter names must be non-empty strings, got ''",
         ),
         ({"x": {1: tune.uniform(0, 1)}}, "x: hyperparameter names must be .* strings, got 1"),
+        ({"x\udcff": 1}, r"the space: hyperparameter names must be valid Unicode, got 'x\\udcff'"),
         ({"x": tune.uniform(3, 1)}, r"x: uniform\(3, 1\) must have a lower bound below its upper"),
         ({"x": tune.randint(3, 3)}, r"x: randint\(3, 3\) must have a lower bound below its upper"),
         ({"a": [{"x": tune.uniform(3, 1)}]}, r"a.0.x: uniform\(3, 1\)"),

@@ -15,6 +15,7 @@ from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.job.finalists import Finalists
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.job.stage import Stage, check_stages
+from tune_jobs.engine.plain import whole
 from tune_jobs.engine.search.searchers import Auto, MakeSearcher, RandomSearch
 from tune_jobs.engine.search.space_searcher import RandomDraws
 from tune_jobs.engine.seeds import derive
@@ -203,6 +204,8 @@ def _check_fields(job: Job) -> None:
         raise JobError(f"mode is {job.mode!r}, but must be 'min' or 'max'")
     if not isinstance(job.metric, str) or not job.metric:
         raise JobError(f"metric is {job.metric!r}, but must be the name of a reported metric")
+    if whole(job.metric) != job.metric:
+        raise JobError(f"metric is {job.metric!r}, but must be valid Unicode")
     for name in ("trainable", "searcher"):
         if not callable(getattr(job, name)):
             raise JobError(f"{name} is {getattr(job, name)!r}, but must be callable")

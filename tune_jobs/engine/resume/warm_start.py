@@ -5,7 +5,6 @@ Sources: an experiment, a table of configs with scores, a KerasTuner project, an
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.experiment import open_experiment
+from tune_jobs.engine.plain import parse_json
 from tune_jobs.engine.resume.past import KnownResult
 from tune_jobs.engine.space.configs import Config, unflatten
 from tune_jobs.engine.space.membership import NotInSpaceError, from_json
@@ -102,7 +102,7 @@ def _read_table(source: str, job: Job) -> Iterator[Result]:
 def _read_keras_tuner(project: Path) -> Iterator[Result]:
     for file in sorted(project.glob("trial_*/trial.json")):
         try:
-            trial = json.loads(file.read_text(encoding="utf-8"))
+            trial = parse_json(file.read_bytes())
             score, values = trial["score"], trial["hyperparameters"]["values"]
         except (ValueError, KeyError, TypeError):
             raise JobError(f"{file} is not a KerasTuner trial") from None

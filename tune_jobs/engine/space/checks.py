@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.plain import whole
 from tune_jobs.engine.space.domains import Choice, Grid, Range, domain_of, walk
 
 
@@ -36,10 +37,12 @@ def _check_part(label: str, part: object) -> None:
 
 
 def _check_names(label: str, names: dict[object, object]) -> None:
+    where = label or "the space"
     for name in names:
         if not isinstance(name, str) or not name:
-            where = label or "the space"
             raise JobError(f"{where}: hyperparameter names must be non-empty strings, got {name!r}")
+        if whole(name) != name:
+            raise JobError(f"{where}: hyperparameter names must be valid Unicode, got {name!r}")
 
 
 def _check_bounds(label: str, found: Range) -> None:

@@ -16,7 +16,7 @@ from uuid import uuid4
 from pyarrow import fs
 
 from tune_jobs.engine.errors import JobError, reason_of
-from tune_jobs.engine.plain import plain
+from tune_jobs.engine.plain import parse_json, plain
 from tune_jobs.engine.storage.uris import (
     above,
     check_without_secrets,
@@ -172,7 +172,7 @@ class Folder:
 
     def read_json(self, name: str) -> Any:
         """Read a JSON file."""
-        return json.loads(self.read(name))
+        return parse_json(self.read(name))
 
     def read_object(self, name: str) -> dict[str, Any]:
         """Read a JSON file that holds an object; empty if it is missing or damaged."""

@@ -31,6 +31,7 @@ from tune_jobs.engine.experiments.history.records import (
 from tune_jobs.engine.experiments.history.replicas import average_replicas
 from tune_jobs.engine.experiments.history.segments import merge_all, read_segments
 from tune_jobs.engine.goal import Goal
+from tune_jobs.engine.plain import parse_json
 from tune_jobs.engine.space.configs import Config, flatten
 from tune_jobs.engine.storage.folder import Folder
 
@@ -106,7 +107,7 @@ def compact(folder: Folder) -> None:
 def parse_configs(trials: pd.DataFrame) -> Configs:
     """Parse the configs of trials, which their table holds as JSON."""
     return {
-        int(number): json.loads(text)
+        int(number): parse_json(text)
         for number, text in zip(trials["trial"], trials["config"], strict=True)
     }
 

@@ -36,7 +36,7 @@ from tune_jobs.engine.experiments.history.records import (
     SearchStart,
     UnknownRecord,
 )
-from tune_jobs.engine.plain import plain
+from tune_jobs.engine.plain import parse_json, plain
 from tune_jobs.engine.storage.folder import AT_ONCE, ATTEMPTS, Folder
 
 NAME = re.compile(r"(\d{4})-(\d{8})-(\d{8})\.jsonl(\.gz)?")
@@ -91,7 +91,7 @@ def parse_record(facts: Mapping[str, Any]) -> HistoryRecord:
 def parse_lines(lines: Sequence[str]) -> Iterator[HistoryRecord]:
     """Make records of lines of JSON, in their order."""
     for start in range(0, len(lines), BLOCK):
-        yield from map(parse_record, json.loads(f"[{','.join(lines[start : start + BLOCK])}]"))
+        yield from map(parse_record, parse_json(f"[{','.join(lines[start : start + BLOCK])}]"))
 
 
 def to_json(record: Event) -> dict[str, Any]:
@@ -113,8 +113,10 @@ def as_line(record: HistoryRecord, time: float) -> str:
     """Return a record as a line of JSON, written at a time in seconds since 1970."""
     facts = to_json(record)
     facts["time"] = time
-    # An epoch, of which there are most, holds numbers alone.
-    return json.dumps(facts if isinstance(record, Epoch) else plain(facts), default=plain)
+    # An epoch, of which there are most, holds numbers alone, and names.
+    if isinstance(record, Epoch) and all(map(str.isascii, record.metrics)):
+        return json.dumps(facts, default=plain)
+    return json.dumps(plain(facts))
 
 
 @dataclass(frozen=True)
