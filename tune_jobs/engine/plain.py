@@ -26,7 +26,7 @@ def plain(value: Any) -> Any:
 
 
 def whole(text: str) -> str:
-    """Write half a character as its code, ``\\udce9``: no file or table can hold it.
+    r"""Write half a character as its code, ``\udce9``: no file or table can hold it.
 
     Python makes such text of bytes that are not UTF-8, as in names of files.
     """
