@@ -15,6 +15,11 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 pytestmark = pytest.mark.usefixtures("local_ray")
 
 
+# What a trial reports in its second epoch in place of the metric.
+LATER = {"reports None later": {"loss": None}, "reports text later": {"loss": "0.5"}}
+LATER["forgets it later"] = {"accuracy": 1.0}
+
+
 def train(config: dict, data: object) -> object:
     """Do what the config says, where x is above one half."""
     import pathlib
@@ -32,6 +37,9 @@ def train(config: dict, data: object) -> object:
     if what in ("nan", "inf"):
         tune.report({"loss": float(what)})
         tune.report({"loss": 0.0})
+    elif what in LATER:
+        tune.report({"loss": config["x"]})
+        tune.report(LATER[what])
     elif what == "returns a string":
         return "0.5"
     elif what == "dies" or (what == "dies once" and once):
@@ -68,6 +76,9 @@ def search(tmp_path):
         ("inf", "divergence", "loss is inf"),
         ("returns a string", "configuration", "returned without reporting loss"),
         ("returns nothing", "configuration", "returned without reporting loss"),
+        ("reports None later", "configuration", "'loss' must be reported as a number, got None"),
+        ("reports text later", "configuration", "'loss' must be reported as a number, got '0.5'"),
+        ("forgets it later", "configuration", "'loss' was never reported. The trainable reported"),
         ("dies", "infrastructure", "The actor"),
         pytest.param("hangs", "hang", "and again after a retry", marks=pytest.mark.slow),
     ],
@@ -76,6 +87,8 @@ def search(tmp_path):
 def test_a_failure_has_its_kind_and_the_others_go_on(search, what, kind, said, scheduler) -> None:
     if scheduler and what in ("dies", "hangs"):
         pytest.skip("a scheduler hears nothing of it")
+    if scheduler and what in LATER:
+        pytest.skip("the scheduler stops it before that")
     result = search(what, scheduler=scheduler)
 
     trials = result.trials

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from numbers import Real
 from typing import Any
 
 
@@ -48,6 +49,19 @@ def parse_json(text: str | bytes) -> Any:
 
 def _may_have_halves(text: str) -> bool:
     return "\\ud" in text or "\\uD" in text or not text.isascii()
+
+
+def as_number(value: Any) -> float | None:
+    """Return a number, or an array or tensor that holds just one, as a float; else None."""
+    if getattr(value, "ndim", None) == 0:
+        convert = getattr(value, "item", None) or getattr(value, "numpy", None)
+        value = convert() if convert else value
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except OverflowError:  # an integer of more than 300 digits
+        return math.inf if int(value) > 0 else -math.inf
 
 
 def finite(value: Any) -> Any:

@@ -79,6 +79,15 @@ def reporting_none(config: dict, data: object) -> None:
     tune.report({"loss": None})
 
 
+def reporting_text(config: dict, data: object) -> None:
+    tune.report({"loss": "0.5"})
+
+
+def reporting_arrays(config: dict, data: object) -> None:
+    for epoch in (1, 2):
+        tune.report({"loss": np.array(config["x"] / epoch), "steps": np.array(3)})
+
+
 def reporting_nan(config: dict, data: object) -> None:
     tune.report({"loss": float("nan")})
 
@@ -258,6 +267,7 @@ def test_values_that_are_not_finite_leave_nothing_usable(profile) -> None:
     [
         (misnaming, "metric 'loss' was never reported. The trainable reported: accuracy, los."),
         (reporting_none, "metric 'loss' must be reported as a number, got None"),
+        (reporting_text, "metric 'loss' must be reported as a number, got '0.5'"),
     ],
 )
 @pytest.mark.parametrize("scheduler", [None, ASHA()], ids=["none", "asha"])
@@ -269,6 +279,17 @@ def test_a_metric_that_is_not_reported_ends_the_run_at_once(
 
     assert str(caught.value) == message
     assert open_experiment(profile.storage + "/test").exit_code == 2
+
+
+@pytest.mark.parametrize("scheduler", [None, ASHA()], ids=["none", "asha"])
+def test_an_array_of_one_number_is_a_number(profile, scheduler) -> None:
+    result = quiet_run(
+        replace(JOB, trainable=reporting_arrays, scheduler=scheduler, max_epochs=2), profile
+    )
+
+    assert result.exit_code == 0
+    assert result.best_value == result.best_config["x"] / 2
+    assert set(result.epochs["steps"]) == {3}
 
 
 def test_the_deadline_ends_the_run(profile) -> None:

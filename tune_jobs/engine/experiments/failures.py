@@ -67,8 +67,8 @@ def cause(error: str) -> str:
 class Bugs:
     """Notices an exception that is the program's fault and not a configuration's.
 
-    That is the case if the same exception, from the same line, ended the first 3 trials, or more
-    than half of 10 or more. Running out of memory never counts.
+    That is the case if the same exception, from the same line, or the same message without one
+    ended the first 3 trials, or more than half of 10 or more. Running out of memory never counts.
     """
 
     def __init__(self) -> None:
@@ -87,8 +87,8 @@ class Bugs:
 
 
 def _signature(failure: Failure) -> str | None:
-    """Return type and line of an exception; None if it is no bug."""
-    places = PLACE.findall(failure.error)
-    if failure.kind != "configuration" or not places or OUT_OF_MEMORY.search(failure.error):
+    """Return type and line of an exception, or a message as it is; None if it is no bug."""
+    if failure.kind != "configuration" or OUT_OF_MEMORY.search(failure.error):
         return None
-    return f"{cause(failure.error).partition(':')[0]} {places[-1]}"
+    places = PLACE.findall(failure.error)
+    return f"{cause(failure.error).partition(':')[0]} {places[-1]}" if places else failure.error

@@ -7,15 +7,16 @@ else may report its metrics epoch by epoch. A trial that raises an exception rep
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 from ray.tune.result import AUTO_RESULT_KEYS
 
 from tune_jobs.engine.experiments.failures import Failure, of_exception
 from tune_jobs.engine.experiments.history.records import Work
+from tune_jobs.engine.plain import as_number
 from tune_jobs.engine.search.schedulers import EPOCH
 
 NOT_METRICS = {*AUTO_RESULT_KEYS, "done", "trial_id", "experiment_tag", "epoch", "seconds"}
@@ -63,14 +64,32 @@ def is_report(result: Result) -> bool:
 
 
 def failure_in(result: Result, metric: str) -> Failure | None:
-    """Return the failure in a message: an exception, or a metric that is not finite."""
+    """Return the failure in a message: an exception, or a metric that is no finite number."""
     if is_report(result):
         flat = {key: result.get(f"{FAILURE}/{key}") for key in ("kind", "error")}
         return Failure(**(result.get(FAILURE) or flat))
-    value = result.get(metric)
-    if isinstance(value, Real) and not math.isfinite(value):
-        return Failure("divergence", f"{metric} is {float(value)} at its last epoch")
+    if said := why_unusable(result, metric):
+        return Failure("configuration", said)
+    value = as_number(result.get(metric))
+    if value is not None and not math.isfinite(value):
+        return Failure("divergence", f"{metric} is {value} at its last epoch")
     return None
+
+
+def why_unusable(result: Result, metric: str) -> str | None:
+    """Return why a message has no number for the metric; None if it has one, or nothing at all."""
+    if metric in result:
+        value = result[metric]
+        if as_number(value) is not None:
+            return None
+        return f"metric {metric!r} must be reported as a number, got {reprlib.repr(value)}"
+    known = sorted(reported_metrics(result))
+    if not known and (not result or result.get("done")):
+        return None  # it returned without a report
+    return (
+        f"metric {metric!r} was never reported. The trainable reported: "
+        f"{', '.join(known) or 'nothing'}."
+    )
 
 
 def work_in(result: Result, trial: int) -> Work | None:
@@ -96,20 +115,18 @@ def epochs_in(result: Result) -> list[EpochReport]:
 
 def reported_metrics(result: Result) -> dict[str, float]:
     """Return the numbers that a trainable reported, without those that Ray adds."""
-    return {
-        name: float(value)
+    found = {
+        name: as_number(value)
         for name, value in result.items()
-        if name not in NOT_METRICS
-        and not name.startswith("config/")
-        and isinstance(value, Real)
-        and not isinstance(value, bool)
+        if name not in NOT_METRICS and not name.startswith("config/")
     }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def values_in(result: Result, metric: str) -> list[tuple[int, float]]:
     """Return (epoch, value) for each epoch of a message that has a metric."""
-    found = [(row["epoch"], row.get(metric)) for row in _rows_in(result)]
-    return [(int(epoch), float(value)) for epoch, value in found if isinstance(value, Real)]
+    found = [(row["epoch"], as_number(row.get(metric))) for row in _rows_in(result)]
+    return [(int(epoch), value) for epoch, value in found if value is not None]
 
 
 def _rows_in(result: Result) -> Sequence[Result]:

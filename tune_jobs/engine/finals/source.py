@@ -219,7 +219,9 @@ def prepare_finals(
     race = _make_race(job.goal, len(candidates), rounds, finalists)
     finals = FinalistSource(race, candidates, folder, concurrency)
     finals.replay(before.segments.records() if before.exists else ())
-    stopper = RunStopper(about.metric, folder, deadline, setup.profile.min_free_gb)
+    stopper = RunStopper(
+        about.metric, folder, deadline, setup.profile.min_free_gb, is_reported=True
+    )
     recorder = begin(
         setup.profile,
         folder,

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
-from numbers import Real
 
 from ray.tune import Stopper
 
 from tune_jobs.engine.deadline import Deadline
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.failures import Bugs, Failure
-from tune_jobs.engine.experiments.messages import Result, failure_in, reported_metrics
+from tune_jobs.engine.experiments.messages import (
+    Result,
+    failure_in,
+    is_report,
+    why_unusable,
+)
 from tune_jobs.engine.outcome import Reason
 from tune_jobs.engine.storage.folder import Folder
 
@@ -21,6 +25,13 @@ GIB = 2**30
 
 class RunStopper(Stopper):  # type: ignore[misc]  # Ray calls it
     """Ends trials that failed, and the run if there is a reason to.
+
+    Args:
+        metric: the metric that decides.
+        folder: the experiment's.
+        deadline: when the run has to end.
+        min_free_gb: the least space that storage has to have left.
+        is_reported: whether a trial has reported the metric already, as in an earlier run.
 
     Attributes:
         reached: why the run ends; None while it does not.
@@ -34,6 +45,8 @@ class RunStopper(Stopper):  # type: ignore[misc]  # Ray calls it
         folder: Folder,
         deadline: Deadline,
         min_free_gb: float = 0.0,
+        *,
+        is_reported: bool = False,
     ) -> None:
         self.metric = metric
         self.requested = False
@@ -41,28 +54,22 @@ class RunStopper(Stopper):  # type: ignore[misc]  # Ray calls it
         self.detail = ""
         self._folder, self._least = folder, min_free_gb * GIB
         self._deadline = deadline
+        self._is_reported = is_reported
         self._bugs = Bugs()
         self._looked = 0.0
 
     def __call__(self, trial_id: str, result: Result) -> bool:  # noqa: ARG002
-        """Return whether a trial has to end: it failed, or its metric is not finite.
+        """Return whether a trial has to end: it failed, or its metric is no finite number.
 
         Raises:
-            JobError: if it did not report the metric, or not as a number.
+            JobError: if the metric is missing or no number, and no trial has reported it yet.
         """
-        if failure_in(result, self.metric):
-            return True
-        value = result.get(self.metric)
-        if value is None and self.metric not in result:
-            known = ", ".join(sorted(reported_metrics(result))) or "nothing"
-            if result.get("done") and known == "nothing":
-                return True  # it returned without a report
-            raise JobError(
-                f"metric {self.metric!r} was never reported. The trainable reported: {known}."
-            )
-        if not isinstance(value, Real) or isinstance(value, bool):
-            raise JobError(f"metric {self.metric!r} must be reported as a number, got {value!r}")
-        return False
+        said = None if is_report(result) else why_unusable(result, self.metric)
+        if said and not self._is_reported:
+            raise JobError(said)
+        self._is_reported = self._is_reported or self.metric in result
+        # Without the metric it returned without a report.
+        return failure_in(result, self.metric) is not None or self.metric not in result
 
     def stop_all(self) -> bool:
         """Return whether the run has to end."""

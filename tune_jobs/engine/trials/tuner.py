@@ -112,7 +112,13 @@ def prepare(
     scheduler = job.scheduler(job.max_epochs) if job.scheduler else FIFOScheduler()
     searcher = _searcher(job, how.past.asked)
     _check_continuable(job, how, scheduler, searcher)
-    stopper = RunStopper(job.metric, setup.folder, deadline, setup.profile.min_free_gb)
+    stopper = RunStopper(
+        job.metric,
+        setup.folder,
+        deadline,
+        setup.profile.min_free_gb,
+        is_reported=any(trial.curve for trial in how.past.trials),
+    )
     recorder = begin(
         setup.profile,
         setup.folder,
