@@ -61,7 +61,7 @@ def as_number(value: Any) -> float | None:
     try:
         return float(value)
     except OverflowError:  # an integer of more than 300 digits
-        return math.inf if int(value) > 0 else -math.inf
+        return math.inf if isinstance(value, int) and value > 0 else -math.inf
 
 
 def finite(value: Any) -> Any:
