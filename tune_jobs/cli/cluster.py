@@ -13,6 +13,7 @@ import click
 
 from tune_jobs.cli.help import Command, Option
 from tune_jobs.cli.options import AS_JSON, AS_JSON_LINES
+from tune_jobs.cli.output import echo
 
 if TYPE_CHECKING:
     from ray.dashboard.modules.job.pydantic_models import JobDetails
@@ -42,9 +43,9 @@ def status(experiment: str | None, profile: str, as_json: bool) -> None:
     api = _api(profile)
     jobs = [_last_attempt(api, experiment)] if experiment else _all(api)
     for job in jobs:
-        click.echo(json.dumps(_as_dict(job)) if as_json else line_of(job))
+        echo(json.dumps(_as_dict(job)) if as_json else line_of(job))
     if not jobs:
-        click.echo(f"no experiments were submitted to {api.address}", err=True)
+        echo(f"no experiments were submitted to {api.address}", err=True)
     if experiment:
         sys.exit(exit_code_of(jobs[0]) or 0)
 
@@ -60,7 +61,7 @@ def logs(experiment: str, profile: str, follow: bool) -> None:
     if follow:
         follow_to_end(api, experiment, submission_id)
     else:
-        click.echo(api.log(submission_id), nl=False)
+        echo(api.log(submission_id), end="")
 
 
 @click.command(cls=Command)
@@ -83,7 +84,7 @@ def stop(experiment: str, profile: str) -> None:
         while is_live(job) and time.monotonic() < end:
             time.sleep(POLL)
             job = api.find(str(job.submission_id))
-    click.echo(line_of(job))
+    echo(line_of(job))
     if is_live(job):
         raise JobError(
             f"{experiment} is still running after {STOP_SECONDS + 10} s; Ray cannot stop a job "
@@ -132,10 +133,10 @@ def doctor(profile: str, storage: str | None, here: bool, as_json: bool) -> None
         for check in examine(found):
             checks.append(check)
             if not as_json:
-                click.echo(next(tell([check])))
+                echo(next(tell([check])))
     result = as_dict(checks)
     if as_json:
-        click.echo(json.dumps(result))
+        echo(json.dumps(result))
     sys.exit(2 if result["state"] == "failure" else 0)
 
 
@@ -159,9 +160,9 @@ def lint(context: click.Context, files: tuple[str, ...]) -> None:
     checked = lint_files(files, known_options(context))
     findings = [finding for each in checked for finding in each.findings]
     for finding in findings:
-        click.echo(finding)
+        echo(finding)
     for line in summaries(checked):
-        click.echo(line, err=True)
+        echo(line, err=True)
     sys.exit(2 if findings else 0)
 
 
@@ -193,7 +194,7 @@ def _examine_from_there(
     from tune_jobs.engine.job.profile import find_profile
 
     api = JobsApi(profile)
-    click.echo(f"ok  {api.address}: reachable, token accepted, Ray {api.version()}", err=True)
+    echo(f"ok  {api.address}: reachable, token accepted, Ray {api.version()}", err=True)
     words += [
         "--here",
         *(["--storage", storage] if storage else []),
@@ -212,7 +213,7 @@ def follow_to_end(api: JobsApi, experiment: str, submission_id: str) -> None:
 
     code = follow(api, submission_id)
     if code is None:
-        click.echo(f"detached; {experiment} keeps running on {api.address}", err=True)
+        echo(f"detached; {experiment} keeps running on {api.address}", err=True)
     sys.exit(code or 0)
 
 

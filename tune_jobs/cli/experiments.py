@@ -12,7 +12,7 @@ import click
 from tune_jobs.cli.help import Command
 from tune_jobs.cli.loading import storage_of
 from tune_jobs.cli.options import AS_JSON, AS_JSON_LINES, storage_options
-from tune_jobs.cli.output import print_result, tensorflow_silenced
+from tune_jobs.cli.output import echo, print_result, tensorflow_silenced
 
 
 @click.command(cls=Command)
@@ -39,7 +39,7 @@ def report(experiments: tuple[str, ...]) -> None:
     found = [open_experiment(each) for each in experiments]
     names = [experiment.name for experiment in found[1:]]
     for path in write_report(found, name="-".join(["report", *(f"with-{n}" for n in names)])):
-        click.echo(path)
+        echo(path)
 
 
 @click.command(cls=Command)
@@ -57,7 +57,7 @@ def predict(experiment: str, source: str, target: str) -> None:
 
     with tensorflow_silenced():
         rows = predict_rows(open_experiment(experiment), source, target)
-    click.echo(f"{rows:,} predictions in {target}")
+    echo(f"{rows:,} predictions in {target}")
 
 
 @click.command(cls=Command)
@@ -84,7 +84,7 @@ def export(experiment: str, target: str) -> None:
     else:
         with tensorflow_silenced():
             export_file(recipe_of(found), target)
-    click.echo(target)
+    echo(target)
 
 
 @click.command(cls=Command)
@@ -98,7 +98,7 @@ def compare(one: str, other: str, as_json: bool, **place: Any) -> None:
     from tune_jobs.engine.report.side_by_side import as_dict, lines
 
     both = [open_experiment(each, storage_of(place)) for each in (one, other)]
-    click.echo(json.dumps(as_dict(*both)) if as_json else "\n".join(lines(*both)))
+    echo(json.dumps(as_dict(*both)) if as_json else "\n".join(lines(*both)))
 
 
 @click.command("ls", cls=Command)
@@ -133,15 +133,15 @@ def list_experiments(
     entries = find_entries(open_folder(storage_of(place)), pattern)
     if expect and within:
         came, said = find_in_time(expect, entries, parse_duration(within))
-        click.echo(said)
+        echo(said)
         sys.exit(0 if came else OVERDUE)
     if as_json:
         for entry in entries:
-            click.echo(json.dumps(asdict(entry)))
+            echo(json.dumps(asdict(entry)))
     elif entries:
-        click.echo("\n".join(lines(entries)))
+        echo("\n".join(lines(entries)))
     else:
-        click.echo(f"no experiments match {pattern!r} in {storage_of(place)}", err=True)
+        echo(f"no experiments match {pattern!r} in {storage_of(place)}", err=True)
 
 
 @click.command(cls=Command)
@@ -178,6 +178,6 @@ def clean(keep_last: int, older_than: str | None, yes: bool, **place: Any) -> No
         was_held = yes and not remove(storage, each)
         freed += 0 if was_held else each.size
         note = ", kept: a run has started" if was_held else ""
-        click.echo(f"{each.name}  {size(each.size)}: {each.what}{note}")
+        echo(f"{each.name}  {size(each.size)}: {each.what}{note}")
     how = "freed" if yes else "can be freed; add --yes to delete"
-    click.echo(f"{size(freed)} {how}" if waste else "nothing to free")
+    echo(f"{size(freed)} {how}" if waste else "nothing to free")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from tune_jobs.cli.output import echo
+
 if TYPE_CHECKING:
     from tune_jobs.engine.cluster.submit.jobs_api import JobsApi
 
@@ -33,8 +35,7 @@ class Log:
         new = chunk[max(self._printed - self._read, 0) :]
         self._read += len(chunk)
         self._printed = max(self._printed, self._read)
-        sys.stdout.write(new)
-        sys.stdout.flush()
+        echo(new, end="")
 
 
 def follow(api: JobsApi, submission_id: str) -> int | None:
@@ -69,7 +70,7 @@ def follow(api: JobsApi, submission_id: str) -> int | None:
             if ask() == "detach":
                 return None
             api.stop(submission_id)
-            click.echo("stopping; trials save their checkpoints first", err=True)
+            echo("stopping; trials save their checkpoints first", err=True)
 
 
 def _wait_for_start(api: JobsApi, submission_id: str) -> None:
@@ -77,7 +78,7 @@ def _wait_for_start(api: JobsApi, submission_id: str) -> None:
     announced = False
     while api.find(submission_id).status.value == "PENDING":
         if not announced:
-            click.echo("waiting for the cluster to start the job", err=True)
+            echo("waiting for the cluster to start the job", err=True)
             announced = True
         time.sleep(POLL)
 

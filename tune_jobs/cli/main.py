@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -23,7 +24,7 @@ from tune_jobs.cli.experiments import (
     show,
 )
 from tune_jobs.cli.help import write_sections
-from tune_jobs.cli.output import JSON_LOG, say
+from tune_jobs.cli.output import JSON_LOG, echo, say
 from tune_jobs.cli.retest import retest
 from tune_jobs.cli.run import check, run
 from tune_jobs.cli.schedule import schedule
@@ -49,12 +50,18 @@ class Group(click.Group):
                 os._exit(INTERRUPTED)
             raise
 
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        """Read the command line."""
+        with _errors_visible():
+            return super().make_context(*args, **options)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command, and print a foreseen error as one line."""
         from tune_jobs.engine.errors import JobError
 
         try:
-            return super().invoke(ctx)
+            with _errors_visible():
+                return super().invoke(ctx)
         except JobError as error:
             say(ctx, error.word, str(error))
             ctx.exit(error.exit_code)
@@ -76,6 +83,18 @@ class Group(click.Group):
         )
 
 
+@contextmanager
+def _errors_visible() -> Iterator[None]:
+    """Clean what click is about to say of a mistake: words of the command line stand in it."""
+    from tune_jobs.engine.formatting import visible
+
+    try:
+        yield
+    except click.ClickException as error:
+        error.message = visible(error.message)
+        raise
+
+
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tune-jobs")
 def main() -> None:
@@ -93,7 +112,7 @@ def list_command() -> None:
 
     jobs = list_jobs()
     for name, line in jobs.items():
-        click.echo(f"{name:{max(map(len, jobs))}}  {line}")
+        echo(f"{name:{max(map(len, jobs))}}  {line}")
 
 
 SECTIONS = {

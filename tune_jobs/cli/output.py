@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 JSON_LOG = "tune_jobs.json_log"  # a key of click's Context.meta
 
 
+def echo(text: object = "", *, err: bool = False, end: str = "\n") -> None:
+    """Print text on standard output or standard error."""
+    from tune_jobs.engine.terminal import write
+
+    write(text, sys.stderr if err else sys.stdout, end=end)
+
+
 class JsonLines(logging.Formatter):
     """Format log records as JSON objects, one per line."""
 
@@ -32,12 +39,14 @@ class JsonLines(logging.Formatter):
 
 def prepare_log(*, as_json: bool) -> None:
     """Show what the engine logs on standard error, as text or as JSON lines."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(
-        JsonLines() if as_json else logging.Formatter("%(levelname)s: %(message)s")
-    )
-    logging.getLogger("tune_jobs").addHandler(handler)
-    click.get_current_context().meta[JSON_LOG] = as_json
+    from tune_jobs.engine.terminal import VisibleLines
+
+    handler, logger = logging.StreamHandler(), logging.getLogger("tune_jobs")
+    handler.setFormatter(JsonLines() if as_json else VisibleLines("%(levelname)s: %(message)s"))
+    logger.addHandler(handler)
+    context = click.get_current_context()
+    context.meta[JSON_LOG] = as_json
+    context.call_on_close(lambda: logger.removeHandler(handler))
 
 
 def wants_json_events(options: Mapping[str, Any]) -> bool:
@@ -60,10 +69,11 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
 
 def say(context: click.Context, word: str, message: str = "") -> None:
     """Print how a command ended, as one line on standard error."""
+    message = " ".join(message.split("\n"))
     if context.meta.get(JSON_LOG):
-        print(_line(word, message), file=sys.stderr)
+        echo(_line(word, message), err=True)
     else:
-        print(": ".join(filter(None, [word, message])), file=sys.stderr)
+        echo(": ".join(filter(None, [word, message])), err=True)
 
 
 def print_result(experiment: Experiment, *, as_json: bool, short: bool) -> None:
@@ -79,9 +89,9 @@ def print_result(experiment: Experiment, *, as_json: bool, short: bool) -> None:
             "outcome": summary.outcome if summary else None,
             "folder": experiment.folder.uri,
         }
-        print(_line("ended", headline(experiment), **facts), file=sys.stderr)
+        echo(_line("ended", headline(experiment), **facts), err=True)
     if as_json:
-        click.echo(json.dumps(as_dict(experiment)))
+        echo(json.dumps(as_dict(experiment)))
     else:
         print_lines(experiment, short=short)
 

@@ -26,6 +26,7 @@ from tune_jobs.cli.options import (
     slot_options,
 )
 from tune_jobs.cli.output import (
+    echo,
     notifying,
     prepare_log,
     print_result,
@@ -102,13 +103,13 @@ def check(job: str, **options: Any) -> None:
 
     found, profile = load(job, options)
     if not isinstance(found.job, Job):
-        click.echo(f"{found.name} builds its own tuner; only a run can check it")
+        echo(f"{found.name} builds its own tuner; only a run can check it")
         return
     with tensorflow_silenced():
         lines = plan(found.job, profile)
-    click.echo(found.name)
+    echo(found.name)
     for label, text in lines.items():
-        click.echo(f"  {label:9}  {text}")
+        echo(f"  {label:9}  {text}")
 
 
 @click.command(cls=Command, short_help="Run a search and export its best model.")

@@ -17,6 +17,7 @@ from tune_jobs.cli.options import (
     in_job,
     in_limits,
 )
+from tune_jobs.cli.output import echo
 
 if TYPE_CHECKING:
     from tune_jobs.engine.recurring.files.scheduled import ScheduledRun
@@ -111,10 +112,10 @@ def schedule(job: str | None, scheduler: str, into: str | None, **options: Any) 
         raise JobError(f"--for {scheduler}: copy the file in {PAGES[scheduler]}")
     files = render(_scheduled(job, scheduler, options), scheduler)
     if into is None:
-        click.echo(as_stream(files), nl=False)
+        echo(as_stream(files), end="")
         return
     for path in write(files, Path(into)):
-        click.echo(path)
+        echo(path)
 
 
 def _scheduled(job: str | None, scheduler: str, options: dict[str, Any]) -> ScheduledRun:
@@ -158,7 +159,7 @@ def _default_name(job: str | None, retest: str | None) -> str:
 def _warn_of_data(data: str | None, folder: Path) -> None:
     """Warn of a relative path that does not exist in the folder in which runs start."""
     if data and "://" not in data and folder.is_dir() and not (folder / data).exists():
-        click.echo(f"warning: runs start in {folder}, which has no {data!r} yet", err=True)
+        echo(f"warning: runs start in {folder}, which has no {data!r} yet", err=True)
 
 
 def _passed_on(options: dict[str, Any]) -> tuple[tuple[str, str], ...]:

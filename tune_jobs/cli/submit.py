@@ -20,6 +20,7 @@ from tune_jobs.cli.options import (
     job_options,
     slot_options,
 )
+from tune_jobs.cli.output import echo
 from tune_jobs.cli.run import run_options
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def submit(context: click.Context, /, job: str, name: str, wait: bool, **options
     profile, wanted, needed = _plan(context, job, name, options)
     size = check_upload(wanted.folder, needed)
     if dry_run:
-        click.echo(wanted.command(profile))
+        echo(wanted.command(profile))
         return
     api = JobsApi(profile)
     submission_id = _submit(api, wanted, size)
@@ -62,7 +63,7 @@ def submit(context: click.Context, /, job: str, name: str, wait: bool, **options
         follow_to_end(api, wanted.experiment, submission_id)
     else:
         known = f"{wanted.experiment} --profile {options['profile']}"
-        click.echo(f"next    tune-jobs logs {known} --follow\n        tune-jobs status {known}")
+        echo(f"next    tune-jobs logs {known} --follow\n        tune-jobs status {known}")
 
 
 def _plan(
@@ -136,11 +137,11 @@ def _submit(api: JobsApi, wanted: Submission, size: int) -> str:
         before = attempts_of(wanted.experiment, api.list())
         attempt = next_attempt(wanted, before)
         if attempt is None:
-            click.echo(f"attached to {line_of(before[-1])}", err=True)
+            echo(f"attached to {line_of(before[-1])}", err=True)
             return str(before[-1].submission_id)
         if api.submit(**attempt.request()):
             how = "continuing" if attempt.attempt > 1 else "new"
-            click.echo(
+            echo(
                 f"submitted {attempt.submission_id}: {how} experiment {attempt.experiment} "
                 f"({size / 2**20:.1f} MiB uploaded)",
                 err=True,

@@ -12,9 +12,10 @@ from tune_jobs.engine.errors import JobError
 
 # Shown for a missing value.
 NONE = "\N{EN DASH}"
-# Controls, half characters, and what turns the direction of writing.
+# Controls, half characters, what turns the direction of writing, and invisible tags.
 HIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+    "\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e007f]"
 )
 
 
@@ -107,6 +108,7 @@ def columns(rows: list[list[str]], right: Collection[int] = ()) -> list[str]:
         rows: the cells; the first row is the head.
         right: the columns that end, rather than begin, below each other.
     """
+    rows = [[" ".join(visible(cell).splitlines()) for cell in row] for row in rows]
     widths = [max(columns_of(row[place]) for row in rows) for place in range(len(rows[0]))]
 
     def fit(cell: str, place: int) -> str:

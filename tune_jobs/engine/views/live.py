@@ -25,9 +25,10 @@ from tune_jobs.engine.experiments.history.records import (
     TrialStart,
 )
 from tune_jobs.engine.experiments.history.segments import to_json
-from tune_jobs.engine.formatting import brief, listed
+from tune_jobs.engine.formatting import brief, listed, visible
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.plain import plain
+from tune_jobs.engine.terminal import write
 from tune_jobs.engine.views.board import Board
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class JsonView:
         if isinstance(event, SearchStart | FinalsStart):
             self._is_in_finals = isinstance(event, FinalsStart)
         facts = to_json(event) | ({"stage": FINALISTS} if self._is_in_finals else {})
-        print(json.dumps(plain(stamped(facts))), file=self._stream, flush=True)
+        write(json.dumps(plain(stamped(facts))), self._stream)
 
     def __getstate__(self) -> dict[str, object]:
         """Leave the stream out of what Ray pickles of its callbacks."""
@@ -104,7 +105,7 @@ class LineView:
                 self._print(end_line(self._board, event))
 
     def _print(self, text: str) -> None:
-        print(f"{time.strftime('%H:%M:%S')}  {text}", file=self._stream, flush=True)
+        write(f"{time.strftime('%H:%M:%S')}  {text}", self._stream)
 
     def __getstate__(self) -> dict[str, object]:
         """Leave the stream out of what Ray pickles of its callbacks."""
@@ -123,6 +124,7 @@ class LiveView:
         """Take in an event, and redraw at most four times a second."""
         from rich.console import Console
         from rich.live import Live
+        from rich.text import Text
 
         if self._live is None:
             self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
@@ -130,9 +132,9 @@ class LiveView:
         if event is not None:
             self._board.update(event)
         if isinstance(event, TrialEnd) and event.state == "failed":
-            self._live.console.print(end_line(self._board, event), markup=False)
+            self._live.console.print(Text(visible(end_line(self._board, event))))
         elif isinstance(event, RACE):
-            self._live.console.print(race_line(event), markup=False)
+            self._live.console.print(Text(race_line(event)))
         if time.monotonic() - self._drawn > 0.25:
             self._drawn = time.monotonic()
             self._live.update(draw(self._board), refresh=True)
@@ -218,18 +220,18 @@ def draw(board: Board) -> Group:
 
     done = Table.grid()
     done.add_row(ProgressBar(total=board.num_trials, completed=board.ended, width=60))
-    table = Table.grid(padding=(0, 2))
+    table, metric = Table.grid(padding=(0, 2)), visible(board.goal.metric)
     for number, trial in sorted(board.running.items()):
         table.add_row(
             f"{board.noun} {number}",
             f"epoch {trial.epoch}/{board.max_epochs}",
-            f"{board.goal.metric} {trial.value:.5g}" if trial.epoch else "starting",
-            Text(brief(trial.config), overflow="ellipsis", no_wrap=True, style="dim"),
+            Text(f"{metric} {trial.value:.5g}" if trial.epoch else "starting"),
+            Text(visible(brief(trial.config)), overflow="ellipsis", no_wrap=True, style="dim"),
         )
     return Group(
         Text(headline(board)),
         done,
-        Text(best_line(board), style="bold", overflow="ellipsis", no_wrap=True),
+        Text(visible(best_line(board)), style="bold", overflow="ellipsis", no_wrap=True),
         table,
     )
 
@@ -241,7 +243,7 @@ def as_text(board: Board) -> str:
         f"{board.goal.metric} {trial.value:.5g}"
         for number, trial in sorted(board.running.items())
     ]
-    return "\n".join([headline(board), best_line(board), *running])
+    return visible("\n".join([headline(board), best_line(board), *running]))
 
 
 def headline(board: Board) -> str:

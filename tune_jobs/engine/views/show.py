@@ -19,6 +19,7 @@ from tune_jobs.engine.formatting import NONE, brief, count, show
 from tune_jobs.engine.plain import finite, plain
 from tune_jobs.engine.space.configs import flatten
 from tune_jobs.engine.storage.uris import join
+from tune_jobs.engine.terminal import write
 from tune_jobs.engine.views.searching import describe_search
 from tune_jobs.engine.views.status_line import headline, is_held
 
@@ -56,7 +57,7 @@ def as_dict(experiment: Experiment) -> dict[str, Any]:
 def print_lines(experiment: Experiment, *, short: bool) -> None:
     """Print the best, the folder and the next command; unless ``short``, also the trials."""
     for line in lines(experiment, short=short):
-        print(line, file=sys.stdout)
+        write(line)
 
 
 def lines(experiment: Experiment, *, short: bool) -> list[str]:
