@@ -91,7 +91,7 @@ def _errors_visible() -> Iterator[None]:
     try:
         yield
     except click.ClickException as error:
-        error.message = visible(error.message)
+        vars(error)["message"] = visible(error.message)
         raise
 
 
