@@ -126,6 +126,7 @@ def list_experiments(
     from tune_jobs.engine.experiments.listing import list_experiments as find_entries
     from tune_jobs.engine.formatting import parse_duration
     from tune_jobs.engine.outcome import OVERDUE
+    from tune_jobs.engine.plain import finite
     from tune_jobs.engine.storage.folder import open_folder
 
     if bool(expect) != bool(within):
@@ -137,7 +138,7 @@ def list_experiments(
         sys.exit(0 if came else OVERDUE)
     if as_json:
         for entry in entries:
-            echo(json.dumps(asdict(entry)))
+            echo(json.dumps(finite(asdict(entry))))
     elif entries:
         echo("\n".join(lines(entries)))
     else:

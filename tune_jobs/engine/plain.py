@@ -7,6 +7,9 @@ import math
 from numbers import Real
 from typing import Any
 
+# Levels of nesting in a file: more than any space has, and few enough to be walked recursively.
+MOST_LEVELS = 200
+
 
 def plain(value: Any) -> Any:
     """Convert a value for JSON: numpy's numbers to numbers, tuples to lists, the rest to text."""
@@ -45,6 +48,22 @@ def parse_json(text: str | bytes) -> Any:
         return found if isinstance(text, str) and not _may_have_halves(text) else plain(found)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def checked_depth(found: Any) -> Any:
+    """Return JSON that was read, unless it is nested so deeply that working on it might fail.
+
+    Raises:
+        ValueError: if it is nested too deeply.
+    """
+    level, depth = ([found] if isinstance(found, dict | list) else []), 0
+    while level:
+        depth += 1
+        if depth > MOST_LEVELS:
+            raise ValueError(f"it is nested more than {MOST_LEVELS} levels deep")
+        inner = [each.values() if isinstance(each, dict) else each for each in level]
+        level = [value for each in inner for value in each if isinstance(value, dict | list)]
+    return found
 
 
 def _may_have_halves(text: str) -> bool:

@@ -7,6 +7,7 @@ or is empty, whichever its type allows.
 
 from __future__ import annotations
 
+import sys
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -166,4 +167,6 @@ def _expect(value: object, kind: type[T], name: str) -> T:
     """Return a value of a type of JSON, refusing others; a whole number is a number, too."""
     if type(value) is not kind and (kind, type(value)) != (float, int):
         raise ValueError(f"{name or 'it'} is {value!r:.60}, but must be {WORDS[kind]}")
+    if kind is float and isinstance(value, int) and abs(value) > sys.float_info.max:
+        raise ValueError(f"{name} has {len(str(abs(value)))} digits, too many for a number")
     return value  # type: ignore[return-value]

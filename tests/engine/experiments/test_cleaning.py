@@ -253,7 +253,10 @@ def test_the_retest_whose_challenger_was_promoted_is_left_alone(tmp_path) -> Non
     assert freed(tmp_path, "--keep-last", "0") == []
 
 
-@pytest.mark.parametrize("bytes_", [b"", b"{", b"\xff\x00", b"[]", b"{}"])
+@pytest.mark.parametrize(
+    "bytes_",
+    [b"", b"{", b"\xff\x00", b"[]", b"{}", b'{"name": 1, "time": [], "answer": 1}', b"[" * 3000],
+)
 def test_a_damaged_answer_hides_no_other(tmp_path, bytes_) -> None:
     for name in ("nightly", "nightly-retest-2026-11-02"):
         make(tmp_path, name, days=60)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tune_jobs.engine.deadline import Deadline
+from tune_jobs.engine.experiments.claims import Facts
 from tune_jobs.engine.experiments.holder import find_holder
 from tune_jobs.engine.experiments.lease import Lease, TakenError, leased
 from tune_jobs.engine.storage.folder import open_folder
@@ -202,7 +203,7 @@ def test_a_holder_is_seen_with_what_it_says_of_itself(tmp_path) -> None:
         holder = find_holder(folder)
 
     assert holder is not None
-    assert (holder.life, holder.facts) == ("running", {"target": 40})
+    assert (holder.life, holder.facts) == ("running", Facts(target=40))
     assert holder.who.startswith(f"process {os.getpid()} on ")
     assert find_holder(folder) is None
 

@@ -1,6 +1,7 @@
 """A list of experiments says how each stands, from small files, and whether a run is overdue."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -281,7 +282,7 @@ def test_a_damaged_summary_says_nothing_of_the_end(tmp_path, content) -> None:
     end(tmp_path, "b", ago=1)
 
     assert {name: entry.state for name, entry in look(tmp_path).items()} == {
-        "a": "killed",
+        "a": "damaged",
         "b": "complete",
     }
 
@@ -292,7 +293,7 @@ def test_a_damaged_description_hides_no_other_experiment(tmp_path, content) -> N
     end(tmp_path, "b", ago=1)
 
     assert {name: entry.state for name, entry in look(tmp_path).items()} == {
-        "a": "killed",
+        "a": "damaged",
         "b": "complete",
     }
 
@@ -302,7 +303,100 @@ def test_a_damaged_claim_is_none(tmp_path) -> None:
     (folder / "lease").mkdir()
     (folder / "lease" / "0.json").write_bytes(b"{")
 
-    assert look(tmp_path)["a"].state == "killed"
+    assert look(tmp_path)["a"].state == "damaged"
+
+
+DEEP = '{"a": ' * 3000
+ODD = {
+    "trials that are no object": ("summary.json", '{"outcome": "complete", "trials": 3}'),
+    "a time that is no number": ("summary.json", '{"outcome": "complete", "ended": "now"}'),
+    "a number of many digits": (
+        "summary.json",
+        f'{{"outcome": "complete", "worker_seconds": 1{"0" * 400}}}',
+    ),
+    "a summary of 3,000 levels": ("summary.json", DEEP),
+    "a summary of 300 closed levels": ("summary.json", "[" * 300 + "]" * 300),
+    "a description of 3,000 levels": ("experiment.json", DEEP),
+    "a beginning that is no number": (
+        "experiment.json",
+        '{"metric": "loss", "mode": "min", "started": [1]}',
+    ),
+    "facts that are no object": ("lease/0.json", '{"host": "h", "pid": 1, "facts": 5}'),
+    "states that are no numbers": (
+        "lease/0.json",
+        '{"host": "h", "pid": 1, "holds": true, "facts": {"states": {"complete": "x"}}}',
+    ),
+    "a process that is no number": ("lease/0.json", '{"host": "h", "pid": {}, "holds": true}'),
+    "a claim of 3,000 levels": ("lease/0.json", DEEP),
+    "a lease that is a file": ("lease", "x"),
+}
+
+
+def put_odd(storage: Path, case: str) -> None:
+    """An experiment ``odd`` of which one file is not what it should be."""
+    file, content = ODD[case]
+    folder = begin(storage, "odd", ago=HOUR)
+    (folder / file).parent.mkdir(exist_ok=True)
+    (folder / file).write_text(content)
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_an_odd_file_is_shown_as_damaged_and_hides_no_other(tmp_path, case) -> None:
+    put_odd(tmp_path, case)
+    end(tmp_path, "nightly-2026-11-28", ago=10)
+
+    rows = ls(tmp_path).stdout.splitlines()[1:]
+
+    assert [cells(row)[:2] for row in rows] == [
+        ["nightly-2026-11-28", "complete"],
+        ["odd", "damaged"],
+    ]
+    found = [json.loads(line) for line in ls(tmp_path, "--json").stdout.splitlines()]
+    assert [entry["state"] for entry in found] == ["complete", "damaged"]
+    assert expect(tmp_path, "nightly", "26h")[0] == 0
+    assert expect(tmp_path, "odd", "26h")[0] == OVERDUE
+    assert "odd: damaged" in expect(tmp_path, "odd", "26h")[1]
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_what_is_damaged_is_not_cleaned(tmp_path, case) -> None:
+    put_odd(tmp_path, case)
+    (tmp_path / "odd" / "best.keras").write_bytes(b"m")
+    (tmp_path / "odd" / "trials").mkdir()
+    words = ["clean", "--storage", str(tmp_path), "--keep-last", "0", "--older-than", "1s", "--yes"]
+
+    ran = CliRunner().invoke(main, words, catch_exceptions=False)
+
+    assert (ran.exit_code, ran.stdout) == (0, "nothing to free\n")
+    assert (tmp_path / "odd" / "trials").exists()
+
+
+@pytest.mark.parametrize("name", ["summary.json", "experiment.json", "lease/0.json"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path, name) -> None:
+    folder = begin(tmp_path, "odd")
+    (folder / "lease").mkdir()
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+
+    assert look(tmp_path)["odd"].state == "damaged"
+
+
+def test_an_end_that_is_no_moment_is_shown_as_none(tmp_path) -> None:
+    end(tmp_path, "a", ago=1)
+    end(tmp_path, "odd", ago=1)
+    summary = tmp_path / "odd" / "summary.json"
+    summary.write_text('{"outcome": "complete", "ended": NaN, "worker_seconds": Infinity}')
+
+    listed = [
+        json.loads(line, parse_constant=pytest.fail)
+        for line in ls(tmp_path, "--json").stdout.splitlines()
+    ]
+
+    assert [(entry["name"], entry["since"] is None) for entry in listed] == [
+        ("a", False),
+        ("odd", True),
+    ]
+    assert cells(ls(tmp_path).stdout.splitlines()[2])[2] == NONE
 
 
 @pytest.mark.parametrize(

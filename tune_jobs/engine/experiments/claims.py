@@ -4,38 +4,87 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-Claim = dict[str, Any]
+from tune_jobs.engine.serialization import parse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """The progress of a run, as its claim says it.
+
+    Attributes:
+        states: how many trials ended in each state.
+        target: how many trials there will be.
+        in_finals: whether the finalists are trained.
+        best: the best value so far.
+        writes: the experiment that a run of a series writes.
+    """
+
+    states: Mapping[str, int] = field(default_factory=dict)
+    target: int | None = None
+    in_finals: bool = False
+    best: float | None = None
+    writes: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A process that holds an experiment, or asks for it.
+
+    Attributes:
+        host: its machine.
+        boot: the boot and the process namespace of that; empty if unknown.
+        pid: its number there.
+        started: when it was started, as its machine counts.
+        holds: whether it holds the experiment.
+        beats: how often the claim was written.
+        time: when it was last written, in seconds since 1970.
+        moved: when its run last made progress, in seconds since 1970.
+        facts: how far its run is.
+    """
+
+    host: str
+    boot: str = ""
+    pid: int
+    started: str | None = None
+    holds: bool = False
+    beats: int = 0
+    time: float | None = None
+    moved: float | None = None
+    facts: Facts = Facts()
+
+    @classmethod
+    def from_json(cls, content: object) -> Claim:
+        """Read a claim.
+
+        Raises:
+            ValueError: if the content is not one; the message says why.
+        """
+        return parse(cls, content)
 
 
 def describe_self() -> Claim:
     """Describe this process, as a claim does."""
-    return {
-        "host": platform.node(),
-        "boot": _boot(),
-        "pid": os.getpid(),
-        "started": _process_start(os.getpid()),
-    }
+    pid = os.getpid()
+    return Claim(host=platform.node(), boot=_boot(), pid=pid, started=_process_start(pid))
 
 
 def name_of(claim: Claim) -> str:
     """Name a claim's process."""
-    return f"process {claim.get('pid')} on {claim.get('host')}"
+    return f"process {claim.pid} on {claim.host}"
 
 
 def is_here(claim: Claim) -> bool:
     """Return whether the claim's process is or was on this machine, where one can look."""
-    return bool(claim.get("boot")) and (claim.get("host"), claim["boot"]) == (
-        platform.node(),
-        _boot(),
-    )
+    return bool(claim.boot) and (claim.host, claim.boot) == (platform.node(), _boot())
 
 
 def is_running(claim: Claim) -> bool:
     """Return whether a claim's process runs on this machine."""
-    return is_here(claim) and _process_start(claim.get("pid", -1)) == claim.get("started")
+    return is_here(claim) and _process_start(claim.pid) == claim.started
 
 
 def _boot() -> str:

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.experiment import Experiment
-from tune_jobs.engine.experiments.files import LEASE, MODEL, RETESTS
+from tune_jobs.engine.experiments.files import INCUMBENT, LEASE, MODEL, RETESTS
 from tune_jobs.engine.experiments.holder import find_holder
 from tune_jobs.engine.experiments.lease import TakenError, leased
-from tune_jobs.engine.experiments.listing import Entry, list_experiments
+from tune_jobs.engine.experiments.listing import DAMAGED, Entry, list_experiments
 from tune_jobs.engine.outcome import FINAL
+from tune_jobs.engine.serialization import parse
 from tune_jobs.engine.storage.folder import Folder
 
 # The folders of checkpoints: of the search, and of finals that were cut off.
@@ -64,22 +65,35 @@ def find_removable(storage: Folder, *, keep_last: int, older_than: float | None)
     return [removable for removable in found if removable is not None]
 
 
+@dataclass(frozen=True)
+class _Reference:
+    """What a record of a retest, or of a promotion, refers to; it may be of a newer version."""
+
+    name: str
+    time: float
+
+
 def protected_experiments(storage: Folder) -> set[str]:
     """Find the experiments that verdicts refer to.
 
     They are those that were retested, the latest retest of each, and the one whose challenger was
-    promoted. A record counts even if a newer version has written it: only three keys are read.
+    promoted. If a record cannot be read, all retests of its experiment are protected.
     """
     answers = storage.child(RETESTS)
-    found: set[str] = set()
-    for name in answers.folders():
-        records = answers.child(name).names()
-        read = [answers.child(name).read_object(record) for record in records]
-        found |= {str(each["name"]) for each in read if "config" in each}  # promoted
-        retests = [each for each in read if "answer" in each]
-        retests.sort(key=lambda each: float(each["time"]))
-        found |= {str(each["name"]) for each in retests[-1:]} | ({name} if retests else set())
-    return found
+    return set().union(*(_referred(answers.child(name)) for name in answers.folders()))
+
+
+def _referred(answers: Folder) -> set[str]:
+    """Find what the retests of one experiment refer to, that experiment included."""
+    records = [name for name in answers.names() if name.endswith(".json")]
+    try:
+        read = {record: parse(_Reference, answers.read_json(record)) for record in records}
+    except (OSError, ValueError):
+        return {answers.name, *(record.removesuffix(".json") for record in records)}
+    promoted = read.pop(INCUMBENT, None)
+    retests = sorted(read.values(), key=lambda each: each.time)
+    found = {each.name for each in [*retests[-1:], *([promoted] if promoted else [])]}
+    return found | ({answers.name} if retests else set())
 
 
 def remove(storage: Folder, removable: Removable) -> bool:
@@ -98,7 +112,7 @@ def _old(entries: Sequence[Entry], keep_last: int, older_than: float | None) -> 
     """Select the entries that have ended, without the latest of each series and the younger."""
     seen: dict[str, int] = defaultdict(int)
     for entry in entries:
-        if entry.state in ("running", "hung"):
+        if entry.state in ("running", "hung", DAMAGED):
             continue  # kept, and not counted among the latest
         seen[entry.series] += 1
         is_young = older_than is not None and time.time() - (entry.since or 0) < older_than

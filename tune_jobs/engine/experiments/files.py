@@ -16,3 +16,4 @@ TRIALS = "trials"  # Ray's own experiment
 
 # Beside the experiments, hidden.
 SERIES, RETESTS = ".series", ".retests"
+INCUMBENT = "incumbent.json"  # of a retested experiment, in the folder of its answers

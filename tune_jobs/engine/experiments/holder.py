@@ -7,10 +7,11 @@ seconds old.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
-from tune_jobs.engine.experiments.claims import Claim, is_here, is_running, name_of
+from tune_jobs.engine.experiments.claims import Claim, Facts, is_here, is_running, name_of
 from tune_jobs.engine.experiments.lease import SILENT, read_claims
 from tune_jobs.engine.storage.folder import Folder
 
@@ -37,30 +38,33 @@ class Holder:
     who: str
     life: Life
     quiet: float
-    facts: dict[str, Any]
+    facts: Facts
 
 
 def find_holder(folder: Folder) -> Holder | None:
-    """Who has an experiment, alive or not, as far as can be seen at once; None where nobody has.
+    """Find who has an experiment, alive or not, as far as can be seen now; None if nobody has."""
+    return choose_holder(read_claims(folder).values())
+
+
+def choose_holder(claims: Iterable[Claim | None]) -> Holder | None:
+    """Choose the holder among all claims on an experiment; one that cannot be read is passed over.
 
     A claim of another machine that is not written anew is dead after the time in which its run
     would lose the experiment to one that asks for it, and what clocks may be apart.
     """
-    claims = read_claims(folder).values()
-    holders = [_holder(claim) for claim in claims if claim.get("holds")]
+    holders = [_holder(claim) for claim in claims if claim is not None and claim.holds]
     return min(holders, key=lambda holder: LIVES.index(holder.life), default=None)
 
 
 def _holder(claim: Claim) -> Holder:
     is_there = is_running(claim)
     now = time.time()
-    moved, written = (claim.get(name) for name in ("moved", "time"))
-    quiet = now - moved if isinstance(moved, float) else 0.0
-    unwritten = now - written if isinstance(written, float) else 0.0
+    quiet = 0.0 if claim.moved is None else now - claim.moved
+    unwritten = 0.0 if claim.time is None else now - claim.time
     late = unwritten > SILENT + (0 if is_there else CLOCKS_APART)
     life: Life = "running"
     if is_there:
         life = "hung" if late or quiet > LONGEST_STEP else "running"
     elif late or is_here(claim):
         life = "dead"
-    return Holder(name_of(claim), life, quiet, dict(claim.get("facts") or {}))
+    return Holder(name_of(claim), life, quiet, claim.facts)

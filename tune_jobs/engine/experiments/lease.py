@@ -21,6 +21,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from tune_jobs.engine.deadline import NO_DEADLINE, Deadline
@@ -29,6 +30,7 @@ from tune_jobs.engine.experiments.claims import Claim, describe_self, is_here, i
 from tune_jobs.engine.experiments.files import LEASE
 from tune_jobs.engine.outcome import EXIT_CODES
 from tune_jobs.engine.plain import plain
+from tune_jobs.engine.serialization import serialize
 from tune_jobs.engine.storage.folder import ATTEMPTS, Folder
 
 logger = logging.getLogger(__name__)
@@ -66,7 +68,7 @@ class Lease:
         self._experiment, self._folder = folder, folder.child(LEASE)
         self._beat = beat
         self._name = f"{uuid.uuid4().hex}.json"
-        self._claim: Claim = {**describe_self(), "holds": False, "beats": 0}
+        self._claim = describe_self()
         self._released = threading.Event()
         self._thread: threading.Thread | None = None
         self._is_lost = False
@@ -90,11 +92,11 @@ class Lease:
         try:
             self._write()
             while others := self._others():
-                holder = next((c for c in others.values() if c.get("holds")), None)
+                holder = next((c for c in others.values() if c.holds), None)
                 if holder is not None or min(others) < self._name:
                     raise TakenError(self._explain(holder or others[min(others)]))
                 time.sleep(self._beat / 20)  # those after us withdraw, or turn out to hold it
-            self._claim["holds"] = True
+            self._claim = replace(self._claim, holds=True)
             self._write()
         except BaseException:
             self.release()
@@ -129,9 +131,9 @@ class Lease:
                 continue
 
     def _write(self) -> None:
-        self._claim["beats"] += 1
-        self._claim |= {"time": time.time(), "moved": self.moved, "facts": self.facts}
-        content = json.dumps(plain(self._claim)).encode()
+        beats = self._claim.beats + 1
+        self._claim = replace(self._claim, beats=beats, time=time.time(), moved=self.moved)
+        content = json.dumps(plain({**serialize(self._claim), "facts": self.facts})).encode()
         for _ in range(ATTEMPTS):
             with suppress(FileNotFoundError):
                 self._folder.write(self._name, content)
@@ -140,21 +142,19 @@ class Lease:
         raise JobError(f"{self._folder.uri} keeps being removed while it is written to")
 
     def _others(self) -> dict[str, Claim]:
-        """The claims of other runs that live; those of dead ones are removed."""
+        """Return the claims of other runs that live, and remove those of dead ones."""
         before = self._read()
-        doubtful = {
-            name for name, claim in before.items() if not self._is_surely_alive(name, claim)
-        }
-        for name in [name for name in doubtful if is_here(before[name])]:
-            self._folder.delete(name)
-            doubtful.discard(name)
-            before.pop(name)
-        if doubtful:
-            before = {**before, **self._watch({name: before[name] for name in doubtful})}
-            before = {name: claim for name, claim in before.items() if claim}
-        return before
+        living, doubtful = dict[str, Claim](), dict[str, Claim | None]()
+        for name, claim in before.items():
+            if claim is not None and self._is_surely_alive(name, claim):
+                living[name] = claim
+            elif claim is not None and is_here(claim):
+                self._folder.delete(name)
+            else:
+                doubtful[name] = claim
+        return {**living, **(self._watch(doubtful) if doubtful else {})}
 
-    def _watch(self, claims: dict[str, Claim]) -> dict[str, Claim]:
+    def _watch(self, claims: dict[str, Claim | None]) -> dict[str, Claim]:
         """Wait until each claim changes, is gone, or has been silent for too long."""
         result: dict[str, Claim] = {}
         end = time.monotonic() + SILENT * self._beat / BEAT
@@ -162,40 +162,44 @@ class Lease:
             time.sleep(self._beat / 10)
             now = self._read()
             for name, claim in list(claims.items()):
-                if now.get(name) != claim:
-                    result[name] = now.get(name, {})
+                found = now.get(name)
+                if name in now and found is None:
+                    claims[name] = None  # it cannot be read, perhaps for a moment
+                elif found != claim:
                     del claims[name]
+                    result |= {} if found is None else {name: found}
         for name in claims:
             self._folder.delete(name)
-            result[name] = {}
         return result
 
-    def _read(self) -> dict[str, Claim]:
-        """The claims of others."""
+    def _read(self) -> dict[str, Claim | None]:
+        """Read the claims of others."""
         claims = read_claims(self._experiment)
         return {name: claim for name, claim in claims.items() if name != self._name}
 
     def _is_surely_alive(self, name: str, claim: Claim) -> bool:
         """Return whether the claim's process runs on this machine."""
-        if claim.get("pid") == os.getpid() and f"{self._folder.uri}/{name}" not in _OWN:
+        if claim.pid == os.getpid() and f"{self._folder.uri}/{name}" not in _OWN:
             return False
         return is_running(claim)
 
     def _explain(self, claim: Claim) -> str:
-        what = claim.get("facts", {}).get("writes") or self._experiment.uri
+        what = claim.facts.writes or self._experiment.uri
         return f"{what} is in use by {name_of(claim)}; see --on-overlap"
 
 
-def read_claims(experiment: Folder) -> dict[str, Claim]:
-    """All claims on an experiment, by their files."""
+def read_claims(experiment: Folder) -> dict[str, Claim | None]:
+    """Read all claims on an experiment, by their files; one that cannot be read is None."""
     folder = experiment.child(LEASE)
-    found: dict[str, Claim] = {}
+    found: dict[str, Claim | None] = {}
     for name in folder.names():
         if name.endswith(".json"):
             try:
-                found[name] = dict(folder.read_json(name))
-            except (OSError, ValueError, TypeError):
-                found[name] = {"damaged": True}
+                found[name] = Claim.from_json(folder.read_json(name))
+            except FileNotFoundError:  # released meanwhile
+                continue
+            except (OSError, ValueError):
+                found[name] = None
     return found
 
 

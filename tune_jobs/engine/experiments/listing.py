@@ -5,6 +5,7 @@ No history is read, so that a thousand experiments take well below a second.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Sequence
@@ -14,16 +15,21 @@ from fnmatch import fnmatchcase
 
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.files import DESCRIPTION, HISTORY, LEASE, RETEST, SUMMARY
-from tune_jobs.engine.experiments.holder import find_holder
+from tune_jobs.engine.experiments.holder import choose_holder
+from tune_jobs.engine.experiments.lease import read_claims
 from tune_jobs.engine.experiments.retest_answer import Answer
 from tune_jobs.engine.experiments.summary import Summary
 from tune_jobs.engine.formatting import NONE, columns, duration, number, visible
 from tune_jobs.engine.outcome import Outcome
+from tune_jobs.engine.serialization import parse
 from tune_jobs.engine.storage.folder import AT_ONCE, Folder
 
 # How a run ends that has results.
 GOOD: tuple[Outcome, ...] = ("complete", "some trials failed")
 HOUR = 3600.0
+
+# The state of an experiment whose small files cannot be read.
+DAMAGED = "damaged"
 
 # The end of the names in a series: a slot, or a time.
 SLOT = re.compile(r"-(\d{4}-\d\d-\d\d(T\d\db?)?|\d{8}-\d{6})$")
@@ -35,7 +41,8 @@ class Entry:
 
     Attributes:
         name: the experiment's.
-        state: an outcome; ``running``, ``hung`` or ``killed`` if no end was recorded.
+        state: an outcome; ``running``, ``hung`` or ``killed`` if no end was recorded; ``damaged``
+            if what was recorded cannot be read.
         since: when it ended, or when a run made its last progress, in seconds since 1970; None if
             unknown.
         trials: how many have ended.
@@ -75,27 +82,52 @@ def list_experiments(storage: Folder, pattern: str = "*") -> list[Entry]:
 
 def look_at(folder: Folder) -> Entry | None:
     """Return the state of the experiment in a folder; None if the folder holds none."""
-    names = set(folder.names())
-    if not names & {DESCRIPTION, HISTORY, LEASE}:
-        return None
+    try:
+        names = set(folder.names())
+        return _look_at(folder, names) if names & {DESCRIPTION, HISTORY, LEASE} else None
+    except (OSError, ValueError):  # one that cannot be read hides no other
+        return Entry(folder.name, DAMAGED)
+
+
+def _look_at(folder: Folder, names: set[str]) -> Entry:
     experiment = Experiment(folder)
     if SUMMARY in names and experiment.summary:
         answer = experiment.retest if RETEST in names else None
         return _ended(folder.name, experiment.summary, answer)
-    holder = find_holder(folder) if LEASE in names else None
+    claims = list(read_claims(folder).values()) if LEASE in names else []
+    holder = choose_holder(claims)
+    begun = _find_start(folder) if DESCRIPTION in names else None
+    is_damaged = SUMMARY in names or None in claims or (begun is None and DESCRIPTION in names)
     if holder is None:
-        begun = folder.read_object(DESCRIPTION).get("started")
-        return Entry(folder.name, "killed", since=begun)
-    states = holder.facts.get("states") or {}
+        state = DAMAGED if is_damaged else "killed"
+        return Entry(folder.name, state, since=_moment(begun.started) if begun else None)
+    state = "killed" if holder.life == "dead" else holder.life
+    states = holder.facts.states
     return Entry(
         folder.name,
-        "killed" if holder.life == "dead" else holder.life,
-        since=time.time() - holder.quiet,
+        DAMAGED if is_damaged and state == "killed" else state,
+        since=_moment(time.time() - holder.quiet),
         trials=sum(states.values()),
         failed=states.get("failed", 0),
-        best=holder.facts.get("best"),
+        best=holder.facts.best,
         who=holder.who,
     )
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What a list needs of a description, which may be long."""
+
+    metric: str
+    started: float | None
+
+
+def _find_start(folder: Folder) -> _Start | None:
+    """Read when a run began; None if its description cannot be read."""
+    try:
+        return parse(_Start, folder.read_json(DESCRIPTION))
+    except (OSError, ValueError):
+        return None
 
 
 def _ended(name: str, summary: Summary, answer: Answer | None) -> Entry:
@@ -104,7 +136,7 @@ def _ended(name: str, summary: Summary, answer: Answer | None) -> Entry:
     return Entry(
         name,
         summary.outcome,
-        since=summary.ended,
+        since=_moment(summary.ended),
         trials=sum(summary.trials.values()),
         failed=summary.trials.get("failed", 0),
         metric=summary.metric,
@@ -112,6 +144,11 @@ def _ended(name: str, summary: Summary, answer: Answer | None) -> Entry:
         verdict=answer.answer if answer else None,
         worker_hours=None if spent is None else spent / HOUR,
     )
+
+
+def _moment(seconds: float | None) -> float | None:
+    """Return a moment that can be compared with others; None if it cannot."""
+    return seconds if seconds is not None and math.isfinite(seconds) else None
 
 
 def lines(entries: Sequence[Entry]) -> list[str]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from tune_jobs.engine.analysis.estimates import Estimate, compare_means, estimate_of_interval
 from tune_jobs.engine.experiments.experiment import Experiment
-from tune_jobs.engine.experiments.files import RETESTS
+from tune_jobs.engine.experiments.files import INCUMBENT, RETESTS
 from tune_jobs.engine.experiments.retest_answer import Answer, EarlierAnswer, Fall, Measured
 from tune_jobs.engine.experiments.verdict import ChallengeResult, Finalist, Verdict
 from tune_jobs.engine.goal import Goal
@@ -24,8 +24,6 @@ from tune_jobs.engine.serialization import parse, serialize
 from tune_jobs.engine.space.configs import Config
 from tune_jobs.engine.space.membership import identity
 from tune_jobs.engine.storage.folder import Folder, open_folder
-
-INCUMBENT = "incumbent.json"
 
 
 @dataclass(frozen=True, kw_only=True)

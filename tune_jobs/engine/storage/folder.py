@@ -16,7 +16,7 @@ from uuid import uuid4
 from pyarrow import fs
 
 from tune_jobs.engine.errors import JobError, reason_of
-from tune_jobs.engine.plain import parse_json, plain
+from tune_jobs.engine.plain import checked_depth, parse_json, plain
 from tune_jobs.engine.storage.uris import (
     above,
     check_without_secrets,
@@ -107,7 +107,14 @@ class Folder:
         return sorted(name for name in inner if not name.startswith("."))
 
     def read(self, name: str) -> bytes:
-        """Read a file."""
+        """Read a file.
+
+        Raises:
+            OSError: if it cannot be read, or is a pipe or a device, which might never end.
+        """
+        path = self.local_path and self.local_path / name
+        if path and path.exists() and not path.is_file():
+            raise OSError(f"{path} is not a regular file")
         with self.filesystem.open_input_stream(f"{self.path}/{name}", compression=None) as stream:
             return bytes(stream.read())
 
@@ -171,8 +178,12 @@ class Folder:
         return sum(info.size or 0 for info in self.filesystem.get_file_info(selector))
 
     def read_json(self, name: str) -> Any:
-        """Read a JSON file."""
-        return parse_json(self.read(name))
+        """Read a JSON file.
+
+        Raises:
+            ValueError: if it is not JSON, or nested more deeply than anything that is written.
+        """
+        return checked_depth(parse_json(self.read(name)))
 
     def read_object(self, name: str) -> dict[str, Any]:
         """Read a JSON file that holds an object; empty if it is missing or damaged."""
