@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from ray import tune
+from ray.tune.schedulers import PopulationBasedTraining
 from ray.tune.search.hyperopt import HyperOptSearch
 
 from tune_jobs.engine import (
@@ -20,6 +21,10 @@ from tune_jobs.engine import (
 
 def train(config: dict, data: object) -> None:
     tune.report({"loss": config["x"]})
+
+
+def population(max_epochs: int) -> PopulationBasedTraining:
+    return PopulationBasedTraining(hyperparam_mutations={"x": tune.uniform(0, 1)})
 
 
 JOB = Job(
@@ -49,6 +54,12 @@ JOB = Job(
         ({"scheduler": ASHA(reduction_factor=1)}, "reduction_factor is 1, but must be above 1"),
         ({"scheduler": MedianStopping(grace_period=10)}, "no trial would reach the first rung"),
         ({"scheduler": Hyperband(reduction_factor=0.5)}, "reduction_factor is 0.5"),
+        ({"scheduler": lambda _: None}, r"scheduler\(max_epochs\) returned a NoneType"),
+        (
+            {"scheduler": population},
+            "a job cannot use PopulationBasedTraining, whose trials copy each other's checkpoints "
+            r"and change their configs; replace JOB by def tuner\(profile, name\)",
+        ),
     ],
 )
 def test_a_field_that_is_not_as_it_must_be_is_named(changes, message) -> None:

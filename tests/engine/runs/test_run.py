@@ -11,7 +11,7 @@ import numpy as np
 import optuna
 import pytest
 from ray import cloudpickle, tune
-from ray.tune.schedulers import FIFOScheduler
+from ray.tune.schedulers import FIFOScheduler, PopulationBasedTraining
 from ray.tune.search.optuna import OptunaSearch
 
 from tune_jobs.engine import (
@@ -423,6 +423,33 @@ def test_a_tuner_of_ones_own_gets_a_history_too(profile, tmp_path) -> None:
 
 def _own(config: dict, extra: int) -> None:
     tune.report({"loss": config["x"] * extra})
+
+
+def test_population_based_training_runs_in_a_tuner_of_ones_own(profile, tmp_path, caplog) -> None:
+    def tuner(profile: Profile, name: str) -> tune.Tuner:
+        population = PopulationBasedTraining(
+            time_attr="training_iteration",
+            perturbation_interval=1,
+            hyperparam_mutations={"x": tune.uniform(0, 1)},
+        )
+        return tune.Tuner(
+            tune.with_parameters(parabola, data=None),
+            param_space={"x": tune.uniform(0, 1), "max_epochs": 4, "seed": 0},
+            tune_config=tune.TuneConfig(
+                metric="loss",
+                mode="min",
+                scheduler=population,
+                num_samples=4,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(name=name, storage_path=str(tmp_path / "ray"), verbose=0),
+        )
+
+    result = quiet_run(tuner, profile)
+
+    assert result.exit_code == 0
+    assert result.trials["state"].tolist() == ["complete"] * 4
+    assert "PopulationBasedTraining changes configs while trials train" in caplog.text
 
 
 def test_an_experiments_folder_holds_an_ordinary_ray_experiment(profile) -> None:

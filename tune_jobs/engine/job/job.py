@@ -16,6 +16,7 @@ from tune_jobs.engine.job.finalists import Finalists
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.job.stage import Stage, check_stages
 from tune_jobs.engine.plain import whole
+from tune_jobs.engine.search.schedulers import check_scheduler
 from tune_jobs.engine.search.searchers import Auto, MakeSearcher, RandomSearch
 from tune_jobs.engine.search.space_searcher import RandomDraws
 from tune_jobs.engine.seeds import derive
@@ -108,7 +109,7 @@ class Job:
         check_stages(self.stages, self.max_epochs)
         if self.scheduler is not None:
             for epochs in {stage.max_epochs for stage in self.stages} | {self.max_epochs}:
-                self.scheduler(epochs or self.max_epochs)
+                check_scheduler(self.scheduler(epochs or self.max_epochs))
 
     def make_searcher(self, seed: int) -> Searcher:
         """Build the searcher of a run; ``Auto`` draws at random from a space no model can learn."""

@@ -8,6 +8,8 @@ from ray.tune.schedulers import (
     AsyncHyperBandScheduler,
     HyperBandScheduler,
     MedianStoppingRule,
+    PopulationBasedTraining,
+    PopulationBasedTrainingReplay,
     TrialScheduler,
 )
 
@@ -114,6 +116,33 @@ class MedianStopping:
             grace_period=self.grace_period,
             min_samples_required=self.min_samples,
         )
+
+
+def check_scheduler(scheduler: object) -> None:
+    """Refuse what is no scheduler, and one that changes the configs of trials while they train.
+
+    Such a trial copies another one's checkpoint, which may be deleted by then, and its value is not
+    that of the config it started with.
+
+    Raises:
+        JobError: naming it.
+    """
+    if not isinstance(scheduler, TrialScheduler):
+        raise JobError(
+            f"scheduler(max_epochs) returned a {type(scheduler).__name__}, but must return a Ray "
+            "Tune TrialScheduler"
+        )
+    if changes_configs(scheduler):
+        raise JobError(
+            f"a job cannot use {type(scheduler).__name__}, whose trials copy each other's "
+            "checkpoints and change their configs; replace JOB by def tuner(profile, name) in its "
+            "module, which returns a ray.tune.Tuner of your own"
+        )
+
+
+def changes_configs(scheduler: object) -> bool:
+    """Return whether a scheduler changes the configs of trials while they train."""
+    return isinstance(scheduler, PopulationBasedTraining | PopulationBasedTrainingReplay)
 
 
 def _check_grace_period(grace_period: int, max_epochs: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -16,9 +17,12 @@ from tune_jobs.engine.job.describing import add_provenance, describe_search
 from tune_jobs.engine.job.job import MakeTuner
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.ray_internals import settings_of
+from tune_jobs.engine.search.schedulers import changes_configs
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.stopping import RunStopper
 from tune_jobs.engine.trials.tuner import Prepared, begin
+
+logger = logging.getLogger(__name__)
 
 
 def adopt(
@@ -40,6 +44,11 @@ def adopt(
     if wanted.metric is None or wanted.mode is None:
         raise JobError(
             f"{make_tuner.__module__}.tuner() must set metric and mode in its TuneConfig"
+        )
+    if changes_configs(wanted.scheduler):
+        logger.warning(
+            "%s changes configs while trials train: the history holds those they start with",
+            type(wanted.scheduler).__name__,
         )
     described = describe_search(
         f"{make_tuner.__module__}.tuner",
