@@ -57,8 +57,10 @@ JOB = Job(
         ({"scheduler": lambda _: None}, r"scheduler\(max_epochs\) returned a NoneType"),
         (
             {"scheduler": population},
-            "a job cannot use PopulationBasedTraining, whose trials copy each other's checkpoints "
-            r"and change their configs; replace JOB by def tuner\(profile, name\)",
+            (
+                "a job cannot use PopulationBasedTraining, whose trials copy each other's checkpoints "
+                r"and change their configs; replace JOB by def tuner\(profile, name\)"
+            ),
         ),
     ],
 )
