@@ -27,7 +27,7 @@ CATEGORIES = ["\udcff", "\udcfe", "plain"]
 def train(config: dict, data: object) -> None:
     """Report a metric of a half name; raise half a character once."""
     if config["x"] == 3:
-        raise ValueError(f"{HALF} {config['kind']}")
+        raise ValueError(f"{HALF} {config['kind']}{'x' * 5_000_000} end")
     tune.report({"loss": config["x"] + len(config["kind"]) / 10, HALF: 1.0})
 
 
@@ -46,7 +46,7 @@ def invoke(*arguments: str):
     return CliRunner().invoke(main, list(arguments), catch_exceptions=False)
 
 
-def test_half_characters_are_written_as_their_codes(local_ray, tmp_path) -> None:
+def test_half_characters_are_written_as_their_codes_and_long_texts_cut(local_ray, tmp_path) -> None:
     profile = Profile(storage=str(tmp_path), max_concurrent_trials=1)
     result = run(job(), profile=profile, name="test", listeners=[])
 
@@ -59,6 +59,10 @@ def test_half_characters_are_written_as_their_codes(local_ray, tmp_path) -> None
         "'plain'",
     }
     assert "caf\\udce9" in result.epochs
+    assert error.startswith("Traceback")
+    assert error.endswith("x end")
+    assert len(error) < 21_000
+    assert result.folder.size() < 1_000_000
 
     longer = replace(job(), space={**job().space, "x": tune.grid_search([1, 2, 3, 4, 5])})
     result = run(longer, profile=profile, name="test", resume=True, listeners=[])
@@ -68,6 +72,7 @@ def test_half_characters_are_written_as_their_codes(local_ray, tmp_path) -> None
     for command in (["show", place], ["show", place, "--json"], ["report", place]):
         assert invoke(*command).exit_code == 0
     assert invoke("compare", place, place).exit_code == 0
+    assert len(invoke("show", place).output) < 5_000
 
 
 def write_as_before(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,6 +88,20 @@ def write_as_before(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "experiment.json").write_text(
         json.dumps({"job": HALF, "metric": "loss", "mode": "min", "space": {HALF: ["\udcff"]}})
     )
+
+
+def test_an_error_of_50_mb_is_one_line(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("job.py").write_text(
+        "from tune_jobs.engine import Job\n"
+        "JOB = Job(print, {'x': 1}, metric='loss', mode='y' * 50_000_000)\n"
+    )
+    ran = invoke("check", "job.py")
+
+    assert ran.exit_code == 2
+    assert len(ran.output) < 3_000
+    assert ran.output.count("\n") == 1
+    assert "must be 'min' or 'max'" in ran.output
 
 
 def test_an_experiment_that_holds_half_characters_opens(tmp_path, monkeypatch) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tune_jobs.engine.experiments.retest_answer import Answer
     from tune_jobs.engine.storage.folder import Folder
 
+LONGEST = 2_000  # characters of an error that are printed
 JSON_LOG = "tune_jobs.json_log"  # a key of click's Context.meta
 
 
@@ -69,7 +70,9 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
 
 def say(context: click.Context, word: str, message: str = "") -> None:
     """Print how a command ended, as one line on standard error."""
-    message = " ".join(message.split("\n"))
+    from tune_jobs.engine.formatting import shortened
+
+    message = shortened(" ".join(message.split("\n")), LONGEST)
     if context.meta.get(JSON_LOG):
         echo(_line(word, message), err=True)
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tune_jobs.engine.plain import bounded
+
 
 class JobError(ValueError):
     """A mistake in a job, a profile, the data or the command line.
@@ -12,6 +14,9 @@ class JobError(ValueError):
 
     exit_code = 2
     word = "error"  # what its line begins with
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(bounded(str(message)))
 
 
 class StorageError(JobError):

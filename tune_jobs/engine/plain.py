@@ -10,6 +10,9 @@ from typing import Any
 # Levels of nesting in a file: more than any space has, and few enough to be walked recursively.
 MOST_LEVELS = 200
 
+# Of each end of a text that somebody else made up, this many characters are kept.
+KEPT = 10_000
+
 
 def plain(value: Any) -> Any:
     """Convert a value for JSON: numpy's numbers to numbers, tuples to lists, the rest to text."""
@@ -35,6 +38,14 @@ def whole(text: str) -> str:
     Python makes such text of bytes that are not UTF-8, as in names of files.
     """
     return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
+def bounded(text: str) -> str:
+    """Return text that can be stored: of a long one the first and the last 10,000 characters."""
+    if len(text) > 2 * KEPT:
+        left = len(text) - 2 * KEPT
+        text = f"{text[:KEPT]}\n... {left:,} characters left out ...\n{text[-KEPT:]}"
+    return whole(text)
 
 
 def parse_json(text: str | bytes) -> Any:

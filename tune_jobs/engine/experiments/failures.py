@@ -9,6 +9,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
+from tune_jobs.engine.plain import bounded
+
 # A configuration that cannot work, a metric that is not finite (a finding rather than a fault), a
 # lost machine, storage that cannot be written, a trial that was silent too long twice.
 Kind = Literal["configuration", "divergence", "infrastructure", "storage", "hang"]
@@ -33,10 +35,13 @@ FIRST, MANY = 3, 10
 
 @dataclass(frozen=True)
 class Failure:
-    """The kind of a failure, and its message: a traceback, or a line."""
+    """The kind of a failure, and its message: a traceback, or a line; of a long one both ends."""
 
     kind: Kind
     error: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "error", bounded(str(self.error)))
 
 
 def of_exception(error: Exception) -> Failure:

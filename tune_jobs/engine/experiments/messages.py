@@ -16,7 +16,7 @@ from ray.tune.result import AUTO_RESULT_KEYS
 
 from tune_jobs.engine.experiments.failures import Failure, of_exception
 from tune_jobs.engine.experiments.history.records import Work
-from tune_jobs.engine.plain import as_number
+from tune_jobs.engine.plain import as_number, bounded
 from tune_jobs.engine.search.schedulers import EPOCH
 
 NOT_METRICS = {*AUTO_RESULT_KEYS, "done", "trial_id", "experiment_tag", "epoch", "seconds"}
@@ -96,9 +96,9 @@ def work_in(result: Result, trial: int) -> Work | None:
     """Return the work of a trial so far, as its message sums it up; None if it does not."""
     if not _has_work(result):
         return None
-    facts = result["work"]
-    required = {name: facts[name] for name in WORK}
-    return Work(trial, **required, **{name: facts.get(name) for name in OPTIONAL_WORK})
+    known: dict[str, Any] = {name: result["work"].get(name) for name in (*WORK, *OPTIONAL_WORK)}
+    texts = {name: bounded(fact) for name, fact in known.items() if isinstance(fact, str)}
+    return Work(trial, **{**known, **texts})
 
 
 def memory_in(result: Result) -> tuple[str, float] | None:

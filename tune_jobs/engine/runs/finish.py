@@ -35,6 +35,7 @@ from tune_jobs.engine.finals.export import (
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.job.setup import Setup
 from tune_jobs.engine.outcome import Outcome, outcome_of_code
+from tune_jobs.engine.plain import bounded
 from tune_jobs.engine.resume.stages import list_stages
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.tuner import Prepared
@@ -229,7 +230,7 @@ def recording_outcome(folder: Folder, *, began: float, spent: float) -> Iterator
     except BaseException as error:
         with suppress(Exception):  # the exception in flight says more
             if not folder.exists(SUMMARY) and Experiment(folder).exists:
-                said = cause(str(error) or type(error).__name__)
+                said = cause(bounded(str(error) or type(error).__name__))
                 summary = replace(begin_summary(outcome_of_error(error)), error=said)
                 write_summary(Experiment(folder), summary, began=began, spent=spent)
         raise

@@ -25,7 +25,7 @@ from tune_jobs.engine.experiments.history.records import (
     TrialStart,
 )
 from tune_jobs.engine.experiments.history.segments import to_json
-from tune_jobs.engine.formatting import brief, listed, visible
+from tune_jobs.engine.formatting import brief, listed, shortened, visible
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.plain import plain
 from tune_jobs.engine.terminal import write
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from IPython.display import DisplayHandle
     from rich.console import Group
     from rich.live import Live
+
+# Characters of an error that are shown.
+LONGEST = 500
 
 # Decisions of the finals.
 RACE = (Dropped, Chosen, Challenger)
@@ -180,7 +183,7 @@ def end_line(board: Board, end: TrialEnd) -> str:
     number = end.trial
     head = f"{board.noun} {number} of {board.num_trials} {end.state}"
     if end.state == "failed":
-        return f"{head}: {cause(end.error or '')}"
+        return f"{head}: {shortened(cause(end.error or ''), LONGEST)}"
     if number not in board.values:
         if end.state == "unfinished":
             return f"{head}: the run ended before its first epoch"

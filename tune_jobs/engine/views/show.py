@@ -15,7 +15,7 @@ from tune_jobs.engine.experiments.failures import cause
 from tune_jobs.engine.experiments.files import MODEL, REPORT
 from tune_jobs.engine.experiments.summary import Summary
 from tune_jobs.engine.experiments.verdict import RunnerUp, Verdict
-from tune_jobs.engine.formatting import NONE, brief, count, show
+from tune_jobs.engine.formatting import NONE, brief, count, shortened, show
 from tune_jobs.engine.plain import finite, plain
 from tune_jobs.engine.space.configs import flatten
 from tune_jobs.engine.storage.uris import join
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_ROWS = 20
+LONGEST = 1_000  # characters of a line
 MOST_CHANGES = MOST_ANSWERS = 5
 ADVICE = {
     "replace": "use the model below: the challenger, trained on these data",
@@ -72,7 +73,8 @@ def lines(experiment: Experiment, *, short: bool) -> list[str]:
     if not short:
         said += ["", *_table(trials, usable, experiment), *_searching(experiment)]
     said += _usage(experiment, short=short)
-    return [*said, "", *_next(experiment, short=short)]
+    said += ["", *_next(experiment, short=short)]
+    return [shortened(line, LONGEST) for line in said]
 
 
 def _why_ended(experiment: Experiment) -> list[str]:
@@ -85,10 +87,19 @@ def _why_ended(experiment: Experiment) -> list[str]:
         said.append(f"the search ended early: {summary.ended_because}")
     if summary.outcome == "same error":
         said += ["trial after trial failed with the same error, so the search stopped:", ""]
-        said += [f"  {line}" for line in (summary.error or "").splitlines()]
+        said += [f"  {line}" for line in _ends(summary.error or "")]
     elif summary.outcome == "storage failed":
         said.append(f"storage failed: {summary.error}")
     return said
+
+
+def _ends(error: str) -> list[str]:
+    """Return the lines of a traceback, of a long one the first and the last."""
+    lines = error.splitlines()
+    left = len(lines) - 2 * MOST_ROWS
+    if left <= 0:
+        return lines
+    return [*lines[:MOST_ROWS], f"... {left} lines left out ...", *lines[-MOST_ROWS:]]
 
 
 def _space(experiment: Experiment) -> list[str]:
