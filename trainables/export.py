@@ -17,6 +17,7 @@ import numpy as np
 from trainables.fitting import Config
 from trainables.fitting.checkpoints import load_weights
 from trainables.fitting.devices import prepare_gpus
+from trainables.model_file import check_model_file
 
 if TYPE_CHECKING:
     import keras
@@ -73,12 +74,28 @@ def average(models: Sequence[keras.Model]) -> keras.Model:
 
 
 def load(path: str | Path) -> keras.Model:
-    """Load an exported model, in safe mode: no code that the file might contain is executed."""
+    """Load an exported model, in safe mode: no code that the file might contain is executed.
+
+    Raises:
+        ValueError: in one line, if the file is damaged, holds code, or needs a layer or loss that
+            nobody has registered in this process.
+    """
     import keras
 
+    name = Path(path).name
+    for each in check_model_file(Path(path).read_bytes(), name):
+        if keras.saving.get_registered_object(each.name) is None:
+            raise ValueError(
+                f"{name} needs {each.name!r}, which module {each.module!r} registers; import that "
+                "first (tune-jobs: --trust JOB, a job that imports it)"
+            )
     prepare_gpus()
-    with _odd_names_allowed():
-        return keras.saving.load_model(Path(path), safe_mode=True)
+    try:
+        with _odd_names_allowed():
+            return keras.saving.load_model(Path(path), safe_mode=True)
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(f"{name} cannot be loaded: {lines[0]}") from error
 
 
 def predict(model: keras.Model, inputs: Inputs) -> np.ndarray:

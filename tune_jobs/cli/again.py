@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from tune_jobs.cli.options import REMEMBERED
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.experiments.experiment import open_experiment
-from tune_jobs.engine.storage.folder import open_folder
+from tune_jobs.engine.experiments.experiment import Experiment, open_experiment
+from tune_jobs.engine.job.trust import list_files, refuse_stored
+from tune_jobs.engine.storage.folder import Folder, open_folder
 
 
 def command_of(job: str | None, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -28,7 +31,8 @@ def command_of(job: str | None, options: dict[str, Any]) -> tuple[str, dict[str,
             "tune-jobs run --name NAME --resume"
         )
     storage = options["storage"] or load_profile(options["profile"] or "laptop").storage
-    command = dict(open_experiment(options["name"], storage).description.command)
+    experiment = open_experiment(options["name"], storage)
+    command = experiment.description.command
     if command.get("retest_of"):
         raise JobError(
             f"{options['name']} is a retest; continue it with: "
@@ -36,8 +40,37 @@ def command_of(job: str | None, options: dict[str, Any]) -> tuple[str, dict[str,
         )
     if not command.get("job"):
         raise JobError(f"experiment {options['name']!r} does not record its job; give JOB")
-    original: str = command.pop("job")
-    return original, fill_in(options, command)
+    original = {name: value for name, value in command.items() if name in REMEMBERED}
+    check_original(experiment, options, open_folder(storage))
+    return str(command["job"]), fill_in(options, original)
+
+
+def check_original(experiment: Experiment, options: Mapping[str, Any], storage: Folder) -> None:
+    """Refuse a job or a profile that an experiment names and that came with its results.
+
+    Args:
+        experiment: the one that is continued or retested.
+        options: of the command line, which the user has given.
+        storage: the folder of the experiments.
+
+    Raises:
+        JobError: naming it.
+    """
+    from tune_jobs.engine.job.profile import find_profile
+
+    command, storages = experiment.description.command, (storage, experiment.folder.parent)
+    if not options.get("job"):
+        job = str(command.get("job"))
+        refuse_stored(f"the job of {experiment.name}", job, list_files(job), storages)
+    if not options.get("profile") and command.get("profile"):
+        profile = str(command["profile"])
+        files = [find_profile(profile)]
+        refuse_stored(f"the profile of {experiment.name}", profile, files, storages)
+
+
+def describe_original(job: str) -> str:
+    """Return the file of a job that the experiment names, which a command is about to run."""
+    return str((list_files(job) or [Path(job)])[-1].absolute())
 
 
 def check_named(options: Mapping[str, Any], default: str, storage: str) -> None:

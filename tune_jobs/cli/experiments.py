@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,18 @@ from tune_jobs.cli.help import Command
 from tune_jobs.cli.loading import storage_of
 from tune_jobs.cli.options import AS_JSON, AS_JSON_LINES, storage_options
 from tune_jobs.cli.output import echo, print_result, tensorflow_silenced
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.experiments.experiment import Experiment
+
+
+def open_with_code(place: str, job: str | None) -> Experiment:
+    """Open an experiment, and import the job that may read its model, if the user names one."""
+    from tune_jobs.engine.experiments.experiment import open_experiment
+    from tune_jobs.engine.job.modules import import_module
+
+    code = None if job is None else import_module(job).module
+    return open_experiment(place, code=code)
 
 
 @click.command(cls=Command)
@@ -42,35 +54,43 @@ def report(experiments: tuple[str, ...]) -> None:
         echo(path)
 
 
+TRUST = click.option(
+    "--trust",
+    metavar="JOB",
+    help="Job whose own code may read the model: its functions, and the layers that it registers. "
+    "Without it, no code runs because results name it.",
+)
+
+
 @click.command(cls=Command)
 @click.argument("experiment")
 @click.argument("source")
 @click.argument("target")
-def predict(experiment: str, source: str, target: str) -> None:
+@TRUST
+def predict(experiment: str, source: str, target: str, trust: str | None) -> None:
     """Predict every row of a table with the best model.
 
     Reads SOURCE, a table with the same columns as the training data, and writes the predictions to
     TARGET (.parquet or .csv).
     """
-    from tune_jobs.engine.experiments.experiment import open_experiment
     from tune_jobs.engine.runs.predict import predict as predict_rows
 
     with tensorflow_silenced():
-        rows = predict_rows(open_experiment(experiment), source, target)
+        rows = predict_rows(open_with_code(experiment, trust), source, target)
     echo(f"{rows:,} predictions in {target}")
 
 
 @click.command(cls=Command)
 @click.argument("experiment")
 @click.argument("target")
-def export(experiment: str, target: str) -> None:
+@TRUST
+def export(experiment: str, target: str, trust: str | None) -> None:
     """Export the winning model to TARGET, a .keras file.
 
     The model takes the columns of the table as they are. If no winner was chosen, the best trial is
     exported from its checkpoint.
     """
     from tune_jobs.engine.errors import JobError
-    from tune_jobs.engine.experiments.experiment import open_experiment
     from tune_jobs.engine.experiments.files import MODEL
     from tune_jobs.engine.finals.export import export_file, recipe_of
 
@@ -78,9 +98,9 @@ def export(experiment: str, target: str) -> None:
         raise JobError(f"TARGET must end in .keras, got {target!r}")
     if not Path(target).absolute().parent.is_dir():
         raise JobError(f"cannot write {target!r}: its folder does not exist")
-    found = open_experiment(experiment)
+    found = open_with_code(experiment, trust)
     if found.folder.exists(MODEL):
-        Path(target).write_bytes(found.folder.read(MODEL))
+        Path(target).write_bytes(found.read_model())
     else:
         with tensorflow_silenced():
             export_file(recipe_of(found), target)

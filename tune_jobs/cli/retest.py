@@ -28,6 +28,7 @@ from tune_jobs.cli.output import (
     notifying,
     prepare_log,
     print_result,
+    say,
     sigterm_as_ctrl_c,
     wants_json_events,
 )
@@ -134,7 +135,7 @@ def retest(experiment: str, **options: Any) -> None:
 
 
 def _retest(name: str, options: dict[str, Any]) -> Experiment:
-    from tune_jobs.cli.again import check_named
+    from tune_jobs.cli.again import check_named, describe_original
     from tune_jobs.engine.errors import JobError
     from tune_jobs.engine.experiments.experiment import open_experiment
     from tune_jobs.engine.job.job import Job
@@ -143,6 +144,8 @@ def _retest(name: str, options: dict[str, Any]) -> Experiment:
 
     earlier, challenge = open_experiment(name, storage_of(options)), _challenge_of(options)
     asked = _asked_of(earlier, options)
+    if not options["job"]:
+        say(click.get_current_context(), "job", describe_original(asked["job"]))
     found, profile = load(asked["job"], asked)
     if not isinstance(found.job, Job):
         raise JobError(f"{found.name} cannot be retested: it builds its own tuner")
@@ -178,13 +181,15 @@ def _challenge_of(options: dict[str, Any]) -> Challenge:
 
 def _asked_of(earlier: Experiment, options: dict[str, Any]) -> dict[str, Any]:
     """Take the options that are not given from the experiment's original command."""
-    from tune_jobs.cli.again import fill_in
+    from tune_jobs.cli.again import check_original, fill_in
     from tune_jobs.engine.errors import JobError
+    from tune_jobs.engine.storage.folder import open_folder
 
     begun = dict(earlier.description.command)
     asked = fill_in(options, {key: begun.get(key) for key in REMEMBERED})
     asked |= {"job": options["job"] or begun.get("job")}
     if asked["job"] is None:
         raise JobError(f"{earlier.name} does not record its job; name it with --job")
+    check_original(earlier, options, open_folder(storage_of(options)))
     fixed = {"num_samples": None, "finalists": None, "ensemble": False, "stop_when_done": False}
     return asked | fixed

@@ -30,6 +30,7 @@ from tune_jobs.cli.output import (
     notifying,
     prepare_log,
     print_result,
+    say,
     sigterm_as_ctrl_c,
     tensorflow_silenced,
     wants_json_events,
@@ -144,12 +145,14 @@ def run(job: str | None, max_hours: float | None, **options: Any) -> None:
 
 
 def _search(job: str | None, max_hours: float | None, options: dict[str, Any]) -> Experiment:
-    from tune_jobs.cli.again import check_named, command_of
+    from tune_jobs.cli.again import check_named, command_of, describe_original
     from tune_jobs.cli.overrides import parse_assignments
     from tune_jobs.engine.names import default_name
     from tune_jobs.engine.runs.run import run as run_job
 
-    job, options = command_of(job, options)
+    given, (job, options) = job, command_of(job, options)
+    if given is None:
+        say(click.get_current_context(), "job", describe_original(job))
     found, profile = load(job, options)
     default = default_name(found.name)
     check_named(options, default.rsplit("-", 2)[0], profile.storage)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tune_jobs.engine.errors import JobError, reason_of
@@ -24,12 +20,13 @@ from tune_jobs.engine.experiments.history.frames import (
 )
 from tune_jobs.engine.experiments.history.records import Attempt
 from tune_jobs.engine.experiments.history.segments import Found, read_segments
+from tune_jobs.engine.experiments.model_file import check_model, find_function, load_model
 from tune_jobs.engine.experiments.retest_answer import Answer
 from tune_jobs.engine.experiments.summary import Best, Summary
 from tune_jobs.engine.experiments.verdict import Verdict
 from tune_jobs.engine.goal import Goal
-from tune_jobs.engine.job.companions import companion
 from tune_jobs.engine.job.description import Description
+from tune_jobs.engine.job.trust import Trusted, trust
 from tune_jobs.engine.names import nearest
 from tune_jobs.engine.outcome import EXIT_CODES, FINAL
 from tune_jobs.engine.space.configs import Config
@@ -37,8 +34,12 @@ from tune_jobs.engine.storage.folder import Folder, open_folder
 from tune_jobs.engine.storage.uris import scheme_of
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     import keras
     import pandas as pd
+
+    from tune_jobs.engine.job.job import Job
 
 
 T = TypeVar("T")
@@ -51,9 +52,11 @@ class Experiment:
 
     Attributes:
         folder: where everything lies.
+        trusted: code that the user has given, which may read its model.
     """
 
     folder: Folder
+    trusted: Trusted | None = None
 
     @property
     def name(self) -> str:
@@ -218,15 +221,24 @@ class Experiment:
         """Load the exported model, which takes raw columns.
 
         Raises:
-            JobError: if none was exported, or the trainable's module cannot be imported.
+            JobError: if none was exported, it cannot be loaded, or it needs code that the user
+                has not given.
         """
         if not self.folder.exists(MODEL):
             raise JobError(f"{self.folder.uri} has no {MODEL}; create one with tune-jobs export")
-        load = self.companion("load")
-        with tempfile.TemporaryDirectory() as aside:
-            path = Path(aside, MODEL)
-            path.write_bytes(self.folder.read(MODEL))
-            return load(str(path))
+        load, content = self.companion("load"), self.folder.read(MODEL)
+        return load_model(self.folder, content, load, self.trusted)
+
+    def read_model(self) -> bytes:
+        """Read the exported model's file, once it is known to be whole.
+
+        Raises:
+            JobError: if it is damaged, or something else.
+        """
+        content = self.folder.read(MODEL)
+        if self.trusted or "load" not in self.description.own_functions:
+            check_model(self.folder, content, self.companion("load"))
+        return content
 
     def best_checkpoint(self) -> str:
         """Return the path, in the folder, of a checkpoint that holds the best weights.
@@ -247,44 +259,40 @@ class Experiment:
         )
 
     def companion(self, name: str) -> Callable[..., Any]:
-        """Return the function called ``name`` beside the experiment's trainable.
+        """Return the function called ``name`` that goes with the experiment's trainable.
 
         Raises:
-            JobError: if the module cannot be imported from here, or has no such function.
+            JobError: if there is none, or it is code that the user has not given.
         """
-        module = (self.description.trainable or "").rpartition(".")[0]
-        if not module:
-            raise JobError(f"{self.folder.uri} does not name its trainable")
-        if str(Path.cwd()) not in sys.path:
-            sys.path.append(str(Path.cwd()))
-        try:
-            return companion(importlib.import_module(module), name)
-        except ModuleNotFoundError as error:
-            raise JobError(
-                f"the trainable's module {module!r} cannot be imported ({error}); "
-                "run this from its folder"
-            ) from None
+        return find_function(name, self.description, self.folder, self.trusted)
 
     @cached_property
     def _history(self) -> History:
         return read_history(self.folder)
 
 
-def open_experiment(place: str | os.PathLike[str], storage: str = "results") -> Experiment:
+def open_experiment(
+    place: str | os.PathLike[str],
+    storage: str = "results",
+    code: Job | ModuleType | None = None,
+) -> Experiment:
     """Open the experiment at a path or URI, or of that name in ``storage``.
+
+    ``code`` is a job, or its module, whose functions may read the model; without it, those of
+    ``trainables`` do. No other module is imported because a results folder names it.
 
     Raises:
         JobError: if there is no such experiment; the nearest names are shown.
     """
-    text = os.fspath(place)
-    found = Experiment(open_folder(text))
+    text, trusted = os.fspath(place), None if code is None else trust(code)
+    found = Experiment(open_folder(text), trusted)
     if found.exists:
         return found
     if scheme_of(text):
         raise JobError(f"no experiment at {text!r}")
     around = open_folder(storage)
     if Experiment(around.child(text)).exists:
-        return Experiment(around.child(text))
+        return Experiment(around.child(text), trusted)
     known = around.folders()
     series = [name for name in known if name.startswith(f"{found.name}-")]
     hint = f"; the latest run of that series is {max(series)!r}" if series else None

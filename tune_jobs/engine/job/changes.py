@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from tune_jobs.engine.job.description import Description
@@ -109,6 +110,14 @@ def source_of(function: Callable[..., Any]) -> str | None:
     seen: dict[str, str] = {}
     _collect(function.__module__, Path(file), seen)
     return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def modules_beside(module: ModuleType) -> set[str]:
+    """Return the names of a module and of what it imports from its package or folder."""
+    file, seen = Path(module.__file__ or ""), dict[str, str]()
+    if file.is_file():
+        _collect(module.__name__, file, seen)
+    return set(seen)
 
 
 def _collect(module: str, file: Path, seen: dict[str, str]) -> None:

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 from tune_jobs.engine.errors import JobError
+
+# What reads and writes model files; ``build`` is always the user's.
+MODEL_FUNCTIONS = ("export", "load", "predict")
+LIBRARY = "trainables"
+
+
+def belongs_to_library(module: str) -> bool:
+    """Return whether a module is one of ``trainables``."""
+    return f"{module}.".startswith(f"{LIBRARY}.")
+
+
+def own_functions(trainable: Callable[..., Any]) -> tuple[str, ...]:
+    """Name the functions for model files beside a trainable that are not those of the library."""
+    module = sys.modules.get(trainable.__module__)
+    found = {name: getattr(module, name, None) for name in MODEL_FUNCTIONS}
+    return tuple(
+        name
+        for name, function in found.items()
+        if callable(function) and not belongs_to_library(getattr(function, "__module__", ""))
+    )
 
 
 def companion(module: ModuleType, name: str) -> Callable[..., Any]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.job.changes import source_of
+from tune_jobs.engine.job.companions import own_functions
 from tune_jobs.engine.job.description import Description
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.space.domains import Space
@@ -33,6 +34,7 @@ def describe_job(setup: Setup) -> Description:
     job, dataset = setup.job, setup.dataset
     described = replace(
         describe_settings(job),
+        own_functions=own_functions(job.trainable),
         commit=find_commit(job.trainable),
         constants=job.constants(dataset),
         fingerprint=dataset.fingerprint if dataset else None,

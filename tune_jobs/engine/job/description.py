@@ -34,6 +34,8 @@ class Description:
 
     Attributes:
         trainable: the trainable's dotted name.
+        own_functions: which of export, load and predict beside the trainable are its own, instead
+            of those of ``trainables``.
         source: a hash of the trainable's module and of what it imports from its package or folder.
         code: what version 0.1 wrote instead, a hash that includes the fitting code of tune-jobs.
         metric: what decides.
@@ -63,6 +65,7 @@ class Description:
     """
 
     trainable: str | None
+    own_functions: tuple[str, ...] = ()
     source: str | None = None
     code: str | None = None
     metric: str

@@ -7,6 +7,8 @@ import importlib
 import importlib.util
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +21,15 @@ if TYPE_CHECKING:
     from tune_jobs.engine.job.job import Job, MakeTuner
 
 PACKAGE = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A module that the user named: its short name, and the folders that it imports from."""
+
+    name: str
+    module: ModuleType
+    import_paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,17 @@ def find_job(name: str) -> Found:
     Raises:
         JobError: if there is no such module, it cannot be imported, or it defines neither.
     """
+    found = import_module(name)
+    with _mistakes(name):
+        return Found(found.name, job_of(found.module), found.import_paths)
+
+
+def import_module(name: str) -> Imported:
+    """Import a module by its short name, its dotted name or its path.
+
+    Raises:
+        JobError: if there is no such module, or it cannot be imported.
+    """
     if name.endswith(".py"):
         return _load_file(Path(name))
     dotted = name if "." in name else f"tune_jobs.{name}"
@@ -50,16 +72,16 @@ def find_job(name: str) -> Found:
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
     try:
-        return Found(dotted.rsplit(".", 1)[-1], _job_of(importlib.import_module(dotted)))
-    except ModuleNotFoundError as error:
-        if error.name and dotted.startswith(error.name):
+        with _mistakes(dotted):
+            return Imported(dotted.rsplit(".", 1)[-1], importlib.import_module(dotted))
+    except JobError as mistake:
+        lacking = getattr(mistake.__cause__, "name", None)
+        if isinstance(mistake.__cause__, ModuleNotFoundError) and dotted.startswith(lacking or "."):
             raise JobError(f"no module named {dotted!r}; {_known()}") from None
-        raise _import_failure(dotted, error) from error
-    except Exception as error:
-        raise _import_failure(dotted, error) from error
+        raise
 
 
-def _load_file(path: Path) -> Found:
+def _load_file(path: Path) -> Imported:
     """Import a file, so that workers get its functions by value and its neighbours by path."""
     from ray import cloudpickle
 
@@ -75,13 +97,13 @@ def _load_file(path: Path) -> Found:
     module = importlib.util.module_from_spec(spec)
     previous, sys.modules[path.stem] = sys.modules.get(path.stem), module
     try:
-        spec.loader.exec_module(module)
-        found = Found(path.stem, _job_of(module), (folder,))
-    except Exception as error:
+        with _mistakes(str(path)):
+            spec.loader.exec_module(module)
+    except JobError:
         _put_back(path.stem, previous)
-        raise _import_failure(str(path), error) from error
+        raise
     cloudpickle.register_pickle_by_value(module)
-    return found
+    return Imported(path.stem, module, (folder,))
 
 
 def _put_back(name: str, previous: ModuleType | None) -> None:
@@ -91,7 +113,12 @@ def _put_back(name: str, previous: ModuleType | None) -> None:
         sys.modules[name] = previous
 
 
-def _job_of(module: ModuleType) -> Job | MakeTuner:
+def job_of(module: ModuleType) -> Job | MakeTuner:
+    """Return the ``JOB`` of a module, or its ``tuner`` function.
+
+    Raises:
+        JobError: if it defines neither.
+    """
     from tune_jobs.engine.job.job import Job
 
     job = getattr(module, "JOB", None)
@@ -107,7 +134,20 @@ def _job_of(module: ModuleType) -> Job | MakeTuner:
     )
 
 
-def _import_failure(where: str, error: Exception) -> JobError:
+@contextmanager
+def _mistakes(where: str) -> Iterator[None]:
+    """Turn what a user's module raises into one line, the end of the process included.
+
+    Raises:
+        JobError: naming the module and the line.
+    """
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        raise _import_failure(where, error) from error
+
+
+def _import_failure(where: str, error: BaseException) -> JobError:
     """Return the mistake in a user's module, with its line."""
     if isinstance(error, SyntaxError):
         return JobError(f"{where}, line {error.lineno}: {error.msg}")

@@ -34,6 +34,7 @@ from tune_jobs.engine.finals.export import (
 )
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.job.setup import Setup
+from tune_jobs.engine.job.trust import Trusted
 from tune_jobs.engine.outcome import Outcome, outcome_of_code
 from tune_jobs.engine.plain import bounded
 from tune_jobs.engine.resume.stages import list_stages
@@ -56,6 +57,7 @@ class Ending:
         timing: the run's.
         setup: what was searched, None for a module that builds its own tuner.
         decision: the result of the finals, None without finals.
+        trusted: the code that ran, which may read and write the model.
     """
 
     prepared: Prepared
@@ -64,13 +66,14 @@ class Ending:
     timing: Timing
     setup: Setup | None = None
     decision: Decision | None = None
+    trusted: Trusted | None = None
 
 
 def finish(ending: Ending) -> Experiment:
     """Export the winner's model, and write the summary."""
     prepared, decided = ending.prepared, time.time()
     with storage_errors(prepared):
-        experiment = Experiment(prepared.folder)
+        experiment = Experiment(prepared.folder, ending.trusted)
         summary = _summary_of(ending)
         summary = _add_advice(summary, ending, experiment)
         summary = _add_winner(summary, ending, experiment)
@@ -82,7 +85,7 @@ def finish(ending: Ending) -> Experiment:
             spent=ending.timing.spent,
             workers=prepared.concurrency,
         )
-    return Experiment(prepared.folder)
+    return Experiment(prepared.folder, ending.trusted)
 
 
 def _summary_of(ending: Ending) -> Summary:

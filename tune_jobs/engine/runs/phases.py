@@ -22,6 +22,7 @@ from tune_jobs.engine.finals.rounds import check_rounds
 from tune_jobs.engine.job.job import MakeTuner
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.job.setup import Setup
+from tune_jobs.engine.job.trust import trust
 from tune_jobs.engine.outcome import FINAL, Outcome, Reason
 from tune_jobs.engine.report.refresh import refreshed_report
 from tune_jobs.engine.resume.continuation import Continuation, read_continuation
@@ -102,8 +103,9 @@ class Run:
         with self._recorded():
             check_rounds(setup.job, setup.dataset)
             search = self._search_in_stages(setup, how)
+            trusted = trust(setup.job)
             if search is None:  # an earlier run has done it
-                return Experiment(self.folder)
+                return Experiment(self.folder, trusted)
             decision = self._decide(setup, search, how)
             return finish(
                 Ending(
@@ -113,6 +115,7 @@ class Run:
                     timing=self.timing,
                     setup=setup,
                     decision=decision,
+                    trusted=trusted,
                 )
             )
 
@@ -133,7 +136,8 @@ class Run:
                 deadline=self.timing.deadline,
             )
             outcome = self._search(prepared).outcome
-            return finish(Ending(prepared, outcome, self.profile, self.timing))
+            trusted = trust(make_tuner)
+            return finish(Ending(prepared, outcome, self.profile, self.timing, trusted=trusted))
 
     @contextmanager
     def _recorded(self) -> Iterator[None]:

@@ -150,7 +150,7 @@ def retest(
     )
     if found.exit_code in ANSWERED:
         _answer(found, earlier, incumbent, answers, only_incumbent=challenge.only_incumbent)
-    ended = Experiment(found.folder)
+    ended = Experiment(found.folder, found.trusted)
     if ended.retest:
         file_answer(ended.retest, answers, promote=promote)
     return ended

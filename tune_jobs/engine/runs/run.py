@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
 from tune_jobs.engine.cluster.concurrency import check_fits
 from tune_jobs.engine.cluster.connection import ray_of
@@ -16,6 +17,7 @@ from tune_jobs.engine.experiments.lease import Lease
 from tune_jobs.engine.job.job import Job, MakeTuner
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.job.setup import Setup
+from tune_jobs.engine.job.trust import trust
 from tune_jobs.engine.ray_internals import check_ray
 from tune_jobs.engine.resume.continuation import Continuation, check_name
 from tune_jobs.engine.runs.phases import Run
@@ -98,14 +100,14 @@ def run(
     check_fits(profile)
     target = find_target(job, profile, name, slot, time_zone, command or {})
     if ended := find_ended(target):
-        return ended
+        return replace(ended, trusted=trust(job))
     check_name(target.folder, how)
     if track and isinstance(job, Job):
         make_trackers(track, folder=target.folder, goal=job.goal)  # mistakes show here
     with interruptible() as interruption, quiet_tune(), ExitStack() as stack:
         lease = hold(stack, target, on_overlap, deadline)
         if ended := find_ended(target):  # by the run that was waited for
-            return ended
+            return replace(ended, trusted=trust(job))
         check_name(target.folder, how)  # another run may have come and gone meanwhile
         ray = ray_of(profile, import_paths, find_preload(job))
         dataset = start_ray(stack, ray, profile, interruption, job)

@@ -1,0 +1,186 @@
+"""No command runs code, or reads pickles, because a results folder says so."""
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+from sklearn.datasets import load_wine
+
+from tune_jobs.cli.again import command_of
+from tune_jobs.cli.main import main
+from tune_jobs.engine import JobError, open_experiment
+
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "experiment_0_1"
+
+# Code that notes that it has run.
+PAYLOAD = """
+import pathlib
+
+pathlib.Path("ran").touch()
+
+
+def train(config, data): ...
+def build(config): ...
+def export(*arguments): ...
+def load(path): return path
+def predict(model, inputs): ...
+"""
+
+
+class Attack:
+    """An object that leaves a mark when it is unpickled."""
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (Path("ran"),)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """A folder with rows to predict, and a storage with an experiment that a stranger has made."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    load_wine(as_frame=True).data.head(3).to_csv("rows.csv", index=False)
+    shutil.copytree(FIXTURE, "results/evil")
+    Path("results/evil/payload.py").write_text(PAYLOAD)
+    return tmp_path
+
+
+def claim(**facts: object) -> None:
+    """Let the stranger's experiment.json, and the copy in its history, say something."""
+    path = Path("results/evil/experiment.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+
+
+def invoke(*words: str) -> Result:
+    return CliRunner().invoke(main, words, catch_exceptions=False)
+
+
+def check_refused(ran: Result, message: str) -> None:
+    assert ran.exit_code == 2, ran.output
+    assert ran.stderr.startswith("error: ")
+    assert ran.stderr.count("\n") == 1
+    assert message in ran.stderr
+    assert not Path("ran").exists()
+
+
+PREDICT = ("predict", "results/evil", "rows.csv", "out.csv")
+EXPORT = ("export", "results/evil", "model.keras")
+
+
+@pytest.mark.parametrize("name", ["results.evil.payload.train", "evil.payload.train", "payload.x"])
+def test_a_module_that_a_results_folder_names_is_never_imported(here, monkeypatch, name) -> None:
+    monkeypatch.syspath_prepend(str(here / "results"))
+    monkeypatch.syspath_prepend(str(here / "results/evil"))
+    claim(trainable=name)
+
+    ran = invoke(*PREDICT)
+
+    assert ran.exit_code == 0, ran.output  # its file holds nothing but Keras' own layers
+    assert not Path("ran").exists()
+    Path("results/evil/best.keras").unlink()
+    for checkpoint in open_experiment("results/evil").epochs["checkpoint"].dropna():
+        Path("results/evil", checkpoint).mkdir(parents=True, exist_ok=True)
+    check_refused(invoke(*EXPORT), "add --trust JOB")
+
+
+def test_a_model_file_is_never_unpickled(here) -> None:
+    claim(trainable="joblib.train")
+    Path("results/evil/best.keras").write_bytes(pickle.dumps(Attack()))
+
+    check_refused(invoke(*PREDICT), "best.keras is not a Keras model")
+    check_refused(invoke(*EXPORT), "best.keras is not a Keras model")
+    with pytest.raises(JobError, match=r"best\.keras is not a Keras model"):
+        open_experiment("results/evil").best_model()
+    assert not Path("ran").exists()
+
+
+def test_what_a_script_has_made_is_predicted_from_any_folder(here) -> None:
+    claim(trainable="__main__.train")
+
+    ran = invoke(*PREDICT)
+
+    assert ran.exit_code == 0, ran.output
+    assert len(pd.read_csv("out.csv")) == 3
+
+
+LINKED = "linked/payload.py"
+JOBS = ["results/evil/payload.py", "results.evil.payload", "evil.payload", LINKED]
+
+
+@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize(
+    "words", [("run", "--name", "evil", "--resume"), ("retest", "evil")], ids=lambda words: words[0]
+)
+def test_a_job_below_the_storage_is_not_run_because_its_experiment_names_it(
+    here, monkeypatch, words, job
+) -> None:
+    monkeypatch.syspath_prepend(str(here / "results"))
+    Path("linked").symlink_to("results/evil")
+    claim(command={"job": job})
+
+    check_refused(invoke(*words), "lies below the storage of its results")
+
+
+def test_a_profile_below_the_storage_is_not_used_because_its_experiment_names_it(here) -> None:
+    Path("results/evil/profile.yaml").write_text("env: {PYTHONPATH: results/evil}")
+    claim(command={"job": "breast_cancer_tpe", "profile": "results/evil/profile.yaml"})
+
+    ran = invoke("run", "--name", "evil", "--resume")
+
+    check_refused(ran, "'results/evil/profile.yaml', the profile of evil, lies below")
+
+
+def test_a_command_without_a_job_says_which_file_it_runs(here) -> None:
+    Path("mine.py").write_text("import pathlib\npathlib.Path('begun').touch()\nJOB = 3\n")
+    claim(command={"job": "mine.py"})
+
+    for words in (("run", "--name", "evil", "--resume"), ("retest", "evil")):
+        ran = invoke(*words)
+        assert ran.stderr.splitlines()[0] == f"job: {here / 'mine.py'}"
+        assert Path("begun").exists()
+
+
+OWN = """
+import json
+import pathlib
+
+import numpy as np
+from ray import tune
+
+from tune_jobs.engine import Job
+
+
+def train(config, data): ...
+def load(path): return json.loads(pathlib.Path(path).read_text())
+def predict(model, inputs):
+    rows = len(next(iter(inputs.values())))
+    return np.tile(np.array(model["says"]), (rows, 1))
+
+
+JOB = Job(train, {"x": tune.uniform(0, 1)}, metric="loss")
+"""
+
+
+def test_functions_of_a_job_read_a_model_if_the_user_names_it(here) -> None:
+    Path("mine.py").write_text(OWN)
+    claim(trainable="mine.train")
+    Path("results/evil/best.keras").write_text('{"says": [0.1, 0.7, 0.2]}')
+
+    check_refused(invoke(*PREDICT), "name it (tune-jobs: --trust JOB)")
+    ran = invoke(*PREDICT, "--trust", "mine.py")
+
+    assert ran.exit_code == 0, ran.output
+    assert set(pd.read_csv("out.csv")["prediction"]) == {1}
+
+
+def test_only_options_that_define_the_search_come_from_an_experiment(here, monkeypatch) -> None:
+    claim(command={"job": "mine.py", "seed": 4, "track": ["mlflow=http://evil"], "storage": "x"})
+    options = {"name": "evil", "resume": True, "storage": None, "profile": None, "track": ()}
+
+    job, asked = command_of(None, options)
+
+    assert (job, asked) == ("mine.py", {**options, "seed": 4})

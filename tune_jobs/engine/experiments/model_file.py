@@ -1,0 +1,84 @@
+"""An experiment's model file: which functions read it, and what its damage is called."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tune_jobs.engine.errors import JobError, reason_of
+from tune_jobs.engine.experiments.files import MODEL
+from tune_jobs.engine.job.companions import LIBRARY, MODEL_FUNCTIONS, belongs_to_library, companion
+from tune_jobs.engine.job.description import Description
+from tune_jobs.engine.job.trust import MODEL_FILES, Trusted, import_library
+from tune_jobs.engine.storage.folder import Folder
+
+Function = Callable[..., Any]
+
+MODEL_FILE_CHECK = f"{LIBRARY}.model_file"
+
+
+def find_function(
+    name: str, description: Description, folder: Folder, trusted: Trusted | None
+) -> Function:
+    """Find the function called ``name`` that goes with an experiment's trainable.
+
+    The user's own code is used if the user has given it. Else the functions of ``trainables`` are:
+    no other module is imported because an experiment names it.
+
+    Raises:
+        JobError: if there is none, or it is code that the user has not given.
+    """
+    if trusted is not None:
+        return companion(trusted.module, name)
+    module = (description.trainable or "").rpartition(".")[0]
+    if belongs_to_library(module):
+        return companion(import_library(module, folder.parent), name)
+    if name in MODEL_FUNCTIONS and name not in description.own_functions:
+        return companion(import_library(MODEL_FILES, folder.parent), name)
+    raise JobError(
+        f"{folder.uri} needs {name!r} of its trainable's module {module!r}, and code is not run "
+        "because results name it; if you know it, add --trust JOB, the job that it belongs to"
+    )
+
+
+def check_model(folder: Folder, content: bytes, load: Function) -> list[str]:
+    """Check a model file that the library reads; return the modules that it needs beside Keras.
+
+    Nothing is known of a file that other code reads.
+
+    Raises:
+        JobError: in one line, if it is damaged, something else, or holds code.
+    """
+    if not belongs_to_library(getattr(load, "__module__", "")):
+        return []
+    check: Function = import_library(MODEL_FILE_CHECK, folder.parent).check_model_file
+    try:
+        return [each.module for each in check(content, MODEL)]
+    except ValueError as error:
+        raise JobError(f"{folder.uri}: {error}") from None
+
+
+def load_model(folder: Folder, content: bytes, load: Function, trusted: Trusted | None) -> Any:
+    """Load the model file of an experiment.
+
+    Args:
+        folder: the experiment's.
+        content: of the file.
+        load: reads it.
+        trusted: code that the user has given.
+
+    Raises:
+        JobError: if it cannot be loaded.
+    """
+    needed = check_model(folder, content, load)
+    if trusted is not None:
+        trusted.import_registered(needed)
+    with tempfile.TemporaryDirectory() as aside:
+        path = Path(aside, MODEL)
+        path.write_bytes(content)
+        try:
+            return load(str(path))
+        except (ValueError, OSError) as error:
+            raise JobError(f"{folder.uri}: {reason_of(error)}") from error

@@ -1,0 +1,130 @@
+"""Decide which code may run: what a results folder names is run only if the user names it, too.
+
+The folder of an experiment may come from anybody. Its ``experiment.json`` names a trainable, a job
+and a profile; any of them can be a file that came with the folder.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, PathFinder
+from itertools import accumulate
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.job.changes import modules_beside
+from tune_jobs.engine.job.companions import LIBRARY
+from tune_jobs.engine.job.modules import PACKAGE, list_jobs
+from tune_jobs.engine.storage.folder import Folder
+
+# What reads and writes model files, unless the user names other functions.
+MODEL_FILES = f"{LIBRARY}.export"
+
+# Code that came with this installation, wherever the storage lies.
+INSTALLED = (PACKAGE, PACKAGE.parent / LIBRARY)
+
+
+@dataclass(frozen=True)
+class Trusted:
+    """Code that the user has given, by a job that runs or by ``--trust``.
+
+    Attributes:
+        module: the trainable's; its functions may read a model.
+    """
+
+    module: ModuleType
+
+    def import_registered(self, names: Iterable[str]) -> None:
+        """Import modules that register layers and losses, if the user's code imports them, too."""
+        known = modules_beside(self.module)
+        for name in sorted(known.intersection(names) - sys.modules.keys()):
+            importlib.import_module(name)
+
+
+def trust(given: Any) -> Trusted | None:
+    """Trust a job, or a module with one; None if the trainable's module is not known."""
+    if isinstance(given, ModuleType):
+        given = getattr(given, "JOB", given)
+    if isinstance(given, ModuleType):
+        return Trusted(given)
+    module = sys.modules.get(getattr(given, "trainable", given).__module__)
+    return Trusted(module) if module else None
+
+
+def import_library(module: str, storage: Folder) -> ModuleType:
+    """Import a module of ``trainables``.
+
+    Raises:
+        JobError: if there is no such module, or it lies below the storage.
+    """
+    if _below(storage, list_files(module)):
+        raise JobError(f"{module} lies below the storage {storage.uri}, and is not imported")
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise JobError(f"{module} cannot be imported: {error}") from None
+
+
+def refuse_stored(what: str, name: str, files: Sequence[Path], storages: Iterable[Folder]) -> None:
+    """Refuse a file that an experiment names and that lies below the storage.
+
+    Args:
+        what: that it is, and of which experiment, for the message.
+        name: as the experiment has it.
+        files: the files that would be used.
+        storages: the folders of the results.
+
+    Raises:
+        JobError: naming it.
+    """
+    if any(_below(storage, files) for storage in storages):
+        raise JobError(
+            f"{name!r}, {what}, lies below the storage of its results and is not used: results may "
+            "come from a stranger; if it is yours, name it in the command"
+        )
+
+
+def list_files(name: str) -> list[Path]:
+    """Return the files that a job's or a module's name would run; nothing is imported."""
+    if name.endswith(".py"):
+        return [Path(name)]
+    dotted = name if "." in name or name not in list_jobs() else f"tune_jobs.{name}"
+    found: list[Path] = []
+    path = [*sys.path, str(Path.cwd())]
+    for name in accumulate(dotted.split("."), "{}.{}".format):
+        spec = _find_spec(name, path)
+        if spec is None:
+            break
+        path = list(spec.submodule_search_locations or ())
+        found += [Path(place) for place in path]
+        found += [Path(spec.origin)] if spec.has_location and spec.origin else []
+    return found
+
+
+def _find_spec(name: str, path: Sequence[str]) -> ModuleSpec | None:
+    """Find a module as an import would, without the import of its packages."""
+    if name in sys.modules:
+        return sys.modules[name].__spec__
+    package, _, last = name.rpartition(".")
+    finders = [PathFinder] if package else sys.meta_path
+    return next(filter(None, (finder.find_spec(last, path) for finder in finders)), None)
+
+
+def _below(storage: Folder, files: Iterable[Path]) -> bool:
+    """Return whether one of some files lies below a storage, links followed or not."""
+    if storage.local_path is None:
+        return False
+    root = storage.local_path.absolute()
+    roots = {root, root.resolve()}
+    places = {place for file in files for place in (file.absolute(), file.resolve())}
+    return any(
+        place.is_relative_to(above)
+        for place in places
+        for above in roots
+        if not any(place.is_relative_to(ours) for ours in INSTALLED)
+    )
