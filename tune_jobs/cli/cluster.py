@@ -201,7 +201,9 @@ def _examine_from_there(
         *(["--json"] if as_json else []),
     ]
     folder = Path.cwd()
-    check_upload(folder, [find_profile(words[1])])
+    upload = check_upload(folder, [find_profile(words[1])], profile.token_file)
+    if upload.note:
+        echo(f"warning: {upload.note}", err=True)
     request = doctors_request(words, folder)
     api.submit(**request)
     sys.exit(follow(api, request["submission_id"]) or 0)

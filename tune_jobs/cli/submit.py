@@ -53,12 +53,14 @@ def submit(context: click.Context, /, job: str, name: str, wait: bool, **options
 
     dry_run = options.pop("dry_run")
     profile, wanted, needed = _plan(context, job, name, options)
-    size = check_upload(wanted.folder, needed)
+    upload = check_upload(wanted.folder, needed, profile.token_file)
+    if upload.note:
+        echo(f"warning: {upload.note}", err=True)
     if dry_run:
         echo(wanted.command(profile))
         return
     api = JobsApi(profile)
-    submission_id = _submit(api, wanted, size)
+    submission_id = _submit(api, wanted, upload.size)
     if wait:
         follow_to_end(api, wanted.experiment, submission_id)
     else:

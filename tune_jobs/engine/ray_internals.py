@@ -206,7 +206,12 @@ def upload_limit() -> int:
 
 
 def walk_upload(
-    folder: Path, excludes: Sequence[str], note: Callable[[Path], None], *, use_gitignore: bool
+    folder: Path,
+    excludes: Sequence[str],
+    note: Callable[[Path], None],
+    *,
+    use_gitignore: bool,
+    skip: Callable[[Path], bool] | None = None,
 ) -> None:
     """Call ``note`` with each path that Ray would upload from a folder.
 
@@ -215,9 +220,10 @@ def walk_upload(
         excludes: patterns to leave out, in addition to Ray's own.
         note: called with each file and folder.
         use_gitignore: whether .gitignore files count.
+        skip: called with each path; whether to leave it out, too.
     """
     patterns = [*find(UPLOAD_EXCLUDES)(), *excludes]
-    matchers = [find(UPLOAD_MATCHER)(folder, patterns)]
+    matchers = [find(UPLOAD_MATCHER)(folder, patterns), *([skip] if skip else [])]
     find(UPLOAD_WALK)(folder, matchers, note, include_gitignore=use_gitignore, logger=_Silent)
 
 
