@@ -266,3 +266,35 @@ def test_show_reads_a_copy_of_an_experiment(here) -> None:
     assert "best loss  0.5" in ran.stdout
     assert as_json["all_trials"][0]["value"] == 0.5
     assert as_json["exit_code"] is None
+
+
+EXIT = '''"""Ends the process at {place}."""
+import sys
+from ray import tune
+from tune_jobs.engine import Job
+def leave(*_):
+    sys.exit(0)
+def train(config, data): ...
+def build(config): leave()
+JOB = Job(trainable=train, space={{"x": tune.uniform(0, 1)}}, metric="loss", {options})
+'''
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("run", "data=leave"),
+        ("run", "searcher=leave"),
+        ("check", "data=leave"),
+        ("check", ""),
+        ("check", "scheduler=leave"),
+    ],
+)
+def test_code_of_a_job_that_ends_the_process_is_a_mistake(here, command, options) -> None:
+    Path("exits.py").write_text(EXIT.format(place=options, options=options))
+
+    ran = invoke(command, "exits.py")
+
+    assert ran.exit_code == 2
+    assert "sys.exit(0) in exits.py, line 6, ends the process" in ran.stderr
+    assert ran.stderr.count("\n") == 1

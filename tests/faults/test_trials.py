@@ -32,6 +32,8 @@ def train(config: dict, data: object) -> object:
     flag.touch()
     if what == "raises":
         raise ValueError(f"x is {config['x']}")
+    if what.startswith("exits"):
+        raise SystemExit(int(what[-1]))
     if what == "out of memory":
         raise MemoryError
     if what in ("nan", "inf"):
@@ -72,6 +74,8 @@ def search(tmp_path):
     [
         ("raises", "configuration", "ValueError: x is 0."),
         ("out of memory", "configuration", "MemoryError"),
+        ("exits with 0", "configuration", "SystemExit: 0"),
+        ("exits with 3", "configuration", "SystemExit: 3"),
         ("nan", "divergence", "loss is nan"),
         ("inf", "divergence", "loss is inf"),
         ("returns a string", "configuration", "returned without reporting loss"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,7 +12,7 @@ import click
 
 from tune_jobs.cli.help import Command, Option
 from tune_jobs.cli.options import AS_JSON, AS_JSON_LINES
-from tune_jobs.cli.output import echo
+from tune_jobs.cli.output import echo, end
 
 if TYPE_CHECKING:
     from ray.dashboard.modules.job.pydantic_models import JobDetails
@@ -47,7 +46,7 @@ def status(experiment: str | None, profile: str, as_json: bool) -> None:
     if not jobs:
         echo(f"no experiments were submitted to {api.address}", err=True)
     if experiment:
-        sys.exit(exit_code_of(jobs[0]) or 0)
+        end(exit_code_of(jobs[0]))
 
 
 @click.command(cls=Command)
@@ -137,7 +136,7 @@ def doctor(profile: str, storage: str | None, here: bool, as_json: bool) -> None
     result = as_dict(checks)
     if as_json:
         echo(json.dumps(result))
-    sys.exit(2 if result["state"] == "failure" else 0)
+    end(2 if result["state"] == "failure" else 0)
 
 
 @click.group()
@@ -163,7 +162,7 @@ def lint(context: click.Context, files: tuple[str, ...]) -> None:
         echo(finding)
     for line in summaries(checked):
         echo(line, err=True)
-    sys.exit(2 if findings else 0)
+    end(2 if findings else 0)
 
 
 def known_options(context: click.Context) -> dict[str, dict[str, bool]]:
@@ -206,7 +205,7 @@ def _examine_from_there(
         echo(f"warning: {upload.note}", err=True)
     request = doctors_request(words, folder)
     api.submit(**request)
-    sys.exit(follow(api, request["submission_id"]) or 0)
+    end(follow(api, request["submission_id"]))
 
 
 def follow_to_end(api: JobsApi, experiment: str, submission_id: str) -> None:
@@ -216,7 +215,7 @@ def follow_to_end(api: JobsApi, experiment: str, submission_id: str) -> None:
     code = follow(api, submission_id)
     if code is None:
         echo(f"detached; {experiment} keeps running on {api.address}", err=True)
-    sys.exit(code or 0)
+    end(code)
 
 
 def _api(profile: str) -> JobsApi:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import click
 from tune_jobs.cli.help import Command
 from tune_jobs.cli.loading import storage_of
 from tune_jobs.cli.options import AS_JSON, AS_JSON_LINES, storage_options
-from tune_jobs.cli.output import echo, print_result, tensorflow_silenced
+from tune_jobs.cli.output import echo, end, print_result, tensorflow_silenced
 
 if TYPE_CHECKING:
     from tune_jobs.engine.experiments.experiment import Experiment
@@ -155,7 +154,7 @@ def list_experiments(
     if expect and within:
         came, said = find_in_time(expect, entries, parse_duration(within))
         echo(said)
-        sys.exit(0 if came else OVERDUE)
+        end(0 if came else OVERDUE)
     if as_json:
         for entry in entries:
             echo(json.dumps(finite(asdict(entry))))

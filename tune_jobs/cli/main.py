@@ -57,14 +57,15 @@ class Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command, and print a foreseen error as one line."""
-        from tune_jobs.engine.errors import JobError
+        from tune_jobs.engine.errors import JobError, mistake_of_exit
 
         try:
             with _errors_visible():
                 return super().invoke(ctx)
-        except JobError as error:
-            say(ctx, error.word, str(error))
-            ctx.exit(error.exit_code)
+        except (JobError, SystemExit) as error:  # commands end by `end`, so this is a job's exit
+            mistake = mistake_of_exit(error) if isinstance(error, SystemExit) else error
+            say(ctx, mistake.word, str(mistake))
+            ctx.exit(mistake.exit_code)
         except KeyboardInterrupt:
             is_run = JSON_LOG in ctx.meta
             say(ctx, "interrupted", "run the same command to continue" if is_run else "")

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -77,6 +77,11 @@ def say(context: click.Context, word: str, message: str = "") -> None:
         echo(_line(word, message), err=True)
     else:
         echo(": ".join(filter(None, [word, message])), err=True)
+
+
+def end(code: int | None) -> NoReturn:
+    """End a command with an exit code; ``sys.exit`` is taken for a mistake in a job."""
+    click.get_current_context().exit(code or 0)
 
 
 def print_result(experiment: Experiment, *, as_json: bool, short: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from tune_jobs.cli.options import (
     slot_options,
 )
 from tune_jobs.cli.output import (
+    end,
     notifying,
     prepare_log,
     print_result,
@@ -130,8 +130,8 @@ def retest(experiment: str, **options: Any) -> None:
         notify_change(found)
     print_result(found, as_json=options["as_json"], short=True)
     if options["exit_verdict"] and found.retest:
-        sys.exit(VERDICT_CODES[found.retest.answer])
-    sys.exit(found.exit_code)
+        end(VERDICT_CODES[found.retest.answer])
+    end(found.exit_code)
 
 
 def _retest(name: str, options: dict[str, Any]) -> Experiment:

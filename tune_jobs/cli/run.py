@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ from tune_jobs.cli.options import (
 )
 from tune_jobs.cli.output import (
     echo,
+    end,
     notifying,
     prepare_log,
     print_result,
@@ -141,7 +141,7 @@ def run(job: str | None, max_hours: float | None, **options: Any) -> None:
         experiment = _search(job, max_hours, options)
         notify_change(experiment)
     print_result(experiment, as_json=options["as_json"], short=True)
-    sys.exit(experiment.exit_code)
+    end(experiment.exit_code)
 
 
 def _search(job: str | None, max_hours: float | None, options: dict[str, Any]) -> Experiment:

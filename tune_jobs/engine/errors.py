@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
+
 from tune_jobs.engine.plain import bounded
 
 
@@ -29,6 +32,14 @@ class ClusterError(JobError):
     """A cluster that does not answer, or no longer does."""
 
     exit_code = 9
+
+
+def mistake_of_exit(error: SystemExit) -> JobError:
+    """Return the mistake of a job whose code ends the process instead of returning."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}," if frames else ""
+    code = "" if error.code is None else repr(error.code)
+    return JobError(f"sys.exit({code}){place} ends the process; the code of a job has to return")
 
 
 def check_whole_number(name: str, value: object, least: int) -> None:

@@ -65,11 +65,16 @@ def test_a_misspelled_name_shows_the_nearest() -> None:
             "line 3: ValueError: LogUniform requires",
         ),
         ("raise RuntimeError('a\\nb')", "line 1: RuntimeError: a b"),
+        ("import sys\n\nsys.exit(0)", r"line 3: sys\.exit\(0\) in wrong\.py, line 3, ends the pro"),
+        ("import os, sys\nsys.exit(os.EX_DATAERR)", r"line 2: sys\.exit\(65\) in wrong\.py"),
+        ("raise SystemExit", r"line 1: sys\.exit\(\) in wrong\.py"),
+        ("x = 1\nimport exits", r"line 2: sys\.exit\('a\\nb'\) in exits\.py, line 2, ends"),
     ],
 )
 def test_a_mistake_in_a_job_file_is_one_line_with_its_place(tmp_path, text, message) -> None:
     path = tmp_path / "wrong.py"
     path.write_text(text)
+    (tmp_path / "exits.py").write_text("import sys\nsys.exit('a\\nb')")
 
     with pytest.raises(JobError, match=message) as caught:
         find_job(str(path))
@@ -82,3 +87,9 @@ def test_a_mistake_in_a_job_file_is_one_line_with_its_place(tmp_path, text, mess
 def test_a_module_that_is_not_there_is_said_so(name) -> None:
     with pytest.raises(JobError, match=r"no such job file|no module named"):
         find_job(name)
+
+
+def test_an_interruption_while_a_job_is_imported_stays_one(tmp_path) -> None:
+    (tmp_path / "slow.py").write_text("raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        find_job(str(tmp_path / "slow.py"))

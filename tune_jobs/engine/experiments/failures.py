@@ -44,7 +44,7 @@ class Failure:
         object.__setattr__(self, "error", bounded(str(self.error)))
 
 
-def of_exception(error: Exception) -> Failure:
+def of_exception(error: BaseException) -> Failure:
     """Classify the failure of a trial that raised an exception."""
     is_storage = isinstance(error, OSError) and (
         error.errno in STORAGE_ERRORS or bool(STORE.search(str(error)))

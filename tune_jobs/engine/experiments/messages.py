@@ -50,7 +50,7 @@ class EpochReport:
     replicas: Sequence[Mapping[str, float] | None]
 
 
-def as_report(error: Exception) -> dict[str, Any]:
+def as_report(error: BaseException) -> dict[str, Any]:
     """Make the message of a trial that raised an exception, in place of its metrics."""
     return {FAILURE: vars(of_exception(error))}
 

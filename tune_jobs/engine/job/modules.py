@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.errors import JobError, mistake_of_exit
 from tune_jobs.engine.names import nearest
 
 if TYPE_CHECKING:
@@ -158,6 +158,8 @@ def _import_failure(where: str, error: BaseException) -> JobError:
         if Path(frame.filename).name == stem
     ]
     place = f"{where}, line {lines[-1]}" if lines else where
+    if isinstance(error, SystemExit):
+        error = mistake_of_exit(error)
     message = " ".join(str(error).split())
     kind = "" if isinstance(error, JobError) else f"{type(error).__name__}: "
     return JobError(f"{place}: {kind}{message}")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from tune_jobs.engine.errors import mistake_of_exit
 from tune_jobs.engine.trials.stopping import RunStopper
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -57,7 +58,11 @@ class Interruption:
 
 @contextmanager
 def interruptible() -> Iterator[Interruption]:
-    """Handle the first signal of a block."""
+    """Handle the first signal of a block.
+
+    Raises:
+        JobError: if code of the job ends the process.
+    """
     interruption = Interruption()
     interruption.listen()
     try:
@@ -65,6 +70,6 @@ def interruptible() -> Iterator[Interruption]:
     except SystemExit as ended:  # while Ray starts it has a handler that does this
         if ended.code == signal.SIGTERM:
             raise KeyboardInterrupt from None
-        raise
+        raise mistake_of_exit(ended) from ended
     finally:
         interruption.leave()

@@ -291,8 +291,19 @@ def fit_trial(
     """Fit, and report an exception instead of raising it: the worker stays warm for the next."""
     try:
         train({**config, **fixed}, data)
-    except Exception as error:  # noqa: BLE001  # the history records any
+    except (Exception, SystemExit) as error:  # the history records any
+        if _is_end_of_session(error):
+            raise
         tune.report(as_report(error))
+
+
+def _is_end_of_session(error: BaseException) -> bool:
+    """Return whether Ray itself ends the thread of a trial that has been stopped."""
+    innermost = error.__traceback__
+    while innermost is not None and innermost.tb_next is not None:
+        innermost = innermost.tb_next
+    name = innermost.tb_frame.f_globals.get("__name__", "") if innermost else ""
+    return isinstance(error, SystemExit) and name.startswith("ray.")
 
 
 def trial_folder(trial: Trial, attempt: int) -> str:
