@@ -40,6 +40,8 @@ def check_model_file(content: bytes, name: str) -> list[Registered]:
         ValueError: in one line, if the file is something else, is damaged, or holds code.
     """
     nodes = list(_nodes(_read_config(content, name)))
+    if not nodes:
+        raise ValueError(f"{name} is not a Keras model{OWN}")
     if any(node.get("class_name") == "__lambda__" for node in nodes):
         raise ValueError(
             f"{name} has a Lambda layer with Python code, which is not run; train again with a "

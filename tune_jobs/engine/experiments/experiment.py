@@ -20,7 +20,12 @@ from tune_jobs.engine.experiments.history.frames import (
 )
 from tune_jobs.engine.experiments.history.records import Attempt
 from tune_jobs.engine.experiments.history.segments import Found, read_segments
-from tune_jobs.engine.experiments.model_file import check_model, find_function, load_model
+from tune_jobs.engine.experiments.model_file import (
+    check_model,
+    find_function,
+    load_model,
+    read_bytes,
+)
 from tune_jobs.engine.experiments.retest_answer import Answer
 from tune_jobs.engine.experiments.summary import Best, Summary
 from tune_jobs.engine.experiments.verdict import Verdict
@@ -226,7 +231,7 @@ class Experiment:
         """
         if not self.folder.exists(MODEL):
             raise JobError(f"{self.folder.uri} has no {MODEL}; create one with tune-jobs export")
-        load, content = self.companion("load"), self.folder.read(MODEL)
+        load, content = self.companion("load"), read_bytes(self.folder)
         return load_model(self.folder, content, load, self.trusted)
 
     def read_model(self) -> bytes:
@@ -235,7 +240,7 @@ class Experiment:
         Raises:
             JobError: if it is damaged, or something else.
         """
-        content = self.folder.read(MODEL)
+        content = read_bytes(self.folder)
         if self.trusted or "load" not in self.description.own_functions:
             check_model(self.folder, content, self.companion("load"))
         return content

@@ -43,6 +43,18 @@ def find_function(
     )
 
 
+def read_bytes(folder: Folder) -> bytes:
+    """Read the model file of an experiment.
+
+    Raises:
+        JobError: if it cannot be read.
+    """
+    try:
+        return folder.read(MODEL)
+    except OSError as error:
+        raise JobError(f"{folder.uri}: {MODEL} cannot be read: {reason_of(error)}") from None
+
+
 def check_model(folder: Folder, content: bytes, load: Function) -> list[str]:
     """Check a model file that the library reads; return the modules that it needs beside Keras.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ import pyarrow.parquet as pq
 from tune_jobs.engine.data.columns import raw_inputs, string_columns
 from tune_jobs.engine.data.sources import read_table
 from tune_jobs.engine.data.target import prediction_table
-from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.errors import JobError, first_line
 from tune_jobs.engine.experiments.experiment import Experiment
+from tune_jobs.engine.experiments.files import MODEL
 
 WRITERS = {".parquet": pq.write_table, ".csv": pyarrow.csv.write_csv}
 
@@ -36,13 +39,34 @@ def predict(experiment: Experiment, source: str, target: str) -> int:
         )
     inputs = _inputs(source, preprocessing)
     model = experiment.best_model()
-    outputs = np.asarray(experiment.companion("predict")(model, inputs))
-    table = prediction_table(outputs, preprocessing)
+    with _mismatches(experiment):
+        outputs = np.asarray(experiment.companion("predict")(model, inputs))
+        table = prediction_table(outputs, preprocessing)
     try:
         write(table, target)
     except OSError as error:
         raise JobError(f"{target} cannot be written: {error}") from None
     return int(table.num_rows)
+
+
+@contextmanager
+def _mismatches(experiment: Experiment) -> Iterator[None]:
+    """Turn the failure of a model that is not the experiment's into one line.
+
+    Code that the user has given fails with its traceback.
+
+    Raises:
+        JobError: if the block raises anything.
+    """
+    try:
+        yield
+    except Exception as error:
+        if experiment.trusted or isinstance(error, JobError):
+            raise
+        raise JobError(
+            f"{MODEL} does not take the columns of {experiment.name}, or predicts something else: "
+            f"{first_line(error)}; is it the file of another experiment?"
+        ) from error
 
 
 def _writer(target: str) -> Any:
