@@ -128,6 +128,7 @@ def test_a_folder_in_place_of_a_model_file_is_one_line(here) -> None:
     check_line(EXPORT, "best.keras cannot be read")
 
 
+@pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict")
 @pytest.mark.parametrize("columns", [None, ["other"], list(load_wine().feature_names)])
 def test_the_model_of_another_experiment_is_one_line(here, columns) -> None:
     import keras

@@ -122,7 +122,7 @@ def test_a_job_below_the_storage_is_not_run_because_its_experiment_names_it(
     Path("linked").symlink_to("results/evil")
     claim(command={"job": job})
 
-    check_refused(invoke(*words), "lies below the storage of its results")
+    check_refused(invoke(*words), "lies below the results and is not used")
 
 
 def test_a_profile_below_the_storage_is_not_used_because_its_experiment_names_it(here) -> None:
@@ -175,6 +175,11 @@ def test_functions_of_a_job_read_a_model_if_the_user_names_it(here) -> None:
 
     assert ran.exit_code == 0, ran.output
     assert set(pd.read_csv("out.csv")["prediction"]) == {1}
+
+
+def test_not_even_the_user_can_name_code_in_the_folder_of_an_experiment(here) -> None:
+    for job in ("results/evil/payload.py", "results.evil.payload"):
+        check_refused(invoke(*PREDICT, "--trust", job), "named with --trust, lies below")
 
 
 def test_only_options_that_define_the_search_come_from_an_experiment(here, monkeypatch) -> None:

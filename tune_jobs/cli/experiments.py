@@ -21,9 +21,13 @@ def open_with_code(place: str, job: str | None) -> Experiment:
     """Open an experiment, and import the job that may read its model, if the user names one."""
     from tune_jobs.engine.experiments.experiment import open_experiment
     from tune_jobs.engine.job.modules import import_module
+    from tune_jobs.engine.job.trust import list_files, refuse_stored
 
-    code = None if job is None else import_module(job).module
-    return open_experiment(place, code=code)
+    found = open_experiment(place)
+    if job is None:
+        return found
+    refuse_stored("named with --trust", job, list_files(job), [found.folder])
+    return open_experiment(place, code=import_module(job).module)
 
 
 @click.command(cls=Command)

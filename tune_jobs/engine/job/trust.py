@@ -84,8 +84,8 @@ def refuse_stored(what: str, name: str, files: Sequence[Path], storages: Iterabl
     """
     if any(_below(storage, files) for storage in storages):
         raise JobError(
-            f"{name!r}, {what}, lies below the storage of its results and is not used: results may "
-            "come from a stranger; if it is yours, name it in the command"
+            f"{name!r}, {what}, lies below the results and is not used: results may "
+            "come from a stranger; if it is yours, keep it elsewhere and name it in the command"
         )
 
 
