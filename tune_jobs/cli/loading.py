@@ -29,7 +29,11 @@ def load(name: str, options: Mapping[str, Any]) -> tuple[Found, Profile]:
     from tune_jobs.engine.job.job import Job
     from tune_jobs.engine.job.modules import find_job
     from tune_jobs.engine.job.profile import load_profile
+    from tune_jobs.engine.storage.uris import check_without_secrets, scheme_of
 
+    for source in filter(None, [options["data"], *options.get("warm_start", ())]):
+        if scheme_of(source):
+            check_without_secrets(source)
     found = find_job(name)
     profile = load_profile(options["profile"] or "laptop")
     if options["storage"]:

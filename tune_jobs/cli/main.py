@@ -5,6 +5,7 @@ Results go to standard output, everything else to standard error.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -30,7 +31,11 @@ from tune_jobs.cli.run import check, run
 from tune_jobs.cli.schedule import schedule
 from tune_jobs.cli.submit import submit
 
-INTERRUPTED = 7  # as in engine.outcome, which is imported only when needed
+# As in engine.outcome, which is imported only when needed.
+MISTAKE, INTERRUPTED, STORAGE_FAILED = 2, 7, 8
+
+# The errors of a file system that cannot be written.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class Group(click.Group):
@@ -66,6 +71,12 @@ class Group(click.Group):
             mistake = mistake_of_exit(error) if isinstance(error, SystemExit) else error
             say(ctx, mistake.word, str(mistake))
             ctx.exit(mistake.exit_code)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # click ends the program if nobody reads on
+                raise
+            name = f"{error.filename}: " if error.filename else ""
+            say(ctx, "error", f"{name}{error.strerror or error}")
+            ctx.exit(STORAGE_FAILED if error.errno in FULL else MISTAKE)
         except KeyboardInterrupt:
             is_run = JSON_LOG in ctx.meta
             say(ctx, "interrupted", "run the same command to continue" if is_run else "")
@@ -87,12 +98,13 @@ class Group(click.Group):
 @contextmanager
 def _errors_visible() -> Iterator[None]:
     """Clean what click is about to say of a mistake: words of the command line stand in it."""
+    from tune_jobs.engine.credentials import hide_credentials
     from tune_jobs.engine.formatting import visible
 
     try:
         yield
     except click.ClickException as error:
-        vars(error)["message"] = visible(error.message)
+        vars(error)["message"] = hide_credentials(visible(error.message))
         raise
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 from pathlib import Path
+from typing import TypeGuard
 
+from tune_jobs.engine.credentials import hide_credentials
 from tune_jobs.engine.plain import bounded
 
 
@@ -19,7 +22,7 @@ class JobError(ValueError):
     word = "error"  # what its line begins with
 
     def __init__(self, message: object = "") -> None:
-        super().__init__(bounded(str(message)))
+        super().__init__(hide_credentials(bounded(str(message))))
 
 
 class StorageError(JobError):
@@ -50,6 +53,13 @@ def check_whole_number(name: str, value: object, least: int) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise JobError(f"{name} is {value!r}, but must be an integer >= {least}")
+
+
+def is_finite(value: object) -> TypeGuard[float]:
+    """Return whether a value is a number, neither NaN nor infinite; True and False are none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value)
 
 
 # How many characters of a file system's error are shown.

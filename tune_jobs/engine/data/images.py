@@ -19,7 +19,8 @@ from tune_jobs.engine.names import nearest
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")
 UNREADABLE = (
-    *(OSError, ValueError, EOFError, NotImplementedError, RuntimeError),
+    *(OSError, ValueError, EOFError, NotImplementedError, RuntimeError, MemoryError),
+    *(OverflowError, TypeError, SyntaxError, KeyError),
     *(zlib.error, zipfile.BadZipFile),
 )
 

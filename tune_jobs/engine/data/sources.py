@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv, fs
 
 from tune_jobs.engine.errors import JobError, first_line
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Source: TypeAlias = "str | Path | pd.DataFrame"
+
+# A row of a CSV file has to fit into this many bytes; where it does not, more are tried.
+BLOCK, MOST_BLOCK = 2**20, 2**28
+
+# Bytes of a category.
+LONGEST = 100_000
 
 ENDINGS = (".parquet", ".csv", ".csv.gz")
 UNREADABLE = (pa.ArrowException, OSError, ValueError)
@@ -48,6 +55,7 @@ def read_table(
     _check_names(table.column_names, shown)
     if not table.num_rows:
         raise JobError(f"{shown} has no rows")
+    _check_lengths(table, shown)
     return table
 
 
@@ -64,8 +72,10 @@ def find_file(source: str | Path) -> Path:
         JobError: if it does not exist; the nearest names beside it are shown.
     """
     path = Path(source).expanduser()
-    if path.exists():
+    if path.is_file() or path.is_dir():
         return path
+    if path.exists():
+        raise JobError(f"{str(source)!r} is neither a file nor a folder")
     if not path.parent.is_dir():
         raise JobError(f"no file {str(source)!r}: its folder does not exist")
     beside = nearest(path.name, (found.name for found in path.parent.iterdir()))
@@ -167,10 +177,11 @@ def _read_csv(path: Path, ignore: Collection[str], strings: Collection[str]) -> 
     return table.select(_kept(table.column_names, ignore, str(path)))
 
 
-def _parse_csv(path: Path, types: dict[str, Any]) -> pa.Table:
+def _parse_csv(path: Path, types: dict[str, Any], block: int = BLOCK) -> pa.Table:
     try:
         table = csv.read_csv(
             str(path),
+            read_options=csv.ReadOptions(block_size=block),
             parse_options=csv.ParseOptions(newlines_in_values=True),
             convert_options=csv.ConvertOptions(column_types=types),
         )
@@ -183,6 +194,12 @@ def _parse_csv(path: Path, types: dict[str, Any]) -> pa.Table:
             raise JobError(f"{path} is empty") from None
         if "UTF8" in str(error):
             raise JobError(f"{path} is not UTF-8: {first_line(error)}") from None
+        if "straddl" in str(error) and block < MOST_BLOCK:
+            return _parse_csv(path, types, min(block * 16, MOST_BLOCK))
+        if "straddl" in str(error):
+            raise JobError(
+                f"{path} has a row of more than {MOST_BLOCK // 2**20} MiB; is a quote not closed?"
+            ) from None
         raise
 
 
@@ -216,6 +233,19 @@ def _kept(names: list[str], ignore: Collection[str], shown: str) -> list[str]:
     for name in ignore:
         find_column(name, names, "to ignore")
     return [name for name in names if name not in ignore]
+
+
+def _check_lengths(table: pa.Table, shown: str) -> None:
+    """Refuse texts that are no category: they would be kept with every model."""
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+            continue
+        length = pc.max(pc.binary_length(column)).as_py() or 0
+        if length > LONGEST:
+            raise JobError(
+                f"{shown}: column {name!r} has a text of {length:,} bytes, but a category has at "
+                f"most {LONGEST:,}; leave the column out with ignore"
+            )
 
 
 def _check_names(names: list[str], shown: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from tune_jobs.engine.errors import JobError, check_whole_number
+from tune_jobs.engine.errors import JobError, check_whole_number, reason_of
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.job.finalists import Finalists
 from tune_jobs.engine.job.profile import Profile
@@ -129,8 +129,9 @@ class Job:
             return None
         seed = derive(self.seed, "split")
         if self.evaluation is None:
-            return self.data(seed)
-        return self.evaluation.apply(self.evaluation.arrange(self.data)(seed), self.seed)
+            return _read(self.data, seed)
+        dataset = _read(self.evaluation.arrange(self.data), seed)
+        return self.evaluation.apply(dataset, self.seed)
 
     def constants(self, dataset: Dataset | None) -> Config:
         """Return what every config of the job holds in addition to its hyperparameters."""
@@ -196,6 +197,48 @@ class Job:
         return found
 
 
+def _read(recipe: MakeData, seed: int) -> Dataset:
+    """Call the recipe of a dataset.
+
+    Raises:
+        JobError: if it raises an exception, or returns something else.
+    """
+    from tune_jobs.engine.data.dataset import Dataset
+
+    try:
+        found = recipe(seed)
+    except JobError:
+        raise
+    except Exception as error:
+        raise JobError(
+            f"the data cannot be read: {type(error).__name__}: {reason_of(error)}"
+        ) from error
+    if not isinstance(found, Dataset):
+        raise JobError(
+            f"data(seed) returned a {type(found).__name__}, but must return a Dataset, as "
+            "table(...) and images(...) do"
+        )
+    return found
+
+
+def _check_parts(job: Job) -> None:
+    from tune_jobs.engine.data.evaluation import Evaluation
+
+    parts = (("finalists", Finalists), ("evaluation", Evaluation))
+    for name, kind in parts:
+        value = getattr(job, name)
+        if value is not None and not isinstance(value, kind):
+            raise JobError(f"{name} is {value!r}, but must be {kind.__name__}(...) or None")
+    for name in ("stages", "points_to_evaluate"):
+        if not isinstance(getattr(job, name), list | tuple):
+            raise JobError(f"{name} is {getattr(job, name)!r}, but must be a list")
+    for place, stage in enumerate(job.stages):
+        if not isinstance(stage, Stage):
+            raise JobError(f"stages[{place}] is {stage!r}, but must be Stage(...)")
+    if not isinstance(job.stop_when_done, bool):
+        raise JobError(f"stop_when_done is {job.stop_when_done!r}, but must be True or False")
+
+
 def _check_fields(job: Job) -> None:
     for name, least in (("num_samples", 1), ("max_epochs", 1), ("seed", 0)):
         check_whole_number(name, getattr(job, name), least)
@@ -214,3 +257,4 @@ def _check_fields(job: Job) -> None:
         value = getattr(job, name)
         if value is not None and not callable(value):
             raise JobError(f"{name} is {value!r}, but must be callable or None")
+    _check_parts(job)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.errors import JobError, check_whole_number, is_finite
 from tune_jobs.engine.names import check_experiment_name, nearest
 from tune_jobs.engine.storage.folder import Folder, open_folder
 
@@ -68,24 +68,23 @@ class Profile:
             value, is_optional = getattr(self, name), name in ("jobs_api", "token_file")
             if value is None and is_optional:
                 continue
-            if not isinstance(value, str) or not value:
+            if not isinstance(value, str) or not value or "\0" in value:
                 raise JobError(f"{name} is {value!r}, but must be text")
 
     def _check_numbers(self) -> None:
         for name, least in LEAST.items():
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or value < least:
+            if not is_finite(value) or value < least:
                 raise JobError(f"{name} is {value!r}, but must be a number >= {least}")
         if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
             raise JobError(
                 f"gpus_per_trial is {self.gpus_per_trial:g}, but must be an integer if above 1"
             )
         bound = self.max_checkpoint_gb
-        if bound is not None and (not isinstance(bound, int | float) or not bound > 0):
+        if bound is not None and not (is_finite(bound) and bound > 0):
             raise JobError(f"max_checkpoint_gb is {bound!r}, but must be a number > 0")
-        limit = self.max_concurrent_trials
-        if limit is not None and (not isinstance(limit, int) or limit < 1):
-            raise JobError(f"max_concurrent_trials is {limit!r}, but must be an integer >= 1")
+        if self.max_concurrent_trials is not None:
+            check_whole_number("max_concurrent_trials", self.max_concurrent_trials, 1)
 
     def _check_env(self) -> None:
         if not isinstance(self.env, dict) or not all(

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.errors import JobError, reason_of
 from tune_jobs.engine.experiments.experiment import open_experiment
 from tune_jobs.engine.plain import parse_json
 from tune_jobs.engine.resume.past import KnownResult
 from tune_jobs.engine.space.configs import Config, unflatten
 from tune_jobs.engine.space.membership import NotInSpaceError, from_json
 from tune_jobs.engine.storage.folder import open_folder
+from tune_jobs.engine.storage.uris import above, path_of
 
 if TYPE_CHECKING:
     from tune_jobs.engine.job.job import Job
@@ -54,7 +55,7 @@ def read_results(
 
 
 def _read(source: str, job: Job, storage: str) -> Iterator[Result]:
-    path = Path(source.partition("#")[0])
+    path = Path(path_of(source.partition("#")[0]))
     if path.suffix in (".csv", ".parquet"):
         return _read_table(source, job)
     if path.suffix in DATABASES or "sqlite://" in source:
@@ -77,13 +78,15 @@ def _read_experiment(source: str, job: Job, storage: str) -> Iterator[Result]:
 def _read_table(source: str, job: Job) -> Iterator[Result]:
     import pandas as pd
 
-    folder, _, name = str(Path(source)).rpartition("/")
-    place = open_folder(folder or ".")
-    if not place.exists(name):
+    place, name = open_folder(above(source) or "."), path_of(source).rpartition("/")[2]
+    if not place.is_file(name):
         raise JobError(f"no such file: {source!r}")
-    read = pd.read_csv if source.endswith(".csv") else pd.read_parquet
-    with place.filesystem.open_input_file(f"{place.path}/{name}") as stream:
-        frame = read(stream)
+    read = pd.read_csv if name.endswith(".csv") else pd.read_parquet
+    try:
+        with place.filesystem.open_input_file(f"{place.path}/{name}") as stream:
+            frame = read(stream)
+    except (OSError, ValueError) as error:
+        raise JobError(f"{source} cannot be read: {reason_of(error)}") from None
     scores = [column for column in (job.metric, "value", "score") if column in frame.columns]
     if not scores:
         raise JobError(

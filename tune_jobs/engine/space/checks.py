@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 
-from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.errors import JobError, reason_of
+from tune_jobs.engine.formatting import shortened
 from tune_jobs.engine.plain import whole
+from tune_jobs.engine.space.configs import children, join
 from tune_jobs.engine.space.domains import Choice, Grid, Range, domain_of, walk
+
+# Levels of nesting in a space.
+MOST_LEVELS = 100
 
 
 def check_space(space: object) -> None:
@@ -15,12 +20,31 @@ def check_space(space: object) -> None:
     Raises:
         JobError: if it is anything but a dict with text keys, or has bounds that are reversed,
             equal or not finite, a log range that is not positive, a step larger than its range, an
-            empty choice or an empty grid.
+            empty choice or an empty grid, nests too deeply, or has a value that cannot be sent to
+            another process.
     """
     if not isinstance(space, dict) or not space:
         raise JobError(f"the space must be a dict of name -> domain, not empty, got {space!r}")
+    _check_depth(space)
     for label, part in walk(space):
         _check_part(label, part)
+
+
+def _check_depth(space: object) -> None:
+    """Refuse a space that functions which call themselves could not walk."""
+    left = [("", space, 0)]
+    while left:
+        label, part, depth = left.pop()
+        if depth > MOST_LEVELS:
+            raise JobError(
+                f"the space is nested more than {MOST_LEVELS} levels deep, at {shortened(label)}"
+            )
+        domain = domain_of(part)
+        if isinstance(domain, Choice | Grid):
+            options = domain.options if isinstance(domain, Choice) else domain.values
+            left += [(label, option, depth + 1) for option in options]
+        else:
+            left += [(join(label, str(name)), c, depth + 1) for name, c in children(part)]
 
 
 def _check_part(label: str, part: object) -> None:
@@ -34,6 +58,26 @@ def _check_part(label: str, part: object) -> None:
             _check_step(label, found)
         case None if isinstance(part, dict):
             _check_names(label, part)
+        case None if not children(part):
+            check_sendable(label, part)
+
+
+def check_sendable(name: str, value: object) -> None:
+    """Refuse a value that cannot be sent to the workers, which are other processes.
+
+    Raises:
+        JobError: naming it.
+    """
+    if value is None or isinstance(value, str | bool | int | float):
+        return
+    from ray import cloudpickle
+
+    try:
+        cloudpickle.dumps(value)
+    except Exception as error:  # noqa: BLE001  # whatever the value's own code raises
+        raise JobError(
+            f"{name}: {type(value).__name__} cannot be sent to the workers: {reason_of(error)}"
+        ) from None
 
 
 def _check_names(label: str, names: dict[object, object]) -> None:

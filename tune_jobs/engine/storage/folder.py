@@ -94,6 +94,11 @@ class Folder:
         path = f"{self.path}/{name}" if name else self.path
         return bool(self.filesystem.get_file_info(path).type != fs.FileType.NotFound)
 
+    def is_file(self, name: str) -> bool:
+        """Return whether there is a file called ``name`` in the folder."""
+        info = self.filesystem.get_file_info(f"{self.path}/{name}")
+        return bool(info.type == fs.FileType.File)
+
     def names(self) -> list[str]:
         """List the names in the folder, sorted; none if it does not exist."""
         selector = fs.FileSelector(self.path, allow_not_found=True)

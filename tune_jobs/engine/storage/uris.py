@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
+from tune_jobs.engine.credentials import SECRET
 from tune_jobs.engine.errors import JobError
 
 # A scheme has two letters or more: one is a drive of Windows.
 URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
-SECRET = re.compile(r"secret|token|password|access_key|account_key|signature|^sig$", re.IGNORECASE)
 HARMLESS_USERS = ("anonymous",)  # Google's word for nobody
 
 
@@ -31,6 +31,11 @@ def above(place: str) -> str:
     """Return a path or URI without the last part of its path."""
     path, mark, query = place.partition("?") if scheme_of(place) else (place, "", "")
     return f"{path.rpartition('/')[0]}{mark}{query}"
+
+
+def path_of(place: str) -> str:
+    """Return a path or URI without a URI's query."""
+    return place.partition("?")[0] if scheme_of(place) else place
 
 
 def without_last_slash(uri: str) -> str:
