@@ -3,6 +3,7 @@
 import os
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -181,6 +182,25 @@ def test_an_npz_file_of_a_negative_shape() -> None:
         for name, part in parts.items():
             file.writestr(name, part)
     assert "x_test cannot be read" in check("check", "digits_cnn_asha", "--data", "bad.npz")
+
+
+def test_a_trainable_that_holds_a_lock() -> None:
+    source = JOB.format(space=SPACE, more="").replace("): ...", "): LOCK", 1)
+    Path("job.py").write_text(f"import threading\nLOCK = threading.Lock()\n{source}")
+    message = "trainable: function cannot be sent to the workers: cannot pickle '_thread.lock'"
+    assert message in check("check", "job.py")
+    assert message in check("run", "job.py", "--name", "x")
+
+
+@pytest.mark.parametrize("place", ["/proc/ray", "folder.csv/full"])
+def test_a_folder_of_ray_that_cannot_be_used(place, monkeypatch) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", place)
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    full = SimpleNamespace(f_bavail=1, f_frsize=4096, f_files=100, f_favail=90)
+    monkeypatch.setattr("os.statvfs", lambda _: full)
+    line = check("run", write_job(), "--name", "x")
+    assert place in line
+    assert "set RAY_TMPDIR to another folder" in line
 
 
 def test_a_pipe_is_no_data(local_ray) -> None:

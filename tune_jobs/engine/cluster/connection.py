@@ -6,14 +6,17 @@ import logging
 import math
 import os
 import socket
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 
 from tune_jobs.engine.cluster.machine import local_resources
 from tune_jobs.engine.cluster.stderr import stderr_aside
 from tune_jobs.engine.cluster.tokens import use_token
 from tune_jobs.engine.environment import environment
-from tune_jobs.engine.errors import ClusterError, JobError
+from tune_jobs.engine.errors import ClusterError, JobError, reason_of
+from tune_jobs.engine.formatting import size
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.ray_internals import (
     SETUP_HOOK,
@@ -22,6 +25,9 @@ from tune_jobs.engine.ray_internals import (
 )
 
 logger = logging.getLogger(__name__)
+
+# What Ray needs for its sockets and logs: bytes, and files.
+LEAST_FREE, LEAST_FILES = 20 * 2**20, 200
 
 FROM_OUTSIDE = "from outside the cluster, use tune-jobs submit"
 
@@ -85,6 +91,7 @@ def connect(profile: Profile, import_paths: Sequence[str], preload: str | None =
         with _explained(profile.address):
             ray.init(address=profile.address, runtime_env={"env_vars": env, **hook}, **quiet)
         return
+    _check_ray_folder()
     found = local_resources()
     cpus, gpus = int(found["CPU"]), int(found["GPU"])
     # What the workers need goes through the environment: a runtime_env of their own would keep Ray
@@ -92,6 +99,30 @@ def connect(profile: Profile, import_paths: Sequence[str], preload: str | None =
     hook = {SETUP_HOOK: preload} if preload else {}
     with environment(env | hook), without_side_processes():
         ray.init(address="local", include_dashboard=False, num_cpus=cpus, num_gpus=gpus, **quiet)
+
+
+def _check_ray_folder() -> None:
+    """Refuse to start a Ray that could not write its sockets and logs: it waits, then fails.
+
+    Raises:
+        JobError: naming its folder.
+    """
+    place = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
+    advice = "set RAY_TMPDIR to another folder"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place):
+            pass
+        system = os.statvfs(place)
+    except OSError as error:
+        reason = error.strerror or reason_of(error)
+        raise JobError(f"Ray cannot write to its folder {place}: {reason}; {advice}") from None
+    free = system.f_bavail * system.f_frsize
+    if free < LEAST_FREE or (system.f_files > 0 and system.f_favail < LEAST_FILES):
+        raise JobError(
+            f"Ray's folder {place} is nearly full ({size(free)} and {system.f_favail:,} files "
+            f"free); {advice}"
+        )
 
 
 @contextmanager

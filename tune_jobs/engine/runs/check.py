@@ -14,6 +14,7 @@ from tune_jobs.engine.formatting import brief, count
 from tune_jobs.engine.job.companions import companion
 from tune_jobs.engine.job.job import Job
 from tune_jobs.engine.job.profile import Profile
+from tune_jobs.engine.space.checks import check_sendable
 from tune_jobs.engine.space.configs import Config
 from tune_jobs.engine.space.grid import extremes
 
@@ -29,6 +30,7 @@ def plan(job: Job, profile: Profile) -> dict[str, str]:
     Raises:
         JobError: for whatever would stop the run, or a model that cannot be built.
     """
+    check_sendable("trainable", job.trainable)
     dataset = job.load_data()
     check_rounds(job, dataset)
     found = {"data": _say_data(job, dataset)} if dataset else {}

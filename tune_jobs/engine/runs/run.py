@@ -23,6 +23,7 @@ from tune_jobs.engine.resume.continuation import Continuation, check_name
 from tune_jobs.engine.runs.phases import Run
 from tune_jobs.engine.runs.start_ray import find_preload, quiet_tune, start_ray
 from tune_jobs.engine.runs.target import OVERLAPS, Overlap, find_ended, find_target, hold
+from tune_jobs.engine.space.checks import check_sendable
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.interruption import interruptible
 from tune_jobs.engine.views.board import Board
@@ -147,6 +148,7 @@ def _check_arguments(
     if on_overlap not in OVERLAPS:
         raise JobError(f"on_overlap must be one of {', '.join(OVERLAPS)}, got {on_overlap!r}")
     if isinstance(job, Job):
+        check_sendable("trainable", job.trainable)
         if how.resume and name is None and slot is None:
             raise JobError(
                 "resume needs the name of the experiment: the default name is always a new one"

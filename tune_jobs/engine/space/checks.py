@@ -76,7 +76,8 @@ def check_sendable(name: str, value: object) -> None:
         cloudpickle.dumps(value)
     except Exception as error:  # noqa: BLE001  # whatever the value's own code raises
         raise JobError(
-            f"{name}: {type(value).__name__} cannot be sent to the workers: {reason_of(error)}"
+            f"{name}: {type(value).__name__} cannot be sent to the workers: {reason_of(error)}; "
+            "create it inside the trainable"
         ) from None
 
 
