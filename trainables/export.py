@@ -17,6 +17,7 @@ import numpy as np
 from trainables.fitting import Config
 from trainables.fitting.checkpoints import load_weights
 from trainables.fitting.devices import prepare_gpus
+from trainables.fitting.outputs import check_model, outputs_of, read_outputs
 from trainables.model_file import check_model_file
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ Column = Mapping[str, Any]  # the preprocessing of a column, as JSON
 Pair = tuple["keras.KerasTensor", Column]
 
 ROWS_PER_BATCH = 1024
+
+__all__ = ["check_model", "export", "load", "predict", "read_outputs"]
 
 
 def export(
@@ -40,6 +43,7 @@ def export(
 
     The exported model of a table takes a dict with a (rows, 1) array per raw column: float64 with
     NaN for missing values, or strings with "" for missing values. That of images takes the images.
+    Its outputs are probabilities, even if the models' are logits, or numbers in the target's unit.
 
     Args:
         build: returns the model of a config.
@@ -49,9 +53,12 @@ def export(
         path: the file to write.
     """
     prepare_gpus()
-    models = [build(each) for each in ([config] if isinstance(config, Mapping) else config)]
+    configs = [config] if isinstance(config, Mapping) else config
+    models = [build(each) for each in configs]
     if checkpoint is not None:
         load_weights(models[0], checkpoint)
+    pairs = zip(models, configs, strict=True)
+    models = [outputs_of(model, each).add_to(model) for model, each in pairs]
     model = models[0] if len(models) == 1 else average(models)
     if preprocessing["columns"] is None:
         model = add_units(model, preprocessing["target"])
@@ -61,9 +68,14 @@ def export(
 
 
 def average(models: Sequence[keras.Model]) -> keras.Model:
-    """Return a model of the same inputs whose output is the mean of these models' outputs."""
+    """Return a model of the same inputs whose output is the mean of these models' outputs.
+
+    If some have one output and others two, the mean is that of the probability of the second class.
+    """
     import keras
 
+    if len({model.output_shape for model in models}) > 1:
+        models = [keras.Model(model.inputs, model.outputs[0][:, -1:]) for model in models]
     inputs = keras.Input(models[0].input_shape[1:], dtype=models[0].inputs[0].dtype)
     outputs = [
         # Without its optimizer, which would be saved in the file too.

@@ -15,6 +15,7 @@ from trainables.fitting.compiled.fit import fit_compiled
 from trainables.fitting.compiled.keras_internals import check_internals, forget_names
 from trainables.fitting.devices import make_strategy, prepare_gpus
 from trainables.fitting.distributed import fit_distributed
+from trainables.fitting.outputs import check_model
 from trainables.fitting.plain import fit_plainly
 from trainables.fitting.session import Config, Session
 from trainables.fitting.task import Data, make_task
@@ -54,11 +55,12 @@ def fit(
 
     Raises:
         ValueError: if config and data do not fit together.
+        ModelError: if ``build`` returns no model, or one whose outputs do not go with the task.
         UnsupportedVersionError: if the installed Keras or TensorFlow lacks what a fit needs.
     """
     session = Session(config)
     task = make_task(config, data, class_weight)
-    build_model = partial(build, config)
+    build_model = partial(_build, build, config)
     _start(session)
     strategy = strategy or make_strategy()
     reason = eligibility.why_not(task, callbacks, strategy)
@@ -73,6 +75,12 @@ def fit(
     if strategy is not None:
         return fit_distributed(build_model, task, session, callbacks, strategy)
     return fit_plainly(build_model, task, session, callbacks)
+
+
+def _build(build: Callable[[Config], keras.Model], config: Config) -> keras.Model:
+    model = build(config)
+    check_model(model, config)
+    return model
 
 
 def _start(session: Session) -> None:

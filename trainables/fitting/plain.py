@@ -12,6 +12,7 @@ import numpy as np
 from trainables.fitting.checkpoints import check_shapes, load_checkpoint, save_checkpoint
 from trainables.fitting.curves import Curves, check_metric
 from trainables.fitting.models import Build, assign, build_with_seed, stack, state_of
+from trainables.fitting.outputs import outputs_of
 from trainables.fitting.session import Session
 from trainables.fitting.task import Replica, Task
 
@@ -179,10 +180,12 @@ def _make_scoring(task: Task, replica: Replica, model: keras.Model) -> keras.cal
     import keras
 
     x = task.data.x_validation[task.validation_rows(replica)]
+    meaning = outputs_of(model, task.config)
 
     def score(epoch: int, logs: dict[str, float]) -> None:  # noqa: ARG001 - called by Keras
         outputs = model.predict(x, batch_size=task.validation_batch_size, verbose=0)
-        scores = task.score(replica, np.asarray(outputs).reshape(len(x), -1))
+        outputs = meaning.read(np.asarray(outputs).reshape(len(x), -1))
+        scores = task.score(replica, outputs)
         logs.update(zip(task.scores, scores.tolist(), strict=True))
 
     return keras.callbacks.LambdaCallback(on_epoch_end=score)

@@ -45,6 +45,7 @@ class Task:
     """The task of a fit, whether it is compiled or runs ``model.fit``.
 
     Attributes:
+        config: hyperparameters and constants, ``task`` and ``outputs`` among them.
         data: the training and the validation set.
         replicas: the fits of the config.
         weights: one number per training row, None if all weigh the same.
@@ -60,6 +61,7 @@ class Task:
         devices: the number of devices among which each batch is divided.
     """
 
+    config: Config
     data: Data
     replicas: Sequence[Replica]
     weights: np.ndarray | None
@@ -107,7 +109,9 @@ class Task:
         return [f"val_{name}" for name in self.scorers]
 
     def score(self, replica: Replica, outputs: np.ndarray) -> np.ndarray:
-        """Score a model's outputs for a replica's validation rows; return one number per scorer.
+        """Score the outputs for a replica's validation rows, as :mod:`~.outputs` reads them.
+
+        Returns one number per scorer.
 
         All are NaN if an output is not finite, as the loss of such a model is.
         """
@@ -126,6 +130,7 @@ def make_task(config: Config, data: Data, class_weight: Mapping[int, float] | No
     max_epochs, epochs = int(config.get("max_epochs", 10)), config.get("epochs")
     patience = None if epochs is not None else config.get("patience")
     task = Task(
+        config=config,
         data=data,
         replicas=getattr(data, "replicas", None) or (Replica(int(config.get("seed", 0))),),
         weights=_weigh_rows(data, class_weight),

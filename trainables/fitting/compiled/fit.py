@@ -50,6 +50,7 @@ from trainables.fitting.compiled.sharing import (
 from trainables.fitting.compiled.tensors import to_tensor
 from trainables.fitting.curves import Curves, check_metric
 from trainables.fitting.models import Build, Values, build_replicas, list_others
+from trainables.fitting.outputs import outputs_of
 from trainables.fitting.session import MESSAGE_SECONDS, Session
 from trainables.fitting.task import Task
 
@@ -101,6 +102,7 @@ class CompiledFit:
         self.task = task
         self.session = session
         self.model = model
+        self.outputs = outputs_of(model, task.config)
         self.rates = LearningRates(model.optimizer, task.max_epochs)
         give_seeds(model)
         self.optimizer = make_stateless(model.optimizer)
@@ -181,7 +183,8 @@ class CompiledFit:
             try:
                 for column in np.flatnonzero(active):
                     replica = self.task.replicas[group[column]]
-                    scores[column] = self.task.score(replica, outputs[column])
+                    read = self.outputs.read(outputs[column])
+                    scores[column] = self.task.score(replica, read)
             except Exception as error:  # noqa: BLE001  # TensorFlow would raise its own
                 errors.append(error)
             return scores

@@ -35,6 +35,7 @@ NEEDED: dict[Kind, dict[str, tuple[str, ...]]] = {
         GLOBAL_STATE: ("GLOBAL_STATE_TRACKER", "GLOBAL_SETTINGS_TRACKER"),
         TF_CONTEXT: ("context",),
         "Context": ("_seed", "_rng"),
+        "KerasTensor": ("_keras_history",),
     },
     "compiled fit": {
         TF_OPTIMIZER: ("TFOptimizer",),
@@ -104,6 +105,7 @@ def _make_examples() -> dict[str, Callable[[], Any]]:
     return {
         "Model": lambda: model,
         "Layer": keras.layers.Layer,
+        "KerasTensor": lambda: inputs,
         "Optimizer": lambda: model.optimizer,
         "Variable": lambda: keras.Variable,
         "StatelessScope": keras.StatelessScope,
@@ -192,6 +194,12 @@ def initializers_recorded() -> Iterator[dict[int, keras.initializers.Initializer
 def layers_of(model: keras.Model) -> list[keras.layers.Layer]:
     """Return all layers of a model, those inside others too, and the model itself first."""
     return list(model._flatten_layers())
+
+
+def origin_of(tensor: keras.KerasTensor) -> tuple[keras.Operation, int]:
+    """Return the layer or operation that a symbolic tensor comes from, and which output it is."""
+    history = tensor._keras_history
+    return history.operation, history.tensor_index
 
 
 def seed_generators_of(layer: keras.layers.Layer) -> list[keras.random.SeedGenerator]:
