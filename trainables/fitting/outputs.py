@@ -59,7 +59,7 @@ class Outputs:
         if self.activation == "sigmoid":
             return 0.5 * (1 + np.tanh(0.5 * values))
         powers = np.exp(values - values.max(axis=-1, keepdims=True))
-        return powers / powers.sum(axis=-1, keepdims=True)
+        return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
     def add_to(self, model: keras.Model) -> keras.Model:
         """Return the model, with the activation that it lacks."""
@@ -117,7 +117,7 @@ def check_model(model: object, config: Mapping[str, Any]) -> None:
     """
     if not hasattr(model, "trainable_variables"):
         raise ModelError(f"build(config) returned {model!r}, but must return a compiled model")
-    outputs_of(model, config)  # type: ignore[arg-type]
+    outputs_of(model, config)
 
 
 def loss_of(model: keras.Model) -> Any:
@@ -139,7 +139,8 @@ def name_of(loss: Any) -> str:
         return loss
     if isinstance(loss, partial):
         return name_of(loss.func)
-    return str(getattr(loss, "__name__", None) or getattr(loss, "name", None) or type(loss).__name__)
+    found = getattr(loss, "__name__", None) or getattr(loss, "name", None)
+    return str(found or type(loss).__name__)
 
 
 def last_activation(model: keras.Model) -> str | None:

@@ -62,6 +62,14 @@ def is_finite(value: object) -> TypeGuard[float]:
     return math.isfinite(value)
 
 
+def is_mistake(error: BaseException) -> bool:
+    """Return whether an exception says that the job is wrong, whatever the configuration.
+
+    A trainable, which does not know a :class:`JobError`, sets ``is_mistake`` on its exception.
+    """
+    return isinstance(error, JobError) or bool(getattr(error, "is_mistake", False))
+
+
 # How many characters of a file system's error are shown.
 LONGEST = 500
 

@@ -22,6 +22,7 @@ from tune_jobs.engine.data.columns import (
     raw_inputs,
     string_columns,
 )
+from tune_jobs.engine.data.scoring.outputs import meaning_of_outputs
 from tune_jobs.engine.data.sources import read_table
 from tune_jobs.engine.data.target import prediction_table
 from tune_jobs.engine.errors import JobError
@@ -357,28 +358,57 @@ def test_a_new_table_may_have_a_column_empty_but_not_absent():
 
 @pytest.mark.parametrize("classes", [[False, True], ["no", "yes"], [0, 1]])
 def test_a_binary_prediction_is_the_second_class_above_one_half(classes):
-    found = prediction_table(
-        np.float32([[0.25], [0.5], [0.75]]), {"target": {"task": "binary", "classes": classes}}
-    )
+    target, second = {"task": "binary", "classes": classes}, np.float32([[0.25], [0.5], [0.75]])
+    for outputs in (second, np.hstack([1 - second, second])):
+        found = predictions(outputs, target)
 
-    assert found.to_pydict() == {
-        "prediction": [classes[0], classes[0], classes[1]],
-        "probability": [0.25, 0.5, 0.75],
-    }
+        assert found == {
+            "prediction": [classes[0], classes[0], classes[1]],
+            "probability": [0.25, 0.5, 0.75],
+        }
 
 
 def test_other_predictions_are_the_likeliest_class_and_the_number():
     classes = {"task": "multiclass", "classes": ["a", "b", "c"]}
     outputs = np.float32([[0.25, 0.5, 0.25], [0.75, 0.25, 0]])
 
-    assert prediction_table(outputs, {"target": classes}).to_pydict() == {
+    assert predictions(outputs, classes) == {
         "prediction": ["b", "a"],
         "probability_a": [0.25, 0.75],
         "probability_b": [0.5, 0.25],
         "probability_c": [0.25, 0.0],
     }
-    number = prediction_table(np.float32([[1.5]]), {"target": {"task": "regression"}})
-    assert number.to_pydict() == {"prediction": [1.5]}
+    assert predictions(np.float32([[1.5]]), {"task": "regression"}) == {"prediction": [1.5]}
+
+
+def test_quantiles_and_labels_have_a_column_each():
+    quantiles = predictions(np.float32([[1, 2, 3]]), {"task": "regression"})
+    assert quantiles == {"prediction_1": [1.0], "prediction_2": [2.0], "prediction_3": [3.0]}
+
+    labels = {"task": "binary", "classes": [0, 1]}
+    for outputs in ([0.25, 0.75], [0.25, 0.75, 0.5]):
+        rows = np.float32([outputs, np.ones(len(outputs))])
+        found = predictions(rows, labels, len(outputs))
+        assert found["probability_2"] == [0.75, 1.0]
+        assert found["prediction_1"] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("target", "outputs"),
+    [
+        ({"task": "binary", "classes": [0, 1]}, [[0.2, 0.3, 0.5]]),
+        ({"task": "multiclass", "classes": ["a", "b", "c"]}, [[0.5]]),
+    ],
+)
+def test_outputs_that_do_not_go_with_the_classes_are_refused(target, outputs):
+    with pytest.raises(JobError, match="the model has outputs of shape"):
+        predictions(np.float32(outputs), target)
+
+
+def predictions(outputs, target, count=None):
+    constants = {} if count is None else {"outputs": count}
+    meaning = meaning_of_outputs(outputs, target, constants)
+    return prediction_table(outputs, target, meaning).to_pydict()
 
 
 def test_the_fingerprint_follows_the_content_and_not_how_it_is_stored():

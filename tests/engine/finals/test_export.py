@@ -12,7 +12,8 @@ import pytest
 from ray import cloudpickle, tune
 
 from tune_jobs.engine import Finalists, Job, JobError, Profile, run, table
-from tune_jobs.engine.data.test_scores import score
+from tune_jobs.engine.data.scoring.outputs import Meaning
+from tune_jobs.engine.data.scoring.test_scores import score
 from tune_jobs.engine.views.show import lines
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -135,14 +136,30 @@ def test_a_trainable_that_returns_no_model_is_exported_from_its_checkpoint(profi
     assert result.best_model() == {"epoch": "2", "x": result.best_config["x"], "in_driver": False}
 
 
+BINARY, LABELS, NUMBER = Meaning("binary", 2), Meaning("binary", 2, 2), Meaning("regression")
+
+
+def test_quantiles_have_no_score_of_the_first() -> None:
+    with pytest.raises(JobError, match=r"shape \(3,\), but there is 1 number to predict"):
+        score(NUMBER, np.array([1.0, 5.0]), np.ones((2, 3)))
+
+
 @pytest.mark.parametrize(
-    ("task", "truth", "outputs", "perfect"),
+    ("meaning", "truth", "outputs", "perfect"),
     [
-        ("binary", [0, 1, 1], [[0.0], [1.0], [1.0]], {"accuracy": 1, "roc_auc": 1, "log_loss": 0}),
-        ("multiclass", [0, 2, 1], np.eye(3)[[0, 2, 1]], {"accuracy": 1, "log_loss": 0}),
-        ("regression", [1.0, 5.0], [[1.0], [5.0]], {"r2": 1, "mean_absolute_error": 0}),
+        (BINARY, [0, 1, 1], [[0.0], [1.0], [1.0]], {"accuracy": 1, "roc_auc": 1, "log_loss": 0}),
+        (BINARY, [0, 1, 1], np.eye(2)[[0, 1, 1]], {"accuracy": 1, "roc_auc": 1, "log_loss": 0}),
+        (Meaning("multiclass", 3), [0, 2, 1], np.eye(3)[[0, 2, 1]], {"accuracy": 1, "log_loss": 0}),
+        (
+            Meaning("binary", 2, 2),
+            [[0, 1], [1, 0]],
+            [[0, 1], [1, 0]],
+            {"accuracy": 1, "roc_auc": 1},
+        ),
+        (NUMBER, [1.0, 5.0], [[1.0], [5.0]], {"r2": 1, "mean_absolute_error": 0}),
+        (replace(NUMBER, targets=2), [[1.0, 5.0], [2.0, 3.0]], [[1, 5], [2, 3]], {"r2": 1}),
     ],
 )
-def test_a_perfect_model_has_perfect_scores(task, truth, outputs, perfect) -> None:
-    scores = score(task, np.array(truth), np.array(outputs, dtype="float32"))
+def test_a_perfect_model_has_perfect_scores(meaning, truth, outputs, perfect) -> None:
+    scores = score(meaning, np.array(truth), np.array(outputs, dtype="float32"))
     assert {name: scores[name] for name in perfect} == pytest.approx(perfect, abs=1e-6)

@@ -48,9 +48,7 @@ def own(truth, outputs):
         (BINARY, lambda: make(2, None, of_logits("SparseCategoricalCrossentropy")), "softmax"),
         (
             BINARY,
-            lambda: make(
-                1, None, partial(keras.losses.binary_crossentropy, from_logits=True)
-            ),
+            lambda: make(1, None, partial(keras.losses.binary_crossentropy, from_logits=True)),
             "sigmoid",
         ),
         # Keras itself takes the logits of a sigmoid, whatever the loss says.
@@ -135,9 +133,7 @@ def test_scorers_and_the_file_get_probabilities(
     about, build, classes, path, tmp_path, monkeypatch
 ) -> None:
     if path == "model.fit":
-        monkeypatch.setattr(
-            "trainables.fitting.compiled.eligibility.why_not", lambda *_: "a test"
-        )
+        monkeypatch.setattr("trainables.fitting.compiled.eligibility.why_not", lambda *_: "a test")
     data = make_data(about, scorers={"right": share_right})
     config = {**about, "max_epochs": 20, "metric": "val_right", "mode": "max", "seed": 1}
     model = fit(build, config, data)

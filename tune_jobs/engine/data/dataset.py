@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tune_jobs.engine.data.scorers import Scorer
+from tune_jobs.engine.data.scoring.scorers import Scorer
 from tune_jobs.engine.data.splitting import Arrangement, Array
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from tune_jobs.engine.data.arrangement import Times, takes_arrangement
 from tune_jobs.engine.data.dataset import Replica, TrainingData
-from tune_jobs.engine.data.scorers import (
+from tune_jobs.engine.data.scoring.outputs import meaning_of
+from tune_jobs.engine.data.scoring.scorers import (
     Scoring,
     check_scorable,
     check_scoring,
@@ -125,9 +126,10 @@ class Evaluation:
         return found
 
     def _with_scorers(self, dataset: Dataset) -> Dataset:
+        truth = dataset.training.y_train
         scorers = make_scorers(
             check_scoring(self.scoring),
-            dataset.signature,
+            meaning_of(dataset.signature, truth),
             dataset.preprocessing.get("target") or {},
         )
         return replace(dataset, training=replace(dataset.training, scorers=scorers))
@@ -250,5 +252,7 @@ def _count_folds(whole: Dataset, held: int) -> int:
 
 
 def _classes(whole: Dataset) -> Array | None:
-    """Return the classes of the rows of a joined dataset, or None if they are numbers."""
-    return None if whole.signature["task"] == "regression" else whole.training.y_train
+    """Return the classes of the rows of a joined dataset; None for numbers and for labels."""
+    truth = whole.training.y_train
+    meaning = meaning_of(whole.signature, truth)
+    return None if meaning.is_number or meaning.has_labels else truth

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 from tune_jobs.engine.data.arrays import coded, numbers, without_dictionary
 from tune_jobs.engine.data.column_kinds import Kind, kind_of
 from tune_jobs.engine.data.dataset import standardisation
+from tune_jobs.engine.data.scoring.outputs import Meaning
 from tune_jobs.engine.data.splitting import Array
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.formatting import count
@@ -89,25 +91,53 @@ def read_target(column: pa.ChunkedArray, name: str, task: Task | None) -> Target
     return _read_classes(column, name, found)
 
 
-def prediction_table(outputs: Array, preprocessing: dict[str, Any]) -> pa.Table:
+def prediction_table(outputs: Array, target: Mapping[str, Any], meaning: Meaning) -> pa.Table:
     """Return what a model's outputs mean: a column ``prediction``, and the classes' probabilities.
 
+    Of several labels, of several numbers and of quantiles there are such columns for each.
+
     Args:
-        outputs: shape (rows, 1), or (rows, classes).
-        preprocessing: says what the target was.
+        outputs: shape (rows, outputs).
+        target: its entry in the preprocessing.
+        meaning: what outputs mean for the dataset.
+
+    Raises:
+        JobError: for outputs that do not go with the target.
     """
-    target = preprocessing["target"]
-    if target["task"] == "regression":
-        return pa.table({"prediction": outputs[:, 0].astype(float)})
-    if target["task"] == "binary":
-        probability = outputs[:, 0].astype(float)
-        predicted = _take(target["classes"], probability > 0.5)
-        return pa.table({"prediction": predicted, "probability": probability})
-    named = {
-        f"probability_{value}": outputs[:, place].astype(float)
-        for place, value in enumerate(target["classes"])
-    }
-    return pa.table({"prediction": _take(target["classes"], outputs.argmax(axis=1)), **named})
+    if meaning.is_number:
+        return _table_of_numbers(outputs, target)
+    if meaning.has_labels:
+        return _table_of_labels(meaning.label_probabilities(outputs), target)
+    classes, found = target["classes"], meaning.probabilities(outputs)
+    if meaning.classes == 2:
+        predicted = _take(classes, found[:, 1] > 0.5)
+        return pa.table({"prediction": predicted, "probability": found[:, 1]})
+    named = {f"probability_{value}": found[:, place] for place, value in enumerate(classes)}
+    return pa.table({"prediction": _take(classes, found.argmax(axis=1)), **named})
+
+
+def _table_of_numbers(outputs: Array, target: Mapping[str, Any]) -> pa.Table:
+    found = outputs.reshape(len(outputs), -1).astype(float)
+    if found.shape[1] == 1:
+        return pa.table({"prediction": found[:, 0]})
+    names = _names_of(target, found.shape[1])
+    return pa.table({f"prediction_{name}": found[:, i] for i, name in enumerate(names)})
+
+
+def _table_of_labels(found: Array, target: Mapping[str, Any]) -> pa.Table:
+    columns = {}
+    for place, name in enumerate(_names_of(target, found.shape[1])):
+        classes = target["classes"]
+        own = classes[place] if "names" in target else classes
+        columns[f"prediction_{name}"] = _take(own, found[:, place] > 0.5)
+        columns[f"probability_{name}"] = found[:, place]
+    return pa.table(columns)
+
+
+def _names_of(target: Mapping[str, Any], count: int) -> list[str]:
+    """Return the names of several targets, or else numbers from 1."""
+    names = target.get("names") or ()
+    return list(names) if len(names) == count else [str(place + 1) for place in range(count)]
 
 
 def _check_present(column: pa.ChunkedArray, name: str, kind: Kind) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ray.tune.result import AUTO_RESULT_KEYS
 
+from tune_jobs.engine.errors import first_line, is_mistake
 from tune_jobs.engine.experiments.failures import Failure, of_exception
 from tune_jobs.engine.experiments.history.records import Work
 from tune_jobs.engine.plain import as_number, bounded
@@ -27,6 +28,9 @@ OPTIONAL_WORK = ("parameters", "fallback")
 
 # Under this key a trial reports its failure, so that its worker stays warm for the next trial.
 FAILURE = "failure"
+
+# Under this one it says in a line that the job is wrong, whatever the configuration.
+MISTAKE = "mistake"
 
 # What Ray Tune hands out of a message.
 Result = Mapping[str, Any]
@@ -52,7 +56,16 @@ class EpochReport:
 
 def as_report(error: BaseException) -> dict[str, Any]:
     """Make the message of a trial that raised an exception, in place of its metrics."""
-    return {FAILURE: vars(of_exception(error))}
+    message: dict[str, Any] = {FAILURE: vars(of_exception(error))}
+    if is_mistake(error):
+        message[MISTAKE] = first_line(error)
+    return message
+
+
+def mistake_in(result: Result) -> str | None:
+    """Return the line about a mistake in the job that a message reports, None if it has none."""
+    said = result.get(MISTAKE)
+    return said if isinstance(said, str) else None
 
 
 def is_report(result: Result) -> bool:

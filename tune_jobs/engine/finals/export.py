@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tune_jobs.engine.data.baselines import score_baselines
 from tune_jobs.engine.data.dataset import TrainingData
-from tune_jobs.engine.data.scorers import Scorer
-from tune_jobs.engine.data.test_scores import in_units, score
+from tune_jobs.engine.data.scoring.baselines import score_baselines
+from tune_jobs.engine.data.scoring.outputs import Meaning, meaning_of
+from tune_jobs.engine.data.scoring.scorers import Scorer
+from tune_jobs.engine.data.scoring.test_scores import in_units, score
 from tune_jobs.engine.deadline import Deadline
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.experiment import Experiment
@@ -23,6 +24,7 @@ from tune_jobs.engine.experiments.summary import Ensemble, Scores
 from tune_jobs.engine.experiments.verdict import Baseline
 from tune_jobs.engine.finals.decide import Decision
 from tune_jobs.engine.finals.rounds import without_patience
+from tune_jobs.engine.job.companions import beside
 from tune_jobs.engine.job.setup import Setup
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space.configs import Config
@@ -91,7 +93,7 @@ class TestSet:
 
     __test__ = False
 
-    task: str
+    meaning: Meaning
     inputs: Any
     encoded: np.ndarray[Any, Any]
     truth: np.ndarray[Any, Any]
@@ -101,10 +103,23 @@ class TestSet:
 
 @dataclass(frozen=True)
 class ExportedModel:
-    """Scores on the test set: of the model, None without data, and of an ensemble."""
+    """Scores on the test set: of the model, None without data, and of an ensemble.
+
+    ``unscored`` is why there are none although there is a test set.
+    """
 
     test: Scores | None
     ensemble: Ensemble | None = None
+    unscored: str | None = None
+
+
+@dataclass(frozen=True)
+class Made:
+    """A model file, its scores on the test set (None without data), and why there are none."""
+
+    content: bytes
+    scores: Scores | None = None
+    unscored: str | None = None
 
 
 class NoModelError(JobError):
@@ -186,9 +201,9 @@ def save_model(
         LateError: if the deadline passes before that.
     """
     test = take_test_set(dataset) if dataset else None
-    content, scores = _in_worker(_export_and_score, profile, deadline)(recipe, test)
-    experiment.folder.write(MODEL, content)
-    return ExportedModel(scores)
+    made = _in_worker(_export_and_score, profile, deadline)(recipe, test)
+    experiment.folder.write(MODEL, made.content)
+    return ExportedModel(made.scores, unscored=made.unscored)
 
 
 def refit(
@@ -201,7 +216,7 @@ def refit(
     profile: Profile,
     ensemble: bool,
     deadline: Deadline,
-) -> dict[str, dict[str, float]]:
+) -> dict[str, Made]:
     """Train the winner, the first member, on all rows but the test set; export and score it.
 
     Args:
@@ -215,7 +230,7 @@ def refit(
         deadline: when it has to be done.
 
     Returns:
-        Scores on the test set by file; empty if the trainable does not return its model.
+        What was made, by file; empty if the trainable does not return its model.
 
     Raises:
         JobError: if a model cannot be made, or its file predicts otherwise than the model.
@@ -229,19 +244,19 @@ def refit(
         replicas=(),
         scorers={},
     )
-    files = _in_worker(_refit_and_score, profile, deadline)(
+    files: dict[str, Made] = _in_worker(_refit_and_score, profile, deadline)(
         recipe, train, members, training, take_test_set(whole), ensemble
     )
-    for name, (content, _) in files.items():
-        experiment.folder.write(name, content)
-    return {name: scores for name, (_, scores) in files.items()}
+    for name, made in files.items():
+        experiment.folder.write(name, made.content)
+    return files
 
 
 def take_test_set(dataset: Dataset) -> TestSet:
     """Return the test set, its targets in the units of the exported model's predictions."""
     target = dataset.preprocessing["target"]
     return TestSet(
-        task=dataset.signature["task"],
+        meaning=meaning_of(dataset.signature, dataset.y_test),
         inputs=dataset.raw_test,
         encoded=dataset.x_test,
         truth=in_units(dataset.y_test, target),
@@ -271,18 +286,24 @@ def _in_worker(
     return call
 
 
-def _export_and_score(
-    recipe: Recipe, test: TestSet | None
-) -> tuple[bytes, dict[str, float] | None]:
+def _export_and_score(recipe: Recipe, test: TestSet | None) -> Made:
     """Make the model file, and score the model as read back from it."""
     with tempfile.TemporaryDirectory() as aside:
         path = str(Path(aside, MODEL))
         export_file(recipe, path)
         content = Path(path).read_bytes()
         if test is None:
-            return content, None
+            return Made(content)
         outputs = np.asarray(recipe.predict(recipe.load(path), test.inputs))
-    return content, score(test.task, test.truth, outputs, test.scorers)
+    return Made(content, *_score(test, outputs))
+
+
+def _score(test: TestSet, outputs: Any) -> tuple[Scores, str | None]:
+    """Score outputs on the test set; return no scores and the reason if they cannot be scored."""
+    try:
+        return score(test.meaning, test.truth, outputs, test.scorers), None
+    except JobError as reason:
+        return {}, str(reason)
 
 
 def _refit_and_score(
@@ -292,18 +313,24 @@ def _refit_and_score(
     training: TrainingData,
     test: TestSet,
     ensemble: bool,
-) -> dict[str, tuple[bytes, dict[str, float]]]:
+) -> dict[str, Made]:
     """Train and write the models; score each as read back from its file."""
     models = [_refit_member(train, member, training) for member in members]
     if not all(hasattr(model, "predict") for model in models):
         return {}
-    trained = [
-        in_units(np.asarray(m.predict(test.encoded, verbose=0)), test.target) for m in models
-    ]
+    pairs = zip(models, members, strict=True)
+    trained = [_predict_trained(recipe, model, member, test) for model, member in pairs]
     found = {MODEL: _write_and_check(recipe, members[:1], models[:1], trained[:1], test)}
     if ensemble:
         found[ENSEMBLE] = _write_and_check(recipe, members, models, trained, test)
     return found
+
+
+def _predict_trained(recipe: Recipe, model: Any, member: Member, test: TestSet) -> Any:
+    """Return a trained model's predictions on the test set, as its file has to give them."""
+    outputs = np.asarray(model.predict(test.encoded, verbose=0))
+    read = beside(recipe.export, "read_outputs")
+    return in_units(read(model, outputs, member.config) if read else outputs, test.target)
 
 
 def _refit_member(train: Callable[..., Any], member: Member, training: TrainingData) -> Any:
@@ -317,7 +344,7 @@ def _write_and_check(
     models: Sequence[Any],
     trained: Sequence[np.ndarray[Any, Any]],
     test: TestSet,
-) -> tuple[bytes, dict[str, float]]:
+) -> Made:
     """Write the mean of models as a file, and score it on the test set.
 
     Raises:
@@ -330,7 +357,7 @@ def _write_and_check(
         recipe.export(lambda _: next(ready), configs, None, recipe.preprocessing, path)
         content = Path(path).read_bytes()
         outputs = np.asarray(recipe.predict(recipe.load(path), test.inputs))
-    expected = np.mean(trained, axis=0)
+    expected = _average(trained)
     allowed = tolerance(models, test.target)
     distance = float(np.abs(outputs.reshape(expected.shape) - expected).max())
     if not distance <= allowed:
@@ -338,13 +365,20 @@ def _write_and_check(
             f"the exported file's predictions differ from the trained model's by up to "
             f"{distance:.3g}, more than the allowed {allowed:.3g}"
         )
-    return content, score(test.task, test.truth, outputs, test.scorers)
+    return Made(content, *_score(test, outputs))
+
+
+def _average(trained: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+    """Return the mean of predictions; with one output and with two, of the second class."""
+    if len({each.shape for each in trained}) > 1:
+        trained = [each[:, -1:] for each in trained]
+    return np.asarray(np.mean(trained, axis=0))
 
 
 def tolerance(models: Sequence[Any], target: Mapping[str, Any]) -> float:
     """Return how far predictions may differ, in the units of the target."""
     half = any(getattr(model, "compute_dtype", "float32") != "float32" for model in models)
-    return (HALF_TOLERANCE if half else TOLERANCE) * float(target.get("scale", 1.0))
+    return (HALF_TOLERANCE if half else TOLERANCE) * float(np.max(target.get("scale", 1.0)))
 
 
 def make_model(
@@ -370,7 +404,7 @@ def make_model(
     members = [_member(job, decision, place) for place in decision.race.ranking]
     ensemble = bool(job.finalists and job.finalists.ensemble)
     used = members if ensemble else members[:1]
-    scores = refit(
+    files = refit(
         experiment,
         recipe,
         train=job.trainable,
@@ -380,7 +414,7 @@ def make_model(
         ensemble=ensemble,
         deadline=deadline,
     )
-    if not scores:
+    if not files:
         return None
     later = decision.rounds.batches[decision.rounds.choosing :]
     replicas = [replica for batch in later for replica in batch]
@@ -392,10 +426,10 @@ def make_model(
         ),
     )
     experiment.folder.write_json(VERDICT, verdict.to_json())
-    if ENSEMBLE not in scores:
-        return ExportedModel(scores[MODEL])
+    best, both = files[MODEL], files.get(ENSEMBLE)
     trials = tuple(decision.candidates[place].trial for place in decision.race.ranking)
-    return ExportedModel(scores[MODEL], Ensemble(trials=trials, test=scores[ENSEMBLE]))
+    together = Ensemble(trials=trials, test=both.scores or {}) if both else None
+    return ExportedModel(best.scores, together, best.unscored)
 
 
 def _member(job: Job, decision: Decision, place: int) -> Member:

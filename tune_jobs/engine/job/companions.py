@@ -50,3 +50,12 @@ def companion(module: ModuleType, name: str) -> Callable[..., Any]:
             f"{module.__name__} has no function {name!r} next to its trainable; {advice}"
         )
     return found  # type: ignore[no-any-return]
+
+
+def beside(function: Callable[..., Any], name: str) -> Callable[..., Any] | None:
+    """Find a function in the module that another is defined in; None if there is none.
+
+    A job imports ``export`` from ``trainables.export``, which has more that goes with it.
+    """
+    found = getattr(sys.modules.get(function.__module__), name, None)
+    return found if callable(found) else None

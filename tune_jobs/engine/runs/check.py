@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.cluster.concurrency import concurrency_of
 from tune_jobs.engine.cluster.machine import local_node
-from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.errors import JobError, first_line, is_mistake
 from tune_jobs.engine.finals.rounds import check_rounds
 from tune_jobs.engine.formatting import brief, count
-from tune_jobs.engine.job.companions import companion
+from tune_jobs.engine.job.companions import beside, companion
 from tune_jobs.engine.job.job import Job
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.space.checks import check_sendable
@@ -99,22 +99,41 @@ def _say_data(job: Job, dataset: Dataset) -> str:
 
 
 def _say_models(job: Job, dataset: Dataset | None) -> str:
+    module = sys.modules[job.trainable.__module__]
     try:
-        build = companion(sys.modules[job.trainable.__module__], "build")
+        build = companion(module, "build")
     except JobError as reason:
         return f"not built: {reason}"
     fixed = job.constants(dataset)
     configs = extremes(job.space)
-    sizes = [_count_parameters(build, config, fixed) for config in configs]
+    check = beside(getattr(module, "export", build), "check_model")
+    sizes = [_count_parameters(build, config, fixed, check) for config in configs]
     return f"{min(sizes):,} to {max(sizes):,} parameters ({len(sizes)} configurations built)"
 
 
-def _count_parameters(build: Callable[..., Any], config: Config, fixed: Config) -> int:
+def _count_parameters(
+    build: Callable[..., Any], config: Config, fixed: Config, check: Callable[..., Any] | None
+) -> int:
+    """Build a model, and count its parameters.
+
+    Raises:
+        JobError: if it cannot be built, is none, or its outputs do not go with the target.
+    """
+    whole = {**config, **fixed}
     try:
-        model = build({**config, **fixed})
+        model = build(whole)
     except Exception as error:
         message = " ".join(str(error).split())
         raise JobError(
             f"the model of {brief(config)} cannot be built: {type(error).__name__}: {message}"
         ) from error
+    try:
+        if check is not None:
+            check(model, whole)
+    except Exception as error:
+        if not is_mistake(error):
+            raise
+        raise JobError(first_line(error)) from None
+    if not hasattr(model, "count_params"):
+        raise JobError(f"build(config) returned {model!r}, but must return a compiled model")
     return int(model.count_params())

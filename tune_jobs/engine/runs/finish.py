@@ -134,6 +134,9 @@ def _add_winner(summary: Summary, ending: Ending, experiment: Experiment) -> Sum
         return replace(summary, outcome="budget used", no_model=str(error))
     except JobError as error:
         return replace(summary, outcome="unexpected error", no_model=str(error))
+    if made.unscored:
+        unscored = f"no scores on the test set: {made.unscored}"
+        summary = replace(summary, warnings=(*summary.warnings, unscored))
     return replace(summary, test=made.test, ensemble=made.ensemble)
 
 

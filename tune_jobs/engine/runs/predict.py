@@ -12,11 +12,13 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from tune_jobs.engine.data.columns import raw_inputs, string_columns
+from tune_jobs.engine.data.scoring.outputs import meaning_of_outputs
 from tune_jobs.engine.data.sources import read_table
 from tune_jobs.engine.data.target import prediction_table
 from tune_jobs.engine.errors import JobError, first_line
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.files import MODEL
+from tune_jobs.engine.space.configs import Config
 
 WRITERS = {".parquet": pq.write_table, ".csv": pyarrow.csv.write_csv}
 
@@ -37,11 +39,13 @@ def predict(experiment: Experiment, source: str, target: str) -> int:
         raise JobError(
             f"{experiment.folder.uri} has no data set, so its model cannot predict from a table"
         )
-    inputs = _inputs(source, preprocessing)
+    inputs = _inputs(source, preprocessing, experiment.description.constants)
     model = experiment.best_model()
+    described = preprocessing["target"]
     with _mismatches(experiment):
         outputs = np.asarray(experiment.companion("predict")(model, inputs))
-        table = prediction_table(outputs, preprocessing)
+        meaning = meaning_of_outputs(outputs, described, experiment.description.constants)
+        table = prediction_table(outputs, described, meaning)
     try:
         write(table, target)
     except OSError as error:
@@ -75,10 +79,10 @@ def _writer(target: str) -> Any:
     return WRITERS[Path(target).suffix]
 
 
-def _inputs(source: str, preprocessing: dict[str, Any]) -> Any:
+def _inputs(source: str, preprocessing: dict[str, Any], constants: Config) -> Any:
     if preprocessing["columns"] is not None:
         table = read_table(source, strings=string_columns(preprocessing))
         return raw_inputs(table, preprocessing)
     from tune_jobs.engine.data.images import read_images
 
-    return read_images(source)
+    return read_images(source, constants.get("input_shape"))

@@ -13,6 +13,7 @@ from tune_jobs.engine.experiments.messages import (
     Result,
     failure_in,
     is_report,
+    mistake_in,
     why_unusable,
 )
 from tune_jobs.engine.outcome import Reason
@@ -62,9 +63,11 @@ class RunStopper(Stopper):  # type: ignore[misc]  # Ray calls it
         """Return whether a trial has to end: it failed, or its metric is no finite number.
 
         Raises:
-            JobError: if the metric is missing or no number, and no trial has reported it yet.
+            JobError: if the metric is missing or no number, or the trial says that the job is
+                wrong, and no trial has reported the metric yet.
         """
-        said = None if is_report(result) else why_unusable(result, self.metric)
+        is_failure = is_report(result)
+        said = mistake_in(result) if is_failure else why_unusable(result, self.metric)
         if said and not self._is_reported:
             raise JobError(said)
         self._is_reported = self._is_reported or self.metric in result

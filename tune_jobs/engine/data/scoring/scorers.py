@@ -5,19 +5,18 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from tune_jobs.engine.data.scoring.outputs import OWN, Meaning, Unit, unit_of
 from tune_jobs.engine.data.splitting import Array
 from tune_jobs.engine.errors import JobError, first_line
 from tune_jobs.engine.names import nearest
 
 ScikitScorer: TypeAlias = Callable[[Any, Array, Array], float]
 Scoring: TypeAlias = str | ScikitScorer | Sequence[str | ScikitScorer]
-
-TOLERANCE = 1e-3  # by which a probability may be beyond 0 or 1, as short floats have it
 
 
 @dataclass(frozen=True)
@@ -32,36 +31,28 @@ class Scorer:
     Attributes:
         name: the metric is ``val_<name>``.
         call: scikit-learn's scorer.
-        task: ``binary``, ``multiclass`` or ``regression``.
-        classes: the number of classes; 0 for numbers.
-        mean: what was subtracted from a number for training.
-        scale: what it was then divided by.
+        meaning: what the outputs mean.
+        unit: of numbers, what they are converted to before they are scored.
     """
 
     name: str
     call: ScikitScorer
-    task: str
-    classes: int = 0
-    mean: float = 0.0
-    scale: float = 1.0
+    meaning: Meaning
+    unit: Unit = OWN
 
     def __call__(self, truth: Array, outputs: Array) -> float:
         """Score outputs of shape (rows, outputs) against a truth of shape (rows,).
 
+        The truth of several targets has the shape (rows, targets).
+
         Raises:
             JobError: if the scorer cannot score them.
         """
-        from tune_jobs.engine.data.stand_ins import StandInClassifier, StandInRegressor
-
         rows = np.arange(len(truth)).reshape(-1, 1)
-        estimator: Any
-        if self.task == "regression":
-            truth = truth.reshape(-1).astype(float) * self.scale + self.mean
-            predicted = outputs.reshape(-1).astype(float) * self.scale + self.mean
-            estimator = StandInRegressor(predicted)
-        else:
-            truth = truth.reshape(-1).astype(int)
-            estimator = StandInClassifier(self._probabilities(outputs))
+        try:
+            truth, estimator = self._stand_in(truth, outputs)
+        except JobError as error:
+            raise JobError(f"scorer {self.name!r}: {error}") from error
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the value says it
@@ -69,23 +60,20 @@ class Scorer:
         except Exception as error:
             raise JobError(f"scorer {self.name!r}: {first_line(error)}") from error
 
-    def _probabilities(self, outputs: Array) -> Array:
-        """Return one column per class; a single column is the probability of the second class."""
-        found = outputs.reshape(len(outputs), -1).astype(float)
-        if found.shape[1] == 1:
-            found = np.concatenate([1 - found, found], axis=1)
-        if found.shape[1] != self.classes:
-            raise JobError(
-                f"scorer {self.name!r}: the model has outputs of shape {outputs.shape[1:]}, "
-                f"but there are {self.classes} classes"
-            )
-        if found.min() < -TOLERANCE or found.max() > 1 + TOLERANCE:
-            raise JobError(
-                f"scorer {self.name!r}: the model's outputs go from {outputs.min():.3g} to "
-                f"{outputs.max():.3g}, but must be probabilities; end it in sigmoid or softmax"
-            )
-        total: Array = found.sum(axis=1, keepdims=True)
-        return found if outputs.size == len(outputs) else found / np.where(total > 0, total, 1.0)
+    def _stand_in(self, truth: Array, outputs: Array) -> tuple[Array, Any]:
+        """Return the truth as scikit-learn takes it, and an estimator that returns the outputs."""
+        from tune_jobs.engine.data.scoring import stand_ins
+
+        meaning = self.meaning
+        if meaning.targets == 1:
+            truth = truth.reshape(-1)
+        if meaning.is_number:
+            predicted = self.unit.restore(meaning.numbers(outputs))
+            return self.unit.restore(truth), stand_ins.StandInRegressor(predicted)
+        if meaning.has_labels:
+            probabilities = meaning.label_probabilities(outputs)
+            return truth.astype(int), stand_ins.StandInForLabels(probabilities)
+        return truth.astype(int), stand_ins.StandInClassifier(meaning.probabilities(outputs))
 
 
 def check_scoring(scoring: Scoring | None) -> tuple[str | ScikitScorer, ...]:
@@ -134,27 +122,26 @@ def name_of(scorer: str | ScikitScorer) -> str:
 
 
 def make_scorers(
-    scoring: Sequence[str | ScikitScorer], signature: Mapping[str, Any], target: Mapping[str, Any]
+    scoring: Sequence[str | ScikitScorer], meaning: Meaning, target: Mapping[str, Any]
 ) -> dict[str, Scorer]:
     """Build the scorers of a dataset, by name.
 
     Args:
         scoring: names of scikit-learn's scorers, or scorers.
-        signature: the dataset's, with its task and the number of outputs.
+        meaning: what outputs mean for the dataset.
         target: how the target was encoded; with mean and scale if it was standardised.
 
     Raises:
         JobError: for a name that scikit-learn does not have.
     """
-    task = signature["task"]
-    classes = 2 if task == "binary" else int(signature["outputs"])
-    about = {
-        "task": task,
-        "classes": 0 if task == "regression" else classes,
-        "mean": float(target.get("mean", 0.0)),
-        "scale": float(target.get("scale", 1.0)),
-    }
-    return {name_of(each): Scorer(name_of(each), _find(each), **about) for each in scoring}
+    unit = unit_of(target)
+    names = {name_of(each): _find(each) for each in scoring}
+    return {name: Scorer(name, found, meaning, unit) for name, found in names.items()}
+
+
+def in_own_unit(scorer: Scorer) -> Scorer:
+    """Return the scorer for numbers that are in the target's unit already."""
+    return replace(scorer, unit=OWN)
 
 
 def check_scorable(scorer: Scorer, truth: Array, where: str) -> None:
@@ -182,18 +169,21 @@ def check_scorable(scorer: Scorer, truth: Array, where: str) -> None:
 
 
 def _mediocre_outputs(scorer: Scorer, truth: Array) -> Array:
-    other = truth.reshape(-1)[::-1]
-    if scorer.task == "regression":
-        return other.reshape(-1, 1)
-    believed = np.eye(scorer.classes)[other.astype(int)]
-    probabilities: Array = 0.5 * believed + 0.5 / scorer.classes
-    return probabilities[:, 1:] if scorer.task == "binary" else probabilities
+    meaning, other = scorer.meaning, truth[::-1]
+    if meaning.is_number:
+        return other.reshape(len(truth), -1)
+    if meaning.has_labels:
+        labels: Array = 0.5 * other + 0.25
+        return labels
+    believed = np.eye(meaning.classes)[other.reshape(-1).astype(int)]
+    probabilities: Array = 0.5 * believed + 0.5 / meaning.classes
+    return probabilities
 
 
 def _describe(scorer: Scorer, truth: Array) -> str:
-    if scorer.task == "regression":
+    if scorer.meaning.is_number or scorer.meaning.has_labels:
         return f"{len(truth):,} rows"
-    return f"{len(truth):,} rows of {len(np.unique(truth))} of {scorer.classes} classes"
+    return f"{len(truth):,} rows of {len(np.unique(truth))} of {scorer.meaning.classes} classes"
 
 
 def _find(scorer: str | ScikitScorer) -> ScikitScorer:

@@ -7,9 +7,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 
 from tune_jobs.engine import Evaluation, table
-from tune_jobs.engine.data.baselines import BaselineScores, encode_linearly, score_baselines
 from tune_jobs.engine.data.dataset import Dataset
 from tune_jobs.engine.data.evaluation import fresh_replicas
+from tune_jobs.engine.data.scoring.baselines import BaselineScores, encode_linearly, score_baselines
 
 
 def score(dataset: Dataset, metric="val_loss", evaluation=None) -> dict[str, BaselineScores]:

@@ -8,7 +8,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import get_scorer, get_scorer_names
 
 from tune_jobs.engine import Evaluation, JobError, images, table
-from tune_jobs.engine.data.scorers import Scorer
+from tune_jobs.engine.data.scoring.outputs import Meaning, Unit
+from tune_jobs.engine.data.scoring.scorers import Scorer
 
 
 def profit(estimator, rows, truth):
@@ -45,7 +46,7 @@ def test_every_scorer_says_of_outputs_what_it_says_of_an_estimator_with_such_out
     scale = {"mean": 150.0, "scale": 70.0} if task == "regression" else {}
     compared = 0
     for name in get_scorer_names():
-        scorer = Scorer(name, get_scorer(name), task, classes, **scale)
+        scorer = Scorer(name, get_scorer(name), Meaning(task, classes), Unit(**scale))
         try:
             expected = get_scorer(name)(fitted, x, y)
         except (ValueError, AttributeError):
@@ -62,7 +63,7 @@ def test_a_scorer_may_ask_for_some_rows_only():
     def of_every_second(estimator, rows, truth):
         return profit(estimator, rows[::2], truth[::2])
 
-    scorer = Scorer("second", of_every_second, "binary", 2)
+    scorer = Scorer("second", of_every_second, Meaning("binary", 2))
     assert scorer(np.array([0, 0, 1, 1.0]), np.array([[0.1], [0.9], [0.6], [0.4]])) == 2
 
 
@@ -140,7 +141,7 @@ def test_a_fold_without_a_class_that_a_scorer_needs_is_refused_before_any_trial(
 
 
 def test_outputs_that_are_no_probabilities_are_refused():
-    scorer = Scorer("roc_auc", get_scorer("roc_auc"), "binary", 2)
+    scorer = Scorer("roc_auc", get_scorer("roc_auc"), Meaning("binary", 2))
 
     with pytest.raises(JobError, match="outputs go from -2 to 3, but must be probabilities"):
         scorer(np.array([0, 1.0]), np.array([[-2.0], [3.0]]))

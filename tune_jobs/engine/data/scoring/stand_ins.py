@@ -37,6 +37,30 @@ class StandInClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return odds[:, 1] if odds.shape[1] == 2 else odds
 
 
+class StandInForLabels(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A classifier of several labels that returns known probabilities, shape (rows, labels)."""
+
+    def __init__(self, probabilities: Array) -> None:
+        self.probabilities = probabilities
+        self.classes_ = [np.arange(2)] * probabilities.shape[1]
+
+    def predict(self, rows: Any) -> Array:
+        """Return 1 for each label whose probability exceeds 0.5."""
+        likely: Array = (self.predict_proba(rows) > 0.5).astype(int)
+        return likely
+
+    def predict_proba(self, rows: Any) -> Array:
+        """Return the probability of each label."""
+        found: Array = self.probabilities[np.asarray(rows).reshape(-1)]
+        return found
+
+    def decision_function(self, rows: Any) -> Array:
+        """Return the log-odds of each label."""
+        found = self.predict_proba(rows).clip(TINY, ALMOST_ONE)
+        odds: Array = np.log(found) - np.log1p(-found)
+        return odds
+
+
 class StandInRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """A regressor that returns known predictions, shape (rows,)."""
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from tune_jobs.engine.data.dataset import Dataset, Replica, TrainingData
-from tune_jobs.engine.data.scorers import Scorer
+from tune_jobs.engine.data.scoring.outputs import meaning_of
+from tune_jobs.engine.data.scoring.scorers import Scorer
+from tune_jobs.engine.data.scoring.test_scores import in_units, score
 from tune_jobs.engine.data.splitting import Array
-from tune_jobs.engine.data.test_scores import in_units, score
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -49,8 +50,13 @@ def score_baselines(
         replicas: the folds that the winner was scored on.
         metric: the job's. There is a mean only for the evaluation's own scorers: another metric,
             which the trainable computes, could mean something else here.
+
+    Returns:
+        None for several targets.
     """
     training, signature = whole.training, whole.signature
+    if training.y_train.ndim > 1:
+        return []  # scikit-learn's linear models of classes have one target
     x = encode_linearly(training.x_train, signature)
     scorer = training.scorers.get(metric.removeprefix("val_"))
     found = []
@@ -113,7 +119,8 @@ def _score_test_set(model: BaseEstimator, whole: Dataset, x: Features) -> dict[s
     held = encode_linearly(whole.x_test, signature)
     outputs = fit_and_predict(model, signature, x, whole.training.y_train, held)
     truth, outputs = in_units(whole.y_test, target), in_units(outputs, target)
-    return score(signature["task"], truth, outputs, whole.training.scorers)
+    meaning = meaning_of(signature, truth)
+    return score(meaning, truth, outputs, whole.training.scorers)
 
 
 def _score_fold(

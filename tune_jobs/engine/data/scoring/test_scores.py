@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
-from tune_jobs.engine.data.scorers import Scorer
+import numpy as np
+
+from tune_jobs.engine.data.scoring.outputs import Meaning, unit_of
+from tune_jobs.engine.data.scoring.scorers import Scorer, in_own_unit
 from tune_jobs.engine.data.splitting import Array
 from tune_jobs.engine.errors import JobError
 
@@ -15,7 +17,7 @@ NO_SCORERS: Mapping[str, Scorer] = {}
 
 
 def score(
-    task: str,
+    meaning: Meaning,
     truth: Array,
     outputs: Array,
     scorers: Mapping[str, Scorer] = NO_SCORERS,
@@ -23,33 +25,38 @@ def score(
     """Score a model's outputs against the truth, both in the units of the target column.
 
     Args:
-        task: ``binary``, ``multiclass`` or ``regression``.
-        truth: class codes, or numbers, shape (rows,).
-        outputs: probabilities, shape (rows, 1) or (rows, classes), or numbers, shape (rows, 1).
+        meaning: what the outputs mean.
+        truth: class codes, or numbers, shape (rows,); of several targets, shape (rows, targets).
+        outputs: probabilities or numbers, a column each.
         scorers: the evaluation's own; those that cannot score these rows are left out.
+
+    Raises:
+        JobError: if the outputs do not mean that, such as quantiles of one number.
     """
-    if task == "regression":
-        found = _score_numbers(truth, outputs[:, 0])
-    elif task == "binary":
-        found = _score_binary(truth, outputs[:, 0].astype(float))
+    if meaning.is_number:
+        found = _score_numbers(truth, meaning.numbers(outputs))
+    elif meaning.has_labels:
+        found = _score_labels(truth, meaning.label_probabilities(outputs))
+    elif meaning.classes == 2:
+        found = _score_binary(truth, meaning.probabilities(outputs)[:, 1])
     else:
-        found = _score_classes(truth, outputs.astype(float))
+        found = _score_classes(truth, meaning.probabilities(outputs))
     for name, scorer in scorers.items():
         with suppress(JobError):
-            found[name] = replace(scorer, mean=0.0, scale=1.0)(truth, outputs)
+            found[name] = in_own_unit(scorer)(truth, outputs)
     return found
 
 
 def in_units(values: Array, target: Mapping[str, Any]) -> Array:
     """Convert standardised targets, or outputs, to the target column's units; classes stay."""
-    if target["task"] != "regression":
-        return values
-    return values.astype(float) * float(target["scale"]) + float(target["mean"])
+    return unit_of(target).restore(values) if target["task"] == "regression" else values
 
 
 def _score_numbers(truth: Array, predicted: Array) -> dict[str, float]:
     from sklearn import metrics
 
+    if predicted.ndim > 1:  # targets of different units have no common error
+        return {"r2": float(metrics.r2_score(truth, predicted))}
     return {
         "root_mean_squared_error": float(metrics.root_mean_squared_error(truth, predicted)),
         "mean_absolute_error": float(metrics.mean_absolute_error(truth, predicted)),
@@ -68,10 +75,19 @@ def _score_binary(truth: Array, probability: Array) -> dict[str, float]:
     }
 
 
+def _score_labels(truth: Array, probabilities: Array) -> dict[str, float]:
+    """Return the mean over the labels of each label's scores."""
+    scores = [
+        _score_binary(truth[:, label], probabilities[:, label])
+        for label in range(probabilities.shape[1])
+        if len(np.unique(truth[:, label])) == 2
+    ]
+    return {name: float(np.mean([each[name] for each in scores])) for name in scores[0]}
+
+
 def _score_classes(truth: Array, probabilities: Array) -> dict[str, float]:
     from sklearn import metrics
 
-    probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
     labels = list(range(probabilities.shape[1]))
     return {
         "log_loss": float(metrics.log_loss(truth, probabilities, labels=labels)),

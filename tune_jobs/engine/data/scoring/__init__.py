@@ -1,0 +1,1 @@
+"""What outputs mean, and how they are scored: scikit-learn's scorers, test scores, baselines."""
