@@ -14,7 +14,8 @@ from ray import cloudpickle, tune
 
 from trainables.export import export, load, predict
 from trainables.fitting import fit
-from tune_jobs.engine import Dataset, Finalists, Job, JobError, Profile, TrainingData, run, table
+from tune_jobs.engine import Finalists, Job, JobError, Profile, run, table
+from tune_jobs.engine.data.dataset import Dataset, TrainingData
 from tune_jobs.engine.runs.check import plan
 from tune_jobs.engine.runs.predict import predict as predict_file
 
@@ -70,9 +71,8 @@ def make_frame(rows=400):
     a, b = random.normal(size=(2, rows))
     three = np.where(a > 0.5, "low", np.where(b > 0, "medium", "high"))
     number = 1000 + 300 * a + random.normal(0, 100, rows)
-    return pd.DataFrame(
-        {"a": a, "b": b, "two": np.where(a > 0, "yes", "no"), "three": three}
-    ), number
+    frame = pd.DataFrame({"a": a, "b": b, "two": np.where(a > 0, "yes", "no"), "three": three})
+    return frame, number
 
 
 def search(ending, target, tmp_path, finalists=None):

@@ -70,8 +70,12 @@ def images(source: str | Path, *, validation: float = 0.2, test: float = 0.2) ->
     return Images(source, validation, test)
 
 
-def read_images(source: str | Path) -> Array:
+def read_images(source: str | Path, shape: Sequence[int] | None = None) -> Array:
     """Read new images to predict: a ``.npy`` file, or ``x`` or ``x_test`` of an ``.npz`` file.
+
+    Args:
+        source: the file.
+        shape: that of a row in training; with one side, rows of numbers are read, not images.
 
     Returns:
         Shape (rows, height, width, channels); a ``.npy`` file stays on disk and is mapped.
@@ -84,9 +88,10 @@ def read_images(source: str | Path) -> Array:
         names = [name for name in ("x", "x_test") if name in _list_arrays(path)]
         if not names:
             raise JobError(f"{path} has no array x or x_test; there is {_shown(path)}")
-        return _checked_images(names[0], _load(path, names[:1])[names[0]])
+        return _checked_inputs(names[0], _load(path, names[:1])[names[0]], shape)
     try:
-        return _checked_images(path.name, np.load(path, mmap_mode="r", allow_pickle=False))
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        return _checked_inputs(path.name, array, shape)
     except UNREADABLE as error:
         if isinstance(error, JobError):
             raise
@@ -178,6 +183,18 @@ def _load(path: Path, names: Sequence[str]) -> dict[str, Array]:
 
 def _checked(name: str, array: Array) -> Array:
     return _checked_images(name, array) if name.startswith("x") else _checked_classes(name, array)
+
+
+def _checked_inputs(name: str, array: Array, shape: Sequence[int] | None) -> Array:
+    """Return images, or rows of numbers if a row had one side in training."""
+    if shape is None or len(shape) != 1:
+        return _checked_images(name, array)
+    if array.ndim != 2 or array.shape[1] != shape[0] or array.dtype.kind not in "uifb":
+        raise JobError(
+            f"{name} has the shape {array.shape} and the type {array.dtype}, but must be numbers "
+            f"of shape (rows, {shape[0]})"
+        )
+    return array
 
 
 def _checked_images(name: str, array: Array) -> Array:
