@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-Reason = Literal["same error", "budget used", "interrupted", "storage failed"]
+Reason = Literal["same error", "budget used", "interrupted", "storage failed", "lease held"]
 
 Outcome = Literal[
     "complete",

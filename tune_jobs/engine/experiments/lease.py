@@ -6,6 +6,10 @@ have seen it and withdrawn. Nothing but writing and listing files is needed, so 
 folder, on NFS and in S3. A holder writes its claim anew every few seconds; one that does not change
 any more belongs to a run that died, and is removed. No two clocks are ever compared for that.
 
+A run that was suspended may wake up after another one has taken over. So a lease is a fence, too:
+every write passes it, and is refused if the claim is gone or if the history has records of a later
+run. Such a run leaves no trace, and says that it lost the experiment.
+
 A claim says, too, how far its run is and when that last moved, for people who look on
 (:mod:`~tune_jobs.engine.experiments.holder`).
 """
@@ -25,9 +29,10 @@ from dataclasses import replace
 from typing import Any
 
 from tune_jobs.engine.deadline import NO_DEADLINE, Deadline
-from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.errors import JobError, StorageError
 from tune_jobs.engine.experiments.claims import Claim, describe_self, is_here, is_running, name_of
-from tune_jobs.engine.experiments.files import LEASE
+from tune_jobs.engine.experiments.files import HISTORY, LEASE
+from tune_jobs.engine.experiments.history.segments import newest_attempt
 from tune_jobs.engine.outcome import EXIT_CODES
 from tune_jobs.engine.plain import plain
 from tune_jobs.engine.serialization import serialize
@@ -65,13 +70,16 @@ class Lease:
     """
 
     def __init__(self, folder: Folder, beat: float = BEAT) -> None:
-        self._experiment, self._folder = folder, folder.child(LEASE)
+        self._experiment = folder.fenced(None)
+        self._folder = self._experiment.child(LEASE)
         self._beat = beat
         self._name = f"{uuid.uuid4().hex}.json"
         self._claim = describe_self()
         self._released = threading.Event()
         self._thread: threading.Thread | None = None
         self._is_lost = False
+        self._attempts: dict[str, tuple[Folder, int]] = {}
+        self._has_history = False
         self.within: Lease | None = None
         self.facts: dict[str, Any] = {}
         self.moved = time.time()
@@ -80,6 +88,31 @@ class Lease:
     def is_lost(self) -> bool:
         """True if another run has taken the experiment over, or its series."""
         return self._is_lost or (self.within is not None and self.within.is_lost)
+
+    def check(self) -> None:
+        """Refuse to write if the experiment is no longer held by this run.
+
+        Raises:
+            TakenError: if another run has taken it over, or its series.
+            StorageError: if the experiment was moved or deleted.
+        """
+        has_history = bool(self._experiment.child(HISTORY).names())
+        if self._has_history and not has_history:
+            raise StorageError(f"{self._experiment.uri} is gone: it was moved or deleted")
+        self._has_history = has_history
+        if self.within is not None:
+            self.within.check()
+        later = any(newest_attempt(folder) > own for folder, own in self._attempts.values())
+        self._is_lost = self._is_lost or later or not self._folder.exists(self._name)
+        if self._is_lost:
+            raise TakenError(
+                f"{self._experiment.uri} was taken over by another run while this one was "
+                "suspended; this one has ended, and has written nothing since"
+            )
+
+    def note_attempt(self, folder: Folder, attempt: int) -> None:
+        """Take note of the number under which this run writes a history, of a folder inside too."""
+        self._attempts[folder.path] = folder.fenced(None), attempt
 
     def acquire(self) -> None:
         """Hold the experiment.
@@ -98,6 +131,7 @@ class Lease:
                 time.sleep(self._beat / 20)  # those after us withdraw, or turn out to hold it
             self._claim = replace(self._claim, holds=True)
             self._write()
+            self.note_attempt(self._experiment, newest_attempt(self._experiment))
         except BaseException:
             self.release()
             raise
@@ -123,10 +157,10 @@ class Lease:
     def _keep(self) -> None:
         while not self._released.wait(self._beat):
             try:
-                if not self._folder.exists(self._name):
-                    self._is_lost = True
-                    return
+                self.check()
                 self._write()
+            except TakenError:
+                return
             except (OSError, JobError):  # away for a moment; the run notices a longer time
                 continue
 
@@ -138,6 +172,8 @@ class Lease:
             with suppress(FileNotFoundError):
                 self._folder.write(self._name, content)
                 return
+            if self._has_history:
+                raise StorageError(f"{self._experiment.uri} is gone: it was moved or deleted")
             self._folder.create()  # another run has just removed it, since it was empty
         raise JobError(f"{self._folder.uri} keeps being removed while it is written to")
 

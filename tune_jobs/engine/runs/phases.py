@@ -213,7 +213,18 @@ class Run:
             )
 
     def _fit(self, prepared: Prepared) -> JobError | None:
-        """Fit a tuner; return the user's mistake, or what storage refused, if that ended it."""
+        """Fit a tuner; return the user's mistake, or what storage refused, if that ended it.
+
+        Raises:
+            TakenError: if another run has taken over.
+            StorageError: if the experiment is gone.
+        """
+        mistake = self._fit_unchecked(prepared)
+        with storage_errors(prepared):
+            self.lease.check()
+        return mistake
+
+    def _fit_unchecked(self, prepared: Prepared) -> JobError | None:
         prepared.recorder.lease = self.lease
         try:
             with (
@@ -226,7 +237,7 @@ class Run:
                 prepared.tuner.fit()
         except Exception as error:
             mistake = _find_mistake(error, prepared.stopper)
-            if mistake is None and prepared.stopper.reached != "storage failed":
+            if mistake is None and prepared.stopper.reached not in ("storage failed", "lease held"):
                 raise
             return mistake
         return None

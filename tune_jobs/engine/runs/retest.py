@@ -15,9 +15,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tune_jobs.engine.analysis.estimates import LEVEL
+from tune_jobs.engine.deadline import deadline_after
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.files import RETEST
+from tune_jobs.engine.experiments.lease import leased
 from tune_jobs.engine.finals.candidates import choose_candidates
 from tune_jobs.engine.job.finalists import Finalists
 from tune_jobs.engine.job.job import Job
@@ -49,6 +51,9 @@ SAMPLES = 20
 # The shares of neighbours of the incumbent, of the best of the earlier search, and of random
 # configs, in case the best are elsewhere now; the searcher suggests the rest.
 NEIGHBOURS, EARLIER, RANDOM = 0.2, 0.2, 0.25
+
+# Hours to wait for another process that answers the same retest.
+PATIENCE = 1 / 120
 
 # Exit codes of runs that have an answer.
 ANSWERED = (EXIT_CODES["complete"], EXIT_CODES["some trials failed"])
@@ -128,6 +133,7 @@ def retest(
 
     Raises:
         JobError: as for a run; and if the experiment has no config, or another metric.
+        TakenError: if another run continues the retest before it is answered.
     """
     challenge, profile = challenge or Challenge(), profile or Profile()
     for fact in ("metric", "mode"):
@@ -148,12 +154,13 @@ def retest(
         command={**(command or {}), "retest_of": earlier.folder.uri},
         **how,
     )
-    if found.exit_code in ANSWERED:
-        _answer(found, earlier, incumbent, answers, only_incumbent=challenge.only_incumbent)
-    ended = Experiment(found.folder, found.trusted)
-    if ended.retest:
-        file_answer(ended.retest, answers, promote=promote)
-    return ended
+    with leased(found.folder, waits=True, deadline=deadline_after(PATIENCE)) as lease:
+        held = replace(found, folder=found.folder.fenced(lease))
+        if held.exit_code in ANSWERED:
+            _answer(held, earlier, incumbent, answers, only_incumbent=challenge.only_incumbent)
+        if answer := Experiment(found.folder).retest:
+            file_answer(answer, answers.fenced(lease), promote=promote)
+    return Experiment(found.folder, found.trusted)
 
 
 def _answer(

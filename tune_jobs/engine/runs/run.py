@@ -107,6 +107,7 @@ def run(
         make_trackers(track, folder=target.folder, goal=job.goal)  # mistakes show here
     with interruptible() as interruption, quiet_tune(), ExitStack() as stack:
         lease = hold(stack, target, on_overlap, deadline)
+        folder = target.folder.fenced(lease)
         if ended := find_ended(target):  # by the run that was waited for
             return replace(ended, trusted=trust(job))
         check_name(target.folder, how)  # another run may have come and gone meanwhile
@@ -114,7 +115,7 @@ def run(
         dataset = start_ray(stack, ray, profile, interruption, job)
         started = Run(
             profile=profile,
-            folder=target.folder,
+            folder=folder,
             timing=Timing(began, deadline, spent=_seconds_spent(target.folder)),
             lease=lease,
             interruption=interruption,
@@ -122,9 +123,11 @@ def run(
             track=track,
         )
         if not isinstance(job, Job):
-            return started.run_tuner(job)
-        setup = Setup(job, profile, target.folder, dataset, command or {}, target.slot)
-        return started.run_job(setup, how)
+            started.run_tuner(job)
+        else:
+            setup = Setup(job, profile, folder, dataset, command or {}, target.slot)
+            started.run_job(setup, how)
+        return Experiment(target.folder, trust(job))
 
 
 def _check_arguments(

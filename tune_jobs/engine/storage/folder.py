@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 from pyarrow import fs
@@ -39,13 +39,40 @@ GOOGLE = {"retry_limit_seconds": "10"}
 DEFAULTS = {"s3": {"allow_delayed_open": "true"}, "gs": GOOGLE, "gcs": GOOGLE}
 
 
+class Fence(Protocol):
+    """Keeps a process from writing to a folder that is no longer its own."""
+
+    def check(self) -> None:
+        """Refuse if the process may not write any more.
+
+        Raises:
+            JobError: naming the folder.
+        """
+
+    def note_attempt(self, folder: Folder, attempt: int) -> None:
+        """Take note of the number under which the process writes a history."""
+
+
 @dataclass(frozen=True)
 class Folder:
-    """A folder of a ``pyarrow`` file system; ``uri`` is what Ray and people call it."""
+    """A folder of a ``pyarrow`` file system; ``uri`` is what Ray and people call it.
+
+    What is written, moved or deleted in it, at any depth, passes its ``fence``, if it has one.
+    Other processes get it without the fence.
+    """
 
     filesystem: fs.FileSystem
     path: str
     uri: str
+    fence: Fence | None = field(default=None, compare=False, repr=False)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Leave the fence out of what is pickled: it is this process's."""
+        return Folder, (self.filesystem, self.path, self.uri)
+
+    def fenced(self, fence: Fence | None) -> Folder:
+        """Return the folder behind a fence."""
+        return replace(self, fence=fence)
 
     @property
     def name(self) -> str:
@@ -54,12 +81,13 @@ class Folder:
 
     def child(self, name: str) -> Folder:
         """Return the folder called ``name`` inside this one."""
-        return Folder(self.filesystem, f"{self.path.rstrip('/')}/{name}", join(self.uri, name))
+        path = f"{self.path.rstrip('/')}/{name}"
+        return replace(self, path=path, uri=join(self.uri, name))
 
     @property
     def parent(self) -> Folder:
         """The folder that this one lies in."""
-        return Folder(self.filesystem, self.path.rpartition("/")[0], above(self.uri))
+        return replace(self, path=self.path.rpartition("/")[0], uri=above(self.uri))
 
     @property
     def local_path(self) -> Path | None:
@@ -76,11 +104,12 @@ class Folder:
         Raises:
             JobError: if it cannot be written.
         """
+        self._check_fence()
         probe = f".writable-{uuid4().hex}"
         for attempt in range(ATTEMPTS):
             try:
                 self.filesystem.create_dir(self.path, recursive=True)
-                self.write(probe, b"")
+                self._write(probe, b"")
                 self.filesystem.delete_file(f"{self.path}/{probe}")
                 return
             except OSError as error:
@@ -127,29 +156,39 @@ class Folder:
         """Write a file whole: a reader sees all of it or none.
 
         Object stores put a file in one step; elsewhere it is written aside, under a name that no
-        other process of any machine uses, and moved.
+        other process of any machine uses, and moved. The fence is asked at the last moment.
         """
+        self._write(name, content, self._check_fence)
+
+    def _write(self, name: str, content: bytes, check: Callable[[], object] = lambda: None) -> None:
         aside = name if _is_object_store(self.filesystem) else f"{name}.tmp-{uuid4().hex}"
         try:
+            check()
             with self.filesystem.open_output_stream(f"{self.path}/{aside}", None) as stream:
                 stream.write(content)
             if aside != name:
+                check()
                 self.filesystem.move(f"{self.path}/{aside}", f"{self.path}/{name}")
-        except OSError:
+        except (OSError, JobError):
             if aside != name:
                 with suppress(OSError):
-                    self.delete(aside)
+                    self._delete(aside)
             raise
 
     def delete(self, name: str) -> None:
         """Delete a file, if it is there."""
+        self._check_fence()
+        self._delete(name)
+
+    def _delete(self, name: str) -> None:
         with suppress(FileNotFoundError):
             self.filesystem.delete_file(f"{self.path}/{name}")
 
     def delete_all(self, names: Iterable[str]) -> None:
         """Delete files, many at once."""
+        self._check_fence()
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(self.delete, names))
+            list(pool.map(self._delete, names))
 
     def delete_if_empty(self) -> None:
         """Remove the folder if it is empty and the file system can do that in one step.
@@ -162,6 +201,7 @@ class Folder:
 
     def delete_folder(self) -> None:
         """Delete the folder and what it holds, if it is there."""
+        self._check_fence()
         if self.exists():
             self.filesystem.delete_dir(self.path)
 
@@ -172,6 +212,10 @@ class Folder:
             self.child(name).delete_folder()
         elif info.type != fs.FileType.NotFound:
             self.delete(name)
+
+    def _check_fence(self) -> None:
+        if self.fence is not None:
+            self.fence.check()
 
     def inside(self, path: str) -> str:
         """Return a path of the file system relative to the folder."""

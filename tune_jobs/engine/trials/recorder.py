@@ -14,7 +14,7 @@ from ray.train.constants import CHECKPOINT_DIR_NAME
 from ray.tune import Callback, Checkpoint
 from ray.tune.experiment import Trial
 
-from tune_jobs.engine.errors import reason_of
+from tune_jobs.engine.errors import JobError, reason_of
 from tune_jobs.engine.experiments.failures import Failure, of_lost_worker
 from tune_jobs.engine.experiments.history.records import (
     Continued,
@@ -171,8 +171,8 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         self.flush(after=1.0)
         if self.lease is not None:
             self.lease.moved = time.time()
-        if self.lease is not None and self.lease.is_lost:
-            self._stopper.fail_storage("another run has taken over the experiment")
+            if self.lease.is_lost:
+                self._check_lease()
         if time.monotonic() - self._looked > 1.0:
             self._looked = time.monotonic()
             self._end_silent()
@@ -214,6 +214,16 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
             self._writer.flush(after=after)
         except OSError as error:
             self._stopper.fail_storage(f"{self._folder.uri}: {reason_of(error)}")
+        except JobError as error:
+            self._stopper.lose(error)
+
+    def _check_lease(self) -> None:
+        """End the run if another one has taken over, or the experiment is gone."""
+        try:
+            if self.lease is not None:
+                self.lease.check()
+        except JobError as error:
+            self._stopper.lose(error)
 
     def _state(self, trial: Trial) -> State:
         last = trial.last_result or {}

@@ -16,7 +16,7 @@ from tune_jobs.engine.experiments.messages import (
     mistake_in,
     why_unusable,
 )
-from tune_jobs.engine.outcome import Reason
+from tune_jobs.engine.outcome import EXIT_CODES, Reason
 from tune_jobs.engine.storage.folder import Folder
 
 # Seconds between two looks at the free space.
@@ -96,6 +96,11 @@ class RunStopper(Stopper):  # type: ignore[misc]  # Ray calls it
     def fail_storage(self, detail: str) -> None:
         """End the run, since its results cannot be stored."""
         self._reach("storage failed", detail)
+
+    def lose(self, error: JobError) -> None:
+        """End the run, since it may not write any more, or there is no place left to write to."""
+        is_lost = error.exit_code == EXIT_CODES["lease held"]
+        self._reach("lease held" if is_lost else "storage failed", str(error))
 
     def free_space_lacking(self) -> str | None:
         """Describe a lack of free space; return None if there is enough."""

@@ -50,6 +50,9 @@ BLOCK = 1000
 # the seconds between two segments if it takes more.
 SHARE, CREDIT, PAUSE = 0.25, 1.0, 1.0
 
+# A run that has written within so many seconds was not suspended long enough to lose its lease.
+AWAKE = 5.0
+
 # The last number of each attempt.
 Ends = dict[int, int]
 
@@ -177,11 +180,14 @@ class SegmentWriter:
     """Appends records to the history in a folder, as one attempt."""
 
     def __init__(self, folder: Folder) -> None:
-        self._folder = folder.child(HISTORY)
-        self._folder.child(MIRROR).create()
+        folder.child(HISTORY).child(MIRROR).create()
+        self._fence = folder.fence
+        self._folder = folder.fenced(None).child(HISTORY)
         found = read_segments(folder)
         taken = [segment.attempt for segment in _list(self._folder)]
         self.attempt = max([*found.ends, *taken], default=0) + 1
+        if folder.fence is not None:
+            folder.fence.note_attempt(folder, self.attempt)
         self._after = found.ends
         self._number = 0
         self._waiting: list[str] = []
@@ -203,9 +209,13 @@ class SegmentWriter:
 
         Raises:
             OSError: if it cannot be written; the records keep waiting.
+            JobError: if another run has taken over while this one was suspended.
         """
-        if not self._waiting or time.monotonic() - self._last < after:
+        silent = time.monotonic() - self._last
+        if not self._waiting or silent < after:
             return
+        if self._fence is not None and silent > AWAKE:
+            self._fence.check()
         self._debt = max(0.0, self._debt - SHARE * (time.monotonic() - self._last))
         self._last = time.monotonic()
         segment = self._write(self._number, self._number, self._waiting)
@@ -296,6 +306,12 @@ def _leave_out_late_ones(found: Found, after: dict[int, Ends]) -> None:
                 found.problems.append(
                     f"{segment.name} was written after another run had taken over; ignored"
                 )
+
+
+def newest_attempt(folder: Folder) -> int:
+    """Return the number of the latest run that has written to a history; 0 if none has."""
+    matches = map(NAME.fullmatch, folder.child(HISTORY).names())
+    return max((int(match[1]) for match in matches if match), default=0)
 
 
 def _newest_whole(
