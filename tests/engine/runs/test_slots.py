@@ -159,10 +159,10 @@ def test_a_run_ends_whose_series_was_taken_over(job, profile) -> None:
             time.sleep(0.1)
             tune.report({"loss": 0.0})
 
-    found = night(replace(job, trainable=slow, max_epochs=600), profile, listeners=[take_over])
+    with pytest.raises(TakenError, match=r"nightly-SLOT was taken over by another run") as caught:
+        night(replace(job, trainable=slow, max_epochs=600), profile, listeners=[take_over])
 
-    assert found.summary.outcome == "storage failed"
-    assert "another run has taken over the experiment" in found.summary.error
+    assert caught.value.exit_code == 10
 
 
 def test_a_run_without_a_slot_guards_its_experiment_only(job, profile, other_night) -> None:
