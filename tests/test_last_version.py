@@ -138,6 +138,11 @@ def test_it_is_extended_and_nothing_is_trained_again(here) -> None:
     assert list_fits(now)[: len(fits)] == fits
     assert len(list_fits(now)) == len(set(list_fits(now)))
     assert now.description.source
+    # It has an id now, and its files without one are still its own.
+    assert now.problems == []
+    assert now.identity.id == now.description.experiment_id == now.verdict.experiment_id
+    assert now.identity.id.startswith("adopted-")
+    assert now.summary.checksums.keys() == {"best.keras", "best_config.json", "rebuild_best.py"}
 
 
 @pytest.mark.usefixtures("local_ray")

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tune_jobs.engine.errors import JobError, reason_of
-from tune_jobs.engine.experiments.files import DESCRIPTION, HISTORY, MODEL, RETEST, SUMMARY, VERDICT
+from tune_jobs.engine.experiments.files import (
+    CONFIG,
+    DESCRIPTION,
+    EXPORTED,
+    FINALISTS,
+    HISTORY,
+    MODEL,
+    REBUILD,
+    RETEST,
+    SUMMARY,
+    VERDICT,
+)
 from tune_jobs.engine.experiments.history.frames import (
     Configs,
     History,
@@ -20,6 +31,7 @@ from tune_jobs.engine.experiments.history.frames import (
 )
 from tune_jobs.engine.experiments.history.records import Attempt
 from tune_jobs.engine.experiments.history.segments import Found, read_segments
+from tune_jobs.engine.experiments.identity import Identity, identify
 from tune_jobs.engine.experiments.model_file import (
     check_model,
     find_function,
@@ -35,7 +47,7 @@ from tune_jobs.engine.job.trust import Trusted, trust
 from tune_jobs.engine.names import nearest
 from tune_jobs.engine.outcome import EXIT_CODES, FINAL
 from tune_jobs.engine.space.configs import Config
-from tune_jobs.engine.storage.folder import Folder, open_folder
+from tune_jobs.engine.storage.folder import Folder, checksum_of, open_folder
 from tune_jobs.engine.storage.uris import scheme_of
 
 if TYPE_CHECKING:
@@ -47,7 +59,15 @@ if TYPE_CHECKING:
     from tune_jobs.engine.job.job import Job
 
 
-T = TypeVar("T")
+class Marked(Protocol):
+    """What a file of JSON holds, with the id of its experiment."""
+
+    @property
+    def experiment_id(self) -> str | None:
+        """The id, None if version 0.1 wrote the file."""
+
+
+T = TypeVar("T", bound=Marked)
 Reader = Callable[[object], T]
 
 
@@ -109,26 +129,54 @@ class Experiment:
         """The answer of a retest; None if this is no retest, or it has no answer yet."""
         return self._read(RETEST, Answer.from_json)[0]
 
+    @cached_property
+    def identity(self) -> Identity:
+        """Whose files are its own: those with its id, whatever its folder is called."""
+        return identify(self.folder)
+
     @property
     def problems(self) -> list[str]:
-        """The damaged files, one line each; a segment with an intact copy is not one."""
-        return [*self.segments.problems, *self._unreadable]
+        """The damaged and foreign files, one line each.
+
+        A damaged segment or table that is whole elsewhere is none.
+        """
+        return [
+            *self.segments.problems,
+            *self._history.problems,
+            *self._unreadable,
+            *self._changed,
+            *self._foreign_finals,
+        ]
 
     @cached_property
     def segments(self) -> Found:
         """The history as it was written, and what of it is damaged."""
-        return read_segments(self.folder)
+        return read_segments(self.folder, self.identity)
+
+    @property
+    def finals(self) -> Experiment | None:
+        """The finals as an experiment inside this one; None if there were none."""
+        finals = Experiment(self.folder.child(FINALISTS))
+        return finals if finals.exists and self.identity.owns(finals.identity.id) else None
+
+    def write(self, name: str, record: Summary | Verdict | Answer) -> None:
+        """Write a file of JSON, with the experiment's id."""
+        marked = replace(record, experiment_id=self.identity.id)
+        self.folder.write_json(name, marked.to_json())
 
     def _read(self, name: str, reader: Reader[T]) -> tuple[T | None, str]:
-        """Read a file of JSON, or say why it cannot be read."""
+        """Read a file of JSON, or say why it cannot be read, or is not used."""
         try:
-            return reader(self.folder.read_json(name)), ""
+            found = reader(self.folder.read_json(name))
         except (OSError, ValueError) as error:
             return None, f"{name} cannot be read: {reason_of(error)}"
+        if not self.identity.owns(found.experiment_id):
+            return None, f"{name} is of another experiment; ignored"
+        return found, ""
 
     @cached_property
     def _unreadable(self) -> list[str]:
-        readers: dict[str, Reader[object]] = {
+        readers: dict[str, Reader[Marked]] = {
             DESCRIPTION: Description.from_json,
             SUMMARY: Summary.from_json,
             VERDICT: Verdict.from_json,
@@ -136,6 +184,27 @@ class Experiment:
         }
         there = [name for name in readers if self.folder.exists(name)]
         return list(filter(None, [self._read(name, readers[name])[1] for name in there]))
+
+    @cached_property
+    def _changed(self) -> list[str]:
+        """Exported files that are not what the run wrote; large ones are read only locally."""
+        small = [CONFIG, REBUILD]
+        names = EXPORTED if self.folder.local_path else small
+        there = [name for name in names if name in self._checksums and self.folder.exists(name)]
+        found = [(name, self._checksums[name], self.folder.checksum(name)) for name in there]
+        return [
+            f"{name} is not the file that the run wrote" for name, was, now in found if was != now
+        ]
+
+    @property
+    def _foreign_finals(self) -> list[str]:
+        is_there = Experiment(self.folder.child(FINALISTS)).exists
+        is_foreign = is_there and self.finals is None
+        return [f"{FINALISTS} is of another experiment; ignored"] if is_foreign else []
+
+    @property
+    def _checksums(self) -> Mapping[str, str]:
+        return self.summary.checksums if self.summary else {}
 
     @property
     def exit_code(self) -> int | None:
@@ -231,18 +300,36 @@ class Experiment:
         """
         if not self.folder.exists(MODEL):
             raise JobError(f"{self.folder.uri} has no {MODEL}; create one with tune-jobs export")
-        load, content = self.companion("load"), read_bytes(self.folder)
+        load, content = self.companion("load"), self._read_exported()
         return load_model(self.folder, content, load, self.trusted)
 
     def read_model(self) -> bytes:
         """Read the exported model's file, once it is known to be whole.
 
         Raises:
-            JobError: if it is damaged, or something else.
+            JobError: if it is damaged, or something else, or another run's.
         """
-        content = read_bytes(self.folder)
+        content = self._read_exported()
+        self._check_model(content)
+        return content
+
+    def _check_model(self, content: bytes) -> None:
         if self.trusted or "load" not in self.description.own_functions:
             check_model(self.folder, content, self.companion("load"))
+
+    def _read_exported(self) -> bytes:
+        """Read the model file, if it is the one that the run wrote.
+
+        Raises:
+            JobError: if it cannot be read, is damaged, or is another one.
+        """
+        content = read_bytes(self.folder)
+        if self._checksums.get(MODEL, checksum_of(content)) != checksum_of(content):
+            self._check_model(content)  # which knows more of a damaged one
+            raise JobError(
+                f"{self.folder.child(MODEL).uri} is not the file that the run wrote: its checksum "
+                "differs; put that file back, or move this one away to export the best trial"
+            )
         return content
 
     def best_checkpoint(self) -> str:
@@ -273,7 +360,7 @@ class Experiment:
 
     @cached_property
     def _history(self) -> History:
-        return read_history(self.folder)
+        return read_history(self.folder, self.identity)
 
 
 def open_experiment(

@@ -11,6 +11,7 @@ FINALISTS = "finalists"
 MODEL, ENSEMBLE, CONFIG, REBUILD = (
     *("best.keras", "ensemble.keras", "best_config.json", "rebuild_best.py"),
 )
+EXPORTED = (MODEL, ENSEMBLE, CONFIG, REBUILD)
 REPORT = "report.html"
 TRIALS = "trials"  # Ray's own experiment
 

@@ -32,7 +32,7 @@ from tune_jobs.engine.deadline import NO_DEADLINE, Deadline
 from tune_jobs.engine.errors import JobError, StorageError
 from tune_jobs.engine.experiments.claims import Claim, describe_self, is_here, is_running, name_of
 from tune_jobs.engine.experiments.files import HISTORY, LEASE
-from tune_jobs.engine.experiments.history.segments import newest_attempt
+from tune_jobs.engine.experiments.history.packing import newest_attempt
 from tune_jobs.engine.outcome import EXIT_CODES
 from tune_jobs.engine.plain import plain
 from tune_jobs.engine.serialization import serialize

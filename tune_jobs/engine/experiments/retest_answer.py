@@ -53,6 +53,7 @@ class Answer:
     """The answer to a retest: is the config in use still the one to use, on today's data?
 
     Attributes:
+        experiment_id: that of the retest's experiment.
         answer: ``keep``, ``replace`` or ``inconclusive``; ``keep`` or ``alarm`` without a
             challenger.
         reason: the answer in a sentence.
@@ -72,6 +73,7 @@ class Answer:
         earlier: the answers of earlier retests, the oldest first.
     """
 
+    experiment_id: str | None = None
     answer: RetestAnswer
     reason: str
     name: str

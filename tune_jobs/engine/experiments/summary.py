@@ -79,6 +79,7 @@ class Summary:
     """The end of a run.
 
     Attributes:
+        experiment_id: the experiment's, which stands in all its files.
         usage: where the workers' time went, None if the trainable does not report that.
         outcome: how it ended.
         attempt: which run of the experiment it was, counted from 1; None if it never got that far.
@@ -101,8 +102,10 @@ class Summary:
         workers: how many trials ran at once.
         worker_seconds: the time of all workers, in all runs of the experiment.
         winner: the winner of the finals, None if there is none.
+        checksums: the SHA-256 of each exported file.
     """
 
+    experiment_id: str | None = None
     usage: Usage | None
     outcome: Outcome
     attempt: int | None = None
@@ -124,6 +127,7 @@ class Summary:
     workers: int | None
     worker_seconds: float | None
     winner: Winner | None = None
+    checksums: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, content: object) -> Summary:

@@ -138,6 +138,7 @@ class Verdict:
     choice, at an epoch chosen without them: so they are unbiased.
 
     Attributes:
+        experiment_id: the experiment's, which stands in all its files.
         trial: the winner.
         config: its config.
         metric: what decides.
@@ -158,6 +159,7 @@ class Verdict:
         baselines: simple models for comparison.
     """
 
+    experiment_id: str | None = None
     trial: int
     config: Config
     metric: str

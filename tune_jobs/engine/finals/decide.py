@@ -117,7 +117,7 @@ def _judge(
     costs = _measure_costs(experiment.folder.child(FINALISTS), race, candidates, rounds)
     verdict = give_verdict(race, candidates, costs)
     if verdict is not None:
-        experiment.folder.write_json(VERDICT, verdict.to_json())
+        experiment.write(VERDICT, verdict)
     return verdict
 
 

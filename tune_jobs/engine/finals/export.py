@@ -425,7 +425,7 @@ def make_model(
             Baseline(name=each.name, mean=each.mean, test=each.test) for each in baselines
         ),
     )
-    experiment.folder.write_json(VERDICT, verdict.to_json())
+    experiment.write(VERDICT, verdict)
     best, both = files[MODEL], files.get(ENSEMBLE)
     trials = tuple(decision.candidates[place].trial for place in decision.race.ranking)
     together = Ensemble(trials=trials, test=both.scores or {}) if both else None

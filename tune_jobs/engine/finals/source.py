@@ -212,7 +212,7 @@ def prepare_finals(
     job, folder = setup.job, experiment.folder.child(FINALISTS)
     about = _describe(job, experiment, rounds)
     before = Experiment(folder)
-    if before.exists and not _is_comparable(before.description, about):
+    if before.exists and not (experiment.finals and _is_comparable(before.description, about)):
         folder.delete_folder()
         before = Experiment(folder)
     folder.create()

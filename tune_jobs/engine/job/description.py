@@ -33,6 +33,7 @@ class Description:
     A run of a tuner that a module builds itself knows only some of this.
 
     Attributes:
+        experiment_id: the experiment's, which stands in all its files; the first key of the file.
         trainable: the trainable's dotted name.
         own_functions: which of export, load and predict beside the trainable are its own, instead
             of those of ``trainables``.
@@ -64,6 +65,7 @@ class Description:
         overlap: of finals, held-out rows / training rows.
     """
 
+    experiment_id: str | None = None
     trainable: str | None
     own_functions: tuple[str, ...] = ()
     source: str | None = None

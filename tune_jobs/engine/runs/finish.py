@@ -19,7 +19,7 @@ from tune_jobs.engine.deadline import Timing
 from tune_jobs.engine.errors import JobError, StorageError, reason_of
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.failures import cause
-from tune_jobs.engine.experiments.files import FINALISTS, SUMMARY
+from tune_jobs.engine.experiments.files import EXPORTED, SUMMARY
 from tune_jobs.engine.experiments.summary import Summary, Usage, Winner
 from tune_jobs.engine.finals.decide import Decision
 from tune_jobs.engine.finals.export import (
@@ -166,8 +166,7 @@ def _make_model(ending: Ending, experiment: Experiment) -> ExportedModel:
 def _measure_usage(ending: Ending, experiment: Experiment, decided: float) -> Usage | None:
     """Measure where the time of this run went, including its finals."""
     frames, began = [experiment.trials], ending.timing.began
-    finals = Experiment(experiment.folder.child(FINALISTS))
-    if finals.exists:
+    if finals := experiment.finals:
         frames.append(finals.trials)
     own = [frame[frame["ended"] >= began] for frame in frames]
     trials = pd.concat([frame for frame in own if not frame.empty] or own[:1])
@@ -218,8 +217,13 @@ def write_summary(
         workers=workers,
         worker_seconds=spent + workers * (ended - began),
         winner=winner,
+        checksums={
+            name: experiment.folder.checksum(name)
+            for name in EXPORTED
+            if experiment.folder.exists(name)
+        },
     )
-    experiment.folder.write_json(SUMMARY, summary.to_json())
+    experiment.write(SUMMARY, summary)
 
 
 @contextmanager

@@ -186,7 +186,7 @@ def _answer(
         history=history,
         only_incumbent=only_incumbent,
     )
-    found.folder.write_json(RETEST, answer.to_json())
+    found.write(RETEST, answer)
 
 
 def retest_job(job: Job, earlier: Experiment, incumbent: Config, challenge: Challenge) -> Job:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -140,8 +141,8 @@ class Folder:
         inner = [info.base_name for info in found if info.type == fs.FileType.Directory]
         return sorted(name for name in inner if not name.startswith("."))
 
-    def read(self, name: str) -> bytes:
-        """Read a file.
+    def read(self, name: str, most: int | None = None) -> bytes:
+        """Read a file, or its first bytes.
 
         Raises:
             OSError: if it cannot be read, or is a pipe or a device, which might never end.
@@ -150,7 +151,11 @@ class Folder:
         if path and path.exists() and not path.is_file():
             raise OSError(f"{path} is not a regular file")
         with self.filesystem.open_input_stream(f"{self.path}/{name}", compression=None) as stream:
-            return bytes(stream.read())
+            return bytes(stream.read(most))
+
+    def checksum(self, name: str) -> str:
+        """Return the checksum of a file, as :func:`checksum_of` does."""
+        return checksum_of(self.read(name))
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file whole: a reader sees all of it or none.
@@ -246,6 +251,11 @@ class Folder:
         """Write a JSON file whole."""
         text = json.dumps(plain(content), indent=2, ensure_ascii=False)
         self.write(name, text.encode() + b"\n")
+
+
+def checksum_of(content: bytes) -> str:
+    """Return the SHA-256 of a file's content in hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def open_folder(place: str | os.PathLike[str]) -> Folder:

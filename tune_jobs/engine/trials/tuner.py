@@ -17,6 +17,7 @@ from tune_jobs.engine.cluster.concurrency import find_concurrency
 from tune_jobs.engine.cluster.connection import connect
 from tune_jobs.engine.deadline import NO_DEADLINE, Deadline
 from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.files import (
     DESCRIPTION,
     EPOCHS_TABLE,
@@ -31,6 +32,7 @@ from tune_jobs.engine.experiments.history.records import (
     StageStart,
 )
 from tune_jobs.engine.experiments.history.segments import SegmentWriter
+from tune_jobs.engine.experiments.identity import draw_id
 from tune_jobs.engine.experiments.messages import as_report
 from tune_jobs.engine.job.describing import describe_job
 from tune_jobs.engine.job.description import Description
@@ -254,10 +256,13 @@ def begin(
     """
     if lacking := stopper.free_space_lacking():
         raise JobError(lacking)
+    if about.experiment_id is None:
+        exists = Experiment(folder).exists
+        about = replace(about, experiment_id=draw_id(folder, exists=exists))
     most = profile.max_checkpoint_gb
     recorder = Recorder(
         folder,
-        SegmentWriter(folder),
+        SegmentWriter(folder, about.experiment_id),
         max_epochs=about.max_epochs or sys.maxsize,
         listeners=listeners,
         stopper=stopper,

@@ -10,8 +10,8 @@ import io
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -30,6 +30,7 @@ from tune_jobs.engine.experiments.history.records import (
 )
 from tune_jobs.engine.experiments.history.replicas import average_replicas
 from tune_jobs.engine.experiments.history.segments import merge_all, read_segments
+from tune_jobs.engine.experiments.identity import Identity, identify
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.plain import parse_json
 from tune_jobs.engine.space.configs import Config, flatten
@@ -57,6 +58,9 @@ TRIAL_COLUMNS = {
     "fallback": "str",
     "by": "str",
 }
+# The key of the experiment's id among a table's metadata.
+METADATA = b"experiment_id"
+
 EPOCH_COLUMNS = {
     "trial": "int64",
     "replica": "int64",
@@ -75,33 +79,54 @@ class History:
             1970, ``failure``, ``error``, ``config`` as JSON, ``by``: what chose it, if known.
         epochs: one row per trial, replica and epoch: ``seconds``, and a column per metric.
         configs: the configs of the trials.
+        problems: what is wrong with the two tables, one line each; the segments are read then.
     """
 
     trials: pd.DataFrame
     epochs: pd.DataFrame
     configs: Configs
+    problems: Sequence[str] = ()
 
 
-def read_history(folder: Folder) -> History:
+class ForeignError(ValueError):
+    """A table belongs to another experiment."""
+
+
+def read_history(folder: Folder, identity: Identity | None = None) -> History:
     """Read the history in a folder, from its two tables or, without these, from its segments."""
+    identity, problems = identity or identify(folder), list[str]()
     if folder.exists(TRIALS_TABLE) and folder.exists(EPOCHS_TABLE):
         try:
-            trials = _read_parquet(folder, TRIALS_TABLE)
-            if "by" not in trials:  # written by an earlier version
-                trials["by"] = None
-            epochs = _read_parquet(folder, EPOCHS_TABLE)
-            return History(trials, epochs, parse_configs(trials))
-        except (OSError, ValueError):  # damaged: the segments hold all of it
+            return _read_tables(folder, identity)
+        except ForeignError as error:
+            problems.append(str(error))
+        except (OSError, ValueError, KeyError):  # damaged: the segments hold all of it
             pass
-    return _collect(read_segments(folder).records())
+    history = _collect(read_segments(folder, identity).records())
+    return replace(history, problems=problems)
+
+
+def _read_tables(folder: Folder, identity: Identity) -> History:
+    """Read the history from its two tables.
+
+    Raises:
+        ForeignError: if one of them belongs to another experiment.
+        ValueError: if one of them is damaged; or KeyError, if it lacks a column.
+    """
+    trials = _read_parquet(folder, TRIALS_TABLE, identity)
+    if "by" not in trials:  # written by an earlier version
+        trials["by"] = None
+    trials = trials.astype(TRIAL_COLUMNS)
+    epochs = _read_parquet(folder, EPOCHS_TABLE, identity).astype(EPOCH_COLUMNS)
+    return History(trials, epochs, parse_configs(trials))
 
 
 def compact(folder: Folder) -> None:
     """Merge the segments, and write what they hold as two Parquet files for people."""
-    history = _collect(merge_all(folder).records())
-    _write_parquet(folder, EPOCHS_TABLE, history.epochs)
+    history, identity = _collect(merge_all(folder).records()), identify(folder)
+    _write_parquet(folder, EPOCHS_TABLE, history.epochs, identity)
     trials = with_hyperparameters(history.trials, history.configs)
-    _write_parquet(folder, TRIALS_TABLE, trials)
+    _write_parquet(folder, TRIALS_TABLE, trials, identity)
 
 
 def parse_configs(trials: pd.DataFrame) -> Configs:
@@ -263,11 +288,23 @@ def _column(values: list[Any]) -> Any:
     return pd.array(values, dtype="string")
 
 
-def _read_parquet(folder: Folder, name: str) -> pd.DataFrame:
-    return pq.ParquetFile(pa.BufferReader(folder.read(name))).read().to_pandas()
+def _read_parquet(folder: Folder, name: str, identity: Identity) -> pd.DataFrame:
+    """Read a table.
+
+    Raises:
+        ForeignError: if it belongs to another experiment.
+    """
+    file = pq.ParquetFile(pa.BufferReader(folder.read(name)))
+    found = (file.schema_arrow.metadata or {}).get(METADATA)
+    if not identity.owns(None if found is None else found.decode()):
+        raise ForeignError(f"{name} is of another experiment; the history is read instead")
+    return file.read().to_pandas()
 
 
-def _write_parquet(folder: Folder, name: str, frame: pd.DataFrame) -> None:
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), buffer)
+def _write_parquet(folder: Folder, name: str, frame: pd.DataFrame, identity: Identity) -> None:
+    buffer, table = io.BytesIO(), pa.Table.from_pandas(frame, preserve_index=False)
+    if identity.id is not None:
+        known = table.schema.metadata or {}
+        table = table.replace_schema_metadata({**known, METADATA: identity.id.encode()})
+    pq.write_table(table, buffer)
     folder.write(name, buffer.getvalue())

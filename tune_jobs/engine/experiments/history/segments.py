@@ -2,10 +2,11 @@
 
 A segment is called ``<attempt>-<first>-<last>.jsonl``: the run that wrote it (an experiment that is
 continued has several attempts), and the numbers of its first and last flush. Its first line holds
-the number of records that follow and their checksum, so a torn or foreign file is never taken for a
-segment; its copy in ``mirror`` is read instead. Many small segments are merged into one, and all
-into one ``....jsonl.gz`` at the end. Each segment names the last segment of every earlier attempt:
-whatever those write later, by a run that has lost the experiment without knowing it, is ignored.
+the number of records that follow, their checksum and the experiment's id, so a torn file is never
+taken for a segment, nor one of another experiment; its copy in ``mirror`` is read instead. Many
+small segments are merged into one, and all into one ``....jsonl.gz`` at the end. Each segment names
+the last segment of every earlier attempt: whatever those write later, by a run that has lost the
+experiment without knowing it, is ignored.
 
 A line has the record's fields as its keys. An optional field that is None is left out. Unknown
 keys, of a newer version, are ignored; a record of an unknown kind is kept as it is. A few lines
@@ -16,17 +17,22 @@ may have 100,000 epochs, and the checksums guard them.
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
-import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import MISSING, dataclass, field, fields
 from operator import itemgetter
 from typing import Any, get_args
 
 from tune_jobs.engine.experiments.files import HISTORY, MIRROR
+from tune_jobs.engine.experiments.history.packing import (
+    Ends,
+    Segment,
+    list_segments,
+    pack,
+    unpack,
+)
 from tune_jobs.engine.experiments.history.records import (
     Epoch,
     Event,
@@ -36,10 +42,10 @@ from tune_jobs.engine.experiments.history.records import (
     SearchStart,
     UnknownRecord,
 )
+from tune_jobs.engine.experiments.identity import Identity, identify
 from tune_jobs.engine.plain import parse_json, plain
 from tune_jobs.engine.storage.folder import AT_ONCE, ATTEMPTS, Folder
 
-NAME = re.compile(r"(\d{4})-(\d{8})-(\d{8})\.jsonl(\.gz)?")
 # This many small segments are merged into one.
 MERGED = 64
 
@@ -52,9 +58,6 @@ SHARE, CREDIT, PAUSE = 0.25, 1.0, 1.0
 
 # A run that has written within so many seconds was not suspended long enough to lose its lease.
 AWAKE = 5.0
-
-# The last number of each attempt.
-Ends = dict[int, int]
 
 Getter = Callable[[Mapping[str, Any]], tuple[Any, ...]]
 
@@ -122,28 +125,6 @@ def as_line(record: HistoryRecord, time: float) -> str:
     return json.dumps(plain(facts))
 
 
-@dataclass(frozen=True)
-class Segment:
-    """A segment, as its name says.
-
-    Attributes:
-        name: the file's.
-        attempt: the run that wrote it.
-        first: the number of its first flush.
-        last: the number of its last flush.
-    """
-
-    name: str
-    attempt: int
-    first: int
-    last: int
-
-    @property
-    def is_whole(self) -> bool:
-        """True if it holds everything up to its last flush, earlier attempts included."""
-        return self.name.endswith(".gz")
-
-
 @dataclass
 class Found:
     """The history in a folder.
@@ -152,11 +133,13 @@ class Found:
         lines: the segments that count, in order, with their lines.
         problems: what is wrong with others, one line each.
         ends: the last number of each attempt.
+        foreign: the paths of files of another experiment.
     """
 
     lines: list[tuple[Segment, list[str]]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    ends: Ends = field(default_factory=dict)
+    ends: dict[int, int] = field(default_factory=dict)
+    foreign: set[str] = field(default_factory=set)
 
     def has(self, segment: Segment) -> bool:
         """Return whether everything in a segment has been found already."""
@@ -176,15 +159,36 @@ class Found:
                     yield record
 
 
-class SegmentWriter:
-    """Appends records to the history in a folder, as one attempt."""
+@dataclass
+class _Reading:
+    """What was read of a segment.
 
-    def __init__(self, folder: Folder) -> None:
+    Attributes:
+        content: the last number of each earlier attempt, and its lines; None if it is ignored.
+        problem: what is wrong with it, empty if nothing is.
+        foreign: the paths of copies of another experiment.
+    """
+
+    content: tuple[Ends, list[str]] | None = None
+    problem: str = ""
+    foreign: list[str] = field(default_factory=list)
+
+
+class SegmentWriter:
+    """Appends records to the history in a folder, as one attempt.
+
+    Args:
+        folder: of the history.
+        experiment_id: stands in every segment.
+    """
+
+    def __init__(self, folder: Folder, experiment_id: str | None = None) -> None:
         folder.child(HISTORY).child(MIRROR).create()
         self._fence = folder.fence
         self._folder = folder.fenced(None).child(HISTORY)
+        self._id = experiment_id
         found = read_segments(folder)
-        taken = [segment.attempt for segment in _list(self._folder)]
+        taken = [segment.attempt for segment in list_segments(self._folder)]
         self.attempt = max([*found.ends, *taken], default=0) + 1
         if folder.fence is not None:
             folder.fence.note_attempt(folder, self.attempt)
@@ -233,47 +237,52 @@ class SegmentWriter:
 
     def _write(self, first: int, last: int, lines: list[str]) -> Segment:
         name = f"{self.attempt:04d}-{first:08d}-{last:08d}.jsonl"
-        content = _pack(lines, self._after)
+        content = pack(lines, self._after, self._id)
         self._folder.write(name, content)
         self._folder.child(MIRROR).write(name, content)
         return Segment(name, self.attempt, first, last)
 
 
 def merge_all(folder: Folder) -> Found:
-    """Merge all segments into one, and only then delete them; return what they hold."""
-    inside, found = folder.child(HISTORY), read_segments(folder)
+    """Merge all segments into one, and only then delete them; return what they hold.
+
+    Files of another experiment stay: they may be the only ones.
+    """
+    identity = identify(folder)
+    inside, found = folder.child(HISTORY), read_segments(folder, identity)
     if not found.lines or (len(found.lines) == 1 and found.lines[0][0].is_whole):
         return found
     attempt = max(found.ends)
     lines = [line for _, some in found.lines for line in some]
     before = {number: end for number, end in found.ends.items() if number < attempt}
     name = f"{attempt:04d}-{0:08d}-{found.ends[attempt]:08d}.jsonl.gz"
-    content = gzip.compress(_pack(lines, before), mtime=0)
-    old = [segment.name for segment in _list(inside)]
+    content = gzip.compress(pack(lines, before, identity.id), mtime=0)
+    old = [segment.name for segment in list_segments(inside)]
     inside.write(name, content)
     inside.child(MIRROR).write(name, content)
-    _delete(inside, [other for other in old if other != name])
+    _delete(inside, [other for other in old if other != name], found.foreign)
     return found
 
 
-def read_segments(folder: Folder) -> Found:
+def read_segments(folder: Folder, identity: Identity | None = None) -> Found:
     """Read the segments in a folder, and name torn and foreign ones, which are left out.
 
     If a running search merges some of them meanwhile, the folder is listed and read again.
     """
+    identity = identity or identify(folder)
     inside = folder.child(HISTORY)
-    listed = _list(inside)
-    found = _read_listed(inside, listed)
+    listed = list_segments(inside)
+    found = _read_listed(inside, listed, identity)
     for _ in range(ATTEMPTS):
-        if not found.problems or listed == (listed := _list(inside)):
+        if not found.problems or listed == (listed := list_segments(inside)):
             break
-        found = _read_listed(inside, listed)
+        found = _read_listed(inside, listed, identity)
     return found
 
 
-def _read_listed(inside: Folder, segments: list[Segment]) -> Found:
+def _read_listed(inside: Folder, segments: list[Segment], identity: Identity) -> Found:
     found, after = Found(), dict[int, Ends]()
-    whole = _newest_whole(inside, segments, found)
+    whole = _newest_whole(inside, segments, found, identity)
     if whole is not None:
         segment, (earlier, lines) = whole
         found.lines.append((segment, lines))
@@ -283,16 +292,17 @@ def _read_listed(inside: Folder, segments: list[Segment]) -> Found:
     parts = [s for s in segments if not s.is_whole and s.attempt >= newest]
     parts = [s for s in parts if not found.has(s)]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        contents = list(pool.map(lambda segment: _read(inside, segment), parts))
-    for segment, content in zip(parts, contents, strict=True):
+        readings = list(pool.map(lambda segment: _read(inside, segment, identity), parts))
+    for segment, reading in zip(parts, readings, strict=True):
+        found.foreign |= set(reading.foreign)
         if found.has(segment):
             continue
-        if isinstance(content, str):
-            found.problems.append(content)
-            continue
-        after[segment.attempt], lines = content
-        found.ends[segment.attempt] = segment.last
-        found.lines.append((segment, lines))
+        if reading.problem:
+            found.problems.append(reading.problem)
+        if reading.content is not None:
+            after[segment.attempt], lines = reading.content
+            found.ends[segment.attempt] = segment.last
+            found.lines.append((segment, lines))
     _leave_out_late_ones(found, after)
     return found
 
@@ -308,65 +318,46 @@ def _leave_out_late_ones(found: Found, after: dict[int, Ends]) -> None:
                 )
 
 
-def newest_attempt(folder: Folder) -> int:
-    """Return the number of the latest run that has written to a history; 0 if none has."""
-    matches = map(NAME.fullmatch, folder.child(HISTORY).names())
-    return max((int(match[1]) for match in matches if match), default=0)
-
-
 def _newest_whole(
-    inside: Folder, segments: list[Segment], found: Found
+    inside: Folder, segments: list[Segment], found: Found, identity: Identity
 ) -> tuple[Segment, tuple[Ends, list[str]]] | None:
     for segment in sorted(segments, key=lambda s: (s.attempt, s.last), reverse=True):
-        content = _read(inside, segment) if segment.is_whole else None
-        if isinstance(content, str):
-            found.problems.append(content)
-        elif content is not None:
-            return segment, content
+        if not segment.is_whole:
+            continue
+        reading = _read(inside, segment, identity)
+        found.foreign |= set(reading.foreign)
+        if reading.problem:
+            found.problems.append(reading.problem)
+        if reading.content is not None:
+            return segment, reading.content
     return None
 
 
-def _list(inside: Folder) -> list[Segment]:
-    names = {*inside.names(), *inside.child(MIRROR).names()}
-    matches = [(name, NAME.fullmatch(name)) for name in names]
-    segments = [Segment(name, *map(int, m.groups()[:3])) for name, m in matches if m]
-    return sorted(segments, key=lambda s: (s.attempt, s.first, -s.last, s.name))
-
-
-def _read(inside: Folder, segment: Segment) -> tuple[Ends, list[str]] | str:
-    """Return earlier ends and a segment's lines; a complaint if both copies are damaged."""
+def _read(inside: Folder, segment: Segment, identity: Identity) -> _Reading:
+    """Read a segment, or its copy if it is damaged or of another experiment."""
+    reading = _Reading()
+    states = []
     for place in (inside, inside.child(MIRROR)):
         try:
-            content = place.read(segment.name)
-            return _unpack(gzip.decompress(content) if segment.is_whole else content)
-        except (OSError, EOFError, ValueError, KeyError, TypeError):
-            where = "" if place is inside else ", and so is its copy"
-    return f"{HISTORY}/{segment.name} is damaged or missing{where}; ignored"
+            head, lines = unpack(place.read(segment.name), is_compressed=segment.is_whole)
+        except (OSError, ValueError):
+            states.append("is damaged or missing")
+            continue
+        if identity.owns(head.experiment_id):
+            reading.content = head.ends, lines
+            break
+        reading.foreign.append(place.child(segment.name).path)
+        states.append("is of another experiment")
+    if reading.content is None:
+        main, copy = states
+        both = "and so is its copy" if main == copy else f"and its copy {copy}"
+        reading.problem = f"{HISTORY}/{segment.name} {main}, {both}; ignored"
+    elif reading.foreign:
+        reading.problem = f"{HISTORY}/{segment.name} is of another experiment; its copy is used"
+    return reading
 
 
-def _pack(lines: list[str], after: Ends) -> bytes:
-    body = "".join(f"{line}\n" for line in lines).encode()
-    header = {
-        "records": len(lines),
-        "sha256": hashlib.sha256(body).hexdigest(),
-        "after": after,
-    }
-    return json.dumps(header).encode() + b"\n" + body
-
-
-def _unpack(content: bytes) -> tuple[Ends, list[str]]:
-    """Return the last number of each earlier attempt, and a segment's lines.
-
-    Raises:
-        ValueError: if the checksum is not that of the lines.
-    """
-    head, _, body = content.partition(b"\n")
-    header = json.loads(head)
-    if hashlib.sha256(body).hexdigest() != header["sha256"]:
-        raise ValueError("the checksum does not match")
-    after = {int(attempt): end for attempt, end in header["after"].items()}
-    return after, body.decode().splitlines()
-
-
-def _delete(inside: Folder, names: Iterable[str]) -> None:
-    inside.delete_all([place for name in names for place in (name, f"{MIRROR}/{name}")])
+def _delete(inside: Folder, names: Iterable[str], kept: Collection[str] = ()) -> None:
+    """Delete segments and their copies, but for those at some paths of the file system."""
+    places = [place for name in names for place in (name, f"{MIRROR}/{name}")]
+    inside.delete_all([place for place in places if f"{inside.path}/{place}" not in kept])
