@@ -56,7 +56,8 @@ BLOCK = 1000
 # the seconds between two segments if it takes more.
 SHARE, CREDIT, PAUSE = 0.25, 1.0, 1.0
 
-# A run that has written within so many seconds was not suspended long enough to lose its lease.
+# A run that has written within so many seconds was not suspended long enough to lose its lease. An
+# object store, where it takes requests to look, is not asked more often.
 AWAKE = 5.0
 
 Getter = Callable[[Mapping[str, Any]], tuple[Any, ...]]
@@ -218,7 +219,7 @@ class SegmentWriter:
         silent = time.monotonic() - self._last
         if not self._waiting or silent < after:
             return
-        if self._fence is not None and silent > AWAKE:
+        if self._fence is not None and (self._folder.local_path or silent > AWAKE):
             self._fence.check()
         self._debt = max(0.0, self._debt - SHARE * (time.monotonic() - self._last))
         self._last = time.monotonic()
