@@ -11,6 +11,8 @@ from ray import cloudpickle, tune
 
 from tune_jobs.engine import ASHA, TPE, Experiment, Job, JobError, Profile, open_experiment, run
 from tune_jobs.engine.experiments.history.records import Event, TrialEnd
+from tune_jobs.engine.experiments.written import is_of_a_run, is_of_checkpoints
+from tune_jobs.engine.storage.folder import open_folder
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 DAMAGES = {
@@ -99,6 +101,15 @@ def test_a_search_goes_on_whatever_file_is_damaged(experiments, tmp_path) -> Non
         again = finished(resumed)
         assert again[:3] == whole[:3], (file, name)
         assert len(resumed.trials) == 4
+
+
+def test_every_file_that_a_run_writes_is_known_as_one(experiments) -> None:
+    for place in experiments.values():
+        files = open_folder(place).list_files()
+        assert [path for path in files if not is_of_a_run(path)] == []
+        checkpoints = [path for path in files if is_of_checkpoints(path)]
+        assert any("/checkpoint_" in path for path in checkpoints)
+        assert all(path.startswith("trials/") for path in checkpoints)
 
 
 def test_what_is_no_experiment_says_so(tmp_path) -> None:

@@ -24,7 +24,10 @@ from tune_jobs.engine.runs.retest_answers import file_answer
 from tune_jobs.engine.storage.folder import open_folder
 
 DAY = 86_400.0
-CHECKPOINTS = ("trials/00001/checkpoint_000002/state.npz", "finalists/trials/00001/state.npz")
+CHECKPOINTS = (
+    "trials/00001/checkpoint_000002/state.npz",
+    "finalists/trials/00001/checkpoint_000001/state.npz",
+)
 VERDICT = {
     "trial": 1,
     "config": {"x": 1},
@@ -295,13 +298,100 @@ def test_one_whose_history_is_damaged_has_not_found_nothing(tmp_path) -> None:
     assert freed(tmp_path, "--keep-last", "0") == []
 
 
-def test_a_hidden_folder_inside_goes_with_the_rest(tmp_path) -> None:
-    folder = make(tmp_path, "a", outcome="nothing usable", has_model=False, values=())
-    (folder / ".ipynb_checkpoints").mkdir()
-    (folder / ".ipynb_checkpoints" / "notes.ipynb").write_text("{}")
+# What users put into the folder of an experiment.
+USERS = (
+    *("notes.md", ".ipynb_checkpoints/notes.ipynb", "plots/curve.png", "best.keras.bak"),
+    *("history/notes.txt", "finalists/notes.txt", "trials/notes.txt", "trials/00001/notes.txt"),
+)
 
-    assert freed(tmp_path, "--keep-last", "0") == ["a"]
-    assert not folder.exists()
+
+def put_notes(folder: Path) -> dict[str, bytes]:
+    for name in USERS:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"mine: {name}")
+    return {name: f"mine: {name}".encode() for name in USERS}
+
+
+def test_of_one_that_found_nothing_what_users_put_there_stays(tmp_path) -> None:
+    folder = make(tmp_path, "a", outcome="nothing usable", has_model=False, values=())
+    (folder / "trials" / "tuner.pkl").write_bytes(b"p")
+    (folder / "trials" / "experiment_state-2026-11-01_00-00-00.json").write_text("{}")
+    (folder / f"summary.json.tmp-{'0' * 32}").write_text("{}")
+    notes = put_notes(folder)
+
+    ran = clean(tmp_path, "--keep-last", "0", "--yes")
+
+    assert "everything, since it has no results; kept: 8 files that no run wrote" in ran.stdout
+    assert content(folder) == notes
+    assert clean(tmp_path, "--keep-last", "0", "--yes").stdout == "nothing to free\n"
+
+
+def test_among_checkpoints_what_users_put_there_stays(tmp_path) -> None:
+    folder = make(tmp_path, "a")
+    before = content(folder) | put_notes(folder)
+
+    ran = clean(tmp_path, "--keep-last", "0", "--yes")
+
+    assert ran.stdout.startswith("a  2.0 KiB: checkpoints; kept: 2 files that no run wrote\n")
+    assert content(folder) == {name: before[name] for name in before.keys() - set(CHECKPOINTS)}
+
+
+@pytest.mark.parametrize("has_model", [True, False], ids=["checkpoints", "everything"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("trials", "trials/00001", "trials/00001/checkpoint_000002", "finalists", "history"),
+        *("trials/00001/checkpoint_000009", "summary.json", "epochs.parquet", "trials/tuner.pkl"),
+    ],
+)
+def test_no_link_is_followed_or_deleted(tmp_path, name, has_model) -> None:
+    storage, outside = tmp_path / "results", tmp_path / "outside"
+    folder = make(storage, "a", outcome="nothing usable", has_model=has_model, values=())
+    target = outside / name
+    target.parent.mkdir(parents=True)
+    if (folder / name).exists():
+        (folder / name).rename(target)
+        if name == "history":  # in which nothing was written, but for what was never moved
+            (target / f"0001-{0:08}-{0:08}.jsonl.tmp-{'0' * 32}").write_bytes(b"c")
+    elif name.startswith("trials/00001"):
+        target.mkdir()
+        (target / "state.npz").write_bytes(b"c")
+    else:
+        target.write_bytes(b"c")
+    (folder / name).symlink_to(target)
+    before = content(outside)
+
+    assert clean(storage, "--keep-last", "0", "--older-than", "0s", "--yes").exit_code == 0
+
+    assert before
+    assert content(outside) == before
+    assert (folder / name).is_symlink()
+
+
+def test_an_experiment_that_is_a_link_is_left_alone(tmp_path) -> None:
+    folder = make(tmp_path / "elsewhere", "a")
+    before = content(folder)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "a").symlink_to(folder)
+
+    ran = clean(tmp_path / "results", "--keep-last", "0", "--yes")
+
+    assert (ran.exit_code, ran.stdout) == (0, "nothing to free\n")
+    assert content(folder) == before
+
+
+def test_one_that_has_found_something_meanwhile_stays(tmp_path) -> None:
+    make(tmp_path, "a", outcome="nothing usable", has_model=False, values=())
+    storage = open_folder(tmp_path)
+    (waste,) = find_removable(storage, keep_last=0, older_than=None)
+    history = SegmentWriter(storage.child("a"))
+    history.append(TrialStart(1, {"x": 1}))
+    history.append(Epoch(1, 0, 1, 1.0, {"loss": 0.5}))
+    history.flush()
+    before = content(tmp_path / "a")
+
+    assert not remove(storage, waste)
+    assert content(tmp_path / "a") == before
 
 
 UNFINISHED = [*sorted(EXIT_CODES.keys() - set(FINAL)), None]

@@ -3,6 +3,9 @@
 If an experiment's model was exported, its checkpoints are deleted: only a trial that was cut off
 would need them. An experiment that found nothing is deleted as a whole. Active runs, best models
 (a file, or still a checkpoint) and anything that a verdict refers to are kept.
+
+Only files that a run writes are deleted (:mod:`~.written`), and no link is followed: what users put
+into the folder of an experiment stays, and so does what their links lead to.
 """
 
 from __future__ import annotations
@@ -14,36 +17,44 @@ from dataclasses import dataclass
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.experiment import Experiment
-from tune_jobs.engine.experiments.files import INCUMBENT, LEASE, MODEL, RETESTS
+from tune_jobs.engine.experiments.files import FINALISTS, INCUMBENT, LEASE, MODEL, RETESTS, TRIALS
 from tune_jobs.engine.experiments.holder import find_holder
 from tune_jobs.engine.experiments.lease import TakenError, leased
 from tune_jobs.engine.experiments.listing import DAMAGED, Entry, list_experiments
+from tune_jobs.engine.experiments.written import is_of_a_run, is_of_checkpoints
+from tune_jobs.engine.formatting import count
 from tune_jobs.engine.outcome import FINAL
 from tune_jobs.engine.serialization import parse
 from tune_jobs.engine.storage.folder import Folder
 
 # The folders of checkpoints: of the search, and of finals that were cut off.
-CHECKPOINTS = ("trials", "finalists/trials")
+CHECKPOINTS = (TRIALS, f"{FINALISTS}/{TRIALS}")
 
 
 @dataclass(frozen=True)
 class Removable:
-    """The parts of an experiment that may be deleted.
+    """The files of an experiment that may be deleted.
 
     Attributes:
         name: the experiment's.
-        parts: folders in it; empty for all of it.
+        is_whole: whether they are all files of its runs, rather than its checkpoints.
+        files: their paths inside it.
         size: in bytes.
+        kept: how many other files and links lie where files are deleted, which no run wrote.
     """
 
     name: str
-    parts: tuple[str, ...]
+    is_whole: bool
+    files: tuple[str, ...]
     size: int
+    kept: int = 0
 
     @property
     def what(self) -> str:
         """Its description in words."""
-        return "checkpoints" if self.parts else "everything, since it has no results"
+        what = "everything, since it has no results" if self.is_whole else "checkpoints"
+        kept = f"{count(self.kept, 'file')} that no run wrote"
+        return f"{what}; kept: {kept}" if self.kept else what
 
 
 def find_removable(storage: Folder, *, keep_last: int, older_than: float | None) -> list[Removable]:
@@ -61,7 +72,8 @@ def find_removable(storage: Folder, *, keep_last: int, older_than: float | None)
         for entry in _old(list_experiments(storage), keep_last, older_than)
         if entry.name not in protected
     ]
-    found = [_removable_of(storage.child(entry.name)) for entry in reversed(chosen)]
+    own = [entry for entry in reversed(chosen) if not storage.is_link(entry.name)]
+    found = [_removable_of(storage.child(entry.name)) for entry in own]
     return [removable for removable in found if removable is not None]
 
 
@@ -101,8 +113,15 @@ def remove(storage: Folder, removable: Removable) -> bool:
     folder = storage.child(removable.name)
     try:
         with leased(folder):
-            for part in removable.parts or set(folder.names()) - {LEASE}:
-                folder.delete_whatever(part)
+            now = _waste_of(folder)  # a run may have come and gone
+            if now is None or now.is_whole != removable.is_whole:
+                return False
+            folder.delete_all(now.files)
+            for part in [folder] if now.is_whole else map(folder.child, CHECKPOINTS):
+                part.delete_empty_folders()
+            if not now.is_whole:
+                for place in CHECKPOINTS:
+                    folder.child(place).delete_if_empty()
     except TakenError:
         return False
     return True
@@ -123,15 +142,27 @@ def _old(entries: Sequence[Entry], keep_last: int, older_than: float | None) -> 
 
 def _removable_of(folder: Folder) -> Removable | None:
     holder = find_holder(folder)
-    if holder is not None and holder.life != "dead":
-        return None
+    return _waste_of(folder) if holder is None or holder.life == "dead" else None
+
+
+def _waste_of(folder: Folder) -> Removable | None:
+    """Find what may be deleted of an experiment that nobody else holds; None if nothing may."""
     if folder.exists(MODEL):
-        parts = tuple(part for part in CHECKPOINTS if folder.exists(part))
-        size = sum(folder.child(part).size() for part in parts)
-        return Removable(folder.name, parts, size) if size else None
+        found = _choose_files(folder, is_whole=False)
+        return found if found.files else None
     try:
         experiment = Experiment(folder)
         found_nothing = experiment.usable.empty and not experiment.problems
     except JobError:  # nothing of it can be read
         found_nothing = False
-    return Removable(folder.name, (), folder.size()) if found_nothing else None
+    return _choose_files(folder, is_whole=True) if found_nothing else None
+
+
+def _choose_files(folder: Folder, *, is_whole: bool) -> Removable:
+    is_waste = is_of_a_run if is_whole else is_of_checkpoints
+    places = ("",) if is_whole else tuple(f"{place}/" for place in CHECKPOINTS)
+    listed = {path: size for path, size in folder.list_files().items() if path.startswith(places)}
+    others = [path for path in listed if not path.startswith(f"{LEASE}/")]
+    files = tuple(filter(is_waste, listed))
+    size = sum(listed[path] for path in files)
+    return Removable(folder.name, is_whole, files, size, len(others) - len(files))

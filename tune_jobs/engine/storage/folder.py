@@ -210,13 +210,34 @@ class Folder:
         if self.exists():
             self.filesystem.delete_dir(self.path)
 
-    def delete_whatever(self, name: str) -> None:
-        """Delete a file, or a folder and what it holds, if it is there."""
-        info = self.filesystem.get_file_info(f"{self.path}/{name}")
-        if info.type == fs.FileType.Directory:
-            self.child(name).delete_folder()
-        elif info.type != fs.FileType.NotFound:
-            self.delete(name)
+    def is_link(self, name: str) -> bool:
+        """Return whether a name in the folder is a link to somewhere else."""
+        return self.local_path is not None and (self.local_path / name).is_symlink()
+
+    def list_files(self) -> dict[str, int]:
+        """List the files in the folder, at any depth, by path inside it, with their bytes.
+
+        No link is followed, and none is listed; nor are pipes and the like.
+        """
+        if self.local_path is None:
+            selector = fs.FileSelector(self.path, recursive=True, allow_not_found=True)
+            found = self.filesystem.get_file_info(selector)
+            return {self.inside(f.path): f.size for f in found if f.type == fs.FileType.File}
+        listed = {}
+        for place, _, names in os.walk(self.local_path):
+            for path in (Path(place, name) for name in names):
+                if not path.is_symlink() and path.is_file():
+                    listed[str(path.relative_to(self.local_path))] = path.stat().st_size
+        return listed
+
+    def delete_empty_folders(self) -> None:
+        """Remove the empty folders in it, at any depth; an object store has none."""
+        if self.local_path is not None:
+            self._check_fence()
+            for place, _, _ in os.walk(self.local_path, topdown=False):
+                if Path(place) != self.local_path:
+                    with suppress(OSError):  # it holds something
+                        Path(place).rmdir()
 
     def _check_fence(self) -> None:
         if self.fence is not None:
