@@ -82,8 +82,15 @@ WHEN: dict[str, tuple[int, Callable[[Event | None], bool]]] = {
 }
 
 
-@pytest.mark.parametrize("claim_returns", [False, True], ids=["claim gone", "claim returns"])
-@pytest.mark.parametrize("when", WHEN)
+# Each moment and each kind in the usual suite, all of their pairs in the slow one.
+PAIRS = [
+    pytest.param(when, returns, marks=() if returns == number % 2 else pytest.mark.slow)
+    for number, when in enumerate(WHEN)
+    for returns in (False, True)
+]
+
+
+@pytest.mark.parametrize(("when", "claim_returns"), PAIRS)
 def test_a_run_that_lost_its_experiment_changes_nothing_and_says_so(
     tmp_path, when, claim_returns
 ) -> None:

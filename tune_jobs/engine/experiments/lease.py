@@ -98,7 +98,7 @@ class Lease:
         """
         has_history = bool(self._experiment.child(HISTORY).names())
         if self._has_history and not has_history:
-            raise StorageError(f"{self._experiment.uri} is gone: it was moved or deleted")
+            raise self._gone()
         self._has_history = has_history
         if self.within is not None:
             self.within.check()
@@ -173,7 +173,7 @@ class Lease:
                 self._folder.write(self._name, content)
                 return
             if self._has_history:
-                raise StorageError(f"{self._experiment.uri} is gone: it was moved or deleted")
+                raise self._gone()
             self._folder.create()  # another run has just removed it, since it was empty
         raise JobError(f"{self._folder.uri} keeps being removed while it is written to")
 
@@ -218,6 +218,13 @@ class Lease:
         if claim.pid == os.getpid() and f"{self._folder.uri}/{name}" not in _OWN:
             return False
         return is_running(claim)
+
+    def _gone(self) -> StorageError:
+        place, name = self._experiment.uri, self._experiment.name
+        return StorageError(
+            f"storage failed: {place} is gone: it was moved or deleted during the run; put it back "
+            f"and continue with --name {name} --resume"
+        )
 
     def _explain(self, claim: Claim) -> str:
         what = claim.facts.writes or self._experiment.uri

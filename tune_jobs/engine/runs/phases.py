@@ -219,10 +219,17 @@ class Run:
             TakenError: if another run has taken over.
             StorageError: if the experiment is gone.
         """
-        mistake = self._fit_unchecked(prepared)
+        try:
+            mistake = self._fit_unchecked(prepared)
+        except Exception:
+            self._check_lease(prepared)  # which says more than what failed because of it
+            raise
+        self._check_lease(prepared)
+        return mistake
+
+    def _check_lease(self, prepared: Prepared) -> None:
         with storage_errors(prepared):
             self.lease.check()
-        return mistake
 
     def _fit_unchecked(self, prepared: Prepared) -> JobError | None:
         prepared.recorder.lease = self.lease
