@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -184,16 +185,15 @@ def test_an_experiment_of_the_last_version_takes_no_file_with_an_id(made, tmp_pa
 
 
 def test_the_model_of_another_experiment_is_not_used(made, mine) -> None:
-    (mine / "best.keras").write_bytes(b"the model that the run wrote")
+    shutil.copy(FIXTURES / "experiment_0_1" / "best.keras", mine)
     experiment = open_experiment(str(mine))
     assert experiment.summary is not None
-    from dataclasses import replace
-
     checksum = experiment.folder.checksum("best.keras")
     experiment.write(
         "summary.json", replace(experiment.summary, checksums={"best.keras": checksum})
     )
-    (mine / "best.keras").write_bytes(b"the model of another one")
+    with zipfile.ZipFile(mine / "best.keras", "a") as another:
+        another.comment = b"a model that is whole, too"
 
     ran = CliRunner().invoke(main, ["export", str(mine), str(mine / "copy.keras")])
 
