@@ -189,7 +189,7 @@ def test_a_series_in_s3_is_listed_expected_and_cleaned(store, bucket) -> None:
         ended = time.time() - 86400 * (28 - day)
         folder.write_json("summary.json", {"outcome": "complete", "ended": ended, "trials": {}})
         folder.write("best.keras", b"a model")
-        folder.child("trials/00001").write("weights", bytes(1000))
+        folder.child("trials/00001/checkpoint_000000").write("weights", bytes(1000))
     series = folder_of("nightly-{slot}", "job", bucket)
     with leased(series), leased(storage.child("nightly-2026-11-29")):
         listed = command("ls", "--storage", where, "--json").stdout.splitlines()
