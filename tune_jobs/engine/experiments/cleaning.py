@@ -119,9 +119,6 @@ def remove(storage: Folder, removable: Removable) -> bool:
             folder.delete_all(now.files)
             for part in [folder] if now.is_whole else map(folder.child, CHECKPOINTS):
                 part.delete_empty_folders()
-            if not now.is_whole:
-                for place in CHECKPOINTS:
-                    folder.child(place).delete_if_empty()
     except TakenError:
         return False
     return True

@@ -231,13 +231,21 @@ class Folder:
         return listed
 
     def delete_empty_folders(self) -> None:
-        """Remove the empty folders in it, at any depth; an object store has none."""
+        """Remove it and the folders in it, at any depth, in which there is no file and no link."""
+        self._check_fence()
         if self.local_path is not None:
-            self._check_fence()
             for place, _, _ in os.walk(self.local_path, topdown=False):
-                if Path(place) != self.local_path:
-                    with suppress(OSError):  # it holds something
-                        Path(place).rmdir()
+                with suppress(OSError):  # it holds something
+                    Path(place).rmdir()
+            return
+        selector = fs.FileSelector(self.path, recursive=True, allow_not_found=True)
+        found = self.filesystem.get_file_info(selector)
+        files = [info.path for info in found if info.type == fs.FileType.File]
+        folders = [info.path for info in found if info.type == fs.FileType.Directory]
+        for place in [*folders, self.path]:  # names in an object store that stand for empty folders
+            if not any(path.startswith(f"{place}/") for path in files):
+                with suppress(FileNotFoundError):
+                    self.filesystem.delete_dir(place)
 
     def _check_fence(self) -> None:
         if self.fence is not None:
