@@ -19,6 +19,7 @@ from trainables.fitting.outputs import check_model
 from trainables.fitting.plain import fit_plainly
 from trainables.fitting.session import Config, Session
 from trainables.fitting.task import Data, make_task
+from trainables.fitting.units import give_units
 
 if TYPE_CHECKING:
     import keras
@@ -80,6 +81,7 @@ def fit(
 def _build(build: Callable[[Config], keras.Model], config: Config) -> keras.Model:
     model = build(config)
     check_model(model, config)
+    give_units(model, config)
     return model
 
 

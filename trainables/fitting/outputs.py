@@ -6,14 +6,21 @@ a column for each class or label (or one, of the second of two classes), or numb
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from trainables.fitting.compiled.keras_internals import origin_of
+from trainables.fitting.ends import (
+    ModelError,
+    is_crossentropy,
+    last_activation,
+    loss_of,
+    name_of,
+    takes_logits,
+)
+from trainables.fitting.units import Unit, sees_unit, unit_of
 
 if TYPE_CHECKING:
     import keras
@@ -23,23 +30,6 @@ Activation = Literal["sigmoid", "softmax"]
 # Activations whose values are probabilities.
 TO_PROBABILITIES = frozenset(["sigmoid", "hard_sigmoid", "softmax"])
 
-# Layers and operations after which probabilities are still probabilities.
-PASSING = frozenset(
-    ["Flatten", "Reshape", "Squeeze", "ExpandDims", "Identity", "Cast", "Permute"]
-    + ["Average", "Concatenate", "Maximum", "Minimum", "Multiply"]
-)
-
-# Names of activations that are layers or operations of their own.
-OF_CLASSES = {"Sigmoid": "sigmoid", "HardSigmoid": "hard_sigmoid", "Softmax": "softmax"}
-OF_CLASSES |= {"ReLU": "relu", "Relu": "relu", "Tanh": "tanh", "Exp": "exponential"}
-OF_CLASSES |= {"Softplus": "softplus", "LeakyReLU": "leaky_relu", "LeakyRelu": "leaky_relu"}
-
-
-class ModelError(ValueError):
-    """Raised for a model that no hyperparameter can mend: ``build`` has to be changed."""
-
-    is_mistake = True  # the engine ends the run with this line
-
 
 @dataclass(frozen=True)
 class Outputs:
@@ -47,12 +37,16 @@ class Outputs:
 
     Attributes:
         activation: what turns them into probabilities; None if they are as they must be.
+        unit: of numbers in the target's unit; None if they are standardised, as the target is.
     """
 
     activation: Activation | None = None
+    unit: Unit | None = None
 
     def read(self, outputs: np.ndarray) -> np.ndarray:
-        """Return outputs as probabilities or numbers."""
+        """Return outputs as probabilities, or as numbers that are standardised."""
+        if self.unit is not None:
+            return self.unit.standardise(outputs)
         if self.activation is None:
             return outputs
         values = outputs.astype("float64")
@@ -62,12 +56,15 @@ class Outputs:
         return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
     def add_to(self, model: keras.Model) -> keras.Model:
-        """Return the model, with the activation that it lacks."""
+        """Return the model, with what makes its outputs such as :meth:`read` returns."""
         import keras
 
-        if self.activation is None:
+        if self.unit is not None:
+            layer = self.unit.make_inverse()
+        elif self.activation is not None:
+            layer = keras.layers.Activation(self.activation, dtype="float32")
+        else:
             return model
-        layer = keras.layers.Activation(self.activation, dtype="float32")
         return keras.Model(model.inputs, layer(model.outputs[0]), name=model.name)
 
 
@@ -83,6 +80,8 @@ def outputs_of(model: keras.Model, config: Mapping[str, Any]) -> Outputs:
         ModelError: if that cannot be decided, or does not go with the task.
     """
     task, width = config.get("task"), _width_of(model)
+    if task == "regression" and width is not None and sees_unit(model):
+        return Outputs(unit=unit_of(config))
     if task not in ("binary", "multiclass") or width is None:
         return Outputs()
     count = int(config.get("outputs", width))
@@ -93,11 +92,11 @@ def outputs_of(model: keras.Model, config: Mapping[str, Any]) -> Outputs:
         if width == 1 and activation == "softmax":
             raise ModelError("the model ends in softmax of one output, which is always 1: sigmoid")
         return Outputs()
-    if _takes_logits(loss):
+    if takes_logits(loss):
         return Outputs(wanted)
     if activation is None:  # a layer of somebody else, whose values are checked when scored
         return Outputs()
-    why = "and its loss takes probabilities" if _is_crossentropy(loss) else f"with {name_of(loss)}"
+    why = "and its loss takes probabilities" if is_crossentropy(loss) else f"with {name_of(loss)}"
     raise ModelError(
         f"the model ends in {activation!r} {why}, so its outputs are no probabilities: end it in "
         f"{wanted!r}, or give a cross-entropy from_logits=True"
@@ -118,53 +117,6 @@ def check_model(model: object, config: Mapping[str, Any]) -> None:
     if not hasattr(model, "trainable_variables"):
         raise ModelError(f"build(config) returned {model!r}, but must return a compiled model")
     outputs_of(model, config)
-
-
-def loss_of(model: keras.Model) -> Any:
-    """Return a model's loss, a function or an object of Keras; None if it has several or none."""
-    import keras
-
-    loss = getattr(model, "loss", None)
-    if isinstance(loss, list | tuple | dict):
-        parts = list(loss.values()) if isinstance(loss, dict) else list(loss)
-        loss = parts[0] if len(parts) == 1 else None
-    if isinstance(loss, str) and loss.lower() not in ("crossentropy", "ce"):
-        return keras.losses.get(loss)
-    return loss
-
-
-def name_of(loss: Any) -> str:
-    """Return the name of a loss for messages."""
-    if isinstance(loss, str):
-        return loss
-    if isinstance(loss, partial):
-        return name_of(loss.func)
-    found = getattr(loss, "__name__", None) or getattr(loss, "name", None)
-    return str(found or type(loss).__name__)
-
-
-def last_activation(model: keras.Model) -> str | None:
-    """Return the name of the activation that a model ends in; None if that cannot be said."""
-    names = set(_activations_of(model.outputs[0])) if getattr(model, "outputs", None) else {None}
-    return names.pop() if len(names) == 1 else None
-
-
-def _activations_of(tensor: Any) -> Iterator[str | None]:
-    """Yield the activations that a symbolic tensor comes from."""
-    operation, index = origin_of(tensor)
-    inner = getattr(operation, "outputs", None)
-    kind = type(operation).__name__
-    if kind in PASSING:
-        sources = operation.input
-        for source in sources if isinstance(sources, list | tuple) else [sources]:
-            yield from _activations_of(source)
-    elif kind in ("Functional", "Sequential") and inner:
-        yield from _activations_of(inner[index])
-    elif kind in OF_CLASSES:
-        yield OF_CLASSES[kind]
-    else:
-        activation = getattr(operation, "activation", None)
-        yield getattr(activation, "__name__", None)
 
 
 def _width_of(model: keras.Model) -> int | None:
@@ -193,13 +145,3 @@ def _wanted(task: str, width: int, count: int, loss: str) -> Activation:
     if "categorical" in loss.lower():
         return "softmax"
     return "sigmoid" if task == "binary" and count == width else "softmax"
-
-
-def _takes_logits(loss: Any) -> bool:
-    if isinstance(loss, partial):
-        return bool(loss.keywords.get("from_logits"))
-    return bool(getattr(loss, "from_logits", False))
-
-
-def _is_crossentropy(loss: Any) -> bool:
-    return "crossentropy" in name_of(loss).lower()

@@ -15,6 +15,7 @@ from trainables.fitting.models import Build, assign, build_with_seed, stack, sta
 from trainables.fitting.outputs import outputs_of
 from trainables.fitting.session import Session
 from trainables.fitting.task import Replica, Task
+from trainables.fitting.units import task_of
 
 if TYPE_CHECKING:
     import keras
@@ -29,7 +30,6 @@ class PlainFit:
     def __init__(self, build: Build, task: Task, session: Session) -> None:
         import keras
 
-        self.task = task
         self.session = session
         with session.clock("building"):
             keras.utils.set_random_seed(task.replicas[0].seed)
@@ -37,9 +37,10 @@ class PlainFit:
                 build_with_seed(lambda: _build_whole(build, task), each.seed)
                 for each in task.replicas
             ]
+        self.task = task_of(task, self.models[0])
         session.parameters = int(self.models[0].count_params())
         self.best = [state_of(model) for model in self.models]
-        self.curves = Curves(task)
+        self.curves = Curves(self.task)
         session.resume(self._load)
 
     def end_epoch(self, logs: Sequence[Logs | None], seconds: float) -> None:

@@ -46,7 +46,8 @@ class Task:
 
     Attributes:
         config: hyperparameters and constants, ``task`` and ``outputs`` among them.
-        data: the training and the validation set.
+        data: the training and the validation set, as the model sees them.
+        truth: the targets of the validation set, as scorers take them.
         replicas: the fits of the config.
         weights: one number per training row, None if all weigh the same.
         weights_validation: the same for the validation rows.
@@ -63,6 +64,7 @@ class Task:
 
     config: Config
     data: Data
+    truth: np.ndarray
     replicas: Sequence[Replica]
     weights: np.ndarray | None
     weights_validation: np.ndarray | None
@@ -117,7 +119,7 @@ class Task:
         """
         if not np.isfinite(outputs).all():
             return np.full(len(self.scorers), np.nan, "float32")
-        targets = self.data.y_validation[self.validation_rows(replica)]
+        targets = self.truth[self.validation_rows(replica)]
         return np.array([score(targets, outputs) for score in self.scorers.values()], "float32")
 
 
@@ -132,6 +134,7 @@ def make_task(config: Config, data: Data, class_weight: Mapping[int, float] | No
     task = Task(
         config=config,
         data=data,
+        truth=data.y_validation,
         replicas=getattr(data, "replicas", None) or (Replica(int(config.get("seed", 0))),),
         weights=_weigh_rows(data, class_weight),
         weights_validation=getattr(data, "weights_validation", None),

@@ -329,3 +329,31 @@ def test_making_a_recipe_reads_nothing_and_imports_neither_pandas_nor_scikit_lea
         "assert not {'pandas', 'sklearn', 'ray', 'keras', 'tensorflow'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_number_to_predict_is_standardised_and_its_unit_is_in_the_signature() -> None:
+    frame = with_target(1000.0 + 7.5 * np.arange(100))
+    dataset = table(frame, "y")(0)
+    fitted, truth = dataset.preprocessing["target"], dataset.training.y_train
+
+    assert abs(float(truth.mean())) < 1e-6
+    assert dataset.signature["target_mean"] == fitted["mean"] > 1000
+    assert dataset.signature["target_scale"] == fitted["scale"] > 100
+
+
+def test_a_job_may_want_the_target_as_it_is() -> None:
+    frame = with_target(1000.0 + 7.5 * np.arange(100))
+    recipe = table(frame, "y", scale_target=False)
+    dataset = recipe(0)
+
+    assert repr(recipe) == "table('<DataFrame (100, 2)>', target='y', scale_target=False)"
+    assert dataset.training.y_train.min() >= 1000
+    assert dataset.preprocessing["target"] == {
+        "name": "y",
+        "task": "regression",
+        "mean": 0.0,
+        "scale": 1.0,
+    }
+    assert not dataset.signature.keys() & {"target_mean", "target_scale"}
+    with fails("scale_target is 'no', but must be True or False"):
+        table(frame, "y", scale_target="no")

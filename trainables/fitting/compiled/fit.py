@@ -53,6 +53,7 @@ from trainables.fitting.models import Build, Values, build_replicas, list_others
 from trainables.fitting.outputs import outputs_of
 from trainables.fitting.session import MESSAGE_SECONDS, Session
 from trainables.fitting.task import Task
+from trainables.fitting.units import task_of, unit_of
 
 if TYPE_CHECKING:
     import keras
@@ -99,7 +100,7 @@ class CompiledFit:
     def __init__(
         self, task: Task, session: Session, model: keras.Model, values: list[Values]
     ) -> None:
-        self.task = task
+        self.task = task = task_of(task, model)
         self.session = session
         self.model = model
         self.outputs = outputs_of(model, task.config)
@@ -256,7 +257,8 @@ class CompiledFit:
             for tensor in (part if isinstance(part, list) else [part])
         ]
         weighted = [bool(self.arrays.weights), bool(self.arrays.weights_validation)]
-        return json.dumps([*described, shared, arrays, weighted, repr(self.layout)])
+        unit = repr(unit_of(self.task.config))  # metrics and losses may have it in them
+        return json.dumps([*described, shared, arrays, weighted, unit, repr(self.layout)])
 
     def _trace(self) -> Program:
         plan = self._plan(0, epochs=0)

@@ -36,13 +36,14 @@ NEEDED: dict[Kind, dict[str, tuple[str, ...]]] = {
         TF_CONTEXT: ("context",),
         "Context": ("_seed", "_rng"),
         "KerasTensor": ("_keras_history",),
+        "Model": ("_compile_loss", "_compile_metrics"),
     },
     "compiled fit": {
         TF_OPTIMIZER: ("TFOptimizer",),
         BASE_OPTIMIZER: ("BaseOptimizer",),
         "Model": (
             *("_flatten_layers", "_call_has_training_arg", "_compute_loss", "_loss_tracker"),
-            *("_compile_loss", "_compile_metrics", "_compile_config"),
+            "_compile_config",
         ),
         "Layer": ("_tracker", "_seed_generators"),
         "Optimizer": ("_learning_rate", "_use_weight_decay"),
@@ -241,6 +242,42 @@ def build_loss_and_metrics(model: keras.Model, targets: tf.Tensor, outputs: tf.T
     for part in (model._compile_loss, model._compile_metrics):
         if part is not None and not part.built:
             part.build(targets, outputs)
+
+
+def convert_for_metrics(
+    model: keras.Model, choose: Callable[[keras.metrics.Metric], Callable[[Any], Any]]
+) -> None:
+    """Let a model's metrics see converted targets and outputs; each may have its conversion."""
+    metrics = model._compile_metrics
+    if metrics is None:
+        return
+    update = metrics.update_state
+
+    def update_state(y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        if not metrics.built:
+            metrics.build(y_true, y_pred)
+        for metric in metrics.metrics:
+            if "update_state" not in vars(metric):
+                _convert_arguments(metric, "update_state", choose(metric))
+        update(y_true, y_pred, sample_weight)
+
+    object.__setattr__(metrics, "update_state", update_state)
+
+
+def convert_for_loss(model: keras.Model, convert: Callable[[Any], Any]) -> None:
+    """Let a model's loss see converted targets and outputs."""
+    if has_loss(model):
+        _convert_arguments(model._compile_loss, "call", convert)
+
+
+def _convert_arguments(owner: Any, name: str, convert: Callable[[Any], Any]) -> None:
+    """Replace a method of targets, outputs and weights by one that converts the first two."""
+    method = getattr(owner, name)
+
+    def convert_and_call(y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        return method(convert(y_true), convert(y_pred), sample_weight)
+
+    object.__setattr__(owner, name, convert_and_call)
 
 
 def call_model(model: keras.Model, x: tf.Tensor, *, training: bool) -> tf.Tensor:

@@ -57,6 +57,7 @@ class Table:
     max_categories: int = 50
     groups: str | None = None
     order: str | None = None
+    scale_target: bool = True
 
     def __post_init__(self) -> None:
         _check_fields(self)
@@ -65,7 +66,8 @@ class Table:
     def __repr__(self) -> str:
         """Return the call that makes it; of a DataFrame it shows the size."""
         shown = f"<DataFrame {self.source.shape}>" if is_frame(self.source) else str(self.source)  # type: ignore[union-attr]
-        return f"table({shown!r}, target={self.target!r})"
+        more = "" if self.scale_target else ", scale_target=False"
+        return f"table({shown!r}, target={self.target!r}{more})"
 
     def __call__(self, seed: int) -> Dataset:
         """Read the source and make its dataset; preprocessing is learnt from the training set."""
@@ -78,19 +80,27 @@ class Table:
         split = self._split(seed, target, arrangement)
         features = whole.drop_columns([self.target, *arranging])
         columns, warnings = fit_columns(features, split.train, self.max_categories)
-        preprocessing = {"columns": columns, "target": target.fit(split.train)}
+        fitted = self._fit(target, split.train)
+        preprocessing = {"columns": columns, "target": fitted}
         training, x_test, y_test = _arrays(features, target, preprocessing, split)
         return Dataset(
             training,
             x_test,
             y_test,
             raw_test=raw_inputs(features.take(split.test), preprocessing),
-            signature=_signature(target, columns, training.x_train),
+            signature=_signature(target, fitted, columns, training.x_train),
             preprocessing=preprocessing,
             fingerprint=fingerprint(replace_column(whole, arrangement)),
             warnings=(*target.warnings, *warnings),
             arrangement=arrangement and arrangement.take(kept_rows(split)),
         )
+
+    def _fit(self, target: Target, train: Array) -> dict[str, Any]:
+        """Return the target's entry in the preprocessing."""
+        fitted = target.fit(train)
+        if not self.scale_target and not target.classes:
+            fitted |= {"mean": 0.0, "scale": 1.0}
+        return fitted
 
     def _split(self, seed: int, target: Target, arrangement: Arrangement | None) -> Split:
         classes = target.values if target.classes else None
@@ -109,6 +119,7 @@ def table(
     validation: float = 0.2,
     test: float = 0.2,
     max_categories: int = 50,
+    scale_target: bool = True,
 ) -> Table:
     """Say which table to learn from; nothing is read before the recipe is called with a seed.
 
@@ -120,12 +131,24 @@ def table(
         validation: the fraction of rows that trials are compared on.
         test: the fraction of rows that the search never sees.
         max_categories: how many of the most frequent categories of a text column have a code.
+        scale_target: whether a number to predict is standardised for training. Metrics are reported
+            in its own unit all the same; so is a loss that means nothing else, such as a
+            percentage. With False the trainable gets it as it is.
 
     Raises:
         JobError: for a wrong argument.
     """
     left_out = (ignore,) if isinstance(ignore, str) else tuple(ignore)
-    return Table(source, target, task, left_out, validation, test, max_categories)
+    return Table(
+        source,
+        target,
+        task,
+        left_out,
+        validation,
+        test,
+        max_categories,
+        scale_target=scale_target,
+    )
 
 
 def _check_fields(recipe: Table) -> None:
@@ -143,6 +166,8 @@ def _check_fields(recipe: Table) -> None:
     if recipe.target in recipe.ignore:
         raise JobError(f"ignore names {recipe.target!r}, which is the target")
     check_whole_number("max_categories", recipe.max_categories, 1)
+    if not isinstance(recipe.scale_target, bool):
+        raise JobError(f"scale_target is {recipe.scale_target!r}, but must be True or False")
 
 
 def _arrays(
@@ -155,8 +180,13 @@ def _arrays(
     return training, x_test, y[split.test]
 
 
-def _signature(target: Target, columns: list[Column], x_train: Array) -> dict[str, Any]:
-    return {
+def _signature(
+    target: Target, fitted: dict[str, Any], columns: list[Column], x_train: Array
+) -> dict[str, Any]:
+    unit = {}
+    if fitted.get("scale", 1.0) != 1.0 or fitted.get("mean", 0.0) != 0.0:
+        unit = {"target_mean": fitted["mean"], "target_scale": fitted["scale"]}
+    return unit | {
         "task": target.task,
         "input_shape": [x_train.shape[1]],
         "outputs": len(target.classes or ()) if target.task == "multiclass" else 1,

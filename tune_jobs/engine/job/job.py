@@ -41,6 +41,7 @@ MakeTuner = Callable[[Profile, str], "tune.Tuner"]
 RESERVED = frozenset(
     ["max_epochs", "epochs", "seed", "metric", "mode", "rungs", "pauses", "finalist_batch"]
     + ["task", "input_shape", "outputs", "rows", "categories", "maximum"]
+    + ["target_mean", "target_scale"]
 )
 RISING = ("acc", "auc", "precision", "recall", "f1", "r2")
 FALLING = ("loss", "error", "mae", "mse", "rmse")

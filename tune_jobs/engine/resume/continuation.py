@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.experiment import Experiment
@@ -16,6 +17,9 @@ from tune_jobs.engine.resume.past import KnownResult, Past, read_past
 from tune_jobs.engine.resume.warm_start import read_results
 from tune_jobs.engine.space.membership import identity
 from tune_jobs.engine.storage.folder import Folder
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.data.dataset import Dataset
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +74,19 @@ class Continuation:
             allow_changed=True,
             allow_repeats=self.allow_repeats,
         )
+
+
+def keep_unit(dataset: Dataset | None, folder: Folder) -> Dataset | None:
+    """Return the dataset with errors reported as the experiment in a folder has them.
+
+    Those of version 0.1 are in standard deviations of the target; the unit is one per experiment.
+    """
+    experiment = Experiment(folder)
+    if dataset is None or not experiment.exists:
+        return dataset
+    new = {"target_mean", "target_scale"} - experiment.description.constants.keys()
+    kept = {name: value for name, value in dataset.signature.items() if name not in new}
+    return replace(dataset, signature=kept)
 
 
 def check_name(folder: Folder, how: Continuation) -> None:

@@ -19,7 +19,7 @@ from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.job.setup import Setup
 from tune_jobs.engine.job.trust import trust
 from tune_jobs.engine.ray_internals import check_ray
-from tune_jobs.engine.resume.continuation import Continuation, check_name
+from tune_jobs.engine.resume.continuation import Continuation, check_name, keep_unit
 from tune_jobs.engine.runs.phases import Run
 from tune_jobs.engine.runs.start_ray import find_preload, quiet_tune, start_ray
 from tune_jobs.engine.runs.target import OVERLAPS, Overlap, find_ended, find_target, hold
@@ -125,6 +125,7 @@ def run(
         if not isinstance(job, Job):
             started.run_tuner(job)
         else:
+            dataset = keep_unit(dataset, target.folder)
             setup = Setup(job, profile, folder, dataset, command or {}, target.slot)
             started.run_job(setup, how)
         return Experiment(target.folder, trust(job))
