@@ -9,7 +9,7 @@ the code 0 means missing, rare or never seen. What depends on the kind of a colu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,8 +79,9 @@ def raw_inputs(table: pa.Table, preprocessing: dict[str, Any]) -> dict[str, Arra
     Raises:
         JobError: if a column is missing, of another kind than in training, or infinite.
     """
+    fields = {field.name: field.type for field in table.schema}  # of a wide table, read once
     return {
-        column["name"]: _read_raw(table, column)[:, np.newaxis]
+        column["name"]: _read_raw(table, fields, column)[:, np.newaxis]
         for column in preprocessing["columns"]
     }
 
@@ -124,10 +125,11 @@ def _places(columns: Sequence[Column]) -> dict[tuple[int, int], int]:
     return {each[1:]: place for place, each in enumerate(sorted(features))}
 
 
-def _read_raw(table: pa.Table, column: Column) -> Array:
+def _read_raw(table: pa.Table, fields: Mapping[str, pa.DataType], column: Column) -> Array:
     name, wanted = column["name"], kind_named(column["kind"])
-    find_column(name, table.column_names, "which the model was trained with")
-    arrow = table.schema.field(name).type
+    if name not in fields:
+        find_column(name, fields, "which the model was trained with")
+    arrow = fields[name]
     if kind_of(arrow) not in (wanted, EMPTY):
         raise JobError(
             f"column {name!r} is {arrow}, but was {wanted.name} when the model was trained"

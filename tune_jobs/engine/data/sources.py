@@ -215,7 +215,8 @@ def _bad_row(column: pa.ChunkedArray) -> str:
 def _read_frame(frame: pd.DataFrame, ignore: Collection[str]) -> pa.Table:
     names = [str(name) for name in frame.columns]
     kept = _kept(names, ignore, "the DataFrame")
-    columns = [_read_series(name, frame.iloc[:, names.index(name)]) for name in kept]
+    places = {name: place for place, name in enumerate(names)}
+    columns = [_read_series(name, frame.iloc[:, places[name]]) for name in kept]
     return pa.Table.from_arrays(columns, names=kept)
 
 
@@ -230,9 +231,11 @@ def _read_series(name: str, series: pd.Series) -> Any:
 
 def _kept(names: list[str], ignore: Collection[str], shown: str) -> list[str]:
     _check_names(names, shown)
+    known, ignored = set(names), set(ignore)
     for name in ignore:
-        find_column(name, names, "to ignore")
-    return [name for name in names if name not in ignore]
+        if name not in known:
+            find_column(name, names, "to ignore")
+    return [name for name in names if name not in ignored]
 
 
 def _check_lengths(table: pa.Table, shown: str) -> None:
