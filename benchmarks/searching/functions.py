@@ -63,9 +63,9 @@ class Curves:
 
     def play(self, config: Config, random: np.random.Generator, used: set[int]) -> Played:  # noqa: ARG002
         """Train a config."""
-        expected = _curve(self.loss(config), _log_rate(config), start=1.2)
+        expected = curve_of(self.loss(config), _log_rate(config), start=1.2)
         own = 0.01 * random.normal()
-        started = _curve(self.loss(config), _log_rate(config), start=1.2 + 0.2 * random.normal())
+        started = curve_of(self.loss(config), _log_rate(config), start=1.2 + 0.2 * random.normal())
         losses = started + own + 0.01 * random.normal(size=EPOCHS)
         regrets = (np.minimum.accumulate(expected) - self.best) / (self.median - self.best)
         return Played(config, losses.tolist(), regrets.tolist())
@@ -78,11 +78,12 @@ def make_curves(space: dict[str, Any], loss: Callable[[Config], float]) -> Curve
     coordinates = Coordinates(space)
     rows = coordinates.draw(4000, np.random.default_rng(0))
     configs = [coordinates.config_of(row) for row in rows]
-    least = [_curve(loss(config), _log_rate(config), start=1.2).min() for config in configs]
+    least = [curve_of(loss(config), _log_rate(config), start=1.2).min() for config in configs]
     return Curves(space, loss, float(np.min(least)), float(np.median(least)))
 
 
-def _curve(loss: float, log_rate: float, start: float) -> NDArray[np.float64]:
+def curve_of(loss: float, log_rate: float, start: float) -> NDArray[np.float64]:
+    """Return losses by epochs, falling from a start to the loss and then rising a little."""
     epochs = np.arange(1, EPOCHS + 1)
     speed = 0.25 * 10 ** (0.25 * (log_rate + 3))
     overfitted = 0.02 * np.maximum(0, np.log(2 * epochs * speed))

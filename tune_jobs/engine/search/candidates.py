@@ -1,4 +1,4 @@
-"""Rows near others, for a search of the largest value of a function over a space."""
+"""The rows among which a model chooses: near others, and of the branch that it visits."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from collections.abc import Callable
 import numpy as np
 
 from tune_jobs.engine.search.knowledge import Knowledge
-from tune_jobs.engine.space.coordinates import Column, Rows
+from tune_jobs.engine.space.coordinates import Column, Condition, Rows
 
 # How far numbers move, as a share of their range.
 FIRST_STEPS, STEPS = (0.3, 0.1, 0.03, 0.01), (0.1, 0.03, 0.01, 0.003, 0.001)
 
 FROM_PRIOR, PER_ROW, NEAR_BEST = 400, 40, 32
+
+# How often a branch is looked at that need not be the best so far. Without such visits the branch
+# that leads after the first draws is seldom left: its good configs make all others look poor.
+VISITS = 0.25
 
 # The candidates from which the next ones start, and those that stay in the race.
 BEST, KEPT = 4, 200
@@ -23,6 +27,7 @@ def climb(
     value: Callable[[Rows], np.ndarray],
     good: Rows,
     random: np.random.Generator,
+    branch: Condition | None = None,
 ) -> Rows | None:
     """Return the untried row with the largest value that a search by ever smaller steps finds.
 
@@ -31,21 +36,46 @@ def climb(
         value: of rows.
         good: rows near which to start, beside draws from the whole space.
         random: of all draws.
+        branch: that the row has to take, unless no untried row does.
     """
     if knowledge.points is not None:
-        left = knowledge.untried(knowledge.points)
+        left = prefer(knowledge.untried(knowledge.points), branch)
         return _best(left, value(left))
     coordinates = knowledge.coordinates
     starts = [_move(knowledge, good, PER_ROW, step, random) for step in FIRST_STEPS]
-    found = knowledge.untried(np.concatenate([coordinates.draw(FROM_PRIOR, random), *starts]))
+    drawn = np.concatenate([coordinates.draw(FROM_PRIOR, random), *starts])
+    found = prefer(knowledge.untried(drawn), branch)
     values = value(found)
     for step in STEPS:
         order = np.argsort(-values, kind="stable")[:KEPT]
         near = _move(knowledge, found[order[:BEST]], NEAR_BEST, step, random)
-        near = knowledge.untried(near)
+        near = knowledge.untried(near[has(near, branch)])
         found = np.concatenate([found[order], near])
         values = np.concatenate([values[order], value(near)])
     return _best(found, values)
+
+
+def branch_to_visit(knowledge: Knowledge, random: np.random.Generator) -> Condition | None:
+    """Draw an option of a choice that has branches, or mostly none."""
+    columns = knowledge.coordinates.columns
+    forks = sorted({fork for column in columns for fork, _ in column.conditions})
+    if not forks or random.random() >= VISITS:
+        return None
+    fork = forks[random.integers(len(forks))]
+    return fork, int(random.integers(columns[fork].options))
+
+
+def prefer(rows: Rows, branch: Condition | None) -> Rows:
+    """Return the rows that take an option, or all if none does."""
+    inside = has(rows, branch)
+    return rows[inside] if inside.any() else rows
+
+
+def has(rows: Rows, branch: Condition | None) -> np.ndarray:
+    """Return which rows take an option; all if none is named."""
+    if branch is None:
+        return np.ones(len(rows), dtype=bool)
+    return np.asarray(rows[:, branch[0]] == branch[1])
 
 
 def _best(rows: Rows, values: np.ndarray) -> Rows | None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr, ndtr, ndtri
 from threadpoolctl import threadpool_limits
 
-from tune_jobs.engine.search.candidates import climb
+from tune_jobs.engine.search.candidates import branch_to_visit, climb, prefer
 from tune_jobs.engine.search.curve_process import CurveProcess, Numbers, Points, fit, make_prior
 from tune_jobs.engine.search.knowledge import Knowledge, KnownRow, Proposal
 from tune_jobs.engine.search.observations import Curve
@@ -102,8 +102,9 @@ class CurveModel:
             found = log_expected_improvement(mean, np.sqrt(variance), float(means.min()))
             return found + _penalise(log_chance(ends))
 
-        good = knowledge.rows[np.argsort(means, kind="stable")[:BEST]]
-        row = climb(knowledge, improvement, good, random)
+        branch = branch_to_visit(knowledge, random) if knowledge.max_epochs > 1 else None
+        good = prefer(knowledge.rows[np.argsort(means, kind="stable")], branch)[:BEST]
+        row = climb(knowledge, improvement, good, random, branch)
         return None if row is None else Proposal(row, "gp")
 
     def _parameters(self, knowledge: Knowledge) -> Numbers:

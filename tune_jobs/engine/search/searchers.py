@@ -81,6 +81,8 @@ class GaussianProcess:
 
     It reads every epoch of every trial, predicts the loss at ``max_epochs`` and chooses the config
     with the largest expected improvement. ``n_initial_points`` random configurations come first.
+    If trials have several epochs and the space has branches, every fourth suggestion or so visits
+    one of them by lot: few of its trials may have been trained long enough to speak for it.
     """
 
     n_initial_points: int = 8

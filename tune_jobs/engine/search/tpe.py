@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tune_jobs.engine.search.candidates import branch_to_visit, has, prefer
 from tune_jobs.engine.search.knowledge import Knowledge, Proposal
 from tune_jobs.engine.search.parzen import Bandwidth, KernelDensity, Numbers
 from tune_jobs.engine.space.coordinates import Condition, Rows
@@ -21,10 +22,6 @@ ROUNDS, ENOUGH = 5, 8
 
 # Of a finite space with more untried points, so many are compared.
 MOST_POINTS = 128
-
-# How often a branch is looked at that need not be the best so far. Without such visits the branch
-# that leads after the first draws is seldom left: its good configs make all others look poor.
-VISITS = 0.25
 
 # The power of the chance to succeed with which a candidate's ratio is multiplied.
 CAUTION = 3.0
@@ -50,7 +47,7 @@ class JointTPE:
 
     def choose(self, knowledge: Knowledge, random: np.random.Generator) -> Proposal | None:
         """Return the candidate with the largest ratio of both densities; None if all are known."""
-        branch = _branch_to_visit(knowledge, random)
+        branch = branch_to_visit(knowledge, random)
         bandwidth = self.bandwidth or suited_bandwidth(knowledge)
         best, others = self._split(knowledge, branch)
         good = KernelDensity(knowledge.coordinates, best, bandwidth)
@@ -70,7 +67,7 @@ class JointTPE:
         rows = knowledge.rows[np.argsort(knowledge.losses, kind="stable")]
         is_good = np.arange(len(rows)) < min(math.ceil(self.gamma * len(rows)), MOST_GOOD)
         if branch:
-            inside = np.flatnonzero(_has(rows, branch))
+            inside = np.flatnonzero(has(rows, branch))
             is_good[inside[: math.ceil(self.gamma * len(inside))]] = True
         others = np.concatenate([rows[~is_good], knowledge.failed, knowledge.pending])
         return rows[is_good], others
@@ -99,30 +96,20 @@ def log_success(knowledge: Knowledge, rows: Rows) -> Numbers:
     return np.asarray(-np.logaddexp(0, failed - scored))
 
 
-def _branch_to_visit(knowledge: Knowledge, random: np.random.Generator) -> Condition | None:
-    """Draw an option of a choice that has branches, or mostly none."""
-    columns = knowledge.coordinates.columns
-    forks = sorted({fork for column in columns for fork, _ in column.conditions})
-    if not forks or random.random() >= VISITS:
-        return None
-    fork = forks[random.integers(len(forks))]
-    return fork, int(random.integers(columns[fork].options))
-
-
 def _candidates(
     knowledge: Knowledge, good: KernelDensity, branch: Condition | None, random: np.random.Generator
 ) -> Rows:
     """Return untried rows near good ones, of the visited branch if it has any."""
     if knowledge.points is not None:
         return _draw_points(knowledge.untried(knowledge.points), good, branch, random)
-    return _prefer(_draw_rows(knowledge, good, branch, random), branch)
+    return prefer(_draw_rows(knowledge, good, branch, random), branch)
 
 
 def _draw_points(
     left: Rows, good: KernelDensity, branch: Condition | None, random: np.random.Generator
 ) -> Rows:
     """Return all points that are left, or many of them if they are more than can be compared."""
-    left = _prefer(left, branch)
+    left = prefer(left, branch)
     if len(left) <= MOST_POINTS:
         return left
     logs = good.log_density(left)
@@ -137,21 +124,8 @@ def _draw_rows(
     """Draw untried rows near good ones, and from the whole space if few of those are new."""
     found = knowledge.untried(good.draw(CANDIDATES, random))
     for _ in range(ROUNDS):
-        if np.sum(_has(found, branch)) >= ENOUGH:
+        if np.sum(has(found, branch)) >= ENOUGH:
             break
         more = [good.draw(CANDIDATES, random), knowledge.coordinates.draw(CANDIDATES, random)]
         found = knowledge.untried(np.concatenate([found, *more]))
     return found
-
-
-def _prefer(rows: Rows, branch: Condition | None) -> Rows:
-    """Return the rows that take an option, or all if none does."""
-    inside = _has(rows, branch)
-    return rows[inside] if inside.any() else rows
-
-
-def _has(rows: Rows, branch: Condition | None) -> np.ndarray:
-    """Return which rows take an option; all if none is named."""
-    if branch is None:
-        return np.ones(len(rows), dtype=bool)
-    return np.asarray(rows[:, branch[0]] == branch[1])
