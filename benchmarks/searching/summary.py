@@ -44,11 +44,11 @@ CURVES = """\
 that look best, since a search's finals choose among those. `optuna-hyperband` prunes by itself, and
 `one-epoch` trains all for one epoch, then the best 3 to the end (after Egele et al. 2024).
 
-`curves-optimizers` and `curves-layers` are formulas with noise, where 0 is the best of 4,000 random
-configs. The other `curves-*` are FCNet's 62,208 trained Keras networks, of which the losses are real
-and the way to them is a formula, as the package has no curves. `keras-*` are curves of real Keras
-networks: {tables}. A suggestion there stands for the nearest config that was not tried, so that
-long searches of a small table end near its best whatever the searcher.
+`curves-optimizers` and `curves-layers` are formulas with noise, where 0 is the best of 4,000
+random configs. The other `curves-*` are FCNet's 62,208 trained Keras networks: their losses are
+real, and the way to them is a formula, since the package has no curves. `keras-*` are curves of
+real Keras networks: {tables}. A suggestion there stands for the nearest config that was not tried,
+so that long searches of a small table end near its best whatever the searcher.
 `python -m benchmarks.searching.curves` makes larger tables.
 """
 
