@@ -44,7 +44,7 @@ def train(config: dict[str, Any], data: object = None) -> None:
         log.write(f"{config['x']!r}\n")
 
 
-def search_ray(folder: Path, *, again: bool, extend: int = 0) -> list[float]:
+def search_ray(folder: Path, *, again: bool, extend: int = 0, seed: int = 0) -> list[float]:
     """Run or restore a plain Tuner; return the x of the trials that it knows as finished."""
     import ray
     from ray import tune
@@ -61,7 +61,7 @@ def search_ray(folder: Path, *, again: bool, extend: int = 0) -> list[float]:
                 metric="loss",
                 mode="min",
                 num_samples=TRIALS,
-                search_alg=HyperOptSearch(random_state_seed=0),
+                search_alg=HyperOptSearch(random_state_seed=seed),
                 max_concurrent_trials=2,
                 reuse_actors=True,
             ),
@@ -73,7 +73,7 @@ def search_ray(folder: Path, *, again: bool, extend: int = 0) -> list[float]:
     return [r.config["x"] for r in results if (r.metrics or {}).get("training_iteration") == EPOCHS]
 
 
-def search_tune_jobs(folder: Path, *, again: bool, extend: int = 0) -> list[float]:
+def search_tune_jobs(folder: Path, *, again: bool, extend: int = 0, seed: int = 0) -> list[float]:
     """Run or resume a job; return the x of the trials that it knows as finished."""
     from ray import tune
 
@@ -88,6 +88,7 @@ def search_tune_jobs(folder: Path, *, again: bool, extend: int = 0) -> list[floa
         num_samples=TRIALS,
         max_epochs=EPOCHS,
         finalists=None,
+        seed=seed,
     )
     found = run(
         job,
@@ -107,9 +108,12 @@ FOLDERS = {"raw Ray Tune": "ray", "tune-jobs": "tune_jobs"}
 class Driver:
     """A search in its own process."""
 
-    def __init__(self, name: str, folder: Path, *, again: bool, extend: int = 0) -> None:
+    def __init__(
+        self, name: str, folder: Path, *, again: bool, extend: int = 0, seed: int = 0
+    ) -> None:
         command = [sys.executable, "-m", "benchmarks.faults", "--contender", name]
         command += ["--folder", str(folder), "--extend", str(extend)]
+        command += ["--seed", str(seed)]
         self.process = subprocess.Popen(
             [*command, *(["--again"] if again else [])],
             stdout=subprocess.PIPE,
@@ -118,11 +122,15 @@ class Driver:
         )
         self.folder = folder
 
-    def kill_after(self, finished: int) -> set[float]:
-        """Send SIGKILL after this many finished trials; return those trials."""
+    def wait_for(self, finished: int) -> set[float]:
+        """Wait for this many finished trials; return those trials."""
         while len(read_log(self.folder)) < finished and self.process.poll() is None:
             time.sleep(0.02)
-        done = set(read_log(self.folder))
+        return set(read_log(self.folder))
+
+    def kill_after(self, finished: int) -> set[float]:
+        """Send SIGKILL after this many finished trials; return those trials."""
+        done = self.wait_for(finished)
         self.process.kill()
         self.process.communicate()
         time.sleep(2)  # the workers notice that their driver is gone
@@ -187,6 +195,53 @@ def extend(name: str, folder: Path) -> str:
     return f"{len(known)} trials" if isinstance(known, list) else "not possible"
 
 
+def suspend(name: str, folder: Path) -> str:
+    """Suspend a driver after 20 finished trials, let another one finish, and wake the first."""
+    first = Driver(name, folder, again=False)
+    first.wait_for(20)
+    first.process.send_signal(signal.SIGSTOP)
+    for claim in folder.glob("tune_jobs/lease/*.json"):
+        claim.unlink()  # as if it were of another machine, whose silence is waited for
+    known = Driver(name, folder, again=True).end()
+    before = read_files(folder / FOLDERS[name])
+    first.process.send_signal(signal.SIGCONT)
+    first.end()
+    after = read_files(folder / FOLDERS[name])
+    changed = len(before.items() ^ after.items())
+    found = known if isinstance(known, str) else f"{len(known)} trials"
+    code = first.process.returncode
+    return f"{found}; then {changed} files changed or added, the first ends with code {code}"
+
+
+def mix(name: str, folder: Path) -> str:
+    """Finish a search, copy the state of another one over its own, and continue it."""
+    other = Path(tempfile.mkdtemp())
+    Driver(name, folder, again=False).end()
+    Driver(name, other, again=False, seed=7).end()
+    pattern = PATTERNS["merged state"][name]
+    own, foreign = (
+        max(each.glob(pattern), key=lambda p: p.stat().st_mtime) for each in (folder, other)
+    )
+    shutil.copy(foreign, own)
+    known = Driver(name, folder, again=True).end()
+    theirs = set(read_log(other))
+    shutil.rmtree(other, ignore_errors=True)
+    if isinstance(known, str):
+        return known
+    return f"{len(set(known) & theirs)} of {len(known)} trials are the other's"
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    """Return the state of a search: all files but those of single trials and of claims."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    own = {str(path.relative_to(folder)): path for path in files}
+    return {
+        name: path.read_bytes()
+        for name, path in own.items()
+        if "/" not in name or name.startswith("history/")
+    }
+
+
 # What holds the state of the experiment, of the searcher, and the rest.
 PATTERNS = {
     "state": {
@@ -197,6 +252,10 @@ PATTERNS = {
         "raw Ray Tune": "ray/searcher-state-*.pkl",
         "tune-jobs": "tune_jobs/history/*.jsonl",
     },
+    "merged state": {
+        "raw Ray Tune": "ray/experiment_state-*.json",
+        "tune-jobs": "tune_jobs/history/*.jsonl.gz",
+    },
     "description": {"raw Ray Tune": "ray/tuner.pkl", "tune-jobs": "tune_jobs/experiment.json"},
 }
 SCENARIOS: dict[str, Callable[[str, Path], str]] = {
@@ -205,6 +264,8 @@ SCENARIOS: dict[str, Callable[[str, Path], str]] = {
     "experiment's description deleted": damage("description", Path.unlink),
     "searcher's state truncated": damage("searcher", lambda path: _truncate(path)),
     "10 trials more when finished": extend,
+    "driver suspended and replaced": suspend,
+    "another search's state copied": mix,
 }
 
 
@@ -213,17 +274,24 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, metavar="PARQUET")
-    for name, kind in (("--contender", str), ("--folder", Path), ("--extend", int)):
+    for name, kind in (
+        ("--contender", str),
+        ("--folder", Path),
+        ("--extend", int),
+        ("--seed", int),
+    ):
         parser.add_argument(name, type=kind, help=argparse.SUPPRESS)
+    parser.add_argument("--fault", choices=SCENARIOS, action="append", help="(repeatable)")
     parser.add_argument("--again", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.contender:
         search = CONTENDERS[options.contender]
-        print(json.dumps(search(options.folder, again=options.again, extend=options.extend)))
+        how = {"again": options.again, "extend": options.extend, "seed": options.seed}
+        print(json.dumps(search(options.folder, **how)))
         return
     rows = []
-    for fault, scenario in SCENARIOS.items():
-        row = {"fault": fault}
+    for fault in options.fault or SCENARIOS:
+        row, scenario = {"fault": fault}, SCENARIOS[fault]
         for name in CONTENDERS:
             folder = Path(tempfile.mkdtemp())
             row[name] = scenario(name, folder)

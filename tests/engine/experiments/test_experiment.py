@@ -68,6 +68,17 @@ def test_what_a_newer_version_adds_is_ignored(tmp_path) -> None:
     assert found.verdict == Verdict.from_json({**content, "finalists": content["finalists"][:1]})
 
 
+def test_a_run_of_no_time_is_shown_without_its_shares(tmp_path) -> None:
+    content = json.loads((FIXTURE / "summary.json").read_text())
+    odd = {**content, "usage": {"useful": 0.0, "workers": 0, "seconds": {}}}
+    found = damage(tmp_path / "odd", "summary.json", json.dumps(odd).encode())
+
+    ran = CliRunner().invoke(main, ["show", str(tmp_path / "odd")], catch_exceptions=False)
+
+    assert (ran.exit_code, found.problems) == (0, [])
+    assert "useful work" not in ran.stdout
+
+
 def test_a_description_that_no_run_has_written_whole_is_an_error(tmp_path) -> None:
     from tune_jobs.engine import JobError
 

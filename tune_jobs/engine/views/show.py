@@ -138,9 +138,9 @@ def _searching(experiment: Experiment) -> list[str]:
 def _usage(experiment: Experiment, *, short: bool) -> list[str]:
     """Show how much of the time was useful work, and what the rest was spent on."""
     usage = experiment.summary.usage if experiment.summary else None
-    if usage is None:
+    total = sum(usage.seconds.values()) if usage else 0.0
+    if usage is None or not total > 0:
         return []
-    total = sum(usage.seconds.values())
     shares = {text: usage.seconds.get(name, 0.0) / total for name, text in PURPOSES.items()}
     said = ["", f"useful work {usage.useful:.0%} of {usage.workers} workers' time"]
     if short:
