@@ -3,18 +3,24 @@
 import json
 import multiprocessing
 import os
+import pickle
+import shutil
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tune_jobs.engine.deadline import Deadline
+from tune_jobs.engine.errors import StorageError
 from tune_jobs.engine.experiments.claims import Facts
+from tune_jobs.engine.experiments.history.records import Chosen
+from tune_jobs.engine.experiments.history.segments import SegmentWriter
 from tune_jobs.engine.experiments.holder import find_holder
 from tune_jobs.engine.experiments.lease import Lease, TakenError, leased
-from tune_jobs.engine.storage.folder import open_folder
+from tune_jobs.engine.storage.folder import Folder, open_folder
 
 BEAT = 0.2
 
@@ -149,6 +155,97 @@ def test_a_holder_notices_that_it_was_taken_over(tmp_path) -> None:
         while not lease.is_lost and time.monotonic() < end:
             time.sleep(0.05)
         assert lease.is_lost
+
+
+def remove_claims(place: Path) -> None:
+    for path in (place / "lease").glob("*.json"):
+        path.unlink()
+
+
+def begin_later_attempt(place: Path) -> None:
+    writer = SegmentWriter(open_folder(place))
+    writer.append(Chosen(1))
+    writer.flush()
+
+
+def write_all(folder: Folder) -> list[Callable[[], object]]:
+    """Everything that changes a folder."""
+    return [
+        lambda: folder.write("summary.json", b"late"),
+        lambda: folder.write_json("summary.json", {"late": True}),
+        lambda: folder.child("finalists").write("trials.parquet", b"late"),
+        lambda: folder.delete("summary.json"),
+        lambda: folder.delete_all(["summary.json"]),
+        lambda: folder.child("finalists").delete_folder(),
+        lambda: folder.child("more").create(),
+        lambda: folder.delete_empty_folders(),
+        lambda: SegmentWriter(folder),
+    ]
+
+
+@pytest.mark.parametrize("how", [remove_claims, begin_later_attempt])
+@pytest.mark.parametrize("number", range(9))
+def test_what_is_written_after_it_was_taken_over_is_refused(tmp_path, how, number) -> None:
+    begin_later_attempt(tmp_path)
+    (tmp_path / "summary.json").write_bytes(b"of the other")
+    (tmp_path / "finalists" / "empty").mkdir(parents=True)
+    with leased(open_folder(tmp_path), 600) as lease:
+        folder = open_folder(tmp_path).fenced(lease)
+        folder.write("before", b"")
+        how(tmp_path)
+        before = sorted(tmp_path.rglob("*"))
+
+        with pytest.raises(TakenError, match="was taken over by another run") as caught:
+            write_all(folder)[number]()
+
+        assert caught.value.exit_code == 10
+        assert sorted(tmp_path.rglob("*")) == before
+        assert (tmp_path / "summary.json").read_bytes() == b"of the other"
+
+
+def test_attempts_of_its_own_are_not_later_ones(tmp_path) -> None:
+    with leased(open_folder(tmp_path), BEAT) as lease:
+        for _ in range(2):
+            writer = SegmentWriter(open_folder(tmp_path).fenced(lease))
+            writer.append(Chosen(1))
+            writer.flush()
+            open_folder(tmp_path).fenced(lease).write("summary.json", b"{}")
+        assert not lease.is_lost
+
+
+def test_a_claim_that_returns_after_it_was_taken_over_is_not_kept(tmp_path) -> None:
+    with leased(open_folder(tmp_path), BEAT) as lease:
+        begin_later_attempt(tmp_path)
+        end = time.monotonic() + 30
+        while not lease.is_lost and time.monotonic() < end:
+            time.sleep(BEAT / 4)
+        assert lease.is_lost
+    assert not (tmp_path / "lease").exists()
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_an_experiment_that_is_gone_was_not_taken_over(tmp_path, has_begun) -> None:
+    place = tmp_path / "results" / "e"
+    with leased(open_folder(place), BEAT) as lease:
+        folder = open_folder(place).fenced(lease)
+        if has_begun:
+            SegmentWriter(folder)
+        folder.write("summary.json", b"{}")
+        shutil.rmtree(tmp_path / "results")
+
+        with pytest.raises(StorageError, match=r"results/e is gone: it was moved or deleted"):
+            folder.write("summary.json", b"{}")
+        with pytest.raises(StorageError, match="is gone"):
+            lease.say(target=40)
+        assert not (tmp_path / "results").exists()
+
+
+def test_another_process_gets_a_folder_without_its_fence(tmp_path) -> None:
+    with leased(open_folder(tmp_path), BEAT) as lease:
+        folder = open_folder(tmp_path).fenced(lease)
+        copied = pickle.loads(pickle.dumps(folder))
+        assert (copied.fence, copied.uri) == (None, folder.uri)
+        assert copied.child("x").path == folder.child("x").path
 
 
 def test_one_that_waits_gets_it_when_the_other_has_ended(tmp_path, caplog) -> None:

@@ -97,7 +97,7 @@ class Lease:
             StorageError: if the experiment was moved or deleted.
         """
         has_history = bool(self._experiment.child(HISTORY).names())
-        if self._has_history and not has_history:
+        if (self._has_history and not has_history) or not self._experiment.exists():
             raise self._gone()
         self._has_history = has_history
         if self.within is not None:
@@ -172,7 +172,7 @@ class Lease:
             with suppress(FileNotFoundError):
                 self._folder.write(self._name, content)
                 return
-            if self._has_history:
+            if self._claim.holds:
                 raise self._gone()
             self._folder.create()  # another run has just removed it, since it was empty
         raise JobError(f"{self._folder.uri} keeps being removed while it is written to")
