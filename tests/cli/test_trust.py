@@ -1,8 +1,11 @@
 """No command runs code, or reads pickles, because a results folder says so."""
 
 import json
+import os
 import pickle
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +17,8 @@ from tune_jobs.cli.again import command_of
 from tune_jobs.cli.main import main
 from tune_jobs.engine import JobError, open_experiment
 
-FIXTURE = Path(__file__).parents[1] / "fixtures" / "experiment_0_1"
+ROOT = Path(__file__).parents[2]
+FIXTURE = ROOT / "tests" / "fixtures" / "experiment_0_1"
 
 # Code that notes that it has run.
 PAYLOAD = """
@@ -189,3 +193,62 @@ def test_only_options_that_define_the_search_come_from_an_experiment(here, monke
     job, asked = command_of(None, options)
 
     assert (job, asked) == ("mine.py", {**options, "seed": 4})
+
+
+LAYERS = """
+import keras
+
+@keras.saving.register_keras_serializable("trusted")
+class {name}(keras.layers.Layer):
+    def call(self, x):
+        return 2 * x
+"""
+JOB = (
+    LAYERS.format(name="Double")
+    + """
+from ray import tune
+
+from tune_jobs.engine import Job
+from trainables.export import export, load, predict
+
+
+def build(config):
+    from layers_beside import Triple
+
+    inputs = keras.Input((13,))
+    outputs = keras.layers.Dense(3, activation="softmax")(Triple()(Double()(inputs)))
+    return keras.Model(inputs, outputs)
+
+
+def train(config, data): ...
+
+
+JOB = Job(train, {"x": tune.uniform(0, 1)}, metric="loss")
+"""
+)
+WRITE = """
+import json, sys
+from pathlib import Path
+import layered
+about = json.loads(Path("results/evil/experiment.json").read_text())
+layered.export(layered.build, {}, None, about["preprocessing"], "results/evil/best.keras")
+"""
+
+
+def test_layers_of_a_job_and_beside_it_are_imported_if_the_user_names_the_job(here) -> None:
+    Path("code").mkdir()
+    Path("code/layers_beside.py").write_text(LAYERS.format(name="Triple"))
+    Path("code/layered.py").write_text(JOB)
+    paths = os.pathsep.join([str(ROOT), "code"])
+    environment = {**os.environ, "PYTHONPATH": paths}
+    subprocess.run([sys.executable, "-c", WRITE], check=True, env=environment)
+    noted = str(here / "code/layers_beside.py")
+    claim(trainable="layered.train", modules={"layers_beside": noted})
+
+    check_refused(invoke(*PREDICT), "best.keras needs 'trusted>")
+    check_refused(invoke(*PREDICT), f"(it was trained with {noted})")
+    assert "layers_beside" not in sys.modules
+    ran = invoke(*PREDICT, "--trust", "code/layered.py")
+
+    assert ran.exit_code == 0, ran.output
+    assert len(pd.read_csv("out.csv")) == 3

@@ -22,6 +22,7 @@ from tune_jobs.engine.environment import environment
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.runs.start_ray import TUNE_SETTINGS
 from tune_jobs.engine.storage.folder import Folder, open_folder
+from tune_jobs.engine.trials.shipping import ship
 from tune_jobs.engine.trials.tuner import fit_trial
 from tune_jobs.engine.views import tracking
 from tune_jobs.engine.views.trackers import Destination, find_destination
@@ -94,7 +95,7 @@ class Slow(Recording):
 def fit(trackers, place, trainable=train, **space):
     """Search with trackers, as the engine does, on a real Ray."""
     tuner = tune.Tuner(
-        tune.with_parameters(fit_trial, train=trainable, fixed={}, data=None),
+        tune.with_parameters(fit_trial, train=ship(trainable, of=trainable), fixed={}, data=None),
         param_space={"x": 1, **space},
         tune_config=tune.TuneConfig(
             metric="loss",

@@ -14,6 +14,7 @@ from pathlib import Path
 from tune_jobs.engine.cluster.machine import local_resources
 from tune_jobs.engine.cluster.stderr import stderr_aside
 from tune_jobs.engine.cluster.tokens import use_token
+from tune_jobs.engine.cluster.worker_start import PRELOAD
 from tune_jobs.engine.environment import environment
 from tune_jobs.engine.errors import ClusterError, JobError, reason_of
 from tune_jobs.engine.formatting import size
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 # What Ray needs for its sockets and logs: bytes, and files.
 LEAST_FREE, LEAST_FILES = 20 * 2**20, 200
+
+PREPARE = "tune_jobs.engine.cluster.worker_start.prepare"
 
 FROM_OUTSIDE = "from outside the cluster, use tune-jobs submit"
 
@@ -85,9 +88,9 @@ def connect(profile: Profile, import_paths: Sequence[str], preload: str | None =
 
     use_token(profile.token_file)
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
-    env = worker_env(profile, import_paths)
+    env = worker_env(profile, import_paths) | ({PRELOAD: preload} if preload else {})
     if profile.address != "local":
-        hook = {"worker_process_setup_hook": preload} if preload else {}
+        hook = {"worker_process_setup_hook": PREPARE} if preload else {}
         with _explained(profile.address):
             ray.init(address=profile.address, runtime_env={"env_vars": env, **hook}, **quiet)
         return
@@ -96,7 +99,7 @@ def connect(profile: Profile, import_paths: Sequence[str], preload: str | None =
     cpus, gpus = int(found["CPU"]), int(found["GPU"])
     # What the workers need goes through the environment: a runtime_env of their own would keep Ray
     # from giving trials the worker processes that it starts ahead.
-    hook = {SETUP_HOOK: preload} if preload else {}
+    hook = {SETUP_HOOK: PREPARE} if preload else {}
     with environment(env | hook), without_side_processes():
         ray.init(address="local", include_dashboard=False, num_cpus=cpus, num_gpus=gpus, **quiet)
 

@@ -301,7 +301,7 @@ class Experiment:
         if not self.folder.exists(MODEL):
             raise JobError(f"{self.folder.uri} has no {MODEL}; create one with tune-jobs export")
         load, content = self.companion("load"), self._read_exported()
-        return load_model(self.folder, content, load, self.trusted)
+        return load_model(self.folder, content, load, self.trusted, self.description.modules)
 
     def read_model(self) -> bytes:
         """Read the exported model's file, once it is known to be whole.

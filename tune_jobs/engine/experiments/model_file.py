@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +55,8 @@ def read_bytes(folder: Folder) -> bytes:
         raise JobError(f"{folder.uri}: {MODEL} cannot be read: {reason_of(error)}") from None
 
 
-def check_model(folder: Folder, content: bytes, load: Function) -> list[str]:
-    """Check a model file that the library reads; return the modules that it needs beside Keras.
+def check_model(folder: Folder, content: bytes, load: Function) -> list[Any]:
+    """Check a model file that the library reads; list what is registered and not Keras' own in it.
 
     Nothing is known of a file that other code reads.
 
@@ -67,12 +67,18 @@ def check_model(folder: Folder, content: bytes, load: Function) -> list[str]:
         return []
     check: Function = import_library(MODEL_FILE_CHECK, folder.parent).check_model_file
     try:
-        return [each.module for each in check(content, MODEL)]
+        return list(check(content, MODEL))
     except ValueError as error:
         raise JobError(f"{folder.uri}: {error}") from None
 
 
-def load_model(folder: Folder, content: bytes, load: Function, trusted: Trusted | None) -> Any:
+def load_model(
+    folder: Folder,
+    content: bytes,
+    load: Function,
+    trusted: Trusted | None,
+    modules: Mapping[str, str],
+) -> Any:
     """Load the model file of an experiment.
 
     Args:
@@ -80,17 +86,20 @@ def load_model(folder: Folder, content: bytes, load: Function, trusted: Trusted 
         content: of the file.
         load: reads it.
         trusted: code that the user has given.
+        modules: the files of the trainable's modules, as the experiment notes them.
 
     Raises:
         JobError: if it cannot be loaded.
     """
-    needed = check_model(folder, content, load)
+    needed = {each.module for each in check_model(folder, content, load)}
     if trusted is not None:
         trusted.import_registered(needed)
+    files = sorted(modules[name] for name in needed & modules.keys())
+    noted = f" (it was trained with {', '.join(files)})" if files else ""
     with tempfile.TemporaryDirectory() as aside:
         path = Path(aside, MODEL)
         path.write_bytes(content)
         try:
             return load(str(path))
         except (ValueError, OSError) as error:
-            raise JobError(f"{folder.uri}: {reason_of(error)}") from error
+            raise JobError(f"{folder.uri}: {reason_of(error)}{noted}") from error

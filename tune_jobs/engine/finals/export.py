@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pprint
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,11 +22,13 @@ from tune_jobs.engine.experiments.files import CONFIG, ENSEMBLE, MODEL, REBUILD,
 from tune_jobs.engine.experiments.summary import Ensemble, Scores
 from tune_jobs.engine.experiments.verdict import Baseline
 from tune_jobs.engine.finals.decide import Decision
+from tune_jobs.engine.finals.rebuild import code_that_rebuilds
 from tune_jobs.engine.finals.rounds import without_patience
 from tune_jobs.engine.job.companions import beside
 from tune_jobs.engine.job.setup import Setup
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space.configs import Config
+from tune_jobs.engine.trials.shipping import Shipped, ship
 
 if TYPE_CHECKING:
     from tune_jobs.engine.data.dataset import Dataset
@@ -40,23 +41,6 @@ FEW_ROWS = 256
 # How far predictions of the file may be from those of the trained model, which are computed in
 # another order; more in half precision.
 TOLERANCE, HALF_TOLERANCE = 1e-3, 3e-2
-
-SNIPPET = '''\
-"""Build the winner of {name}: compiled, not trained.
-
-The trained model, which takes raw columns, is best.keras next to this file:
-
-    from pathlib import Path
-    from tune_jobs.engine import open_experiment
-    model = open_experiment(Path(__file__).parent).best_model()
-"""
-
-from {module} import build
-
-CONFIG = {config}
-
-model = build(CONFIG)
-'''
 
 
 @dataclass(frozen=True)
@@ -174,16 +158,9 @@ def export_file(recipe: Recipe, path: str) -> None:
 def save_config(experiment: Experiment) -> None:
     """Write the best configuration as JSON, and a Python file that builds its model."""
     experiment.folder.write_json(CONFIG, experiment.best_config)
-    about = experiment.description
-    if not about.constants:
+    if not experiment.description.constants:
         return  # the module builds its own tuner: what builds its models is unknown
-    config = {**experiment.best_config, **about.constants}
-    content = SNIPPET.format(
-        name=experiment.name,
-        module=(about.trainable or "").rpartition(".")[0],
-        config=pprint.pformat(config, sort_dicts=False),
-    )
-    experiment.folder.write(REBUILD, content.encode())
+    experiment.folder.write(REBUILD, code_that_rebuilds(experiment).encode())
 
 
 def save_model(
@@ -268,13 +245,13 @@ def take_test_set(dataset: Dataset) -> TestSet:
 def _in_worker(
     function: Callable[..., Any], profile: Profile, deadline: Deadline
 ) -> Callable[..., Any]:
-    """Call a function in a worker, with the resources of a trial, until the deadline at most."""
+    """Call a function of a recipe in a worker, as a trial is, until the deadline at most."""
     import ray
 
-    task = ray.remote(num_cpus=profile.cpus_per_trial, num_gpus=profile.gpus_per_trial)(function)
+    task = ray.remote(num_cpus=profile.cpus_per_trial, num_gpus=profile.gpus_per_trial)(_unpacked)
 
-    def call(*arguments: Any) -> Any:
-        reference = task.remote(*arguments)
+    def call(recipe: Recipe, *arguments: Any) -> Any:
+        reference = task.remote(function, ship(recipe, of=recipe.build), *arguments)
         try:
             return ray.get(reference, timeout=deadline.left)
         except ray.exceptions.GetTimeoutError:
@@ -284,6 +261,11 @@ def _in_worker(
             raise JobError(f"the best model could not be exported: {error.cause!r}") from error
 
     return call
+
+
+def _unpacked(function: Callable[..., Any], recipe: Shipped, *arguments: Any) -> Any:
+    """Call a function with a recipe that has been unpacked in this process."""
+    return function(recipe.unpack(), *arguments)
 
 
 def _export_and_score(recipe: Recipe, test: TestSet | None) -> Made:

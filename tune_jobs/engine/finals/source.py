@@ -45,6 +45,7 @@ from tune_jobs.engine.resume.past import NOT_ITS_FAULT
 from tune_jobs.engine.space.membership import identity
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.recorder import Recorder
+from tune_jobs.engine.trials.shipping import ship
 from tune_jobs.engine.trials.source import make_trial
 from tune_jobs.engine.trials.stopping import RunStopper
 from tune_jobs.engine.trials.tuner import Prepared, begin, build_tuner, fit_trial
@@ -258,7 +259,7 @@ def _make_race(goal: Goal, count: int, rounds: Rounds, finalists: Finalists) -> 
 def _trainable(job: Job, rounds: Rounds) -> Any:
     return tune.with_parameters(
         _fit_finalist,
-        train=job.trainable,
+        train=ship(job.trainable, of=job.trainable),
         fixed=rounds.constants,
         batches=rounds.batches,
         data=rounds.dataset.training if rounds.dataset else None,

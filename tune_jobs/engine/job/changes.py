@@ -107,27 +107,36 @@ def source_of(function: Callable[..., Any]) -> str | None:
         file = None
     if file is None or not Path(file).is_file():
         return None
-    seen: dict[str, str] = {}
+    seen: dict[str, _Source] = {}
     _collect(function.__module__, Path(file), seen)
-    return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:16]
+    hashes = {name: source.digest for name, source in seen.items()}
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def modules_beside(module: ModuleType) -> set[str]:
-    """Return the names of a module and of what it imports from its package or folder."""
-    file, seen = Path(module.__file__ or ""), dict[str, str]()
+def modules_beside(module: ModuleType) -> dict[str, str]:
+    """Return a module and what it imports from its package or folder, each with its file."""
+    file, seen = Path(getattr(module, "__file__", None) or ""), dict[str, _Source]()
     if file.is_file():
-        _collect(module.__name__, file, seen)
-    return set(seen)
+        _collect(module.__name__, file.absolute(), seen)
+    return {name: str(source.file) for name, source in seen.items()}
 
 
-def _collect(module: str, file: Path, seen: dict[str, str]) -> None:
+@dataclass(frozen=True)
+class _Source:
+    """The file of a module, and a hash of its code."""
+
+    file: Path
+    digest: str
+
+
+def _collect(module: str, file: Path, seen: dict[str, _Source]) -> None:
     tree = ast.parse(file.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
             node
         ):
             node.body = node.body[1:]
-    seen[module] = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    seen[module] = _Source(file, hashlib.sha256(ast.dump(tree).encode()).hexdigest())
     for name in sorted(_imported(tree)):
         found = None if name in seen or _is_ours(name) else _find(name, module, file)
         if found is not None:

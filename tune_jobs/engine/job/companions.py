@@ -19,6 +19,11 @@ def belongs_to_library(module: str) -> bool:
     return f"{module}.".startswith(f"{LIBRARY}.")
 
 
+def is_ours(module: str) -> bool:
+    """Return whether a module came with this installation, and is found by every process."""
+    return belongs_to_library(module) or module.startswith("tune_jobs.")
+
+
 def own_functions(trainable: Callable[..., Any]) -> tuple[str, ...]:
     """Name the functions for model files beside a trainable that are not those of the library."""
     module = sys.modules.get(trainable.__module__)

@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.goal import Goal
-from tune_jobs.engine.job.changes import source_of
-from tune_jobs.engine.job.companions import own_functions
+from tune_jobs.engine.job.changes import modules_beside, source_of
+from tune_jobs.engine.job.companions import is_ours, own_functions
 from tune_jobs.engine.job.description import Description
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.space.domains import Space
@@ -35,6 +36,7 @@ def describe_job(setup: Setup) -> Description:
     described = replace(
         describe_settings(job),
         own_functions=own_functions(job.trainable),
+        modules=_modules_of(job.trainable),
         commit=find_commit(job.trainable),
         constants=job.constants(dataset),
         fingerprint=dataset.fingerprint if dataset else None,
@@ -43,6 +45,12 @@ def describe_job(setup: Setup) -> Description:
         slot=setup.slot,
     )
     return add_provenance(described, setup.profile)
+
+
+def _modules_of(trainable: Callable[..., Any]) -> dict[str, str]:
+    """Return the files of a trainable's own modules; what came with this library is known."""
+    name = trainable.__module__
+    return {} if is_ours(name) or name not in sys.modules else modules_beside(sys.modules[name])
 
 
 def describe_settings(job: Job) -> Description:

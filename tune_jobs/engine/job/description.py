@@ -37,6 +37,8 @@ class Description:
         trainable: the trainable's dotted name.
         own_functions: which of export, load and predict beside the trainable are its own, instead
             of those of ``trainables``.
+        modules: the file of the trainable's module and of each that it imports from its package or
+            folder: where registered layers and losses come from.
         source: a hash of the trainable's module and of what it imports from its package or folder.
         code: what version 0.1 wrote instead, a hash that includes the fitting code of tune-jobs.
         metric: what decides.
@@ -68,6 +70,7 @@ class Description:
     experiment_id: str | None = None
     trainable: str | None
     own_functions: tuple[str, ...] = ()
+    modules: Mapping[str, str] = field(default_factory=dict)
     source: str | None = None
     code: str | None = None
     metric: str

@@ -106,6 +106,15 @@ def _load_file(path: Path) -> Imported:
     return Imported(path.stem, module, (folder,))
 
 
+def root_of(module: ModuleType) -> Path | None:
+    """Return the folder that a module is imported from: around its package, if it is in one."""
+    file = getattr(module, "__file__", None)
+    if not file:
+        return None
+    depth = module.__name__.count(".") + hasattr(module, "__path__")
+    return Path(file).absolute().parents[depth]
+
+
 def _put_back(name: str, previous: ModuleType | None) -> None:
     if previous is None:
         del sys.modules[name]

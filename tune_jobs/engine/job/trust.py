@@ -40,10 +40,18 @@ class Trusted:
     module: ModuleType
 
     def import_registered(self, names: Iterable[str]) -> None:
-        """Import modules that register layers and losses, if the user's code imports them, too."""
-        known = modules_beside(self.module)
-        for name in sorted(known.intersection(names) - sys.modules.keys()):
-            importlib.import_module(name)
+        """Import modules that register layers and losses, if they belong to the user's code.
+
+        They do if that imports them, be it inside a function, or if they are of its package.
+
+        Raises:
+            JobError: if one cannot be imported.
+        """
+        own = self.module.__name__
+        package, known = f"{own.partition('.')[0]}.", modules_beside(self.module)
+        for name in sorted(set(names) - sys.modules.keys()):
+            if name in known or ("." in own and name.startswith(package)):
+                _import(name)
 
 
 def trust(given: Any) -> Trusted | None:
@@ -64,6 +72,10 @@ def import_library(module: str, storage: Folder) -> ModuleType:
     """
     if _below(storage, list_files(module)):
         raise JobError(f"{module} lies below the storage {storage.uri}, and is not imported")
+    return _import(module)
+
+
+def _import(module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:

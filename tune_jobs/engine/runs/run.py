@@ -21,7 +21,7 @@ from tune_jobs.engine.job.trust import trust
 from tune_jobs.engine.ray_internals import check_ray
 from tune_jobs.engine.resume.continuation import Continuation, check_name, keep_unit
 from tune_jobs.engine.runs.phases import Run
-from tune_jobs.engine.runs.start_ray import find_preload, quiet_tune, start_ray
+from tune_jobs.engine.runs.start_ray import find_preload, import_roots, quiet_tune, start_ray
 from tune_jobs.engine.runs.target import OVERLAPS, Overlap, find_ended, find_target, hold
 from tune_jobs.engine.space.checks import check_sendable
 from tune_jobs.engine.storage.folder import Folder
@@ -111,7 +111,7 @@ def run(
         if ended := find_ended(target):  # by the run that was waited for
             return replace(ended, trusted=trust(job))
         check_name(target.folder, how)  # another run may have come and gone meanwhile
-        ray = ray_of(profile, import_paths, find_preload(job))
+        ray = ray_of(profile, [*import_paths, *import_roots(job)], find_preload(job))
         dataset = start_ray(stack, ray, profile, interruption, job)
         started = Run(
             profile=profile,

@@ -11,7 +11,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from tune_jobs.engine.environment import environment
+from tune_jobs.engine.job.companions import is_ours
 from tune_jobs.engine.job.job import Job, MakeTuner
+from tune_jobs.engine.job.modules import root_of
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.trials.interruption import Interruption
 
@@ -30,6 +32,7 @@ TUNE_SETTINGS = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
 }
+INSTALLED = ("site-packages", "dist-packages")
 CHATTY = ("ray", "ray.tune", "hyperopt")
 
 
@@ -88,6 +91,18 @@ def find_preload(job: Job | MakeTuner) -> str | None:
     if module is None or module.__name__ == "__main__" or not hasattr(module, "preload"):
         return None
     return f"{module.__name__}.preload"
+
+
+def import_roots(job: Job | MakeTuner) -> list[str]:
+    """Return the folder that the module of a job's trainable was imported from, for the workers.
+
+    That is the folder beside a script or a notebook, or around a package. What is installed is
+    found without.
+    """
+    function = job.trainable if isinstance(job, Job) else job
+    module = sys.modules.get(function.__module__)
+    root = None if module is None or is_ours(module.__name__) else root_of(module)
+    return [] if root is None or root.name in INSTALLED else [str(root)]
 
 
 @contextmanager

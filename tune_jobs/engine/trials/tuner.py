@@ -52,6 +52,7 @@ from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.checkpoint_limit import CheckpointLimit
 from tune_jobs.engine.trials.done_rule import DoneRule
 from tune_jobs.engine.trials.recorder import Recorder
+from tune_jobs.engine.trials.shipping import Shipped, ship
 from tune_jobs.engine.trials.source import TrialSource
 from tune_jobs.engine.trials.stopping import GIB, RunStopper
 
@@ -284,18 +285,16 @@ def _trainable(job: Job, dataset: Dataset | None) -> Any:
     """Return what Ray calls in a worker; the arrays go once to each node's object store."""
     return tune.with_parameters(
         fit_trial,
-        train=job.trainable,
+        train=ship(job.trainable, of=job.trainable),
         fixed=job.constants(dataset),
         data=dataset.training if dataset else None,
     )
 
 
-def fit_trial(
-    config: Config, *, train: Callable[..., object], fixed: Config, data: TrainingData | None
-) -> None:
+def fit_trial(config: Config, *, train: Shipped, fixed: Config, data: TrainingData | None) -> None:
     """Fit, and report an exception instead of raising it: the worker stays warm for the next."""
     try:
-        train({**config, **fixed}, data)
+        train.unpack()({**config, **fixed}, data)
     except (Exception, SystemExit) as error:  # the history records any
         if _is_end_of_session(error):
             raise

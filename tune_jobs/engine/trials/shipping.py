@@ -1,0 +1,53 @@
+"""Take a job's functions to the workers, and say in one line if they cannot be imported there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from tune_jobs.engine.errors import JobError, reason_of
+from tune_jobs.engine.job.companions import LIBRARY
+
+REGISTRATION = f"{LIBRARY}.registration"
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """Functions of a job as bytes: a worker that gets them has imported nothing of it yet.
+
+    Attributes:
+        content: the functions, and what their module registers with Keras, by value or by the
+            names of modules.
+    """
+
+    content: bytes
+
+    def unpack(self) -> Any:
+        """Import the functions, and register what goes with them.
+
+        Raises:
+            JobError: if this process cannot import what they need.
+        """
+        from ray import cloudpickle
+
+        try:
+            found, registered = cloudpickle.loads(self.content)
+        except (Exception, SystemExit) as error:
+            raise JobError(
+                f"workers cannot import the trainable: {type(error).__name__}: {reason_of(error)}; "
+                "on this machine its module lies beside the job or the script, elsewhere it is "
+                "submitted with the job or installed"
+            ) from error
+        if registered:
+            import_module(REGISTRATION).register(registered)
+        return found
+
+
+def ship(functions: Any, *, of: Callable[..., Any]) -> Shipped:
+    """Pack functions for the workers, with what the module ``of`` one of them registers."""
+    from ray import cloudpickle
+
+    registered = import_module(REGISTRATION).registered_in(of.__module__)
+    return Shipped(cloudpickle.dumps((functions, registered)))
