@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tune_jobs.cli.again import check_named, command_of, fill_in
+from tune_jobs.cli.again import KINDS, check_named, command_of, fill_in
+from tune_jobs.cli.options import REMEMBERED
 from tune_jobs.engine import JobError
 
 ORIGINAL = {"num_samples": 9, "sets": ["seed=3"], "finalists": 0, "ensemble": True, "data": None}
@@ -97,3 +98,7 @@ def test_without_an_earlier_experiment_only_the_rule_is_shown(here) -> None:
 )
 def test_a_name_a_slot_or_a_new_experiment_need_no_other_name(here, options) -> None:
     check_named(asked(**{"name": None, "slot": None, **options}), "job", "results")
+
+
+def test_all_that_an_experiment_remembers_has_a_type() -> None:
+    assert set(KINDS) == {"job", *REMEMBERED}

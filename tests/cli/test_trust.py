@@ -195,6 +195,26 @@ def test_only_options_that_define_the_search_come_from_an_experiment(here, monke
     assert (job, asked) == ("mine.py", {**options, "seed": 4})
 
 
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ({"job": 5}, "has command.job 5, but must be a string"),
+        ({"job": ["mine.py"]}, "has command.job ['mine.py'], but must be a string"),
+        ({"job": "mine\0.py"}, "the job of evil, is no name of a file"),
+        ({"job": "mine.py", "profile": "a\0.yaml"}, "the profile of evil, is no name of a file"),
+        ({"job": "mine.py", "profile": ["laptop"]}, "has command.profile ['laptop'], but must"),
+        ({"job": "mine.py", "seed": "3"}, "has command.seed '3', but must be a whole number"),
+        ({"job": "mine.py", "ensemble": 1}, "has command.ensemble 1, but must be true or false"),
+        ({"job": "mine.py", "sets": [{}]}, "has command.sets [{}], but must be a string"),
+    ],
+)
+def test_a_command_of_other_types_is_one_line(here, command, message) -> None:
+    claim(command=command)
+
+    for words in (("run", "--name", "evil", "--resume"), ("retest", "evil")):
+        check_refused(invoke(*words), message)
+
+
 LAYERS = """
 import keras
 

@@ -7,11 +7,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tune_jobs.cli.options import REMEMBERED
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.experiment import Experiment, open_experiment
+from tune_jobs.engine.experiments.files import DESCRIPTION
 from tune_jobs.engine.job.trust import list_files, refuse_stored
+from tune_jobs.engine.serialization import WORDS
 from tune_jobs.engine.storage.folder import Folder, open_folder
+
+# What an experiment notes of its command, with the type of each.
+KINDS = {
+    **dict.fromkeys(("num_samples", "max_epochs", "seed", "finalists"), int),
+    **dict.fromkeys(("job", "data", "target", "sets", "profile", "searcher"), str),
+    **dict.fromkeys(("ensemble", "stop_when_done"), bool),
+}
 
 
 def command_of(job: str | None, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -40,9 +48,27 @@ def command_of(job: str | None, options: dict[str, Any]) -> tuple[str, dict[str,
         )
     if not command.get("job"):
         raise JobError(f"experiment {options['name']!r} does not record its job; give JOB")
-    original = {name: value for name, value in command.items() if name in REMEMBERED}
+    original = original_of(experiment)
     check_original(experiment, options, open_folder(storage))
-    return str(command["job"]), fill_in(options, original)
+    return str(original.pop("job")), fill_in(options, original)
+
+
+def original_of(experiment: Experiment) -> dict[str, Any]:
+    """Return the job and the options that began an experiment, those that define its search.
+
+    Raises:
+        JobError: if one is of another type than the command line gives.
+    """
+    command = experiment.description.command
+    found = {name: command[name] for name in KINDS if command.get(name) is not None}
+    for name, value in found.items():
+        parts = value if name == "sets" and isinstance(value, list) else [value]
+        if not all(type(part) is KINDS[name] for part in parts):
+            raise JobError(
+                f"{experiment.folder.uri} is damaged: its {DESCRIPTION} has command.{name} "
+                f"{value!r}, but must be {WORDS[KINDS[name]]}"
+            )
+    return found
 
 
 def check_original(experiment: Experiment, options: Mapping[str, Any], storage: Folder) -> None:
@@ -58,7 +84,7 @@ def check_original(experiment: Experiment, options: Mapping[str, Any], storage: 
     """
     from tune_jobs.engine.job.profile import find_profile
 
-    command, storages = experiment.description.command, (storage, experiment.folder.parent)
+    command, storages = original_of(experiment), (storage, experiment.folder.parent)
     if not options.get("job"):
         job = str(command.get("job"))
         refuse_stored(f"the job of {experiment.name}", job, list_files(job), storages)

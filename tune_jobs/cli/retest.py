@@ -181,11 +181,11 @@ def _challenge_of(options: dict[str, Any]) -> Challenge:
 
 def _asked_of(earlier: Experiment, options: dict[str, Any]) -> dict[str, Any]:
     """Take the options that are not given from the experiment's original command."""
-    from tune_jobs.cli.again import check_original, fill_in
+    from tune_jobs.cli.again import check_original, fill_in, original_of
     from tune_jobs.engine.errors import JobError
     from tune_jobs.engine.storage.folder import open_folder
 
-    begun = dict(earlier.description.command)
+    begun = original_of(earlier)
     asked = fill_in(options, {key: begun.get(key) for key in REMEMBERED})
     asked |= {"job": options["job"] or begun.get("job")}
     if asked["job"] is None:

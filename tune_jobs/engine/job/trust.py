@@ -94,6 +94,8 @@ def refuse_stored(what: str, name: str, files: Sequence[Path], storages: Iterabl
     Raises:
         JobError: naming it.
     """
+    if "\0" in name:
+        raise JobError(f"{name!r}, {what}, is no name of a file")
     if any(_below(storage, files) for storage in storages):
         raise JobError(
             f"{name!r}, {what}, lies below the results and is not used: results may "
