@@ -9,7 +9,7 @@ BIN := .venv/bin
 READY := .venv/ready
 BENCH_READY := .venv/bench-ready
 
-.PHONY: search test test-all lint bench lock
+.PHONY: search test test-all fuzz lint bench lock
 
 search: $(READY)
 	$(BIN)/tune-jobs run breast_cancer_tpe
@@ -21,6 +21,11 @@ test: lint
 # With those that take minutes: clusters of several hosts, many kills.
 test-all: lint
 	$(BIN)/python -m pytest -m ""
+
+# Random input for HOURS, or SECONDS; a case is repeated with ARGS="--seed N --kind KIND --cases 1".
+HOURS ?= 1
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz.fuzzing --seconds $(or $(SECONDS),$$(echo "$(HOURS) * 3600" | bc)) $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

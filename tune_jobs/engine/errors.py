@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 import traceback
 from pathlib import Path
 from typing import TypeGuard
@@ -59,7 +59,7 @@ def is_finite(value: object) -> TypeGuard[float]:
     """Return whether a value is a number, neither NaN nor infinite; True and False are none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return math.isfinite(value)
+    return abs(value) <= sys.float_info.max  # false for NaN, and for integers beyond floats
 
 
 def is_mistake(error: BaseException) -> bool:

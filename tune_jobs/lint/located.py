@@ -16,6 +16,9 @@ from tune_jobs.lint.findings import Finding
 Keys = tuple[str | int, ...]
 MERGE = "tag:yaml.org,2002:merge"
 
+# Of a file: more than any needs.
+MOST_LEVELS, MOST_VALUES = 100, 200_000
+
 
 class NotYamlError(JobError):
     """A file that is not YAML; ``finding`` says where."""
@@ -76,6 +79,8 @@ def read_documents(path: str | Path, text: str) -> list[Document]:
         raise NotYamlError(path, line, str(error.problem)) from None
     except yaml.YAMLError as error:
         raise NotYamlError(path, 1, str(error)) from None
+    except RecursionError:
+        raise NotYamlError(path, 1, "it is nested too deeply") from None
     documents = [_Reading(str(path)).read(node) for node in nodes if node is not None]
     return [document for document in documents if document.content is not None]
 
@@ -88,6 +93,7 @@ class _Reading:
         self.lines: dict[Keys, int] = {}
         self.repeated: list[Keys] = []
         self.around: list[yaml.Node] = []
+        self.count = 0
         self.constructor = SafeConstructor()
 
     def read(self, root: yaml.Node) -> Document:
@@ -97,6 +103,11 @@ class _Reading:
     def value(self, node: yaml.Node, keys: Keys) -> Any:
         if node in self.around:
             raise self.refusal(node, "an anchor that contains itself")
+        if len(self.around) > MOST_LEVELS:
+            raise self.refusal(node, f"more than {MOST_LEVELS} levels of nesting")
+        self.count += 1
+        if self.count > MOST_VALUES:
+            raise self.refusal(node, f"more than {MOST_VALUES:,} values, with those of anchors")
         self.lines.setdefault(keys, node.start_mark.line + 1)
         self.around.append(node)
         try:

@@ -18,6 +18,8 @@ FOLDER = Path("cluster", "profiles")
 SECRET = re.compile(r"SECRET|TOKEN|PASSW|CREDENTIAL|(^|_)KEY($|_ID$)|API_?KEY", re.IGNORECASE)
 ABSOLUTE = re.compile(r"/|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
+MOST_VALUES = 10_000
+
 LEAST = {
     "cpus_per_trial": 0.01,
     "gpus_per_trial": 0,
@@ -146,8 +148,10 @@ def load_profile(name: str) -> Profile:
 def _parse(path: Path) -> Profile:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # an integer of 5,000 digits
         raise JobError(f"{path}: invalid YAML: {' '.join(str(error).split())}") from None
+    if _is_large(content):
+        raise JobError(f"{path}: has more than {MOST_VALUES:,} values, with those of anchors")
     if not isinstance(content, dict):
         raise JobError(f"{path}: must map keys to values, got {content!r}")
     known = [entry.name for entry in fields(Profile)]
@@ -160,6 +164,21 @@ def _parse(path: Path) -> Profile:
         return Profile(**content)
     except JobError as error:
         raise JobError(f"{path}: {error}") from None
+
+
+def _is_large(content: object) -> bool:
+    """Return whether YAML holds more values than any profile; anchors can multiply them."""
+    left, count = [content], 0
+    while left:
+        each = left.pop()
+        count += 1
+        if count > MOST_VALUES:
+            return True
+        if isinstance(each, dict):
+            left += [*each, *each.values()]
+        elif isinstance(each, list | tuple | set):
+            left += each
+    return False
 
 
 def locate(profile: Profile, name: str) -> Folder:

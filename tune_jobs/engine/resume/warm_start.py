@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.errors import JobError, reason_of
 from tune_jobs.engine.experiments.experiment import open_experiment
-from tune_jobs.engine.plain import parse_json
+from tune_jobs.engine.formatting import shortened
+from tune_jobs.engine.plain import as_number, parse_json
 from tune_jobs.engine.resume.past import KnownResult
 from tune_jobs.engine.space.configs import Config, unflatten
 from tune_jobs.engine.space.membership import NotInSpaceError, from_json
@@ -99,7 +100,14 @@ def _read_table(source: str, job: Job) -> Iterator[Result]:
         flat = {str(c).removeprefix("config."): _whole(row[c]) for c in columns}
         there = {name: value for name, value in flat.items() if value is not None}
         if not pd.isna(row[scores[0]]):
-            yield unflatten(there), float(row[scores[0]])
+            yield unflatten(there), _as_score(row[scores[0]], f"{source}: {scores[0]}")
+
+
+def _as_score(value: object, name: str) -> float:
+    score = as_number(value)
+    if score is None:
+        raise JobError(f"{name} must be a number in each row, got {shortened(repr(value))}")
+    return score
 
 
 def _read_keras_tuner(project: Path) -> Iterator[Result]:

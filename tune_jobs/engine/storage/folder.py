@@ -17,7 +17,7 @@ from uuid import uuid4
 from pyarrow import fs
 
 from tune_jobs.engine.errors import JobError, reason_of
-from tune_jobs.engine.plain import checked_depth, parse_json, plain
+from tune_jobs.engine.plain import checked_depth, parse_json, plain, whole
 from tune_jobs.engine.storage.uris import (
     above,
     check_without_secrets,
@@ -295,6 +295,8 @@ def open_folder(place: str | os.PathLike[str]) -> Folder:
             that cannot be reached, refuses, or has no such bucket.
     """
     text = os.fspath(place)
+    if whole(text) != text or "\0" in text:
+        raise JobError(f"{text!r} is not a path: it must be valid Unicode, without NUL")
     scheme = scheme_of(text)
     if scheme is None:
         path = str(Path(text).expanduser().absolute())

@@ -1,0 +1,553 @@
+"""Random input of every kind: command lines, job files, profiles, an experiment's files, tables.
+
+Each generator gets a random number generator and an empty folder, which is the current one; it
+writes files there, and returns the words of a command line.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tune_jobs.cli.main import main
+from tune_jobs.engine.experiments.history.segments import _pack
+
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "experiment_0_1"
+
+Generator = Callable[[random.Random], list[str]]
+
+TEXTS = [
+    *("", " ", "x", "x" * 300, "x" * 5000, "\n", "a\nb", "\x1b[31m", "\u202e", "\udcff", "é", "😀"),
+    *(".", "a/b", "missing/deep/x", "x.csv", "x.parquet", "x.npz", "x.keras", "x.yaml", "x.py"),
+    *("/dev/null", "/dev/full", "/proc/self/mem", "folder", "folder.csv", "folder.keras", "loop"),
+    *("loop.csv", "pipe.csv", "pipe.yaml", "s3://", "s3:/x", "abc://x", "file://x", "http://[::1"),
+    *(
+        "://",
+        "{slot}",
+        "{job}-{slot}",
+        "{",
+        "}",
+        "%",
+        "%(x)s",
+        "*",
+        "[",
+        "--",
+        "-",
+        "=",
+        "a=b",
+        "=b",
+    ),
+    *("1", "0", "-1", "1.5", "1e400", "nan", "inf", "-inf", "true", "null", "[]", "{}", "[[1]]"),
+    *("9" * 30, "9" * 5000, "daily", "daily@25:00", "hourly", "2026-11-28", "2026-02-30", "UTC"),
+    *("Europe/Berlin", "Mars/Olympus", "45s", "90m", "0d", "laptop", "profile.yaml", "job.py"),
+    *("mine", "results/mine", "breast_cancer", "age", "churned", "data.csv", "data.parquet"),
+    *("scheduler.grace_period=3", "searcher.gamma=0.5", "x=1", "data.x=1", "space.x=3", "a.b.c=1"),
+    *("num_samples=abc", "finalists.count=[]", "trainable=1", "metric=", "seed=1e3", "mode=max"),
+]
+VALUES = [
+    *(None, True, False, 0, 1, -1, 3, 2**31, 2**63, 2**70, 10**400, 0.5, 1e308, -1e308, 5e-324),
+    *(math.nan, math.inf, -math.inf, [], {}, [[]], [None], {"a": {}}, {"": 1}, ["x"] * 50),
+    *("", "x", "x" * 300, "\n", "\x1b[31m", "\udcff", "é", "complete", "failed", "min", "loss"),
+]
+
+
+def any_value(rng: random.Random, depth: int = 0) -> Any:
+    """Return a value that JSON can hold, sometimes nested."""
+    if depth < 3 and rng.random() < 0.15:
+        many = range(rng.randint(0, 3))
+        if rng.random() < 0.5:
+            return [any_value(rng, depth + 1) for _ in many]
+        return {str(rng.choice(TEXTS))[:50]: any_value(rng, depth + 1) for _ in many}
+    if rng.random() < 0.02:
+        return nested(rng.choice([50, 150, 600]))
+    return rng.choice(VALUES)
+
+
+def nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def any_bytes(rng: random.Random, content: bytes) -> bytes:
+    """Return content that was cut, changed in places, doubled, or replaced."""
+    how = rng.randrange(6)
+    if how == 0:
+        return content[: rng.randint(0, len(content))]
+    if how == 1:
+        changed = bytearray(content)
+        for _ in range(min(len(changed), rng.randint(1, 8))):
+            changed[rng.randrange(len(changed))] = rng.randrange(256)
+        return bytes(changed)
+    if how == 2:
+        return content + content
+    if how == 3:
+        return rng.randbytes(rng.randint(0, 300))
+    if how == 4:
+        return rng.choice([b"", b"\0", b"{", b"[" * 3000, b"null", b"\xff\xfe", b"\xef\xbb\xbf{}"])
+    place = rng.randint(0, len(content))
+    return content[:place] + rng.choice([b"\xff", b"\0", b"\xed\xb3\xbf", b"\n"]) + content[place:]
+
+
+def write_neighbours() -> None:
+    """Write what commands may find in a folder: data, a job, a profile, what is no file."""
+    Path("folder").mkdir()
+    Path("folder.csv").mkdir()
+    Path("folder.keras").mkdir()
+    for name in ("loop", "loop.csv"):
+        Path(name).symlink_to(name)
+    Path("data.csv").write_text("age,city,churned\n" + "1,Bern,0\n2,Oslo,1\n3,,1\n4,Bern,0\n" * 20)
+    Path("profile.yaml").write_text("cpus_per_trial: 1\n")
+    Path("job.py").write_text(PLAIN_JOB)
+
+
+def copy_experiment(name: str = "mine") -> Path:
+    folder = Path("results", name)
+    shutil.copytree(FIXTURE, folder, ignore=shutil.ignore_patterns("*.keras"))
+    shutil.copy(FIXTURE.with_name("wine.py"), "wine.py")  # its job
+    return folder
+
+
+PLAIN_JOB = """
+from ray import tune
+from tune_jobs.engine import *
+def train(config, data): ...
+JOB = Job(train, {"x": tune.uniform(0, 1)}, metric="loss", num_samples=2, max_epochs=2)
+"""
+
+
+# Command lines.
+
+OPTIONAL = ("doctor",)  # looks at the machine itself
+
+
+def command_line(rng: random.Random) -> list[str]:
+    """Return a command with random options and arguments."""
+    write_neighbours()
+    if rng.random() < 0.6:
+        copy_experiment()
+    name = rng.choice([each for each in main.commands if each not in OPTIONAL])
+    command, words = main.commands[name], [name]
+    if isinstance(command, click.Group):
+        return [
+            *words,
+            rng.choice([*command.commands, "x"]),
+            *rng.choices(TEXTS, k=rng.randint(0, 2)),
+        ]
+    for parameter in command.params:
+        words += _given(rng, parameter)
+    if rng.random() < 0.1:
+        words.insert(rng.randint(1, len(words)), rng.choice(TEXTS))
+    return words
+
+
+def _given(rng: random.Random, parameter: click.Parameter) -> list[str]:
+    if isinstance(parameter, click.Argument):
+        many = rng.randint(0, 3) if parameter.nargs == -1 else int(rng.random() < 0.95)
+        likely = {"job": ["job.py", "breast_cancer_random"]}.get(str(parameter.name), ["mine"])
+        return [
+            rng.choice(likely) if rng.random() < 0.6 else rng.choice(TEXTS) for _ in range(many)
+        ]
+    is_needed = parameter.required and rng.random() < 0.9
+    if not is_needed and rng.random() > 0.12:
+        return []
+    flag = rng.choice([*parameter.opts, *parameter.secondary_opts])
+    if getattr(parameter, "is_flag", False):
+        return [flag]
+    return [flag, _value_for(rng, parameter)]
+
+
+def _value_for(rng: random.Random, parameter: click.Parameter) -> str:
+    if isinstance(parameter.type, click.Choice) and rng.random() < 0.9:
+        return str(rng.choice(list(parameter.type.choices)))
+    if isinstance(parameter.type, click.types.IntParamType) and rng.random() < 0.7:
+        return str(rng.choice([0, 1, 2, 5, -1, 10**6, 10**30]))
+    return rng.choice(TEXTS)
+
+
+# Job files.
+
+
+def job_file(rng: random.Random) -> list[str]:
+    """Write a job file of random parts."""
+    write_neighbours()
+    if rng.random() < 0.15:
+        Path("job.py").write_bytes(any_bytes(rng, PLAIN_JOB.encode()))
+    else:
+        fields = {"metric": "'loss'", "num_samples": "2", "max_epochs": "3"}
+        for name in rng.sample(sorted(FIELDS), rng.randint(0, 4)):
+            is_odd = rng.random() < 0.15
+            fields[name] = _literal(rng) if is_odd else rng.choice(FIELDS[name])
+        given = ", ".join(f"{name}={value}" for name, value in fields.items())
+        space = _space(rng) if rng.random() < 0.95 else _literal(rng)
+        trainable = rng.choice(["train"] * 9 + [_literal(rng)])
+        source = f"{HEAD}\nJOB = Job({trainable}, {space}, {given})\n"
+        Path("job.py").write_text(source, encoding="utf-8", errors="surrogatepass")
+    if rng.random() < 0.7:
+        return ["check", "job.py"]
+    return ["run", "job.py", "--name", "new"]
+
+
+HEAD = """
+import math, threading
+from math import inf, nan
+from ray import tune
+from tune_jobs.engine import *
+def train(config, data): ...
+def raises(*_): raise RuntimeError('x')
+nested = 1
+for _ in range(400): nested = {'x': nested}
+loop = {}; loop['x'] = loop
+"""
+FIELDS = {
+    "mode": ["'min'", "'max'"],
+    "metric": ["'loss'", "'val_accuracy'", "''", "'x' * 9000", "'\\udcff'"],
+    "data": ["None", "raises", "print", "table('data.csv', 'churned')", "images('digits')"],
+    "searcher": ["Auto()", "TPE()", "RandomSearch()", "GaussianProcess()", "HyperOptTPE()"]
+    + ["raises", "print", "TPE(gamma=nan)", "lambda seed: None"],
+    "scheduler": ["ASHA()", "ASHA(resume=True)", "Hyperband()", "MedianStopping()", "None", "print"]
+    + ["ASHA(grace_period=0)", "ASHA(reduction_factor=nan)", "raises"],
+    "evaluation": ["None", "Evaluation(folds=3)", "Evaluation(repeats=2)"]
+    + ["Evaluation(scoring='f1')", "Evaluation(groups='city')", "Evaluation(order='age')"],
+    "finalists": ["None", "Finalists()", "Finalists(count=1)", "Finalists(level=nan)"],
+    "num_samples": ["1", "3", "10**9"],
+    "max_epochs": ["1", "5", "10**9"],
+    "seed": ["0", "7", "2**80"],
+    "points_to_evaluate": ["[]", "[{}]", "[{'x': 0.5}]", "[{'x': nan}]", "[None]", "({'x': 1},)"],
+    "stages": ["[]", "[Stage(2)]", "[Stage(2), Stage(2, zoom=0.5)]", "[Stage(2, max_epochs=1)]"],
+    "stop_when_done": ["True", "False"],
+}
+
+
+def _literal(rng: random.Random) -> str:
+    if rng.random() < 0.3:
+        return rng.choice(
+            ["threading.Lock()", "nested", "loop", "object()", "int", "raises", "..."]
+        )
+    return repr(any_value(rng))
+
+
+def _space(rng: random.Random, depth: int = 0) -> str:
+    parts = []
+    for _ in range(rng.randint(0 if rng.random() < 0.1 else 1, 3)):
+        name = rng.choice(["'x'", "'y'", "'z'", "'units'", "'é'", "'a.b'", "'optimizer'"])
+        if rng.random() < 0.05:
+            name = _literal(rng)
+        parts.append(f"{name}: {_part(rng, depth)}")
+    return "{" + ", ".join(parts) + "}"
+
+
+def _part(rng: random.Random, depth: int) -> str:
+    kind = rng.randrange(40)
+    if depth < 3 and kind < 2:
+        return _space(rng, depth + 1)
+    if depth < 3 and kind == 2:
+        return f"[{_part(rng, depth + 1)}, {_part(rng, depth + 1)}]"
+    if depth < 3 and kind == 3:
+        options = [_part(rng, depth + 1) for _ in range(rng.randint(0, 3))]
+        return f"tune.choice([{', '.join(options)}])"
+    if kind == 4:
+        return f"tune.choice({[any_value(rng) for _ in range(rng.randint(0, 3))]!r})"
+    if kind == 5:
+        return f"tune.grid_search({[any_value(rng) for _ in range(rng.randint(0, 3))]!r})"
+    if kind == 6:
+        return rng.choice(
+            ["tune.sample_from(lambda _: 1)", "tune.sample_from(raises)", "near_one(0, 1)"]
+        )
+    if kind == 7:
+        return _literal(rng)
+    ends = [rng.choice(["0", "1", "0.5", "-3", "1e-4", "1e308", "100", "nan", "inf"]) for _ in "ab"]
+    if rng.random() < 0.9:
+        ends = ["0.001", rng.choice(["0.5", "1", "10", "64"])]
+    name = rng.choice(
+        ["uniform", "loguniform", "randint", "lograndint", "randn", "quniform", "near_one"]
+    )
+    call = "near_one" if name == "near_one" else f"tune.{name}"
+    if "rand" in name and name != "randn" and rng.random() < 0.8:
+        ends = ["1", rng.choice(["2", "64", "1000000"])]
+    step = f", {rng.choice(['1', '0.1', '0', '1000', 'nan'])}" if name == "quniform" else ""
+    return f"{call}({', '.join(ends)}{step})"
+
+
+# Profiles, and files of clusters.
+
+
+def profile(rng: random.Random) -> list[str]:
+    """Write a profile of random keys and values."""
+    write_neighbours()
+    known = [
+        *("address", "jobs_api", "token_file", "storage", "cpus_per_trial", "gpus_per_trial"),
+        *("max_concurrent_trials", "max_failures", "max_silence_minutes", "min_free_gb"),
+        *("max_checkpoint_gb", "env"),
+    ]
+    lines = []
+    for key in rng.sample(known, rng.choice([1, 1, 1, 2, 3])):
+        value = rng.choice(
+            ["auto", "local", "{A: b}", "{A: 1}", ".nan", ".inf", "1", "0.5", "true"]
+        )
+        if rng.random() < 0.4:
+            value = json.dumps(any_value(rng)) if rng.random() < 0.5 else rng.choice(TEXTS)
+        lines.append(f"{key}: {value}")
+    content = "\n".join(lines).encode("utf-8", "surrogatepass")
+    if rng.random() < 0.15:
+        bomb = b"a: &a [x, x, x, x, x, x, x, x, x]\n"
+        for one, other in ("ab", "bc", "cd", "de", "ef", "fg", "gh", "hi", "ij", "jk"):
+            bomb += f"{other}: &{other} [{', '.join([f'*{one}'] * 9)}]\n".encode()
+        odd = [
+            bomb,
+            bomb + b"env: *k",
+            b"env: {A: " + b"[" * 90 + b"]" * 90 + b"}",
+            b"- 1",
+            b"1",
+            b"x",
+            b"a: &a [*a]",
+            b"!!python/object:os.system x",
+            b"? {a: b}\n: 1",
+        ]
+        content = rng.choice([any_bytes(rng, content), *odd])
+    Path("profile.yaml").write_bytes(content)
+    command = rng.choice(["check", "run", "lint", "ls", "status"])
+    if command == "lint":
+        return ["cluster", "lint", "profile.yaml"]
+    if command in ("ls", "status"):
+        return [command, "--profile", "profile.yaml"]
+    return [command, "job.py", "--profile", "profile.yaml"]
+
+
+# Files of an experiment.
+
+JSON_FILES = ("experiment.json", "summary.json", "verdict.json", "retest.json", "best_config.json")
+
+
+def experiment(rng: random.Random) -> list[str]:
+    """Damage files of an experiment, by their bytes or by what they say."""
+    write_neighbours()
+    folder = copy_experiment()
+    if rng.random() < 0.3:
+        folder.joinpath("lease").mkdir()
+        folder.joinpath("lease/0001-x.json").write_text(json.dumps(any_value(rng)))
+    if rng.random() < 0.5:  # so that the history is read
+        folder.joinpath("trials.parquet").unlink()
+    if rng.random() < 0.2:
+        folder.joinpath("retest.json").write_text(json.dumps({"answer": "keep", "reason": "x"}))
+    if rng.random() < 0.04:  # it takes TensorFlow seconds to read one
+        model = any_bytes(rng, (FIXTURE / "best.keras").read_bytes())
+        folder.joinpath("best.keras").write_bytes(model)
+        return rng.choice(
+            [["predict", "mine", "data.csv", "out.csv"], ["export", "mine", "a.keras"]]
+        )
+    for _ in range(rng.randint(1, 3)):
+        _damage(rng, rng.choice([path for path in folder.rglob("*") if path.is_file()]))
+    if rng.random() < 0.3:
+        copy_experiment("other")
+    return rng.choice(
+        [
+            *(["show", "mine"], ["show", "mine", "--json"], ["ls"], ["ls", "--json"]),
+            *(["ls", "--expect", "mine", "--within", "30d"], ["compare", "mine", "mine"]),
+            *(["compare", "mine", "mine", "--json"], ["clean"], ["clean", "--yes"]),
+            *(["clean", "--keep-last", "0", "--older-than", "1s", "--yes"], ["retest", "mine"]),
+            *(["run", "--name", "mine", "--resume"], ["run", "--name", "mine", "--extend", "3"]),
+            *(["run", "job.py", "--name", "mine", "--resume", "--allow-changed"],),
+            *(["run", "job.py", "--name", "new", "--warm-start", "mine"], ["report", "mine"]),
+        ]
+    )
+
+
+def _damage(rng: random.Random, path: Path) -> None:
+    content = path.read_bytes()
+    how = rng.random()
+    if how < 0.25:
+        path.write_bytes(any_bytes(rng, content))
+    elif how < 0.3:
+        path.unlink()
+        path.mkdir()
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(_changed(rng, _parsed(content))))
+    elif path.suffix == ".gz":
+        path.write_bytes(_changed_history(rng, content))
+    elif path.suffix == ".parquet":
+        _change_table(rng, path)
+
+
+def _parsed(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _changed(rng: random.Random, value: Any) -> Any:
+    """Replace one part of JSON, at a random depth."""
+    if isinstance(value, dict | list) and value and rng.random() < 0.85:
+        keys = list(value) if isinstance(value, dict) else range(len(value))
+        key = rng.choice(list(keys))
+        if isinstance(value, dict) and rng.random() < 0.2:
+            return {name: child for name, child in value.items() if name != key}
+        copy: Any = dict(value) if isinstance(value, dict) else list(value)
+        copy[key] = _changed(rng, value[key])
+        return copy
+    return any_value(rng)
+
+
+def _changed_history(rng: random.Random, content: bytes) -> bytes:
+    try:
+        lines = gzip.decompress(content).decode().splitlines()[1:]
+    except (OSError, EOFError, ValueError):
+        return content
+    for _ in range(rng.randint(1, 4)):
+        place = rng.randrange(len(lines)) if lines else 0
+        how = rng.random()
+        if lines and how < 0.8:
+            lines[place] = json.dumps(_changed(rng, _parsed(lines[place].encode())))
+        elif lines and how < 0.9:
+            del lines[place]
+        else:
+            lines.insert(place, rng.choice(["{}", "null", "[]", "1", '{"kind": "end"}', "x"]))
+    return gzip.compress(_pack(lines, rng.choice([{}, {1: 3}])))
+
+
+def _change_table(rng: random.Random, path: Path) -> None:
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError):
+        return
+    if frame.shape[1] == 0:
+        return
+    name, how = rng.choice(list(frame.columns)), rng.randrange(4)
+    if how == 0:
+        frame = frame.drop(columns=name)
+    elif how == 1:
+        frame[name] = rng.choices(["x", "", "{}", "[", "1"], k=len(frame))
+    elif how == 2:
+        frame[name] = [
+            rng.choice([1.0, -1.0, math.nan, math.inf, 1e300]) for _ in range(len(frame))
+        ]
+    else:
+        frame = frame.head(rng.randint(0, 3))
+    frame.to_parquet(path)
+
+
+# Tables and images.
+
+
+def data(rng: random.Random) -> list[str]:
+    """Write a table or images of random columns, and use them as data or as earlier results."""
+    write_neighbours()
+    kind = rng.choice(["csv", "csv", "parquet", "npz", "warm"])
+    if kind == "npz":
+        _write_images(rng)
+        return ["check", "job.py", *_job_on("images('data.npz')")]
+    frame = _any_frame(rng)
+    if kind == "parquet":
+        _write_parquet(rng, frame)
+    else:
+        content = frame.to_csv(index=False).encode("utf-8", "surrogatepass")
+        Path("data.csv").write_bytes(any_bytes(rng, content) if rng.random() < 0.3 else content)
+    if kind == "warm":
+        return ["run", "job.py", "--name", "new", "--warm-start", "data.csv"]
+    name = "data.parquet" if kind == "parquet" else "data.csv"
+    target = rng.choice([*map(str, frame.columns), "nothing"])
+    more = rng.choice(["", "", f", ignore=[{rng.choice(list(frame.columns))!r}]", ", task='x'"])
+    return ["check", "job.py", *_job_on(f"table({name!r}, {target!r}{more})")]
+
+
+def _job_on(recipe: str) -> list[str]:
+    source = PLAIN_JOB.replace("metric=", f"data={recipe}, metric=")
+    Path("job.py").write_text(source, encoding="utf-8", errors="surrogatepass")
+    return []
+
+
+def _any_frame(rng: random.Random) -> pd.DataFrame:
+    rows = rng.choice([0, 1, 2, 5, 30, 60])
+    names = ["x", "churned", "loss", "value", "", "a,b", 'q"', "é", "config.x", "\n", "age"]
+    columns = {name: _any_column(rng, rows) for name in rng.sample(names, rng.randint(1, 4))}
+    return pd.DataFrame(columns, index=range(rows))
+
+
+def _any_column(rng: random.Random, rows: int) -> list[Any]:
+    pools: list[list[Any]] = [
+        *(
+            [0, 1],
+            [0.5, 1.5, -2.0],
+            [True, False],
+            ["a", "b"],
+            ["a", "b", None],
+            [None],
+            [math.nan],
+        ),
+        *([0.5, math.inf], [1e308, -1e308], [2**62, -(2**62)], ["", " "], ["\x1b", "é", "😀"]),
+        *(["1", "2"], ["2026-01-01", "2026-02-30"], ["x" * 2000, "y"], [str(n) for n in range(99)]),
+        *([math.nan], [1, "a"], [0, 1, math.nan], ["true", "false"], ["nan", "inf", "1"]),
+    ]
+    pool = rng.choice(pools)
+    return [rng.choice(pool) for _ in range(rows)]
+
+
+def _write_parquet(rng: random.Random, frame: pd.DataFrame) -> None:
+    try:
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+    except (pa.ArrowException, UnicodeEncodeError):
+        table = pa.table({"x": [1, 2], "churned": ["a", "b"]})
+    if rng.random() < 0.4:
+        odd = rng.choice(
+            [
+                pa.array([[1]] * table.num_rows),
+                pa.array([{"a": 1}] * table.num_rows),
+                pa.array([b"\xff"] * table.num_rows),
+                pa.array([1] * table.num_rows, pa.timestamp("us")),
+                pa.array([None] * table.num_rows, pa.decimal128(9, 2)),
+                pa.array(["a"] * table.num_rows).dictionary_encode(),
+            ]
+        )
+        table = table.append_column(rng.choice(["odd", "churned", "x"]), odd)
+    pq.write_table(table, "data.parquet")
+    if rng.random() < 0.2:
+        Path("data.parquet").write_bytes(any_bytes(rng, Path("data.parquet").read_bytes()))
+
+
+def _write_images(rng: random.Random) -> None:
+    rows = rng.choice([0, 1, 6, 12])
+    shape = rng.choice([(rows, 4, 4), (rows, 4, 4, 1), (rows,), (rows, 0, 4), ()])
+    kinds = ["uint8", "float32", "float64", "int64", "bool", "complex64", "U3", "datetime64[s]"]
+    arrays = {}
+    for name in ("x_train", "y_train", "x_test", "y_test", "other"):
+        if rng.random() < 0.08:
+            continue
+        is_image = name.startswith("x") != (rng.random() < 0.05)
+        kind = rng.choice(kinds) if rng.random() < 0.2 else "uint8"
+        array = np.arange(math.prod(shape)).reshape(shape) if is_image else np.arange(rows) % 2
+        with np.errstate(all="ignore"):
+            arrays[name] = array.astype(kind)
+    np.savez("data.npz", **arrays)
+    content = Path("data.npz").read_bytes()
+    if rng.random() < 0.3:
+        old = rng.choice([b"(6,", b"(12,", b"False", b"|u1", b"x_train", b"<f4"])
+        new = rng.choice(
+            [b"(-6,", b"(99999999999999,", b"True", b"|O8", b"\0", b"((", b"{}", b"<f9"]
+        )
+        content = content.replace(old, new[: len(old)].ljust(len(old)))
+    if rng.random() < 0.2:
+        content = any_bytes(rng, content)
+    Path("data.npz").write_bytes(content)
+
+
+GENERATORS: dict[str, Generator] = {
+    "command line": command_line,
+    "job file": job_file,
+    "profile": profile,
+    "experiment": experiment,
+    "data": data,
+}
