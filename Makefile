@@ -25,7 +25,7 @@ test-all: lint
 # Random input for HOURS, or SECONDS; a case is repeated with ARGS="--seed N --kind KIND --cases 1".
 HOURS ?= 1
 fuzz: $(READY)
-	$(BIN)/python -m tests.fuzz.fuzzing --seconds $(or $(SECONDS),$$(echo "$(HOURS) * 3600" | bc)) $(ARGS)
+	$(BIN)/python -m tests.fuzz.fuzzing $(if $(SECONDS),--seconds $(SECONDS),--hours $(HOURS)) $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

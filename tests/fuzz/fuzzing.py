@@ -150,16 +150,18 @@ def fuzz(seeds: Iterator[int], kinds: list[str], until: float) -> list[Fault]:
 def main_() -> None:
     """Fuzz for as long as asked."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=3600.0)
+    parser.add_argument("--hours", type=float, default=1.0)
+    parser.add_argument("--seconds", type=float, help="instead of --hours")
     parser.add_argument("--cases", type=int, default=10**9)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--kind", choices=list(GENERATORS), default=None)
     asked = parser.parse_args()
     faulthandler.enable()
+    seconds = 3600 * asked.hours if asked.seconds is None else asked.seconds
     first = int(time.time()) * 1000 if asked.seed is None else asked.seed
     kinds = [asked.kind] if asked.kind else list(GENERATORS)
     seeds = iter(range(first, first + asked.cases))
-    found = fuzz(seeds, kinds, time.monotonic() + asked.seconds)
+    found = fuzz(seeds, kinds, time.monotonic() + seconds)
     sys.exit(1 if found else 0)
 
 

@@ -7,6 +7,7 @@ writes files there, and returns the words of a command line.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import math
 import random
@@ -22,7 +23,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tune_jobs.cli.main import main
-from tune_jobs.engine.experiments.history.segments import _pack
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "experiment_0_1"
 
@@ -335,35 +335,35 @@ JSON_FILES = ("experiment.json", "summary.json", "verdict.json", "retest.json", 
 def experiment(rng: random.Random) -> list[str]:
     """Damage files of an experiment, by their bytes or by what they say."""
     write_neighbours()
-    folder = copy_experiment()
-    if rng.random() < 0.3:
+    folder, words = copy_experiment(), rng.choice(ON_EXPERIMENTS)
+    if rng.random() < 0.02:  # it takes TensorFlow seconds to read one
+        model = any_bytes(rng, (FIXTURE / "best.keras").read_bytes())
+        folder.joinpath("best.keras").write_bytes(model)
+        predict, export = ["predict", "mine", "data.csv", "out.csv"], ["export", "mine", "a.keras"]
+        return rng.choice([predict, export])
+    if rng.random() < 0.3 and words[0] not in ("run", "retest"):  # which would wait for a holder
         folder.joinpath("lease").mkdir()
         folder.joinpath("lease/0001-x.json").write_text(json.dumps(any_value(rng)))
     if rng.random() < 0.5:  # so that the history is read
         folder.joinpath("trials.parquet").unlink()
     if rng.random() < 0.2:
         folder.joinpath("retest.json").write_text(json.dumps({"answer": "keep", "reason": "x"}))
-    if rng.random() < 0.04:  # it takes TensorFlow seconds to read one
-        model = any_bytes(rng, (FIXTURE / "best.keras").read_bytes())
-        folder.joinpath("best.keras").write_bytes(model)
-        return rng.choice(
-            [["predict", "mine", "data.csv", "out.csv"], ["export", "mine", "a.keras"]]
-        )
     for _ in range(rng.randint(1, 3)):
-        _damage(rng, rng.choice([path for path in folder.rglob("*") if path.is_file()]))
+        _damage(rng, rng.choice([path for path in sorted(folder.rglob("*")) if path.is_file()]))
     if rng.random() < 0.3:
         copy_experiment("other")
-    return rng.choice(
-        [
-            *(["show", "mine"], ["show", "mine", "--json"], ["ls"], ["ls", "--json"]),
-            *(["ls", "--expect", "mine", "--within", "30d"], ["compare", "mine", "mine"]),
-            *(["compare", "mine", "mine", "--json"], ["clean"], ["clean", "--yes"]),
-            *(["clean", "--keep-last", "0", "--older-than", "1s", "--yes"], ["retest", "mine"]),
-            *(["run", "--name", "mine", "--resume"], ["run", "--name", "mine", "--extend", "3"]),
-            *(["run", "job.py", "--name", "mine", "--resume", "--allow-changed"],),
-            *(["run", "job.py", "--name", "new", "--warm-start", "mine"], ["report", "mine"]),
-        ]
-    )
+    return words
+
+
+ON_EXPERIMENTS = [
+    *(["show", "mine"], ["show", "mine", "--json"], ["ls"], ["ls", "--json"], ["clean"]),
+    *(["ls", "--expect", "mine", "--within", "30d"], ["compare", "mine", "mine"]),
+    *(["compare", "mine", "mine", "--json"], ["clean", "--yes"], ["report", "mine"]),
+    *(["clean", "--keep-last", "0", "--older-than", "1s", "--yes"], ["retest", "mine"]),
+    *(["run", "--name", "mine", "--resume"], ["run", "--name", "mine", "--extend", "3"]),
+    ["run", "job.py", "--name", "mine", "--resume", "--allow-changed"],
+    ["run", "job.py", "--name", "new", "--warm-start", "mine"],
+]
 
 
 def _damage(rng: random.Random, path: Path) -> None:
@@ -416,7 +416,10 @@ def _changed_history(rng: random.Random, content: bytes) -> bytes:
             del lines[place]
         else:
             lines.insert(place, rng.choice(["{}", "null", "[]", "1", '{"kind": "end"}', "x"]))
-    return gzip.compress(_pack(lines, rng.choice([{}, {1: 3}])))
+    body = "".join(f"{line}\n" for line in lines).encode()
+    after = rng.choice([{}, {"1": 3}, {"x": 1}, [], None]) if rng.random() < 0.2 else {}
+    head = {"records": len(lines), "sha256": hashlib.sha256(body).hexdigest(), "after": after}
+    return gzip.compress(json.dumps(head).encode() + b"\n" + body)
 
 
 def _change_table(rng: random.Random, path: Path) -> None:

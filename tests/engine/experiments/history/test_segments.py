@@ -259,3 +259,24 @@ def test_events_are_the_json_that_machines_know() -> None:
         "has_incumbent": True,
         "fits_at_once": 4,
     }
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("null", "[]", "1", "{}x", '"text"', '{"kind": []}', '{"kind": "end"}'),
+        '{"kind": "trial", "trial": "1", "config": {}}',
+        '{"kind": "trial", "trial": true, "config": {}}',
+        '{"kind": "trial", "trial": 9223372036854775808, "config": {}}',
+        '{"kind": "trial", "trial": 1, "config": []}',
+        '{"kind": "end", "trial": 1, "state": "good", "failure": null, "error": null}',
+        '{"kind": "epoch", "trial": 1, "replica": 0, "epoch": 1, "seconds": 1, "metrics": []}',
+        '{"kind": "trial", "trial": 1, "config": {"a": ' + "[" * 5000 + "]" * 5000 + "}}",
+    ],
+)
+def test_a_line_that_is_no_record_is_passed_over(line) -> None:
+    good = as_line(TrialEnd(3, "complete", None, None), time=5.0)
+
+    known = [each for each in parse_lines([good, line, good]) if isinstance(each, TrialEnd)]
+
+    assert known == [TrialEnd(3, "complete", None, None, 5.0)] * 2

@@ -113,6 +113,8 @@ def unpack(content: bytes, *, is_compressed: bool) -> tuple[Head, list[str]]:
     head = parse(Head, parse_json(first))
     if hashlib.sha256(body).hexdigest() != head.sha256:
         raise ValueError("the checksum does not match")
+    if not all(map(str.isdecimal, head.after)):
+        raise ValueError("an earlier attempt is not a number")
     return head, body.decode().splitlines()
 
 

@@ -33,6 +33,7 @@ from tune_jobs.engine.experiments.history.packing import (
     pack,
     unpack,
 )
+from tune_jobs.engine.experiments.history.record_checks import Check, checks_of
 from tune_jobs.engine.experiments.history.records import (
     Epoch,
     Event,
@@ -43,7 +44,7 @@ from tune_jobs.engine.experiments.history.records import (
     UnknownRecord,
 )
 from tune_jobs.engine.experiments.identity import Identity, identify
-from tune_jobs.engine.plain import parse_json, plain
+from tune_jobs.engine.plain import checked_depth, parse_json, plain
 from tune_jobs.engine.storage.folder import AT_ONCE, ATTEMPTS, Folder
 
 # This many small segments are merged into one.
@@ -73,32 +74,56 @@ def _name_required(record: type[KnownRecord]) -> list[str]:
     return [field.name for field in fields(record) if field.default is MISSING]
 
 
-# By kind: the class, what gets its required fields from JSON, and its optional fields. With the
-# kind, a getter returns a tuple even for a single field.
-_READERS: dict[str, tuple[Callable[..., HistoryRecord], Getter, list[str]]] = {
-    each.kind: (each, itemgetter(*_name_required(each), "kind"), _OPTIONAL[each])
+# By kind: the class, what gets its required fields from JSON, its optional fields, and the checks
+# of all. With the kind, a getter returns a tuple even for a single field.
+_READERS: dict[str, tuple[Callable[..., HistoryRecord], Getter, list[str], list[Check]]] = {
+    each.kind: (
+        each,
+        itemgetter(*_name_required(each), "kind"),
+        _OPTIONAL[each],
+        checks_of(each, [*_name_required(each), *_OPTIONAL[each]]),
+    )
     for each in get_args(KnownRecord)
 }
 
 
-def parse_record(facts: Mapping[str, Any]) -> HistoryRecord:
+def parse_record(facts: Any) -> HistoryRecord:
     """Make a record of its JSON.
 
     Raises:
-        KeyError: if it lacks a key of its kind.
+        ValueError: if it is no object, or a value is not of its field's type; or KeyError, if it
+            lacks a key of its kind.
     """
-    reader = _READERS.get(facts.get("kind", ""))
+    if type(facts) is not dict:
+        raise ValueError("a record is an object")
+    kind = facts.get("kind", "")
+    reader = _READERS.get(kind) if type(kind) is str else None
     if reader is None:
         return UnknownRecord(facts)
-    record, required, optional = reader
+    record, required, optional, checks = reader
     *values, _ = required(facts)
-    return record(*values, *map(facts.get, optional))
+    values += map(facts.get, optional)
+    if not all(check(value) for check, value in zip(checks, values, strict=True)):
+        raise ValueError(f"a value of a record {kind!r} is not of its type")
+    return record(*values)
 
 
 def parse_lines(lines: Sequence[str]) -> Iterator[HistoryRecord]:
-    """Make records of lines of JSON, in their order."""
+    """Make records of lines of JSON, in their order; what is none is passed over."""
     for start in range(0, len(lines), BLOCK):
-        yield from map(parse_record, parse_json(f"[{','.join(lines[start : start + BLOCK])}]"))
+        block = lines[start : start + BLOCK]
+        try:
+            yield from [parse_record(facts) for facts in parse_json(f"[{','.join(block)}]")]
+        except (ValueError, KeyError):
+            yield from filter(None, map(_parse_line, block))
+
+
+def _parse_line(line: str) -> HistoryRecord | None:
+    """Make a record of a line, None if it is none: it was written by nobody who knows records."""
+    try:
+        return parse_record(checked_depth(parse_json(line)))
+    except (ValueError, KeyError):
+        return None
 
 
 def to_json(record: Event) -> dict[str, Any]:
