@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -146,8 +146,24 @@ class Run:
         with (
             refreshed_report(self.folder),
             recording_outcome(self.folder, began=began, spent=spent),
+            self._explained(),
         ):
             yield
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say that the experiment is gone or was taken over, if a block fails because of that.
+
+        Raises:
+            TakenError: if another run has taken over.
+            StorageError: if the experiment is gone.
+        """
+        try:
+            yield
+        except Exception:
+            with suppress(OSError):  # storage that does not answer is what failed
+                self.lease.check()
+            raise
 
     def _search_in_stages(self, setup: Setup, how: Continuation) -> SearchResult | None:
         """Search from the present stage to the last; None if nothing was left to do."""
@@ -219,17 +235,10 @@ class Run:
             TakenError: if another run has taken over.
             StorageError: if the experiment is gone.
         """
-        try:
-            mistake = self._fit_unchecked(prepared)
-        except Exception:
-            self._check_lease(prepared)  # which says more than what failed because of it
-            raise
-        self._check_lease(prepared)
-        return mistake
-
-    def _check_lease(self, prepared: Prepared) -> None:
+        mistake = self._fit_unchecked(prepared)
         with storage_errors(prepared):
             self.lease.check()
+        return mistake
 
     def _fit_unchecked(self, prepared: Prepared) -> JobError | None:
         prepared.recorder.lease = self.lease
