@@ -9,8 +9,13 @@ import pytest
 from ray import cloudpickle, tune
 
 from tune_jobs.engine import Job, JobError, Profile, open_experiment, run
+from tune_jobs.engine.deadline import NO_DEADLINE, Timing
 from tune_jobs.engine.experiments.history.records import Event, Finish, TrialEnd
+from tune_jobs.engine.experiments.lease import leased
 from tune_jobs.engine.job.finalists import Finalists
+from tune_jobs.engine.runs.phases import Run
+from tune_jobs.engine.storage.folder import open_folder
+from tune_jobs.engine.trials.interruption import Interruption
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -89,3 +94,26 @@ def test_a_run_whose_storage_is_gone_says_so(tmp_path, how, when) -> None:
         assert found.exit_code == 0
         assert found.problems == []
         assert open_experiment(str(place / "test")).trials["trial"].tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_failure_says_whether_storage_is_gone(tmp_path, is_gone) -> None:
+    folder = open_folder(tmp_path / "results" / "test")
+    with leased(folder) as lease:
+        started = Run(
+            profile=Profile(),
+            folder=folder.fenced(lease),
+            timing=Timing(0.0, NO_DEADLINE, spent=0.0),
+            lease=lease,
+            interruption=Interruption(),
+            listeners=[],
+        )
+        folder.write("summary.json", b"{")
+        expected = "test is gone: it was moved or deleted" if is_gone else "summary.json is odd"
+        with pytest.raises(JobError, match=expected) as caught, started._recorded():
+            if is_gone:
+                shutil.rmtree(tmp_path / "results")
+            raise JobError("summary.json is odd")
+
+    assert caught.value.exit_code == (8 if is_gone else 2)
+    assert (tmp_path / "results").exists() != is_gone
