@@ -5,8 +5,8 @@ from ray import tune
 
 from tests.engine.search.simulated import History, good
 from tune_jobs.engine import GaussianProcess
-from tune_jobs.engine.search.curve_process import CurveProcess, Points, make_prior
-from tune_jobs.engine.search.gaussian_process import CurveModel, believe
+from tune_jobs.engine.search.gaussian.curve_model import CurveModel, believe
+from tune_jobs.engine.search.gaussian.curve_process import CurveProcess, Points, make_prior
 
 SPACE = {"matters": tune.uniform(0, 1), "choice": tune.choice([0.2, 0.9])}
 

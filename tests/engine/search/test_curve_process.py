@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import approx_fprime
 
-from tune_jobs.engine.search.curve_process import (
+from tune_jobs.engine.search.gaussian.curve_process import (
     CurveProcess,
     Points,
     Posterior,

@@ -12,13 +12,16 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from benchmarks.failure_trap import FAILING, loss_of, space
+from benchmarks.searching.contenders import Ours
+from benchmarks.searching.problems import list_problems
+from benchmarks.searching.simulation import Limits, Search
 from tests.engine.search.simulated import History
 from tune_jobs.engine import GaussianProcess
-from tune_jobs.engine.search.gaussian_process import (
+from tune_jobs.engine.search.gaussian.curve_model import (
     CurveModel,
     log_expected_improvement,
-    scale,
 )
+from tune_jobs.engine.search.gaussian.points import scale
 from tune_jobs.engine.search.knowledge import Knowledge, KnownRow
 from tune_jobs.engine.search.observations import Curve, Observation
 from tune_jobs.engine.space.configs import Config
@@ -126,6 +129,19 @@ def test_configs_that_fail_are_avoided_and_the_best_is_found(value_of, share) ->
 
     assert sum(values[40:].count(None) for values in runs) <= share * 120
     assert max(min(filter(None, values)) for values in runs) < 0.06
+
+
+@pytest.mark.parametrize("in_flight", [1, 8])
+def test_few_fail_at_a_border_where_the_optimum_lies(in_flight) -> None:
+    task = list_problems()["failures-near"].make()
+
+    traces = [
+        Search(task, Ours("gp", task, seed), seed).run(in_flight, Limits(trials=80))
+        for seed in (0, 1)
+    ]
+
+    assert sum(sum(trace.failing[40:]) for trace in traces) <= 0.25 * 80
+    assert max(trace.by_trials[-1] for trace in traces) < 0.1
 
 
 def test_failures_at_random_do_not_stop_the_search() -> None:

@@ -1,8 +1,8 @@
 """The outlook of a search: what a Gaussian process expects of more trials.
 
-The process (:mod:`~tune_jobs.engine.search.gaussian_process`) learns the history anew, whichever
-searcher chose its configs. More trials are simulated: each is the config with the largest expected
-improvement, gets a loss that the process holds possible, and the process learns it.
+The process (:mod:`~tune_jobs.engine.search.gaussian.curve_model`) learns the history anew,
+whichever searcher chose its configs. More trials are simulated: each is the config with the largest
+expected improvement, gets a loss that the process holds possible, and the process learns it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.history.replicas import curves_of
 from tune_jobs.engine.formatting import count, number
-from tune_jobs.engine.search.gaussian_process import (
+from tune_jobs.engine.search.gaussian.curve_model import (
     Belief,
     CurveModel,
     believe,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tune_jobs.engine.search.gaussian_process import CurveModel
+from tune_jobs.engine.search.gaussian.curve_model import CurveModel
 from tune_jobs.engine.search.knowledge import Knowledge, Proposal
 from tune_jobs.engine.search.tpe import JointTPE
 

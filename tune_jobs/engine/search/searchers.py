@@ -92,7 +92,7 @@ class GaussianProcess:
 
     def __call__(self, seed: int) -> SpaceSearcher:
         """Build a searcher, which Tune then gives the space."""
-        from tune_jobs.engine.search.gaussian_process import CurveModel
+        from tune_jobs.engine.search.gaussian.curve_model import CurveModel
         from tune_jobs.engine.search.model_searcher import ModelSearcher
 
         return ModelSearcher(CurveModel(), seed, self.n_initial_points)

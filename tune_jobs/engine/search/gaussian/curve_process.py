@@ -99,6 +99,11 @@ class CurveProcess:
         self._lower = factorise(covariance)
         self._weights = cho_solve((self._lower, True), losses)
 
+    @property
+    def signal(self) -> float:
+        """The share of the variance of a config's losses that follows from the config."""
+        return self._f / (self._f + self.own + self.noise)
+
     def predict(self, points: Points) -> tuple[Numbers, Numbers]:
         """Return mean and variance of the loss, without its noise."""
         covariance = self._covariance(points, self._points)
@@ -118,10 +123,17 @@ class CurveProcess:
         prior = self._covariance(points, points)
         return covariance @ self._weights, prior - explained.T @ explained
 
-    def _covariance(self, points: Points, others: Points) -> Numbers:
-        scaled, other = points.places * self._lengths, others.places * self._lengths
+    def distances(self, places: Numbers, others: Numbers) -> Numbers:
+        """Return the distances of places from others, in lengths of the process."""
+        return np.sqrt(self._squared_distances(places, others))
+
+    def _squared_distances(self, places: Numbers, others: Numbers) -> Numbers:
+        scaled, other = places * self._lengths, others * self._lengths
         squares = (scaled**2).sum(1)[:, None] + (other**2).sum(1)
-        distance = np.maximum(squares - 2 * scaled @ other.T, 0)
+        return np.asarray(np.maximum(squares - 2 * scaled @ other.T, 0))
+
+    def _covariance(self, points: Points, others: Points) -> Numbers:
+        distance = self._squared_distances(points.places, others.places)
         apart = (points.times[:, None] - others.times) ** 2
         found: Numbers = self._f * matern(distance + apart * self._time)[0]
         found += self._curve * matern(apart * self._curve_time)[0]
