@@ -14,6 +14,7 @@ from tune_jobs.cli.main import main
 from tune_jobs.engine import Experiment, Job, JobError, Profile, open_experiment, run
 from tune_jobs.engine.experiments.history.packing import pack, unpack
 from tune_jobs.engine.experiments.history.records import Event, Finish
+from tune_jobs.engine.experiments.model_file import mark_model
 from tune_jobs.engine.job.finalists import Finalists
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -204,6 +205,29 @@ def test_the_model_of_another_experiment_is_not_used(made, mine) -> None:
     with pytest.raises(JobError, match="is not the file that the run wrote"):
         open_experiment(str(mine)).best_model()
     assert "damaged: best.keras is not the file that the run wrote" in shown(mine)
+
+
+@pytest.mark.parametrize("mark", [None, "0" * 32], ids=["without an id", "with another id"])
+def test_a_model_with_another_mark_is_foreign_even_before_there_is_a_summary(mine, mark) -> None:
+    (mine / "summary.json").unlink()
+    content = (FIXTURES / "experiment_0_1" / "best.keras").read_bytes()
+    experiment = open_experiment(str(mine))
+    experiment.export("best.keras", content)
+    assert experiment.problems == []
+    assert experiment.read_model() != content
+    assert experiment.take_checksums().keys() == {
+        "best.keras",
+        "best_config.json",
+        "rebuild_best.py",
+    }
+
+    (mine / "best.keras").write_bytes(mark_model(content, mark))
+
+    found = open_experiment(str(mine))
+    assert found.problems == ["best.keras is of another experiment"]
+    assert "best.keras" not in found.take_checksums()
+    with pytest.raises(JobError, match=r"best\.keras is of another experiment; put that file"):
+        found.read_model()
 
 
 def test_a_list_shows_a_foreign_summary_as_damaged(made, mine) -> None:

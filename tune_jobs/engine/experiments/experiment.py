@@ -35,7 +35,10 @@ from tune_jobs.engine.experiments.identity import Identity, identify
 from tune_jobs.engine.experiments.model_file import (
     check_model,
     find_function,
+    id_in_model,
+    is_archive,
     load_model,
+    mark_model,
     read_bytes,
 )
 from tune_jobs.engine.experiments.retest_answer import Answer
@@ -188,13 +191,34 @@ class Experiment:
     @cached_property
     def _changed(self) -> list[str]:
         """Exported files that are not what the run wrote; large ones are read only locally."""
-        small = [CONFIG, REBUILD]
-        names = EXPORTED if self.folder.local_path else small
-        there = [name for name in names if name in self._checksums and self.folder.exists(name)]
-        found = [(name, self._checksums[name], self.folder.checksum(name)) for name in there]
-        return [
-            f"{name} is not the file that the run wrote" for name, was, now in found if was != now
-        ]
+        names = EXPORTED if self.folder.local_path else (CONFIG, REBUILD)
+        found: list[str] = []
+        for name in names:
+            with suppress(OSError):  # it is not there, or is no file
+                if fault := self._fault_of(name, self.folder.read(name)):
+                    found.append(f"{name} {fault}")
+        return found
+
+    def _fault_of(self, name: str, content: bytes) -> str:
+        """Say why an exported file is not the one that the run wrote; nothing if it is."""
+        known, found = self._checksums.get(name), id_in_model(content)
+        if known is not None and known != checksum_of(content):
+            return "is not the file that the run wrote"
+        is_unknown = found is None and (known is not None or not is_archive(content))
+        return "" if is_unknown or self.identity.owns(found) else "is of another experiment"
+
+    def export(self, name: str, content: bytes) -> None:
+        """Write a model file, with the experiment's id if it is an archive."""
+        self.folder.write(name, mark_model(content, self.identity.id))
+
+    def take_checksums(self) -> dict[str, str]:
+        """Return the checksums of all exported files that are not another experiment's."""
+        found = {}
+        for name in filter(self.folder.exists, EXPORTED):
+            content = self.folder.read(name)
+            if not self._fault_of(name, content):
+                found[name] = checksum_of(content)
+        return found
 
     @property
     def _foreign_finals(self) -> list[str]:
@@ -324,11 +348,11 @@ class Experiment:
             JobError: if it cannot be read, is damaged, or is another one.
         """
         content = read_bytes(self.folder)
-        if self._checksums.get(MODEL, checksum_of(content)) != checksum_of(content):
+        if fault := self._fault_of(MODEL, content):
             self._check_model(content)  # which knows more of a damaged one
             raise JobError(
-                f"{self.folder.child(MODEL).uri} is not the file that the run wrote: its checksum "
-                "differs; put that file back, or move this one away to export the best trial"
+                f"{self.folder.child(MODEL).uri} {fault}; put that file back, or move this one "
+                "away to export the best trial"
             )
         return content
 

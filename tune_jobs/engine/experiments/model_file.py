@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,9 @@ from tune_jobs.engine.job.trust import MODEL_FILES, Trusted, import_library
 from tune_jobs.engine.storage.folder import Folder
 
 Function = Callable[..., Any]
+
+# What the comment of an archive begins with, before the id of the experiment that wrote it.
+MARK = b"tune-jobs experiment "
 
 MODEL_FILE_CHECK = f"{LIBRARY}.model_file"
 
@@ -41,6 +46,39 @@ def find_function(
         f"{folder.uri} needs {name!r} of its trainable's module {module!r}, and code is not run "
         "because results name it; if you know it, add --trust JOB, the job that it belongs to"
     )
+
+
+def mark_model(content: bytes, experiment_id: str | None) -> bytes:
+    """Write an experiment's id into its model file, as the comment of the archive that it is.
+
+    A file of another kind, which a job's own code writes, stays as it is.
+    """
+    buffer = io.BytesIO(content)
+    if experiment_id is None or not is_archive(content):
+        return content
+    with zipfile.ZipFile(buffer, "a") as archive:
+        if archive.comment:
+            return content
+        archive.comment = MARK + experiment_id.encode()
+    return buffer.getvalue()
+
+
+def id_in_model(content: bytes) -> str | None:
+    """Return the id of the experiment that wrote a model file; None if it has none."""
+    if not is_archive(content):
+        return None
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        found = archive.comment
+    return found.removeprefix(MARK).decode("ascii", "replace") if found.startswith(MARK) else None
+
+
+def is_archive(content: bytes) -> bool:
+    """Return whether a model file is an archive, as those of Keras are, and not cut off."""
+    try:
+        zipfile.ZipFile(io.BytesIO(content)).close()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return False
+    return True
 
 
 def read_bytes(folder: Folder) -> bytes:

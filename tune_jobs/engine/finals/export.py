@@ -179,7 +179,7 @@ def save_model(
     """
     test = take_test_set(dataset) if dataset else None
     made = _in_worker(_export_and_score, profile, deadline)(recipe, test)
-    experiment.folder.write(MODEL, made.content)
+    experiment.export(MODEL, made.content)
     return ExportedModel(made.scores, unscored=made.unscored)
 
 
@@ -225,7 +225,7 @@ def refit(
         recipe, train, members, training, take_test_set(whole), ensemble
     )
     for name, made in files.items():
-        experiment.folder.write(name, made.content)
+        experiment.export(name, made.content)
     return files
 
 

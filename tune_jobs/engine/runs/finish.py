@@ -19,7 +19,7 @@ from tune_jobs.engine.deadline import Timing
 from tune_jobs.engine.errors import JobError, StorageError, reason_of
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.failures import cause
-from tune_jobs.engine.experiments.files import EXPORTED, SUMMARY
+from tune_jobs.engine.experiments.files import SUMMARY
 from tune_jobs.engine.experiments.summary import Summary, Usage, Winner
 from tune_jobs.engine.finals.decide import Decision
 from tune_jobs.engine.finals.export import (
@@ -217,11 +217,7 @@ def write_summary(
         workers=workers,
         worker_seconds=spent + workers * (ended - began),
         winner=winner,
-        checksums={
-            name: experiment.folder.checksum(name)
-            for name in EXPORTED
-            if experiment.folder.exists(name)
-        },
+        checksums=experiment.take_checksums(),
     )
     experiment.write(SUMMARY, summary)
 
