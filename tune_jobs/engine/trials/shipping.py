@@ -10,7 +10,7 @@ from typing import Any
 from tune_jobs.engine.errors import JobError, reason_of
 from tune_jobs.engine.job.companions import LIBRARY
 
-REGISTRATION = f"{LIBRARY}.registration"
+REGISTRATION = f"{LIBRARY}.registered"
 
 
 @dataclass(frozen=True)
