@@ -12,6 +12,7 @@ import json
 import math
 import random
 import shutil
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -278,7 +279,9 @@ def _part(rng: random.Random, depth: int) -> str:
     call = "near_one" if name == "near_one" else f"tune.{name}"
     if "rand" in name and name != "randn" and rng.random() < 0.8:
         ends = ["1", rng.choice(["2", "64", "1000000"])]
-    step = f", {rng.choice(['1', '0.1', '0', '1000', 'nan'])}" if name == "quniform" else ""
+    if name in ("near_one", "quniform") and rng.random() < 0.8:
+        ends = ["0.1", "0.9"]
+    step = f", {rng.choice(['0.1'] * 5 + ['0', '1000', 'nan'])}" if name == "quniform" else ""
     return f"{call}({', '.join(ends)}{step})"
 
 
@@ -350,8 +353,17 @@ def experiment(rng: random.Random) -> list[str]:
         folder.joinpath("retest.json").write_text(json.dumps({"answer": "keep", "reason": "x"}))
     for _ in range(rng.randint(1, 3)):
         _damage(rng, rng.choice([path for path in sorted(folder.rglob("*")) if path.is_file()]))
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 or "other" in words:
         copy_experiment("other")
+    if rng.random() < 0.2:
+        for place in (
+            ".retests/mine/incumbent.json",
+            ".retests/mine/a.json",
+            ".series/x/state.json",
+        ):
+            path = Path("results", place)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(any_value(rng)))
     return words
 
 
@@ -362,7 +374,14 @@ ON_EXPERIMENTS = [
     *(["clean", "--keep-last", "0", "--older-than", "1s", "--yes"], ["retest", "mine"]),
     *(["run", "--name", "mine", "--resume"], ["run", "--name", "mine", "--extend", "3"]),
     ["run", "job.py", "--name", "mine", "--resume", "--allow-changed"],
-    ["run", "job.py", "--name", "new", "--warm-start", "mine"],
+    ["run", "job.py", "--name", "new", "--warm-start", "mine", "--set", "metric=val_loss"],
+    *(["report", "mine", "other"], ["compare", "mine", "other"], ["show", "mine"]),
+    *(["run", "--name", "mine", "--resume", "--max-epochs", "30"], ["show", "mine/finalists"]),
+    *(
+        ["retest", "mine", "--resume", "--name", "mine-retest"],
+        ["retest", "mine", "--slot", "daily"],
+    ),
+    ["run", "job.py", "--name", "x-{slot}", "--slot", "daily"],
 ]
 
 
@@ -399,13 +418,30 @@ def _changed(rng: random.Random, value: Any) -> Any:
         copy: Any = dict(value) if isinstance(value, dict) else list(value)
         copy[key] = _changed(rng, value[key])
         return copy
+    return _like(rng, value) if rng.random() < 0.7 else any_value(rng)
+
+
+def _like(rng: random.Random, value: Any) -> Any:
+    """Return another value of the same type: it passes the first check."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return rng.choice([0, -1, 1, 2, 7, 10**6, 2**31, 2**62, -(2**62), value + 1, 10**400])
+    if isinstance(value, float):
+        return rng.choice([0.0, -1.0, 1e-300, 1e308, -1e308, math.nan, math.inf, -math.inf])
+    if isinstance(value, str):
+        return rng.choice(TEXTS)
+    if isinstance(value, list):
+        return rng.choice([[], value * 2, value[:1], value[::-1], value * 50])
+    if isinstance(value, dict):
+        return rng.choice([{}, {**value, rng.choice(TEXTS): 1}, dict(list(value.items())[:1])])
     return any_value(rng)
 
 
 def _changed_history(rng: random.Random, content: bytes) -> bytes:
     try:
         lines = gzip.decompress(content).decode().splitlines()[1:]
-    except (OSError, EOFError, ValueError):
+    except (OSError, EOFError, ValueError, zlib.error):
         return content
     for _ in range(rng.randint(1, 4)):
         place = rng.randrange(len(lines)) if lines else 0
@@ -429,7 +465,7 @@ def _change_table(rng: random.Random, path: Path) -> None:
         return
     if frame.shape[1] == 0:
         return
-    name, how = rng.choice(list(frame.columns)), rng.randrange(4)
+    name, how = rng.choice(list(frame.columns)), rng.randrange(6)
     if how == 0:
         frame = frame.drop(columns=name)
     elif how == 1:
@@ -438,8 +474,12 @@ def _change_table(rng: random.Random, path: Path) -> None:
         frame[name] = [
             rng.choice([1.0, -1.0, math.nan, math.inf, 1e300]) for _ in range(len(frame))
         ]
-    else:
+    elif how == 3:
         frame = frame.head(rng.randint(0, 3))
+    elif how == 4:
+        frame[name] = rng.choices([0, -1, 1, 5, 2**40], k=len(frame))
+    else:
+        frame = pd.concat([frame, frame.head(3)])
     frame.to_parquet(path)
 
 
@@ -464,7 +504,16 @@ def data(rng: random.Random) -> list[str]:
     name = "data.parquet" if kind == "parquet" else "data.csv"
     target = rng.choice([*map(str, frame.columns), "nothing"])
     more = rng.choice(["", "", f", ignore=[{rng.choice(list(frame.columns))!r}]", ", task='x'"])
-    return ["check", "job.py", *_job_on(f"table({name!r}, {target!r}{more})")]
+    column = rng.choice([*map(str, frame.columns)])
+    evaluation = rng.choice(
+        [
+            *("None", "None", "Evaluation(folds=3)", "Evaluation(folds=3, repeats=2)"),
+            *(f"Evaluation(groups={column!r}, folds=2)", f"Evaluation(order={column!r}, folds=2)"),
+            *("Evaluation(scoring='roc_auc')", "Evaluation(scoring=['r2', 'accuracy'], folds=2)"),
+        ]
+    )
+    recipe = f"table({name!r}, {target!r}{more}), evaluation={evaluation}"
+    return ["check", "job.py", *_job_on(recipe)]
 
 
 def _job_on(recipe: str) -> list[str]:
