@@ -2,7 +2,7 @@
 
 ``fit`` is all that a model of yours needs. Bottom up: ``checkpoints``, ``session`` (reports to
 Tune), ``task`` (what to fit), ``curves``, ``devices``, ``compiled`` (whole epochs in one program),
-``models``, ``plain`` (``model.fit``), ``distributed`` (several devices), ``fit``.
+``models``, ``callbacks``, ``plain`` (``model.fit``), ``distributed`` (several devices), ``fit``.
 """
 
 from trainables.fitting.fit import fit

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trainables.fitting.callbacks import Lists
 from trainables.fitting.compiled.keras_internals import (
     build_variables,
     check_internals,
@@ -27,7 +27,7 @@ def fit_distributed(
     build: Build,
     task: Task,
     session: Session,
-    callbacks: Sequence[keras.callbacks.Callback],
+    callbacks: Lists,
     strategy: tf.distribute.Strategy,
 ) -> keras.Model:
     """Fit a model with ``model.fit``, each batch divided among a strategy's devices.

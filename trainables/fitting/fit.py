@@ -6,10 +6,11 @@ callback or an input pipeline needs ``model.fit``, that is what runs. Both give 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from trainables.fitting.callbacks import Callbacks, list_callbacks
 from trainables.fitting.compiled import eligibility
 from trainables.fitting.compiled.fit import fit_compiled
 from trainables.fitting.compiled.keras_internals import check_internals, forget_names
@@ -32,7 +33,7 @@ def fit(
     data: Data,
     *,
     class_weight: Mapping[int, float] | None = None,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
+    callbacks: Callbacks = (),
     strategy: tf.distribute.Strategy | None = None,
 ) -> keras.Model:
     """Fit one configuration and return the model with the weights of its best epoch.
@@ -49,7 +50,10 @@ def fit(
         data: arrays; or a Keras or TensorFlow dataset as ``x_train``, with its targets, and
             anything that ``model.fit`` takes as ``validation_data`` as ``x_validation``.
         class_weight: the weight of each class in the training loss, as in ``model.fit``.
-        callbacks: Keras callbacks; with any of them ``model.fit`` runs.
+        callbacks: Keras callbacks; with any of them ``model.fit`` runs. Or a function of none that
+            returns a new list of them: it is called once per replica, while of a list the other
+            replicas get copies. In a trial their relative files lie in the trial's folder, those of
+            several replicas in its folders ``replica-1``, ``replica-2`` ...
         strategy: of ``tf.distribute``, to train one model on several devices with ``model.fit``.
             Without it, a trial that reserved two GPUs or more mirrors the model on them. Then
             ``batch_size`` is that of all devices together, and must be a multiple of their number.
@@ -64,7 +68,8 @@ def fit(
     build_model = partial(_build, build, config)
     _start(session)
     strategy = strategy or make_strategy()
-    reason = eligibility.why_not(task, callbacks, strategy)
+    lists = list_callbacks(callbacks, len(task.replicas))
+    reason = eligibility.why_not(task, lists[0], strategy)
     if reason is None:
         try:
             return fit_compiled(build_model, task, session)
@@ -74,8 +79,8 @@ def fit(
             reason = session.fallback = str(found)
     session.path = f"model.fit: {reason}"
     if strategy is not None:
-        return fit_distributed(build_model, task, session, callbacks, strategy)
-    return fit_plainly(build_model, task, session, callbacks)
+        return fit_distributed(build_model, task, session, lists, strategy)
+    return fit_plainly(build_model, task, session, lists)
 
 
 def _build(build: Callable[[Config], keras.Model], config: Config) -> keras.Model:

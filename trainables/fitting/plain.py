@@ -9,6 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trainables.fitting.callbacks import (
+    Lists,
+    files_uploaded,
+    folder_for_files,
+    trained_in_turns,
+)
 from trainables.fitting.checkpoints import check_shapes, load_checkpoint, save_checkpoint
 from trainables.fitting.curves import Curves, check_metric
 from trainables.fitting.models import Build, assign, build_with_seed, stack, state_of
@@ -95,23 +101,21 @@ def _build_whole(build: Build, task: Task) -> keras.Model:
 
 
 def fit_plainly(
-    build: Build,
-    task: Task,
-    session: Session,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
+    build: Build, task: Task, session: Session, callbacks: Lists | None = None
 ) -> keras.Model:
     """Fit the replicas of a model with ``model.fit`` and return the first one's model.
 
-    Raises:
-        ValueError: for callbacks with several replicas, which take turns epoch by epoch.
+    Several replicas take turns, epoch by epoch; each has its own callbacks.
     """
     run = PlainFit(build, task, session)
-    if len(task.replicas) == 1:
-        _fit_one(run, callbacks)
-    elif callbacks:
-        raise ValueError(f"callbacks work with one replica, but there are {len(task.replicas)}")
-    else:
-        _fit_in_turn(run)
+    lists = callbacks or [[] for _ in task.replicas]
+    with files_uploaded(lists):
+        if len(task.replicas) == 1:
+            with folder_for_files(lists[0], ""):
+                _fit_one(run, lists[0])
+        else:
+            with trained_in_turns(lists):
+                _fit_in_turn(run, lists)
     run.report(ended=True)
     model = run.best_model()
     if len(task.replicas) > 1:
@@ -137,17 +141,24 @@ def _fit_one(run: PlainFit, callbacks: Sequence[keras.callbacks.Callback]) -> No
     _call_fit(run, 0, last, [*callbacks, record])
 
 
-def _fit_in_turn(run: PlainFit) -> None:
-    while not run.curves.ended:
+def _fit_in_turn(run: PlainFit, callbacks: Lists) -> None:
+    stopped: set[int] = set()  # by a callback
+    while not run.curves.ended and (active := _active(run, stopped)):
         before = time.perf_counter()
-        logs: list[Logs | None] = []
-        for index, model in enumerate(run.models):
-            if not run.curves.is_active(index):
-                logs.append(None)
-                continue
-            _call_fit(run, index, run.curves.epoch + 1, [])
-            logs.append({name: values[-1] for name, values in model.history.history.items()})
+        logs: list[Logs | None] = [None] * len(run.models)
+        for index in active:
+            model = run.models[index]
+            with folder_for_files(callbacks[index], f"replica-{index + 1}"):
+                _call_fit(run, index, run.curves.epoch + 1, callbacks[index])
+            logs[index] = {name: values[-1] for name, values in model.history.history.items()}
+            if model.stop_training:
+                stopped.add(index)
         run.end_epoch(logs, time.perf_counter() - before)
+
+
+def _active(run: PlainFit, stopped: set[int]) -> list[int]:
+    """Return which replicas train on: neither their patience nor a callback has ended them."""
+    return [i for i in range(len(run.models)) if i not in stopped and run.curves.is_active(i)]
 
 
 def _call_fit(

@@ -2,6 +2,7 @@ import math
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow.fs import LocalFileSystem
 from ray import tune
 
 from trainables import tabular_mlp
@@ -75,6 +77,11 @@ class Session:
 
     def get_trial_dir(self):
         return str(self.folder / "trial")
+
+    def get_storage(self):
+        return SimpleNamespace(
+            storage_filesystem=LocalFileSystem(), trial_fs_path=str(self.folder / "stored")
+        )
 
 
 @pytest.fixture
@@ -359,6 +366,110 @@ def test_a_fit_that_a_callback_ends_reports_all_its_epochs(session):
     epochs = len(model.history.history["val_loss"])
     assert epochs < 9
     assert [report["epoch"] for report in session.reports] == list(range(1, epochs + 1))
+
+
+class Falling:
+    """Callbacks that lower the learning rate after each epoch that is no better, and log it."""
+
+    def __new__(cls):
+        import keras
+
+        return [
+            keras.callbacks.ReduceLROnPlateau(patience=1, min_delta=10.0, factor=0.5),
+            keras.callbacks.CSVLogger("log.csv"),
+        ]
+
+
+REPLICAS = (Replica(1), Replica(2), Replica(3))
+
+
+@pytest.mark.parametrize("given", ["a list", "a function"])
+def test_each_replica_has_callbacks_of_its_own_that_train_once(session, given):
+    data = make_data(noise=1.0)
+    data.replicas = REPLICAS
+    config = CONFIG | {"decay": {"name": "none"}}
+    fit(tabular_mlp.build, config, data, callbacks=Falling() if given == "a list" else Falling)
+
+    alone = []
+    for each in REPLICAS:
+        session.checkpoint = None
+        again = fit(
+            tabular_mlp.build,
+            config | {"seed": each.seed},
+            make_data(noise=1.0),
+            callbacks=Falling(),
+        )
+        alone.append(again.history.history)
+    rows = [row["replicas"] for row in session.reports[:5]]
+    for index, history in enumerate(alone):
+        assert [row[index]["val_loss"] for row in rows] == history["val_loss"]
+        assert [row[index]["learning_rate"] for row in rows] == history["learning_rate"]
+    assert rows[-1][0]["learning_rate"] == pytest.approx(0.001 / 2**3)
+
+
+def test_relative_files_of_callbacks_lie_in_the_folder_of_the_trial(session, monkeypatch, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    data, config = make_data(noise=1.0), CONFIG | {"decay": {"name": "none"}}
+    fit(tabular_mlp.build, config, data, callbacks=Falling())
+    data.replicas, session.checkpoint = REPLICAS, None
+    fit(tabular_mlp.build, config, data, callbacks=Falling())
+
+    files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.csv")}
+    parts = ("", "replica-1/", "replica-2/", "replica-3/")
+    assert files == {f"stored/{part}log.csv" for part in parts}
+    assert len((tmp_path / "stored" / "replica-2" / "log.csv").read_text().splitlines()) == 6
+    assert Path.cwd() == tmp_path / "elsewhere"
+
+
+def test_a_replica_that_its_callback_stops_trains_no_more_and_the_others_do(session):
+    import keras
+
+    class StopSecond(keras.callbacks.Callback):
+        made = 0
+
+        def __init__(self):
+            super().__init__()
+            StopSecond.made += 1
+            self.number = StopSecond.made
+
+        def on_epoch_end(self, epoch, logs=None):
+            if self.number == 2 and epoch == 1:
+                self.model.stop_training = True
+
+    data = make_data(noise=1.0)
+    data.replicas = REPLICAS
+    fit(tabular_mlp.build, CONFIG, data, callbacks=lambda: [StopSecond()])
+
+    trained = [[each is not None for each in row["replicas"]] for row in session.reports]
+    assert trained == [[True, True, True]] * 2 + [[True, False, True]] * 3
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "message"),
+    [
+        ("stop", "callbacks must be a list of Keras callbacks, .*; got 'stop'"),
+        ([print], "callbacks must be a list of Keras callbacks"),
+        (lambda: None, "callbacks must be a list of Keras callbacks, .*; got None"),
+    ],
+)
+def test_what_is_no_list_of_callbacks_is_refused(callbacks, message):
+    with pytest.raises(ValueError, match=message):
+        fit(tabular_mlp.build, CONFIG, make_data(), callbacks=callbacks)
+
+
+def test_callbacks_that_cannot_be_copied_ask_for_a_function():
+    import keras
+
+    class Locked(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.lock = threading.Lock()
+
+    data = make_data()
+    data.replicas = REPLICAS
+    with pytest.raises(ValueError, match=r"callbacks Locked cannot be copied .* give a function"):
+        fit(tabular_mlp.build, CONFIG, data, callbacks=[Locked()])
 
 
 def test_the_score_of_replicas_is_the_best_of_their_mean():

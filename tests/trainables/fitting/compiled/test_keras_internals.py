@@ -183,7 +183,7 @@ def test_a_fit_on_several_devices_is_refused_before_it_starts(lacking):
     task = make_task(CONFIG, make_data())
 
     with pytest.raises(UnsupportedVersionError, match=r"Model\._gone"):
-        fit_distributed(lambda: pytest.fail("built"), task, Session(CONFIG), (), strategy)
+        fit_distributed(lambda: pytest.fail("built"), task, Session(CONFIG), [[]], strategy)
 
 
 def test_the_check_leaves_no_trace_in_the_names_of_layers() -> None:
