@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+from pyarrow.fs import LocalFileSystem
 from ray import tune
 
 from trainables import tabular_mlp
@@ -66,7 +67,12 @@ def test_the_checkpoint_holds_the_last_weights_too(path, monkeypatch, tmp_path):
     def report(message, *, checkpoint=None):
         kept.append(load_checkpoint(checkpoint.path) if checkpoint else None)
 
-    context = SimpleNamespace(get_trial_id=lambda: "trial", get_trial_dir=lambda: str(tmp_path))
+    storage = SimpleNamespace(storage_filesystem=LocalFileSystem(), trial_fs_path=str(tmp_path))
+    context = SimpleNamespace(
+        get_trial_id=lambda: "trial",
+        get_trial_dir=lambda: str(tmp_path),
+        get_storage=lambda: storage,
+    )
     monkeypatch.setattr(tune, "get_context", lambda: context)
     monkeypatch.setattr(tune, "get_checkpoint", lambda: None)
     monkeypatch.setattr(tune, "report", report)

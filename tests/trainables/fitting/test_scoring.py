@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+from pyarrow.fs import LocalFileSystem
 from ray import tune
 from sklearn.metrics import average_precision_score
 
@@ -191,7 +192,12 @@ def test_an_interrupted_fit_goes_on_as_if_it_had_never_stopped(
             checkpoint.to_directory(tmp_path / "kept")
             raise Interruption
 
-    context = SimpleNamespace(get_trial_id=lambda: "trial", get_trial_dir=lambda: str(tmp_path))
+    storage = SimpleNamespace(storage_filesystem=LocalFileSystem(), trial_fs_path=str(tmp_path))
+    context = SimpleNamespace(
+        get_trial_id=lambda: "trial",
+        get_trial_dir=lambda: str(tmp_path),
+        get_storage=lambda: storage,
+    )
     monkeypatch.setattr(tune, "get_context", lambda: context)
     monkeypatch.setattr(tune, "report", report)
     monkeypatch.setattr(tune, "get_checkpoint", lambda: None)
