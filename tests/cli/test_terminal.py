@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import re
 from pathlib import Path
 
@@ -9,11 +10,12 @@ import pytest
 from click.testing import CliRunner
 
 from tune_jobs.cli.main import main
+from tune_jobs.cli.output import JsonLines
 from tune_jobs.engine.experiments.history.records import Epoch, TrialEnd, TrialStart
 from tune_jobs.engine.experiments.history.segments import SegmentWriter
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.storage.folder import open_folder
-from tune_jobs.engine.terminal import write
+from tune_jobs.engine.terminal import VisibleLines, write
 from tune_jobs.engine.views.board import Board
 from tune_jobs.engine.views.live import LineView, as_text
 
@@ -85,6 +87,29 @@ def test_nothing_printed_acts_on_a_terminal(folder) -> None:
     said = {command: found[command] for command in found if "owned" in found[command]}
     assert len(said) > 12, found  # the texts are shown
     assert {command: text for command, text in found.items() if ACTS.search(text)} == {}
+
+
+def test_the_traceback_of_a_bug_acts_on_no_terminal(monkeypatch, capsys) -> None:
+    def fail() -> None:
+        raise KeyError(f"a bug {EVIL}") from ValueError(EVIL)
+
+    monkeypatch.setattr("tune_jobs.engine.job.modules.list_jobs", fail)
+    monkeypatch.setattr("sys.argv", ["tune-jobs", "list"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    said = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert "Traceback" in said
+    assert "owned" in said
+    assert not ACTS.search(said)
+
+
+def test_credentials_in_a_log_are_hidden() -> None:
+    record = logging.LogRecord("x", logging.WARNING, "x", 1, "%s", ("http://u:pw@h?sas=pw",), None)
+    for formatter in (VisibleLines("%(message)s"), JsonLines()):
+        assert "pw" not in formatter.format(record)
+        assert "http://***@h?sas=***" in formatter.format(record)
 
 
 def test_views_show_what_would_act(folder) -> None:

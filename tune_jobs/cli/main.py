@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -32,7 +33,7 @@ from tune_jobs.cli.schedule import schedule
 from tune_jobs.cli.submit import submit
 
 # As in engine.outcome, which is imported only when needed.
-MISTAKE, INTERRUPTED, STORAGE_FAILED = 2, 7, 8
+UNEXPECTED, MISTAKE, INTERRUPTED, STORAGE_FAILED = 1, 2, 7, 8
 
 # The errors of a file system that cannot be written.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -54,6 +55,11 @@ class Group(click.Group):
                 sys.stderr.flush()
                 os._exit(INTERRUPTED)
             raise
+        except Exception:
+            if args is not None:
+                raise
+            echo(traceback.format_exc(), err=True, end="")
+            sys.exit(UNEXPECTED)
 
     def make_context(self, *args: Any, **options: Any) -> click.Context:
         """Read the command line."""

@@ -35,7 +35,10 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record."""
-        return _line("log", record.getMessage(), level=record.levelname.lower())
+        from tune_jobs.engine.credentials import hide_credentials
+
+        message = hide_credentials(record.getMessage())
+        return _line("log", message, level=record.levelname.lower())
 
 
 def prepare_log(*, as_json: bool) -> None:

@@ -6,6 +6,7 @@ import logging
 import sys
 from typing import TextIO
 
+from tune_jobs.engine.credentials import hide_credentials
 from tune_jobs.engine.formatting import visible
 
 
@@ -28,4 +29,4 @@ class VisibleLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the lines of a record."""
-        return visible(super().format(record))
+        return visible(hide_credentials(super().format(record)))
