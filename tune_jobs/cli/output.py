@@ -102,7 +102,7 @@ def print_result(experiment: Experiment, *, as_json: bool, short: bool) -> None:
         }
         echo(_line("ended", headline(experiment), **facts), err=True)
     if as_json:
-        echo(json.dumps(as_dict(experiment)))
+        echo(json.dumps(as_dict(experiment, short=short)))
     else:
         print_lines(experiment, short=short)
 

@@ -22,6 +22,7 @@ from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.job.describing import describe_search
 from tune_jobs.engine.space.membership import from_json, identity
 from tune_jobs.engine.storage.folder import open_folder
+from tune_jobs.engine.views.show import as_dict
 
 SPACE = {
     "x": tune.uniform(0, 1),
@@ -176,6 +177,17 @@ def test_imported_results_count_too(experiment) -> None:
     assert before is not None
     assert after is not None
     assert after != before
+
+
+def test_show_json_has_the_outlook(experiment) -> None:
+    outlook = outlook_of(experiment)
+
+    shown = as_dict(experiment, short=False)["outlook"]
+
+    assert outlook is not None
+    assert (shown["improvement"], shown["noise"]) == (outlook.improvement, outlook.noise)
+    assert shown["is_done"] is outlook.is_done
+    assert "outlook" not in as_dict(experiment, short=True)
 
 
 def test_a_space_that_no_model_can_learn_has_no_outlook(experiment) -> None:

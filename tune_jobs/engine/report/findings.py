@@ -41,6 +41,7 @@ class Trial:
     began: float
     ended: float
     worker: str | None
+    by: str | None
     failure: str | None
     error: str | None
     written: str
@@ -286,6 +287,7 @@ def _trial(row: dict[str, Any], config: Config) -> Trial:
         began=_time(started) if _missing(began) else _time(began),
         ended=_time(row.get("ended")),
         worker=_text(row.get("worker")),
+        by=_text(row.get("by")),
         failure=_text(row.get("failure")),
         error=_text(row.get("error")),
         written=str(row["config"]),

@@ -4,7 +4,7 @@
 // charts themselves: each path's data-t names the trial of each of its pieces.
 
 // How many pixels from the pointer a trial may be, and the table's columns before hyperparameters.
-const NEAR = 28, FACTS = 6;
+const NEAR = 28, FACTS = 7;
 const card = document.querySelector(".card");
 const said = document.getElementById("said");
 

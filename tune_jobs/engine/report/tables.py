@@ -112,7 +112,7 @@ def trial_table(findings: Findings) -> Table:
     trials = [trial for trial in ranked if trial.number in inside]
     heads = ["trial", "state", visible(findings.metric), "best epoch", "epochs", "seconds"]
     return Table(
-        [*heads, *(visible(h.name) for h in columns)],
+        [*heads, "chosen by", *(visible(h.name) for h in columns)],
         [
             [
                 *_facts(t),
@@ -187,6 +187,7 @@ def _facts(trial: Trial) -> list[str]:
         str(trial.best_epoch) if trial.best_epoch else "",
         str(trial.epochs),
         number(seconds, 3) if math.isfinite(seconds) else "",
+        visible(trial.by or ""),
     ]
 
 

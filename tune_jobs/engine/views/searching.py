@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
 
 from tune_jobs.engine.analysis.outlook import outlook_of
 from tune_jobs.engine.experiments.experiment import Experiment
@@ -26,6 +28,12 @@ def describe_search(experiment: Experiment) -> dict[str, str]:
         found["would try"] = brief(outlook.config) if outlook.config is not None else ""
         found["outlook"] = outlook.sentence
     return {name: text for name, text in found.items() if text}
+
+
+def outlook_as_json(experiment: Experiment) -> dict[str, Any] | None:
+    """Return what a model expects of more trials; None if too little is known."""
+    outlook = outlook_of(experiment)
+    return None if outlook is None else {**asdict(outlook), "is_done": outlook.is_done}
 
 
 def count_choices(experiment: Experiment) -> str:

@@ -20,7 +20,7 @@ from tune_jobs.engine.plain import finite, plain
 from tune_jobs.engine.space.configs import flatten
 from tune_jobs.engine.storage.uris import join
 from tune_jobs.engine.terminal import write
-from tune_jobs.engine.views.searching import describe_search
+from tune_jobs.engine.views.searching import describe_search, outlook_as_json
 from tune_jobs.engine.views.status_line import headline, is_held
 
 if TYPE_CHECKING:
@@ -36,8 +36,11 @@ ADVICE = {
 }
 
 
-def as_dict(experiment: Experiment) -> dict[str, Any]:
-    """Return everything that is shown as JSON, with null for numbers that are not finite."""
+def as_dict(experiment: Experiment, *, short: bool) -> dict[str, Any]:
+    """Return everything that is shown as JSON, with null for numbers that are not finite.
+
+    Unless ``short``, also what a model expects of more trials.
+    """
     trials = experiment.trials
     hidden = [name for name in trials.columns if name.startswith("config")]
     rows = trials.drop(columns=hidden).astype(object).where(trials.notna(), None)
@@ -50,6 +53,7 @@ def as_dict(experiment: Experiment) -> dict[str, Any]:
         **(experiment.summary.to_json() if experiment.summary else {}),
         "winner": experiment.verdict.to_json() if experiment.verdict else None,
         "answer": experiment.retest.to_json() if experiment.retest else None,
+        **({} if short else {"outlook": outlook_as_json(experiment)}),
         "all_trials": rows.to_dict("records"),
     }
     return {key: finite(plain(value)) for key, value in found.items()}
