@@ -15,6 +15,9 @@ from tune_jobs.engine.space.coordinates import Condition, Rows
 # No more configs than this are good.
 MOST_GOOD = 25
 
+# Of more others, so many are kept, from the best to the worst: the cost of a suggestion is bounded.
+MOST_OTHERS = 1000
+
 CANDIDATES = 64
 
 # Further rounds of candidates, if too few of the first are new.
@@ -69,8 +72,14 @@ class JointTPE:
         if branch:
             inside = np.flatnonzero(has(rows, branch))
             is_good[inside[: math.ceil(self.gamma * len(inside))]] = True
-        others = np.concatenate([rows[~is_good], knowledge.failed, knowledge.pending])
+        others = np.concatenate([_thin(rows[~is_good]), _thin(knowledge.failed), knowledge.pending])
         return rows[is_good], others
+
+
+def _thin(rows: Rows) -> Rows:
+    """Return rows that are evenly spread over many, in their order."""
+    kept = np.linspace(0, len(rows) - 1, min(len(rows), MOST_OTHERS)).astype(int)
+    return np.asarray(rows[kept])
 
 
 def suited_bandwidth(knowledge: Knowledge) -> Bandwidth:
