@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import faulthandler
+import json
 import os
 import random
 import shlex
@@ -23,17 +24,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 from unittest import mock
 
 from click.testing import CliRunner
 
+from tests.engine.search.simulated import History
 from tests.fuzz.generators import GENERATORS
 from tune_jobs.cli.main import main
 from tune_jobs.engine.cluster import connection
-from tune_jobs.engine.errors import ClusterError
+from tune_jobs.engine.errors import ClusterError, JobError
+from tune_jobs.engine.job.describing import describe_settings
+from tune_jobs.engine.job.job import Job
+from tune_jobs.engine.job.modules import find_job
 from tune_jobs.engine.outcome import EXIT_CODES, OVERDUE, VERDICT_CODES
+from tune_jobs.engine.plain import plain
 from tune_jobs.engine.runs import phases
+from tune_jobs.engine.space.domains import distinct
+from tune_jobs.engine.space.membership import from_json, identity
+from tune_jobs.engine.space.notation import describe, read_described
 
 KNOWN_CODES = {0, OVERDUE, *EXIT_CODES.values(), *VERDICT_CODES.values()} - {1}
 LONGEST = 60  # seconds that a command may take on a busy machine
@@ -67,11 +76,38 @@ def run_case(kind: str, seed: int) -> Fault | None:
         try:
             with _in_time():
                 code, said = _run(words)
+                if kind == "job file" and code == 0:
+                    code, said = _search(words[1])
         except TooLongError:
             code, said = 1, f"took more than {LONGEST} s\n{traceback.format_exc()}"
     if code in KNOWN_CODES and "Traceback (most recent" not in said:
         return None
     return Fault(kind, seed, f"exit code {code}: {shlex.join(words)}"[:500], said)
+
+
+def _search(job_file: str) -> tuple[int, str]:
+    """Let the job's searcher choose configs, which have to survive being written down."""
+    try:
+        job = find_job(job_file).job
+        if not isinstance(job, Job):
+            return 0, ""
+        json.dumps(plain(describe_settings(job).to_json()))
+        read_described(describe(job.space))
+        history = History(lambda: job.make_searcher(0), distinct(job.space), _curve_of)
+        for config in history.run(12):
+            read = from_json(job.space, json.loads(json.dumps(plain(config))))
+            if identity(read) != identity(config):
+                raise ValueError(f"{config} is read back as {read}")
+    except JobError as error:
+        return error.exit_code, str(error)
+    except Exception:  # noqa: BLE001  # whatever it is
+        return 1, traceback.format_exc()
+    return 0, ""
+
+
+def _curve_of(_: dict[str, Any], number: int) -> list[float] | None:
+    """Return the losses of a trial; some fail."""
+    return None if number % 5 == 3 else [number * 7919 % 13 / 13 + 1 / e for e in range(1, 10)]
 
 
 def _run(words: list[str]) -> tuple[int, str]:

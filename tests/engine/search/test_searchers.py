@@ -222,3 +222,12 @@ def test_a_recipe_needs_an_initial_point(recipe) -> None:
 def test_gamma_is_a_share(recipe, gamma) -> None:
     with pytest.raises(JobError, match=f"gamma is {gamma}, but must be between 0 and 1"):
         recipe(gamma=gamma)
+
+
+def test_a_function_of_the_space_that_raises_is_one_line() -> None:
+    def fail(_: object) -> float:
+        raise RuntimeError("no value")
+
+    searcher = make_search(lambda: RandomSearch()(0), {"x": tune.sample_from(fail)})
+    with pytest.raises(JobError, match=r"a config cannot be drawn from the space: .*no value"):
+        searcher.suggest("00001")

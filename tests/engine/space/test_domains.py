@@ -300,6 +300,13 @@ def test_spaces_that_share_a_hyperparameter_do_not_compose() -> None:
             "x: hyperparameter names must be non-empty strings, got ''",
         ),
         ({"x": {1: tune.uniform(0, 1)}}, "x: hyperparameter names must be .* strings, got 1"),
+        (
+            {"x": tune.randint(0.1, 0.5)},
+            "x: a range of integers must have bounds that are int",
+        ),
+        ({"x": tune.randint(0, 2**63)}, "integers of 64 bits, got 9223372036854775808"),
+        ({"x": tune.uniform(0, 10**400)}, "x: a range must have two finite bounds, got 1000"),
+        ({"x": tune.randn(math.nan, 1)}, r"x: a normal distribution must .* got \(nan, 1\)"),
         ({"x\udcff": 1}, r"the space: hyperparameter names must be valid Unicode, got 'x\\udcff'"),
         ({"x": tune.uniform(3, 1)}, r"x: uniform\(3, 1\) must have a lower bound below its upper"),
         ({"x": tune.randint(3, 3)}, r"x: randint\(3, 3\) must have a lower bound below its upper"),

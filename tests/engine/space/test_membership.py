@@ -5,7 +5,8 @@ from ray import tune
 
 from tune_jobs.engine import near_one
 from tune_jobs.engine.plain import plain
-from tune_jobs.engine.space.membership import NotInSpaceError, from_json
+from tune_jobs.engine.space.domains import domain_of
+from tune_jobs.engine.space.membership import NotInSpaceError, from_json, place_of
 
 BRANCHES = {"layers": tune.choice([[{"units": tune.randint(1, 9)}] * n for n in (1, 2)])}
 
@@ -47,3 +48,11 @@ def test_a_hyperparameter_that_is_new_may_have_a_default() -> None:
     assert from_json(space, {"x": 0.5, "o": {"a": 0.1}}, {"o.b": 2})["o"] == {"a": 0.1, "b": 2}
     with pytest.raises(NotInSpaceError, match=r"o\.b is 7"):
         from_json(space, {"x": 0.5, "o": {"a": 0.1}}, {"o.b": 7})
+
+
+def test_a_value_comes_from_the_branch_that_gives_just_it() -> None:
+    choice = tune.choice([tune.uniform(0, 9), tune.randint(0, 9), {"y": tune.uniform(0, 1)}])
+    for value, branch in ((3, 1), (3.0, 0), (0.5, 0)):
+        found = from_json({"x": choice}, {"x": value})["x"]
+        assert (found, type(found)) == (value, type(value))
+        assert place_of(domain_of(choice), value)[0] == branch

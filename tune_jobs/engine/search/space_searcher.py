@@ -15,7 +15,7 @@ import numpy as np
 from ray.tune.search import Searcher
 from ray.tune.search.variant_generator import generate_variants
 
-from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.errors import JobError, reason_of
 from tune_jobs.engine.goal import Goal, Mode
 from tune_jobs.engine.search.observations import Observation
 from tune_jobs.engine.seeds import derive
@@ -95,7 +95,12 @@ class RandomDraws(SpaceSearcher):
         random = np.random.RandomState(derive(self._seed, f"draw {self.asked}"))
         space = distinct(self._place_in_grid(self.asked))
         self.asked += 1
-        drawn: Config = next(generate_variants(space, random_state=random))[1]
+        try:
+            drawn: Config = next(generate_variants(space, random_state=random))[1]
+        except ValueError as error:  # from the user's own function
+            cause = error.__cause__ or error.__context__ or error
+            reason = f"{type(cause).__name__}: {reason_of(cause)}"
+            raise JobError(f"a config cannot be drawn from the space: {reason}") from error
         return drawn
 
     def _place_in_grid(self, index: int) -> Space:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
-from tune_jobs.engine.errors import JobError, reason_of
+from tune_jobs.engine.errors import JobError, is_finite, reason_of
 from tune_jobs.engine.formatting import shortened
 from tune_jobs.engine.plain import whole
 from tune_jobs.engine.space.configs import children, join
-from tune_jobs.engine.space.domains import Choice, Grid, Range, domain_of, walk
+from tune_jobs.engine.space.domains import Choice, Grid, Normal, Range, domain_of, walk
 
 # Levels of nesting in a space.
 MOST_LEVELS = 100
+
+# Bounds of integers, which numpy draws with 64 bits.
+MOST_INTEGER = 2**62
 
 
 def check_space(space: object) -> None:
@@ -56,6 +57,8 @@ def _check_part(label: str, part: object) -> None:
         case Range() as found:
             _check_bounds(label, found)
             _check_step(label, found)
+        case Normal() as found:
+            _check_normal(label, found)
         case None if isinstance(part, dict):
             _check_names(label, part)
         case None if not children(part):
@@ -91,19 +94,39 @@ def _check_names(label: str, names: dict[object, object]) -> None:
 
 
 def _check_bounds(label: str, found: Range) -> None:
+    for bound in (found.lower, found.upper):
+        if not is_finite(bound):
+            raise JobError(
+                f"{label}: a range must have two finite bounds, got {shortened(repr(bound))}"
+            )
+        if found.is_integer and (bound != int(bound) or abs(bound) > MOST_INTEGER):
+            raise JobError(
+                f"{label}: a range of integers must have bounds that are integers of 64 bits, got "
+                f"{bound!r}"
+            )
     shown = f"{label}: {found.as_code()}"
-    if not (math.isfinite(found.lower) and math.isfinite(found.upper)):
-        raise JobError(f"{shown} must have two finite bounds")
     if found.lower >= found.upper:
         raise JobError(f"{shown} must have a lower bound below its upper bound")
     if found.spacing == "log" and found.lower <= 0:
         raise JobError(f"{shown} is logarithmic, so its lower bound must be above 0")
 
 
+def _check_normal(label: str, found: Normal) -> None:
+    if not (is_finite(found.mean) and is_finite(found.deviation) and found.deviation > 0):
+        raise JobError(
+            f"{label}: a normal distribution must have a finite mean and a standard deviation "
+            f"above 0, got {shortened(repr((found.mean, found.deviation)))}"
+        )
+    if found.step is not None and not (is_finite(found.step) and found.step > 0):
+        raise JobError(f"{label}: {found.as_code()} must have a step above 0")
+
+
 def _check_step(label: str, found: Range) -> None:
     step, width = found.step, found.upper - found.lower
     if step is None:
         return
+    if not is_finite(step):
+        raise JobError(f"{label}: a step must be a finite number, got {shortened(repr(step))}")
     shown = f"{label}: {found.as_code()}"
     if not 0 < step <= width * (1 + 1e-9):
         raise JobError(f"{shown} has step {step:g}, but its range is only {width:g}")

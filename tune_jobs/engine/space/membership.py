@@ -71,12 +71,17 @@ def place_of(choice: Choice, value: object) -> tuple[int, Any]:
     """
     if not is_branching(choice):
         return _find_option(choice.options, value, "")
+    stored, fitting = plain(value), []
     for place, branch in enumerate(choice.options):
         try:
-            from_json(branch, plain(value))
+            found = from_json(branch, stored)
         except NotInSpaceError:
             continue
-        return place, branch
+        if identity(found) == identity(stored):  # an integer fits a range of floats, too
+            return place, branch
+        fitting.append((place, branch))
+    if fitting:
+        return fitting[0]
     raise NotInSpaceError(f"{value!r} comes from no branch of {choice.as_code()}")
 
 
@@ -108,12 +113,18 @@ def _find_option(options: Sequence[Any], value: Any, label: str) -> tuple[int, A
 def _choice_from_json(choice: Choice, stored: object, defaults: Defaults, label: str) -> Any:
     if not is_branching(choice):
         return _find_option(choice.options, stored, label)[1]
-    reasons = []
+    reasons, fitting, exact = [], [], identity(stored)
     for branch in choice.options:
         try:
-            return from_json(branch, stored, defaults, label)
+            found = from_json(branch, stored, defaults, label)
         except NotInSpaceError as reason:
             reasons.append(str(reason))
+            continue
+        if identity(found) == exact:  # an integer fits a range of floats, too
+            return found
+        fitting.append(found)
+    if fitting:
+        return fitting[0]
     raise NotInSpaceError(f"{label} is {stored!r}, which fits no branch: {'; '.join(reasons)}")
 
 
