@@ -5,10 +5,11 @@ The file holds the preprocessing as Keras' own operations, so plain Keras loads 
 
 from __future__ import annotations
 
+import json
 import os
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +20,20 @@ from trainables.fitting.checkpoints import load_weights
 from trainables.fitting.devices import prepare_gpus
 from trainables.fitting.outputs import check_model, outputs_of, read_outputs
 from trainables.model_file import check_model_file
+from trainables.preprocessing import Column, add_preprocessing, list_joined, odd_names_allowed
 
 if TYPE_CHECKING:
     import keras
 
 Inputs = Mapping[str, np.ndarray] | np.ndarray
-Column = Mapping[str, Any]  # the preprocessing of a column, as JSON
-Pair = tuple["keras.KerasTensor", Column]
+Joined = Mapping[str, Sequence[str]]  # by input, the columns that it joins
 
 ROWS_PER_BATCH = 1024
+CELLS_PER_BATCH = 2**24
+MOST_NAMED = 50  # columns in a message
+
+# The file inside a model file that names the columns which its inputs join.
+JOINED = "columns.json"
 
 __all__ = ["check_model", "export", "load", "predict", "read_outputs"]
 
@@ -42,7 +48,8 @@ def export(
     """Write the model of a config, with its preprocessing, as one file at ``path``.
 
     The exported model of a table takes a dict with a (rows, 1) array per raw column: float64 with
-    NaN for missing values, or strings with "" for missing values. That of images takes the images.
+    NaN for missing values, or strings with "" for missing values. Of many columns it takes two
+    matrices instead, ``numbers`` and ``texts``. That of images takes the images.
     Its outputs are probabilities, even if the models' are logits, or numbers in the target's unit.
 
     Args:
@@ -60,11 +67,14 @@ def export(
     pairs = zip(models, configs, strict=True)
     models = [outputs_of(model, each).add_to(model) for model, each in pairs]
     model = models[0] if len(models) == 1 else average(models)
+    joined: Joined = {}
     if preprocessing["columns"] is None:
         model = add_units(model, preprocessing["target"])
     else:
-        model = add_preprocessing(model, preprocessing)
-    _save(model, Path(path))
+        columns = preprocessing["columns"]
+        model = add_preprocessing(partial(add_units, model, preprocessing["target"]), columns)
+        joined = list_joined(columns)
+    _save(model, Path(path), joined)
 
 
 def average(models: Sequence[keras.Model]) -> keras.Model:
@@ -103,11 +113,13 @@ def load(path: str | Path) -> keras.Model:
             )
     prepare_gpus()
     try:
-        with _odd_names_allowed():
-            return keras.saving.load_model(Path(path), safe_mode=True)
+        with odd_names_allowed():
+            model = keras.saving.load_model(Path(path), safe_mode=True)
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(f"{name} cannot be loaded: {lines[0]}") from error
+    object.__setattr__(model, "joined_columns", _read_joined(Path(path)))
+    return model
 
 
 def predict(model: keras.Model, inputs: Inputs) -> np.ndarray:
@@ -120,31 +132,16 @@ def predict(model: keras.Model, inputs: Inputs) -> np.ndarray:
     Raises:
         ValueError: if a column is missing.
     """
-    arrays = _select_columns(model, inputs) if isinstance(inputs, Mapping) else inputs
+    joined: Joined = getattr(model, "joined_columns", None) or {}
+    arrays = _select_columns(model, joined, inputs) if isinstance(inputs, Mapping) else inputs
     rows = len(next(iter(arrays.values())) if isinstance(arrays, dict) else arrays)
+    columns = len(arrays) if isinstance(arrays, dict) else 1
+    size = min(ROWS_PER_BATCH, max(1, CELLS_PER_BATCH // columns))
     parts = [
-        model.predict_on_batch(_cut_batch(model, arrays, start))
-        for start in range(0, rows, ROWS_PER_BATCH)
+        model.predict_on_batch(_cut_batch(model, joined, arrays, slice(start, start + size)))
+        for start in range(0, rows, size)
     ]
     return np.concatenate([np.empty((0, *model.output_shape[1:]), "float32"), *parts])
-
-
-def add_preprocessing(model: keras.Model, preprocessing: Mapping[str, Any]) -> keras.Model:
-    """Return a model of the raw columns around a model of the encoded matrix."""
-    import keras
-
-    columns = preprocessing["columns"]
-    names = _name_inputs([column["name"] for column in columns])
-    inputs = {
-        column["name"]: _make_input(column, name)
-        for column, name in zip(columns, names, strict=True)
-    }
-    # With names that no column has, since all names in a Keras model must differ.
-    taken = set(names)
-    encoder = make_encoder(columns, _find_free_name("preprocessing", taken))
-    inner = add_units(model, preprocessing["target"], name=_find_free_name("model", taken))
-    with _odd_names_allowed():
-        return keras.Model(inputs, inner(encoder(list(inputs.values()))))
 
 
 def add_units(model: keras.Model, target: Column, name: str = "model") -> keras.Model:
@@ -158,137 +155,52 @@ def add_units(model: keras.Model, target: Column, name: str = "model") -> keras.
     return keras.Model(model.inputs, outputs, name=name)
 
 
-def make_encoder(columns: Sequence[Column], name: str) -> keras.Model:
-    """Return a model from the list of raw columns to the encoded float32 matrix.
-
-    Numbers come first, computed in float64, then indicators of missing values, then codes.
-    The kinds of columns are those of the engine's ``data/column_kinds.py``: a new kind needs its
-    operations here.
-    """
-    import keras
-
-    inputs = [_make_input(column, f"column_{index}") for index, column in enumerate(columns)]
-    pairs = list(zip(inputs, columns, strict=True))
-    numeric = [pair for pair in pairs if pair[1]["kind"] != "categorical"]
-    categorical = [pair for pair in pairs if pair[1]["kind"] == "categorical"]
-    parts = [*encode_numbers(numeric)] if numeric else []
-    parts += [encode_categories(categorical)] if categorical else []
-    return keras.Model(inputs, _join(parts), name=name)
-
-
-def encode_numbers(pairs: Sequence[Pair]) -> Iterator[keras.KerasTensor]:
-    """Yield the standardised numeric columns, and their indicators of missing values if any."""
-    from keras import ops
-
-    columns = [column for _, column in pairs]
-    fill, mean, scale = (
-        np.array([column[key] for column in columns], "float64")
-        for key in ("fill", "mean", "scale")
-    )
-    values = _join([tensor for tensor, _ in pairs])
-    missing = ops.isnan(values)
-    filled = ops.where(missing, fill, values)
-    yield ops.cast(ops.divide(ops.subtract(filled, mean), scale), "float32")
-    indicated = [index for index, column in enumerate(columns) if column["indicator"]]
-    if indicated:
-        yield ops.cast(ops.take(missing, indicated, axis=1), "float32")
-
-
-def encode_categories(pairs: Sequence[Pair]) -> keras.KerasTensor:
-    """Return the code of each categorical column: the category's number from 1, or 0 if unknown.
-
-    Raises:
-        ValueError: if numpy's and Keras' strings cannot hold a category.
-    """
-    from keras import layers, ops
-
-    _check_categories(column for _, column in pairs)
-    codes = [
-        layers.StringLookup(
-            # Even a column without categories needs a table; the minimum below undoes its code.
-            vocabulary=list(column["categories"]) or ["-"],
-            mask_token=None,
-            oov_token="",
-        )(tensor)
-        for tensor, column in pairs
-    ]
-    highest = np.array([len(column["categories"]) for _, column in pairs])
-    return ops.cast(ops.minimum(_join(codes), highest), "float32")
-
-
-def _make_input(column: Column, name: str) -> keras.KerasTensor:
-    import keras
-
-    dtype = "string" if column["kind"] == "categorical" else "float64"
-    return keras.Input((1,), name=name, dtype=dtype)
-
-
-def _check_categories(columns: Iterable[Column]) -> None:
-    for column in columns:
-        for category in column["categories"]:
-            if category == "" or category.endswith("\0"):
-                raise ValueError(
-                    f"column '{column['name']}': category {category!r} is empty or ends in a null "
-                    "character, which numpy's and Keras' strings cannot hold"
-                )
-
-
-def _join(tensors: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
-    from keras import ops
-
-    return ops.concatenate(tensors, axis=1) if len(tensors) > 1 else tensors[0]
-
-
-def _name_inputs(names: Sequence[str]) -> list[str]:
-    taken = set(names)
-    return [
-        name
-        if name and name.isprintable() and "/" not in name
-        else _find_free_name(f"column_{index}", taken)
-        for index, name in enumerate(names)
-    ]
-
-
-def _find_free_name(name: str, taken: set[str]) -> str:
-    while name in taken:
-        name += "_"
-    taken.add(name)
-    return name
-
-
-@contextmanager
-def _odd_names_allowed() -> Iterator[None]:
-    # Keras warns if a column's name cannot be an input's name; the dict's key is what counts.
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="When providing `inputs` as a dict")
-        yield
-
-
-def _save(model: keras.Model, path: Path) -> None:
+def _save(model: keras.Model, path: Path, joined: Joined) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.keras")
     try:
-        with _odd_names_allowed():
+        with odd_names_allowed():
             model.save(temporary)
+        if joined:
+            with zipfile.ZipFile(temporary, "a") as archive:
+                archive.writestr(JOINED, json.dumps(joined))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _select_columns(model: keras.Model, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    if missing := [name for name in model.input if name not in inputs]:
+def _read_joined(path: Path) -> Joined:
+    with zipfile.ZipFile(path) as archive:
+        if JOINED not in archive.namelist():
+            return {}
+        found: Joined = json.loads(archive.read(JOINED))
+        return found
+
+
+def _select_columns(
+    model: keras.Model, joined: Joined, inputs: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    names = [name for names in joined.values() for name in names] or list(model.input)
+    if missing := [name for name in names if name not in inputs]:
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
         raise ValueError(
-            f"column '{missing[0]}' is missing; the model needs: {', '.join(model.input)}"
+            f"column {missing[0]!r} is missing; the model needs: "
+            f"{', '.join(names[:MOST_NAMED])}{more}"
         )
-    return {name: np.asarray(inputs[name]) for name in model.input}
+    return {name: np.asarray(inputs[name]) for name in names}
 
 
-def _cut_batch(model: keras.Model, arrays: Inputs, start: int) -> Any:
+def _cut_batch(model: keras.Model, joined: Joined, arrays: Inputs, rows: slice) -> Any:
     from keras import ops
 
-    rows = slice(start, start + ROWS_PER_BATCH)
     if not isinstance(arrays, Mapping):
         return ops.convert_to_tensor(arrays[rows], dtype=model.inputs[0].dtype)
+    cut = {name: array[rows].reshape(-1, 1) for name, array in arrays.items()}
+    if joined:
+        cut = {
+            name: np.concatenate([cut[column] for column in columns], axis=1)
+            for name, columns in joined.items()
+        }
     return {
-        name: ops.convert_to_tensor(arrays[name][rows].reshape(-1, 1), dtype=tensor.dtype)
+        name: ops.convert_to_tensor(cut[name], dtype=tensor.dtype)
         for name, tensor in model.input.items()
     }

@@ -7,10 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trainables import image_cnn, tabular_mlp
-from trainables.export import ROWS_PER_BATCH, export, load, make_encoder, predict
+from trainables.export import ROWS_PER_BATCH, export, load, predict
 from trainables.fitting.checkpoints import save_checkpoint
 from trainables.fitting.curves import Progress
 from trainables.fitting.models import stack, state_of
+from trainables.preprocessing import list_joined, make_encoder, make_wide_encoder, split_columns
 
 BINARY = {"name": "churned", "task": "binary", "classes": [False, True]}
 PRICE = {"name": "price", "task": "regression", "mean": 250_000.0, "scale": 70_000.0}
@@ -357,3 +358,91 @@ def test_an_export_that_fails_leaves_the_old_file(exported, tmp_path, monkeypatc
         "progress.json",
         "state.npz",
     ]
+
+
+@pytest.fixture
+def wide(monkeypatch):
+    """Let every table count as one of many columns."""
+    monkeypatch.setattr("trainables.preprocessing.MOST_INPUTS", 0)
+
+
+def encode_wide(columns, raw):
+    inputs = {
+        kind: _tensor(np.hstack([raw[column["name"]] for column in known]))
+        for kind, known in split_columns(columns).items()
+    }
+    return np.asarray(make_wide_encoder(columns, "encoder")(inputs))
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@given(columns=column_lists)
+def test_many_columns_are_encoded_as_few_are(columns):
+    raw = make_raw(columns, 30)
+    tiny = float(np.finfo(np.float32).tiny)  # TensorFlow makes smaller numbers 0
+    np.testing.assert_allclose(encode_wide(columns, raw), encode(columns, raw), rtol=0, atol=tiny)
+
+
+def test_texts_of_many_columns_have_the_codes_of_their_own_column():
+    columns = [categorical("a", "x", "y"), categorical("b", "y", "z"), categorical("c", "w")]
+    texts = np.array([["x", "x", "x"], ["y", "y", "w"], ["z", "z", ""]], dtype=object)
+    raw = {name: texts[:, [place]] for place, name in enumerate("abc")}
+
+    assert encode_wide(columns, raw).tolist() == [[1, 0, 0], [2, 1, 1], [0, 2, 0]]
+    nothing = [categorical("a"), categorical("b")]
+    assert encode_wide(nothing, raw).tolist() == [[0, 0]] * 3
+
+
+@pytest.mark.usefixtures("wide")
+def test_a_model_of_many_columns_takes_them_by_their_names(tmp_path):
+    columns = [*COLUMNS, numeric("a/b", scale=2.0), numeric("numbers"), categorical("texts", "x")]
+    trained = export_table(columns, BINARY, tmp_path)
+    raw = make_raw(columns, 30)
+    model = load(tmp_path / "best.keras")
+
+    assert {name: tensor.shape[1] for name, tensor in model.input.items()} == {
+        "numbers": 5,
+        "texts": 3,
+    }
+    shuffled = {name: raw[name] for name in sorted(raw)} | {"other": np.zeros((30, 1))}
+    np.testing.assert_allclose(
+        predict(model, shuffled), predict_encoded(trained, columns, raw), rtol=1e-5, atol=1e-6
+    )
+    del raw["smoker"]
+    with pytest.raises(ValueError, match="column 'smoker' is missing; the model needs: age, "):
+        predict(model, raw)
+
+
+def test_a_model_has_no_layer_more_for_a_column_more(tmp_path):
+    counts = []
+    for columns in (300, 600):
+        many = [numeric(f"n{place}") for place in range(columns)]
+        many += [categorical(f"c{place}", "x", "y") for place in range(columns)]
+        encoder = make_wide_encoder(many, "encoder")
+        counts.append(len(encoder.operations))
+
+    assert counts[0] == counts[1] < 40
+    assert list_joined(many).keys() == {"numbers", "texts"}
+    assert list_joined(many[:200]) == {}
+
+
+@pytest.mark.usefixtures("wide")
+def test_plain_keras_reads_a_model_of_many_columns_and_their_names_are_in_the_file(tmp_path):
+    export_table(COLUMNS, BINARY, tmp_path)
+    code = (
+        "import json, sys, zipfile, keras, numpy as np\n"
+        "names = json.loads(zipfile.ZipFile(sys.argv[1]).read('columns.json'))\n"
+        "model = keras.saving.load_model(sys.argv[1])\n"
+        "rows = {'numbers': np.zeros((5, len(names['numbers']))), "
+        "'texts': keras.ops.convert_to_tensor(np.full((5, len(names['texts'])), 'Oslo'))}\n"
+        "print(json.dumps(names), np.asarray(model(rows)).shape)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "best.keras")],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    assert ran.stdout.strip() == (
+        '{"numbers": ["age", "smoker", "signed up"], "texts": ["city", "plan"]} (5, 1)'
+    )

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tune_jobs.engine.data import column_kinds
+from tune_jobs.engine.data import column_kinds, columns, sources
 from tune_jobs.engine.data.columns import (
     count_codes,
     encode,
@@ -474,3 +474,41 @@ def test_a_new_kind_of_column_is_one_class(monkeypatch):
     assert count_codes(columns) == [7, 3]
     assert raw_inputs(whole, {"columns": columns})["day"].ravel().tolist() == [*map(str, days)]
     assert fingerprint(whole) != fingerprint(whole.take([1, 0, 2]))
+
+
+def test_a_wide_table_is_read_by_one_list_of_its_columns(monkeypatch):
+    """Each list of the names takes time for every column, so there is none for each column."""
+    listed = []
+    real = sources.find_column
+    monkeypatch.setattr(columns, "find_column", lambda *a: listed.append(a) or real(*a))
+    monkeypatch.setattr(sources, "find_column", lambda *a: listed.append(a) or real(*a))
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(20, 300)))
+    frame.columns = [f"g{place}" for place in range(300)]
+    whole = sources.read_table(frame, ignore=[f"g{place}" for place in range(100)])
+    fitted, _ = columns.fit_columns(whole, np.arange(10), 50)
+    counted = CountedNames(whole)
+    raw = columns.raw_inputs(counted, {"columns": fitted})
+
+    assert len(raw) == 200
+    assert listed == []
+    assert counted.lists <= 1
+
+
+class CountedNames:
+    """A table that counts how often all of its columns are listed."""
+
+    def __init__(self, whole):
+        self.whole, self.lists = whole, 0
+
+    def __getitem__(self, name):
+        return self.whole[name]
+
+    @property
+    def schema(self):
+        self.lists += 1
+        return self.whole.schema
+
+    @property
+    def column_names(self):
+        self.lists += 1
+        return self.whole.column_names

@@ -2,8 +2,8 @@
 
 A kind is one class here, which does everything that depends on the kind: recognise it, learn its
 preprocessing, make its features, read it raw, warn. To add a kind, write such a class, append it to
-``KINDS``, and repeat its features with Keras' operations in ``trainables/export.py``, which puts
-the preprocessing into the exported model.
+``KINDS``, and repeat its features with Keras' operations in ``trainables/preprocessing.py``, which
+puts the preprocessing into the exported model.
 """
 
 from __future__ import annotations
