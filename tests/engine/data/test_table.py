@@ -357,3 +357,57 @@ def test_a_job_may_want_the_target_as_it_is() -> None:
     assert not dataset.signature.keys() & {"target_mean", "target_scale"}
     with fails("scale_target is 'no', but must be True or False"):
         table(frame, "y", scale_target="no")
+
+
+def labels(rows=120):
+    x = np.random.default_rng(0).normal(size=(rows, 2))
+    return pd.DataFrame(
+        {"a": x[:, 0], "b": x[:, 1], "hot": x[:, 0] > 0, "kind": np.where(x[:, 1] > 0, "no", "yes")}
+    ).assign(price=1000 + 50 * x[:, 0], weight=x[:, 1])
+
+
+def test_several_targets_of_two_classes_are_labels() -> None:
+    recipe = table(labels(), target=["hot", "kind"], ignore=["price", "weight"])
+    dataset = recipe(0)
+
+    assert dataset.signature["task"] == "binary"
+    assert (dataset.signature["input_shape"], dataset.signature["outputs"]) == ([2], 2)
+    assert dataset.training.y_train.shape == (72, 2)
+    assert dataset.preprocessing["target"] == {
+        "name": "hot, kind",
+        "names": ["hot", "kind"],
+        "task": "binary",
+        "classes": [[False, True], ["no", "yes"]],
+    }
+    raw = dataset.raw_test
+    expected = np.stack([raw["a"][:, 0] > 0, raw["b"][:, 0] <= 0], axis=1)
+    assert np.array_equal(dataset.y_test, expected)
+    assert repr(table("x.csv", target=["a", "b"])) == "table('x.csv', target=['a', 'b'])"
+
+
+def test_several_numbers_are_standardised_each_by_itself() -> None:
+    ignore = ["hot", "kind"]
+    dataset = table(labels(), target=["price", "weight"], ignore=ignore)(0)
+    fitted, y = dataset.preprocessing["target"], dataset.training.y_train
+
+    np.testing.assert_allclose(y.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(y.std(axis=0), 1, atol=1e-5)
+    assert fitted["mean"] == dataset.signature["target_mean"]
+    assert fitted["mean"][0] > 900 > fitted["mean"][1]
+    assert json.loads(json.dumps(dataset.preprocessing)) == dataset.preprocessing
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (["hot", "price"], "'hot' is binary and 'price' is regression, but several targets must"),
+        (["hot", "hot"], "target is ['hot', 'hot'], but must be several columns, each once"),
+        (["hot"], "target is ['hot'], but must be several columns, each once"),
+        ([], "target is [], but must be several columns, each once"),
+        (["hot", 3], "but must be the name of a column, or several names"),
+        (["hot", "gone"], "no column 'gone' (the target)"),
+    ],
+)
+def test_targets_that_do_not_go_together_are_refused(target, message) -> None:
+    with fails(message):
+        table(labels(), target=target)(0)

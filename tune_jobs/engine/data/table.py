@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from tune_jobs.engine.data.splitting import (
     kept_rows,
     split_rows,
 )
-from tune_jobs.engine.data.target import TASKS, Target, Task, read_target
+from tune_jobs.engine.data.target import TASKS, Target, Targets, Task, read_targets
 from tune_jobs.engine.errors import JobError, check_whole_number
 from tune_jobs.engine.names import nearest
 
@@ -49,7 +49,7 @@ class Table:
     """
 
     source: str | Path | pd.DataFrame
-    target: str
+    target: str | tuple[str, ...]
     task: Task | None = None
     ignore: tuple[str, ...] = ()
     validation: float = 0.2
@@ -67,18 +67,25 @@ class Table:
         """Return the call that makes it; of a DataFrame it shows the size."""
         shown = f"<DataFrame {self.source.shape}>" if is_frame(self.source) else str(self.source)  # type: ignore[union-attr]
         more = "" if self.scale_target else ", scale_target=False"
-        return f"table({shown!r}, target={self.target!r}{more})"
+        target = self.target if isinstance(self.target, str) else list(self.target)
+        return f"table({shown!r}, target={target!r}{more})"
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns to predict."""
+        return (self.target,) if isinstance(self.target, str) else tuple(self.target)
 
     def __call__(self, seed: int) -> Dataset:
         """Read the source and make its dataset; preprocessing is learnt from the training set."""
         arranging = [name for name in (self.groups, self.order) if name is not None]
         ignore = [name for name in self.ignore if name not in arranging]
         whole = read_table(self.source, ignore=ignore)
-        find_column(self.target, whole.column_names, "the target")
-        target = read_target(whole.column(self.target), self.target, self.task)
+        for name in self.targets:
+            find_column(name, whole.column_names, "the target")
+        target = read_targets(whole, self.target, self.task)
         arrangement = read_arrangement(whole, self.groups, self.order)
         split = self._split(seed, target, arrangement)
-        features = whole.drop_columns([self.target, *arranging])
+        features = whole.drop_columns([*self.targets, *arranging])
         columns, warnings = fit_columns(features, split.train, self.max_categories)
         fitted = self._fit(target, split.train)
         preprocessing = {"columns": columns, "target": fitted}
@@ -95,24 +102,23 @@ class Table:
             arrangement=arrangement and arrangement.take(kept_rows(split)),
         )
 
-    def _fit(self, target: Target, train: Array) -> dict[str, Any]:
+    def _fit(self, target: Target | Targets, train: Array) -> dict[str, Any]:
         """Return the target's entry in the preprocessing."""
         fitted = target.fit(train)
         if not self.scale_target and not target.classes:
             fitted |= {"mean": 0.0, "scale": 1.0}
         return fitted
 
-    def _split(self, seed: int, target: Target, arrangement: Arrangement | None) -> Split:
-        classes = target.values if target.classes else None
+    def _split(self, seed: int, target: Target | Targets, arrangement: Arrangement | None) -> Split:
         split = (
             partial(split_rows, len(target.values)) if arrangement is None else arrangement.split
         )
-        return split(seed, validation=self.validation, test=self.test, classes=classes)
+        return split(seed, validation=self.validation, test=self.test, classes=target.strata)
 
 
 def table(
     source: str | Path | pd.DataFrame,
-    target: str,
+    target: str | Sequence[str],
     *,
     task: Task | None = None,
     ignore: Iterable[str] = (),
@@ -125,7 +131,7 @@ def table(
 
     Args:
         source: what :func:`~tune_jobs.engine.data.sources.read_table` reads.
-        target: the column to predict.
+        target: the column to predict; or several, all of two classes or all numbers.
         task: what the target is; None to find it from its type and values.
         ignore: columns to leave out, such as identifiers and dates.
         validation: the fraction of rows that trials are compared on.
@@ -141,7 +147,7 @@ def table(
     left_out = (ignore,) if isinstance(ignore, str) else tuple(ignore)
     return Table(
         source,
-        target,
+        target if isinstance(target, str) else tuple(target),
         task,
         left_out,
         validation,
@@ -156,22 +162,32 @@ def _check_fields(recipe: Table) -> None:
         isinstance(recipe.source, str | Path) and str(recipe.source)
     ):
         raise JobError(f"source is {recipe.source!r}, but must be a path or a DataFrame")
-    if not isinstance(recipe.target, str) or not recipe.target:
-        raise JobError(f"target is {recipe.target!r}, but must be the name of a column")
+    _check_targets(recipe)
     if recipe.task is not None and recipe.task not in TASKS:
         hint = nearest(str(recipe.task), TASKS)
         raise JobError(f"no task {recipe.task!r}{hint} Tasks: {', '.join(TASKS)}")
-    if recipe.target in (recipe.groups, recipe.order):
-        raise JobError(f"target {recipe.target!r} cannot be the groups or the order too")
-    if recipe.target in recipe.ignore:
-        raise JobError(f"ignore names {recipe.target!r}, which is the target")
+    for target in recipe.targets:
+        if target in (recipe.groups, recipe.order):
+            raise JobError(f"target {target!r} cannot be the groups or the order too")
+        if target in recipe.ignore:
+            raise JobError(f"ignore names {target!r}, which is the target")
     check_whole_number("max_categories", recipe.max_categories, 1)
     if not isinstance(recipe.scale_target, bool):
         raise JobError(f"scale_target is {recipe.scale_target!r}, but must be True or False")
 
 
+def _check_targets(recipe: Table) -> None:
+    names = recipe.target
+    if isinstance(names, str) and names:
+        return
+    if not isinstance(names, tuple | list) or not all(isinstance(n, str) and n for n in names):
+        raise JobError(f"target is {names!r}, but must be the name of a column, or several names")
+    if len(set(names)) < max(len(names), 2):
+        raise JobError(f"target is {list(names)!r}, but must be several columns, each once")
+
+
 def _arrays(
-    features: pa.Table, target: Target, preprocessing: dict[str, Any], split: Split
+    features: pa.Table, target: Target | Targets, preprocessing: dict[str, Any], split: Split
 ) -> tuple[TrainingData, Array, Array]:
     parts = (split.train, split.validation, split.test)
     x_train, x_validation, x_test = encode(features, preprocessing["columns"], parts)
@@ -181,7 +197,7 @@ def _arrays(
 
 
 def _signature(
-    target: Target, fitted: dict[str, Any], columns: list[Column], x_train: Array
+    target: Target | Targets, fitted: dict[str, Any], columns: list[Column], x_train: Array
 ) -> dict[str, Any]:
     unit = {}
     if fitted.get("scale", 1.0) != 1.0 or fitted.get("mean", 0.0) != 0.0:
@@ -189,7 +205,7 @@ def _signature(
     return unit | {
         "task": target.task,
         "input_shape": [x_train.shape[1]],
-        "outputs": len(target.classes or ()) if target.task == "multiclass" else 1,
+        "outputs": target.outputs,
         "rows": len(x_train),
         "categories": count_codes(columns),
     }

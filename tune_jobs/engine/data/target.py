@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -45,6 +45,16 @@ class Target:
     classes: list[Any] | None = None
     warnings: tuple[str, ...] = ()
 
+    @property
+    def strata(self) -> Array | None:
+        """The classes that every part of a split has its share of; None for numbers."""
+        return self.values if self.classes else None
+
+    @property
+    def outputs(self) -> int:
+        """The number of outputs of a model: one per class if there are more than two."""
+        return len(self.classes or ()) if self.task == "multiclass" else 1
+
     def fit(self, train: Array) -> dict[str, Any]:
         """Return its entry in the preprocessing: the classes, or the training rows' mean and scale.
 
@@ -70,6 +80,83 @@ class Target:
             return self.values.astype(np.float32)
         standardised: Array = (self.values - fitted["mean"]) / fitted["scale"]
         return standardised.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Several targets of a table: labels of two classes each, or numbers."""
+
+    parts: tuple[Target, ...]
+
+    @property
+    def task(self) -> str:
+        """``binary`` or ``regression``, the same for all."""
+        return self.parts[0].task
+
+    @property
+    def values(self) -> Array:
+        """Codes of the classes, or numbers in their own units, shape (rows, targets)."""
+        return np.stack([part.values for part in self.parts], axis=1)
+
+    @property
+    def classes(self) -> list[Any] | None:
+        """The classes of each; None for numbers."""
+        found = [part.classes for part in self.parts]
+        return None if None in found else found
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed but probably not meant."""
+        return tuple(warning for part in self.parts for warning in part.warnings)
+
+    @property
+    def strata(self) -> None:
+        """No classes: rows of several labels are split without regard to them."""
+        return
+
+    @property
+    def outputs(self) -> int:
+        """The number of outputs of a model: one per target."""
+        return len(self.parts)
+
+    def fit(self, train: Array) -> dict[str, Any]:
+        """Return their entry in the preprocessing, a list for each fact.
+
+        Raises:
+            JobError: for a number that is the same in all training rows.
+        """
+        names = [part.name for part in self.parts]
+        fitted = [part.fit(train) for part in self.parts]
+        facts = ("classes",) if self.classes else ("mean", "scale")
+        found: dict[str, Any] = {"name": ", ".join(names), "names": names, "task": self.task}
+        return found | {fact: [each[fact] for each in fitted] for fact in facts}
+
+    def encode(self, fitted: dict[str, Any]) -> Array:
+        """Return the targets as a trainable gets them, shape (rows, targets)."""
+        if self.classes:
+            return self.values.astype(np.float32)
+        standardised: Array = (self.values - fitted["mean"]) / fitted["scale"]
+        return standardised.astype(np.float32)
+
+
+def read_targets(
+    table: pa.Table, names: str | Sequence[str], task: Task | None
+) -> Target | Targets:
+    """Read the target of a table, or several.
+
+    Raises:
+        JobError: if one cannot be read, or several are neither all of two classes nor all numbers.
+    """
+    if isinstance(names, str):
+        return read_target(table.column(names), names, task)
+    parts = tuple(read_target(table.column(name), name, task) for name in names)
+    tasks = {part.task: part.name for part in parts}
+    if len(tasks) > 1 or "multiclass" in tasks:
+        said = " and ".join(f"{name!r} is {found}" for found, name in tasks.items())
+        raise JobError(
+            f"target: {said}, but several targets must be all of two classes or all numbers"
+        )
+    return Targets(parts)
 
 
 def read_target(column: pa.ChunkedArray, name: str, task: Task | None) -> Target:

@@ -153,3 +153,26 @@ def test_an_evaluation_shows_its_scorers_by_name_and_what_it_was_not_given_it_do
     assert shown == "Evaluation(folds=5, repeats=1, scoring=['roc_auc', 'profit'], order='day')"
     assert repr(Evaluation()) == "Evaluation(folds=1, repeats=1)"
     assert Evaluation(scoring=profit).metrics == ("val_profit",)
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "average_precision", "f1_macro", "accuracy"])
+def test_scorers_of_several_labels_see_them_together(name):
+    random = np.random.default_rng(0)
+    truth = (random.random((60, 3)) > 0.5).astype("float32")
+    believed = 0.3 * random.random((60, 3)) + 0.6 * truth
+    scorer = Scorer(name, get_scorer(name), Meaning("binary", 2, 3))
+
+    assert scorer(truth, truth * 0.9) == 1.0
+    assert 0.5 < scorer(truth, np.where(random.random((60, 3)) < 0.1, 1 - believed, believed)) < 1
+    with pytest.raises(JobError, match=r"shape \(2,\), but there are 3 labels"):
+        scorer(truth, truth[:, :2])
+
+
+def test_the_scorers_of_data_with_several_labels_are_tried_before_any_trial():
+    x = np.random.default_rng(0).normal(size=(200, 2))
+    frame = pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "c": x[:, 0] > 0, "d": x[:, 1] > 0})
+    found = load(frame, ["c", "d"], scoring="roc_auc", folds=3)
+
+    assert found.training.scorers["roc_auc"].meaning == Meaning("binary", 2, 2)
+    with pytest.raises(JobError, match="scorer 'matthews_corrcoef': multilabel"):
+        load(frame, ["c", "d"], scoring="matthews_corrcoef")

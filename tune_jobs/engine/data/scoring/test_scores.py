@@ -82,7 +82,8 @@ def _score_labels(truth: Array, probabilities: Array) -> dict[str, float]:
         for label in range(probabilities.shape[1])
         if len(np.unique(truth[:, label])) == 2
     ]
-    return {name: float(np.mean([each[name] for each in scores])) for name in scores[0]}
+    names = scores[0] if scores else {}
+    return {name: float(np.mean([each[name] for each in scores])) for name in names}
 
 
 def _score_classes(truth: Array, probabilities: Array) -> dict[str, float]:
