@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 # A categorical column with more codes than this is embedded; with fewer it is one-hot.
 MOST_ONE_HOT_CODES = 32
+
+# More columns than this are embedded together.
+MOST_EMBEDDINGS = 50
 
 OUTPUT_ACTIVATIONS = {"binary": "sigmoid", "multiclass": "softmax", "regression": "linear"}
 
@@ -38,7 +42,11 @@ def features(inputs: keras.KerasTensor, config: Config) -> keras.KerasTensor:
     small = {column: count for column, count in codes.items() if count <= MOST_ONE_HOT_CODES}
     parts = [inputs[:, :first_code]] if first_code else []
     parts += [one_hot(inputs, small)] if small else []
-    parts += [embed(inputs, column, codes[column]) for column in codes.keys() - small.keys()]
+    large = {column: count for column, count in codes.items() if column not in small}
+    if len(large) > MOST_EMBEDDINGS:
+        parts += embed_together(inputs, large)
+    else:
+        parts += [embed(inputs, column, count) for column, count in large.items()]
     return keras.ops.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
 
 
@@ -55,8 +63,32 @@ def embed(inputs: keras.KerasTensor, column: int, count: int) -> keras.KerasTens
     """Return a learned vector for each code of a column, of the width that fastai uses."""
     import keras
 
-    width = min(50, round(1.6 * count**0.56))
-    return keras.layers.Embedding(count, width)(inputs[:, column])
+    return keras.layers.Embedding(count, width_of(count))(inputs[:, column])
+
+
+def embed_together(
+    inputs: keras.KerasTensor, counts: dict[int, int]
+) -> Iterator[keras.KerasTensor]:
+    """Yield the vectors of many columns, with one table for all columns of a width.
+
+    Keras takes time for each layer, and the more the more there are.
+    """
+    from keras import layers, ops
+
+    widths: dict[int, list[int]] = {}
+    for column, count in counts.items():
+        widths.setdefault(width_of(count), []).append(column)
+    for width, columns in widths.items():
+        sizes = [counts[column] for column in columns]
+        first = np.cumsum([0, *sizes[:-1]]).astype("float32")
+        rows = ops.add(ops.take(inputs, columns, axis=1), first)
+        vectors = layers.Embedding(sum(sizes), width)(rows)
+        yield layers.Reshape((len(columns) * width,))(vectors)
+
+
+def width_of(count: int) -> int:
+    """Return the width of the vectors of so many codes."""
+    return min(50, round(1.6 * count**0.56))
 
 
 def output(tensor: keras.KerasTensor, config: Config) -> keras.KerasTensor:

@@ -44,6 +44,7 @@ def build(config):
         "two softmax": (2, "softmax", "sparse_categorical_crossentropy"),
         "labels": (config["outputs"], "sigmoid", "binary_crossentropy"),
         "quantiles": (3, None, pinball),
+        "count": (1, "exponential", "poisson"),
         "one of three": (1, "sigmoid", "sparse_categorical_crossentropy"),
         "nothing": (1, None, "mean_squared_error"),
     }[config["ending"]]
@@ -67,28 +68,29 @@ JOB = Job(
 
 
 def make_frame(rows=400):
+    """Return features with classes, and a number and a count that follow from them."""
     random = np.random.default_rng(0)
     a, b = random.normal(size=(2, rows))
     three = np.where(a > 0.5, "low", np.where(b > 0, "medium", "high"))
     number = 1000 + 300 * a + random.normal(0, 100, rows)
     frame = pd.DataFrame({"a": a, "b": b, "two": np.where(a > 0, "yes", "no"), "three": three})
-    return frame, number
+    count = random.poisson(np.exp(1 + 0.8 * a)).astype(float)
+    return frame.assign(number=number, count=count, hot=a > 0, kind=np.where(b > 0, "up", "down"))
 
 
 def search(ending, target, tmp_path, finalists=None):
-    """Run a job with such an ending; return the experiment, the rows and their predictions."""
-    frame, number = make_frame()
-    known = frame[["a", "b"]].assign(y=number if target == "number" else frame[target])
+    """Run a job with such an ending; return the experiment, the truth and the predictions."""
+    known = make_frame()[["a", "b", *([target] if isinstance(target, str) else target)]]
     job = replace(
         JOB,
         space={**JOB.space, "ending": ending},
-        data=table(known, target="y"),
+        data=table(known, target=target),
         finalists=finalists,
     )
     found = run(job, profile=Profile(storage=str(tmp_path)), name="test", listeners=[])
     known.to_csv(tmp_path / "rows.csv", index=False)
     predict_file(found, str(tmp_path / "rows.csv"), str(tmp_path / "predictions.csv"))
-    return found, known["y"], pd.read_csv(tmp_path / "predictions.csv")
+    return found, known[target], pd.read_csv(tmp_path / "predictions.csv")
 
 
 def test_logits_of_classes_are_chosen_exported_scored_and_predicted_as_probabilities(
@@ -125,6 +127,26 @@ def test_quantiles_have_a_column_each_and_no_score_of_the_first(tmp_path) -> Non
     assert "3,), but there is 1 number to predict" in "".join(found.summary.warnings)
     below = [(truth < made[f"prediction_{place}"]).mean() for place in (1, 2, 3)]
     np.testing.assert_allclose(below, [0.1, 0.5, 0.9], atol=0.12)
+
+
+@pytest.mark.slow
+def test_a_count_is_chosen_trained_and_predicted_in_its_own_unit(tmp_path) -> None:
+    found, truth, made = search("count", "count", tmp_path, Finalists(count=2, scores=2))
+
+    assert found.exit_code == 0
+    assert found.summary.test["r2"] > 0.5
+    assert made["prediction"].min() >= 0
+    assert np.corrcoef(made["prediction"], truth)[0, 1] > 0.75
+
+
+@pytest.mark.slow
+def test_labels_of_a_table_have_the_names_of_their_columns(tmp_path) -> None:
+    found, truth, made = search("labels", ["hot", "kind"], tmp_path)
+
+    assert found.exit_code == 0
+    assert found.summary.test["accuracy"] > 0.9
+    assert (made["prediction_hot"] == truth["hot"]).mean() > 0.9
+    assert (made["prediction_kind"] == truth["kind"]).mean() > 0.9
 
 
 def make_labels(seed):
@@ -171,7 +193,7 @@ def test_several_labels_have_finals_a_model_and_scores(tmp_path) -> None:
 def test_a_model_that_cannot_be_right_ends_check_and_run_with_a_line(
     ending, said, tmp_path
 ) -> None:
-    data = table(make_frame()[0], target="three")
+    data = table(make_frame()[["a", "b", "three"]], target="three")
     job = replace(JOB, space={**JOB.space, "ending": ending}, data=data)
     with pytest.raises(JobError, match=f"^{said}"):
         plan(job, Profile())

@@ -1,6 +1,6 @@
 import numpy as np
 
-from trainables.layers import MOST_ONE_HOT_CODES, features, make_inputs
+from trainables.layers import MOST_ONE_HOT_CODES, features, make_inputs, width_of
 
 
 def compute_features(config, rows):
@@ -38,3 +38,26 @@ def test_an_image_is_scaled_by_its_maximum():
     config = {"input_shape": [1, 2, 1], "maximum": 16.0}
 
     assert compute_features(config, [[[[4], [16]]]]).ravel().tolist() == [0.25, 1.0]
+
+
+def test_many_columns_are_embedded_by_one_table_for_each_width():
+    import keras
+
+    codes = [34] * 60 + [50] * 40
+    config = {"input_shape": [1 + len(codes)], "categories": codes}
+    inputs = make_inputs(config)
+    model = keras.Model(inputs, features(inputs, config))
+    tables = [layer for layer in model.layers if isinstance(layer, keras.layers.Embedding)]
+    # The vector of a code is its row: so each column is found by where its part begins.
+    for table in tables:
+        rows, width = table.embeddings.shape
+        table.embeddings.assign(np.repeat(np.arange(rows)[:, None], width, axis=1))
+    random = np.random.default_rng(0)
+    drawn = np.stack([random.integers(0, count, 5) for count in codes], axis=1)
+    made = np.asarray(model(np.hstack([np.zeros((5, 1)), drawn]).astype("float32")))
+
+    starts = [34 * place for place in range(60)] + [50 * place for place in range(40)]
+    widths = [width_of(count) for count in codes]
+    assert len(tables) == len(set(widths)) == 2
+    expected = np.hstack([np.zeros((5, 1)), np.repeat(drawn + starts, widths, axis=1)])
+    np.testing.assert_array_equal(made, expected)
