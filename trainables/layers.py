@@ -88,7 +88,7 @@ def embed_together(
 
 def width_of(count: int) -> int:
     """Return the width of the vectors of so many codes."""
-    return min(50, round(1.6 * count**0.56))
+    return int(min(50, round(1.6 * count**0.56)))
 
 
 def output(tensor: keras.KerasTensor, config: Config) -> keras.KerasTensor:
