@@ -76,13 +76,14 @@ class Continuation:
         )
 
 
-def keep_unit(dataset: Dataset | None, folder: Folder) -> Dataset | None:
-    """Return the dataset with errors reported as the experiment in a folder has them.
+def keep_unit(dataset: Dataset | None, *experiments: Experiment | None) -> Dataset | None:
+    """Return the dataset with errors reported as the first experiment that exists has them.
 
-    Those of version 0.1 are in standard deviations of the target; the unit is one per experiment.
+    Those of version 0.1 are in standard deviations of the target; the unit is one per experiment,
+    and per series of retests.
     """
-    experiment = Experiment(folder)
-    if dataset is None or not experiment.exists:
+    experiment = next((each for each in experiments if each and each.exists), None)
+    if dataset is None or experiment is None:
         return dataset
     new = {"target_mean", "target_scale"} - experiment.description.constants.keys()
     kept = {name: value for name, value in dataset.signature.items() if name not in new}

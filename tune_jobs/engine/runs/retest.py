@@ -152,6 +152,7 @@ def retest(
         profile=profile,
         name=template,
         command={**(command or {}), "retest_of": earlier.folder.uri},
+        compared_with=earlier,
         **how,
     )
     with leased(found.folder, waits=True, deadline=deadline_after(PATIENCE)) as lease:

@@ -52,6 +52,7 @@ def run(
     command: Mapping[str, object] | None = None,
     listeners: Sequence[Listener] | None = None,
     import_paths: Sequence[str] = (),
+    compared_with: Experiment | None = None,
 ) -> Experiment:
     """Search, export the best model, score it once on the test set, and write a summary.
 
@@ -78,6 +79,7 @@ def run(
         listeners: called with each event of the run (:mod:`~.experiments.history.records`), and
             with None in between; the default is a live view.
         import_paths: folders that the workers import from, in addition to those of this process.
+        compared_with: an earlier experiment whose unit of errors a new one takes over.
 
     Raises:
         JobError: for a mistake in job, profile or name, before anything starts; for one in the
@@ -125,7 +127,7 @@ def run(
         if not isinstance(job, Job):
             started.run_tuner(job)
         else:
-            dataset = keep_unit(dataset, target.folder)
+            dataset = keep_unit(dataset, Experiment(target.folder), compared_with)
             setup = Setup(job, profile, folder, dataset, command or {}, target.slot)
             started.run_job(setup, how)
         return Experiment(target.folder, trust(job))
