@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from trainables.fitting.compiled.keras_internals import origin_of
+from trainables.fitting.compiled.keras_internals import is_keras_module, origin_of
 
 if TYPE_CHECKING:
     import keras
@@ -52,6 +53,20 @@ def name_of(loss: Any) -> str:
     return str(found or type(loss).__name__)
 
 
+def width_of(model: keras.Model, config: Mapping[str, Any]) -> int | None:
+    """Return the number of a model's outputs; None if they are not one row of numbers, or unknown.
+
+    A subclassed model, which has no outputs of its own, is asked for the shape that it computes.
+    """
+    shape = getattr(model, "output_shape", None)
+    if shape is None and getattr(model, "built", False) and "input_shape" in config:
+        with suppress(Exception):  # its call may not be for symbols
+            shape = model.compute_output_shape((None, *config["input_shape"]))
+    if isinstance(shape, tuple) and len(shape) == 2 and isinstance(shape[-1], int):
+        return shape[-1]
+    return None
+
+
 def last_activation(model: keras.Model) -> str | None:
     """Return the name of the activation that a model ends in; None if that cannot be said."""
     names = set(_activations_of(model.outputs[0])) if getattr(model, "outputs", None) else {None}
@@ -75,7 +90,11 @@ def _activations_of(tensor: Any) -> Iterator[str | None]:
     operation, index = origin_of(tensor)
     inner = getattr(operation, "outputs", None)
     kind = type(operation).__name__
-    if kind in PASSING:
+    activation = getattr(operation, "activation", None)
+    name = getattr(activation, "__name__", None)
+    if not is_keras_module(getattr(activation, "__module__", None)):
+        name = None  # a function of somebody else
+    if kind in PASSING or (kind == "Activation" and name == "linear"):
         sources = operation.input
         for source in sources if isinstance(sources, list | tuple) else [sources]:
             yield from _activations_of(source)
@@ -84,5 +103,4 @@ def _activations_of(tensor: Any) -> Iterator[str | None]:
     elif kind in OF_CLASSES:
         yield OF_CLASSES[kind]
     else:
-        activation = getattr(operation, "activation", None)
-        yield getattr(activation, "__name__", None)
+        yield name

@@ -16,11 +16,10 @@ from trainables.fitting.compiled.fit import fit_compiled
 from trainables.fitting.compiled.keras_internals import check_internals, forget_names
 from trainables.fitting.devices import make_strategy, prepare_gpus
 from trainables.fitting.distributed import fit_distributed
-from trainables.fitting.outputs import check_model
+from trainables.fitting.models import prepare_model
 from trainables.fitting.plain import fit_plainly
 from trainables.fitting.session import Config, Session
 from trainables.fitting.task import Data, make_task
-from trainables.fitting.units import give_units
 
 if TYPE_CHECKING:
     import keras
@@ -85,8 +84,7 @@ def fit(
 
 def _build(build: Callable[[Config], keras.Model], config: Config) -> keras.Model:
     model = build(config)
-    check_model(model, config)
-    give_units(model, config)
+    prepare_model(model, config)
     return model
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from trainables.fitting.compiled.keras_internals import (
     seed_generators_of,
     seed_tensorflow,
 )
+from trainables.fitting.outputs import check_model
+from trainables.fitting.units import give_units
 
 if TYPE_CHECKING:
     import keras
@@ -68,6 +70,19 @@ def build_replicas(build: Build, seeds: Sequence[int]) -> tuple[keras.Model, lis
         else:
             values.append(values[0] | _draw_again(model, initializers, places, seed))
     return model, values
+
+
+def prepare_model(model: keras.Model, config: Mapping[str, Any]) -> None:
+    """Check what ``build`` has returned, and let its metrics see the target's unit.
+
+    A model without an input layer is prepared once it has been called, since before that it has no
+    outputs.
+
+    Raises:
+        ModelError: if it is no model, or its outputs do not go with the task.
+    """
+    check_model(model, config)
+    give_units(model, config)
 
 
 def list_others(model: keras.Model) -> list[keras.Variable]:

@@ -19,6 +19,7 @@ from trainables.fitting.ends import (
     loss_of,
     name_of,
     takes_logits,
+    width_of,
 )
 from trainables.fitting.units import Unit, sees_unit, unit_of
 
@@ -79,7 +80,7 @@ def outputs_of(model: keras.Model, config: Mapping[str, Any]) -> Outputs:
     Raises:
         ModelError: if that cannot be decided, or does not go with the task.
     """
-    task, width = config.get("task"), _width_of(model)
+    task, width = config.get("task"), width_of(model, config)
     if task == "regression" and width is not None and sees_unit(model):
         return Outputs(unit=unit_of(config))
     if task not in ("binary", "multiclass") or width is None:
@@ -117,13 +118,6 @@ def check_model(model: object, config: Mapping[str, Any]) -> None:
     if not hasattr(model, "trainable_variables"):
         raise ModelError(f"build(config) returned {model!r}, but must return a compiled model")
     outputs_of(model, config)
-
-
-def _width_of(model: keras.Model) -> int | None:
-    shape = getattr(model, "output_shape", None)
-    if isinstance(shape, tuple) and len(shape) == 2 and isinstance(shape[-1], int):
-        return shape[-1]
-    return None
 
 
 def _check_width(task: str, width: int, count: int) -> None:

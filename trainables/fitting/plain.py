@@ -17,7 +17,14 @@ from trainables.fitting.callbacks import (
 )
 from trainables.fitting.checkpoints import check_shapes, load_checkpoint, save_checkpoint
 from trainables.fitting.curves import Curves, check_metric
-from trainables.fitting.models import Build, assign, build_with_seed, stack, state_of
+from trainables.fitting.models import (
+    Build,
+    assign,
+    build_with_seed,
+    prepare_model,
+    stack,
+    state_of,
+)
 from trainables.fitting.outputs import outputs_of
 from trainables.fitting.session import Session
 from trainables.fitting.task import Replica, Task
@@ -96,6 +103,7 @@ def _build_whole(build: Build, task: Task) -> keras.Model:
         raise ValueError("build(config) returned a model that is not compiled; call model.compile")
     if not model.built:
         model(x[:1] if isinstance(x, np.ndarray) else next(iter(x))[0])
+        prepare_model(model, task.config)
     model.optimizer.build(model.trainable_variables)
     return model
 

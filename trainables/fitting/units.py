@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainables.fitting.compiled.keras_internals import convert_for_loss, convert_for_metrics
-from trainables.fitting.ends import last_activation, loss_of, name_of
+from trainables.fitting.ends import last_activation, loss_of, name_of, width_of
 
 if TYPE_CHECKING:
     import keras
@@ -76,8 +76,7 @@ def sees_unit(model: keras.Model) -> bool:
 def give_units(model: keras.Model, config: Mapping[str, Any]) -> None:
     """Let a model's metrics, and its loss if it needs that, see numbers in the target's unit."""
     unit = unit_of(config)
-    is_one = isinstance(getattr(model, "output_shape", None), tuple)
-    if unit is None or sees_unit(model) or not is_one:
+    if unit is None or sees_unit(model) or width_of(model, config) is None:
         return
     convert_for_metrics(model, partial(_choose, unit))
     if any(word in name_of(loss_of(model)).lower() for word in OF_TRUE_SCALE):

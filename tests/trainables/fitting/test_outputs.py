@@ -60,6 +60,8 @@ def own(truth, outputs):
         (CLASSES, lambda: make(3, "softmax", after=[keras.layers.Reshape((3,))]), None),
         (LABELS, lambda: make(3, "sigmoid", "binary_crossentropy"), None),
         (LABELS, lambda: make(3, None, of_logits("BinaryCrossentropy")), "sigmoid"),
+        (BINARY, lambda: make(1, "sigmoid", after=[keras.layers.Activation("linear")]), None),
+        (BINARY, lambda: make(1, lambda x: keras.ops.sigmoid(x), "binary_crossentropy"), None),
         (NUMBER, lambda: make(1), None),
         (NUMBER, lambda: make(3), None),
         ({}, lambda: make(1), None),

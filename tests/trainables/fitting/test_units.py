@@ -86,6 +86,32 @@ def test_metrics_are_in_the_unit_of_the_target_and_the_loss_is_that_of_training(
     assert found == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.parametrize("kind", ["sequential", "subclassed"])
+def test_a_model_without_an_input_layer_reports_in_the_unit_too(kind, fit_on) -> None:
+    class Subclassed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(1)
+
+        def call(self, x):
+            return self.dense(x)
+
+    def build(_):
+        sequential = keras.Sequential([keras.layers.Dense(1)])
+        model = sequential if kind == "sequential" else Subclassed()
+        model.compile(keras.optimizers.Adam(0.05), "mse", metrics=["mean_absolute_error"])
+        return model
+
+    x, y = make_rows()
+    config = UNIT | {"input_shape": [2], "max_epochs": 2}
+    model = fit_on("compiled", build, config, make_data(x, y))
+    best = int(np.argmin(model.history.history["val_loss"]))
+    predicted = MEAN + SCALE * model.predict(x[200:], verbose=0)[:, 0]
+
+    error = np.mean(np.abs(predicted - y[200:]))
+    assert model.history.history["val_mean_absolute_error"][best] == pytest.approx(error, rel=1e-3)
+
+
 @PATHS
 def test_without_a_unit_nothing_is_converted(path, fit_on) -> None:
     x, y = make_rows()

@@ -249,7 +249,7 @@ def convert_for_metrics(
 ) -> None:
     """Let a model's metrics see converted targets and outputs; each may have its conversion."""
     metrics = model._compile_metrics
-    if metrics is None:
+    if metrics is None or "update_state" in vars(metrics):  # converted already
         return
     update = metrics.update_state
 
@@ -266,7 +266,7 @@ def convert_for_metrics(
 
 def convert_for_loss(model: keras.Model, convert: Callable[[Any], Any]) -> None:
     """Let a model's loss see converted targets and outputs."""
-    if has_loss(model):
+    if has_loss(model) and "call" not in vars(model._compile_loss):
         _convert_arguments(model._compile_loss, "call", convert)
 
 
