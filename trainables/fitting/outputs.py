@@ -31,6 +31,9 @@ Activation = Literal["sigmoid", "softmax"]
 # Activations whose values are probabilities.
 TO_PROBABILITIES = frozenset(["sigmoid", "hard_sigmoid", "softmax"])
 
+ROWS_LOOKED_AT = 256
+TOLERANCE = 1e-3  # by which a probability may be beyond 0 or 1, as short floats have it
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -39,10 +42,12 @@ class Outputs:
     Attributes:
         activation: what turns them into probabilities; None if they are as they must be.
         unit: of numbers in the target's unit; None if they are standardised, as the target is.
+        is_certain: whether that follows from the model; else its values have to be looked at.
     """
 
     activation: Activation | None = None
     unit: Unit | None = None
+    is_certain: bool = True
 
     def read(self, outputs: np.ndarray) -> np.ndarray:
         """Return outputs as probabilities, or as numbers that are standardised."""
@@ -91,12 +96,14 @@ def outputs_of(model: keras.Model, config: Mapping[str, Any]) -> Outputs:
     wanted = _wanted(task, width, count, name_of(loss))
     if activation in TO_PROBABILITIES:
         if width == 1 and activation == "softmax":
-            raise ModelError("the model ends in softmax of one output, which is always 1: sigmoid")
+            raise ModelError(
+                "the model ends in softmax of one output, which is always 1; use sigmoid"
+            )
         return Outputs()
     if takes_logits(loss):
         return Outputs(wanted)
-    if activation is None:  # a layer of somebody else, whose values are checked when scored
-        return Outputs()
+    if activation is None:  # a layer of somebody else, or a subclassed model
+        return Outputs(is_certain=is_crossentropy(loss))
     why = "and its loss takes probabilities" if is_crossentropy(loss) else f"with {name_of(loss)}"
     raise ModelError(
         f"the model ends in {activation!r} {why}, so its outputs are no probabilities: end it in "
@@ -118,6 +125,22 @@ def check_model(model: object, config: Mapping[str, Any]) -> None:
     if not hasattr(model, "trainable_variables"):
         raise ModelError(f"build(config) returned {model!r}, but must return a compiled model")
     outputs_of(model, config)
+
+
+def check_values(model: keras.Model, config: Mapping[str, Any], x: np.ndarray) -> None:
+    """Look at the outputs for some rows, if nothing else says that they are probabilities.
+
+    Raises:
+        ModelError: if they are none.
+    """
+    if outputs_of(model, config).is_certain or not isinstance(x, np.ndarray):
+        return
+    values = np.asarray(model.predict_on_batch(x[:ROWS_LOOKED_AT]))
+    if values.min() < -TOLERANCE or values.max() > 1 + TOLERANCE:
+        raise ModelError(
+            f"the model's outputs go from {values.min():.3g} to {values.max():.3g}, but must be "
+            "probabilities: end it in sigmoid or softmax, or give a cross-entropy from_logits=True"
+        )
 
 
 def _check_width(task: str, width: int, count: int) -> None:

@@ -25,7 +25,7 @@ from trainables.fitting.models import (
     stack,
     state_of,
 )
-from trainables.fitting.outputs import outputs_of
+from trainables.fitting.outputs import check_values, outputs_of
 from trainables.fitting.session import Session
 from trainables.fitting.task import Replica, Task
 from trainables.fitting.units import task_of
@@ -50,6 +50,7 @@ class PlainFit:
                 build_with_seed(lambda: _build_whole(build, task), each.seed)
                 for each in task.replicas
             ]
+            check_values(self.models[0], task.config, task.data.x_validation)
         self.task = task_of(task, self.models[0])
         session.parameters = int(self.models[0].count_params())
         self.best = [state_of(model) for model in self.models]

@@ -113,6 +113,23 @@ def make_data(config, rows=300, **more):
     return SimpleNamespace(**parts, y_validation=y[half:], **more)
 
 
+@pytest.mark.parametrize("path", ["compiled", "model.fit"])
+def test_values_that_nothing_says_to_be_probabilities_are_looked_at(path, monkeypatch) -> None:
+    if path == "model.fit":
+        monkeypatch.setattr("trainables.fitting.compiled.eligibility.why_not", lambda *_: "a test")
+    data, config = make_data(BINARY), BINARY | {"max_epochs": 1}
+
+    def odds(x):
+        return 3 * x
+
+    def probability(x):
+        return keras.ops.sigmoid(x)
+
+    fit(lambda _: make(1, probability), config, data)
+    with pytest.raises(ModelError, match=r"outputs go from -.* but must be probabilities: end it"):
+        fit(lambda _: make(1, odds), config, data)
+
+
 WAYS = [
     (BINARY, lambda _: make(2, "softmax", "sparse_categorical_crossentropy"), [0, 1]),
     (BINARY, lambda _: make(1, None, of_logits("BinaryCrossentropy")), [0, 1]),

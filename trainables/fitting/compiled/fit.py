@@ -50,7 +50,7 @@ from trainables.fitting.compiled.sharing import (
 from trainables.fitting.compiled.tensors import to_tensor
 from trainables.fitting.curves import Curves, check_metric
 from trainables.fitting.models import Build, Values, build_replicas, list_others
-from trainables.fitting.outputs import outputs_of
+from trainables.fitting.outputs import check_values, outputs_of
 from trainables.fitting.session import MESSAGE_SECONDS, Session
 from trainables.fitting.task import Task
 from trainables.fitting.units import task_of, unit_of
@@ -83,6 +83,7 @@ def fit_compiled(build: Build, task: Task, session: Session) -> keras.Model:
     with session.clock("building"):
         model, values = build_replicas(build, [each.seed for each in task.replicas])
         check_model(model)
+        check_values(model, task.config, task.data.x_validation)
         session.parameters = int(model.count_params())
         fit = CompiledFit(task, session, model, values)
     with session.clock("compiling"):
