@@ -93,6 +93,7 @@ def search(ending, target, tmp_path, finalists=None):
     return found, known[target], pd.read_csv(tmp_path / "predictions.csv")
 
 
+@pytest.mark.slow
 def test_logits_of_classes_are_chosen_exported_scored_and_predicted_as_probabilities(
     tmp_path,
 ) -> None:
@@ -107,8 +108,7 @@ def test_logits_of_classes_are_chosen_exported_scored_and_predicted_as_probabili
     np.testing.assert_allclose(made[names].sum(axis=1), 1, rtol=1e-5)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("ending", ["two softmax", "logit"])
+@pytest.mark.parametrize("ending", [pytest.param("two softmax", marks=pytest.mark.slow), "logit"])
 def test_two_classes_are_predicted_in_every_way_of_writing_them(ending, tmp_path) -> None:
     found, truth, made = search(ending, "two", tmp_path)
 
