@@ -58,10 +58,13 @@ def width_of(model: keras.Model, config: Mapping[str, Any]) -> int | None:
 
     A subclassed model, which has no outputs of its own, is asked for the shape that it computes.
     """
+    import keras
+
     shape = getattr(model, "output_shape", None)
     if shape is None and getattr(model, "built", False) and "input_shape" in config:
         with suppress(Exception):  # its call may not be for symbols
-            shape = model.compute_output_shape((None, *config["input_shape"]))
+            rows = keras.KerasTensor((None, *config["input_shape"]))
+            shape = model.compute_output_spec(rows).shape
     if isinstance(shape, tuple) and len(shape) == 2 and isinstance(shape[-1], int):
         return shape[-1]
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -64,7 +64,7 @@ class Task:
 
     config: Config
     data: Data
-    truth: np.ndarray
+    truth: Any
     replicas: Sequence[Replica]
     weights: np.ndarray | None
     weights_validation: np.ndarray | None
@@ -134,7 +134,7 @@ def make_task(config: Config, data: Data, class_weight: Mapping[int, float] | No
     task = Task(
         config=config,
         data=data,
-        truth=data.y_validation,
+        truth=getattr(data, "y_validation", None),
         replicas=getattr(data, "replicas", None) or (Replica(int(config.get("seed", 0))),),
         weights=_weigh_rows(data, class_weight),
         weights_validation=getattr(data, "weights_validation", None),
