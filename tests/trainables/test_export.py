@@ -432,7 +432,7 @@ def test_plain_keras_reads_a_model_of_many_columns_and_their_names_are_in_the_fi
         "import json, sys, zipfile, keras, numpy as np\n"
         "names = json.loads(zipfile.ZipFile(sys.argv[1]).read('columns.json'))\n"
         "model = keras.saving.load_model(sys.argv[1])\n"
-        "rows = {'numbers': np.zeros((5, len(names['numbers']))), "
+        "rows = {'numbers': keras.ops.zeros((5, len(names['numbers']))), "
         "'texts': keras.ops.convert_to_tensor([['Oslo'] * len(names['texts'])] * 5, 'string')}\n"
         "print(json.dumps(names), np.asarray(model(rows)).shape)\n"
     )
