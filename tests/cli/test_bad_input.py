@@ -10,6 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from tune_jobs.cli.main import main
+from tune_jobs.engine import JobError
+from tune_jobs.engine.job.modules import find_job
+from tune_jobs.engine.resume.warm_start import read_results
 
 LONG = "x" * 300
 JOB = """
@@ -264,3 +267,15 @@ def test_passwords_are_not_repeated(command, uri) -> None:
         return  # a folder may have any name
     write_job()
     assert "hunter2" not in check(*command, uri)
+
+
+def test_a_warm_start_reads_a_table_at_a_uri(tmp_path) -> None:
+    job = find_job(write_job()).job
+    Path("earlier.csv").write_text("x,loss\n0.5,1.0\n7,2.0\n0.25,\n")
+    for place in (f"file://{tmp_path}/earlier.csv", "earlier.csv"):
+        known, left_out = read_results(place, job, "results", {})
+        assert [(each.config, each.score) for each in known] == [({"x": 0.5}, 1.0)]
+        assert len(left_out) == 1
+    Path("earlier.csv").write_text("x,loss\n0.5,good\n")
+    with pytest.raises(JobError, match="loss must be a number in each row, got 'good'"):
+        read_results("earlier.csv", job, "results", {})
