@@ -209,8 +209,7 @@ def suspend(name: str, folder: Path) -> str:
     after = read_files(folder / FOLDERS[name])
     changed = len(before.items() ^ after.items())
     found = known if isinstance(known, str) else f"{len(known)} trials"
-    code = first.process.returncode
-    return f"{found}; then {changed} files changed or added, the first ends with code {code}"
+    return f"{found}; then {changed} files changed or added"
 
 
 def mix(name: str, folder: Path) -> str:
