@@ -76,3 +76,15 @@ def test_what_is_of_another_type_is_refused_by_name(content, message) -> None:
     with pytest.raises(ValueError) as refused:
         parse(Outer, content)
     assert str(refused.value) == message
+
+
+def test_an_integer_that_no_table_can_hold_is_refused() -> None:
+    for content in ({"count": 10**400}, {"count": -(2**63) - 1}):
+        with pytest.raises(ValueError, match="count is an integer of more than 64 bits"):
+            parse(Counted, content)
+    assert parse(Counted, {"count": -(2**63)}).count == -(2**63)
+
+
+@dataclass(frozen=True)
+class Counted:
+    count: int

@@ -19,6 +19,9 @@ T = TypeVar("T")
 # Reads a value of JSON; the text is the path to it, for messages.
 Reader = Callable[[object, str], object]
 
+# Larger integers fit into no table.
+MOST = 2**63
+
 # What a value of JSON must be for a type, in words.
 WORDS = {
     int: "a whole number",
@@ -169,4 +172,6 @@ def _expect(value: object, kind: type[T], name: str) -> T:
         raise ValueError(f"{name or 'it'} is {value!r:.60}, but must be {WORDS[kind]}")
     if kind is float and isinstance(value, int) and abs(value) > sys.float_info.max:
         raise ValueError(f"{name} has {len(str(abs(value)))} digits, too many for a number")
+    if kind is int and isinstance(value, int) and not -MOST <= value < MOST:
+        raise ValueError(f"{name} is an integer of more than 64 bits")
     return value  # type: ignore[return-value]

@@ -227,8 +227,8 @@ def test_a_difference_is_significant_or_not(tmp_path, scores, told) -> None:
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [(None, OTHER), (ONE, None), (None, None), ([0.4], OTHER)],
-    ids=["first", "second", "neither", "one score"],
+    [(None, OTHER), (ONE, None), (None, None), ([0.4], OTHER), ([0.4, math.nan, 0.5], OTHER)],
+    ids=["first", "second", "neither", "one score", "no number"],
 )
 def test_without_two_verdicts_there_is_no_difference(tmp_path, first, second) -> None:
     one, other = make(tmp_path / "a", [0.5], first), make(tmp_path / "b", [0.25], second)

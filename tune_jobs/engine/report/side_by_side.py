@@ -147,6 +147,8 @@ def difference(one: Experiment, other: Experiment) -> Difference | None:
     estimates = [
         estimate_of_interval(v.mean, v.interval, v.scores, v.level) for v in (first, second)
     ]
+    if not all(math.isfinite(each.mean + each.standard_error) for each in estimates):
+        return None
     apart = compare_means(estimates[0], estimates[1], level)
     return Difference(apart.mean, (apart.lower, apart.upper), level)
 
