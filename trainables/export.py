@@ -18,8 +18,9 @@ import numpy as np
 from trainables.fitting import Config
 from trainables.fitting.checkpoints import load_weights
 from trainables.fitting.devices import prepare_gpus
+from trainables.fitting.ends import ModelError
 from trainables.fitting.outputs import check_model, outputs_of, read_outputs
-from trainables.model_file import check_model_file
+from trainables.model_file import check_config, check_model_file
 from trainables.preprocessing import Column, add_preprocessing, list_joined, odd_names_allowed
 
 if TYPE_CHECKING:
@@ -35,14 +36,21 @@ MOST_NAMED = 50  # columns in a message
 # The file inside a model file that names the columns which its inputs join.
 JOINED = "columns.json"
 
-__all__ = ["check_model", "export", "load", "predict", "read_outputs"]
+__all__ = [
+    "check_model",
+    "check_savable",
+    "export",
+    "load",
+    "predict",
+    "read_outputs",
+]
 
 
 def export(
     build: Callable[[Config], keras.Model],
     config: Config | Sequence[Config],
     checkpoint: str | Path | None,
-    preprocessing: Mapping[str, Any],
+    preprocessing: Mapping[str, Any] | None,
     path: str | Path,
 ) -> None:
     """Write the model of a config, with its preprocessing, as one file at ``path``.
@@ -56,7 +64,8 @@ def export(
         build: returns the model of a config.
         config: the model's config; or several, of models whose outputs are averaged.
         checkpoint: the folder of the weights; None for the weights that ``build`` sets.
-        preprocessing: the preprocessing of the columns and the target, as JSON.
+        preprocessing: the preprocessing of the columns and the target, as JSON; None for data that
+            the trainable prepares itself, whose model is saved as it is.
         path: the file to write.
     """
     prepare_gpus()
@@ -68,7 +77,9 @@ def export(
     models = [outputs_of(model, each).add_to(model) for model, each in pairs]
     model = models[0] if len(models) == 1 else average(models)
     joined: Joined = {}
-    if preprocessing["columns"] is None:
+    if preprocessing is None:
+        model = _without_optimizer(model)
+    elif preprocessing["columns"] is None:
         model = add_units(model, preprocessing["target"])
     else:
         columns = preprocessing["columns"]
@@ -122,6 +133,31 @@ def load(path: str | Path) -> keras.Model:
     return model
 
 
+def check_savable(model: keras.Model) -> None:
+    """Refuse a model that could not be read back from its file; nothing is written.
+
+    Raises:
+        ModelError: naming the layer.
+    """
+    import keras
+
+    try:
+        config = json.loads(_without_optimizer(model).to_json())
+    except Exception:  # noqa: BLE001  # not known before it is saved
+        return
+    try:
+        found = check_config(config, "the model")
+    except ValueError as error:
+        raise ModelError(str(error)) from None
+    for each in found:
+        if keras.saving.get_registered_object(each.name) is None:
+            raise ModelError(
+                f"the model could not be read from its file: {each.name!r} of module "
+                f"{each.module!r} is not registered; decorate it with "
+                "@keras.saving.register_keras_serializable()"
+            )
+
+
 def predict(model: keras.Model, inputs: Inputs) -> np.ndarray:
     """Return an exported model's outputs, of shape (rows, outputs), for raw columns or images.
 
@@ -153,6 +189,18 @@ def add_units(model: keras.Model, target: Column, name: str = "model") -> keras.
         scale, mean = target["scale"], target["mean"]
         outputs = keras.layers.Rescaling(scale, offset=mean, dtype="float64")(outputs)
     return keras.Model(model.inputs, outputs, name=name)
+
+
+def _without_optimizer(model: keras.Model) -> keras.Model:
+    """Return a model without its optimizer and its loss; one with its own ``call`` as it is."""
+    import keras
+
+    if isinstance(model, keras.Sequential) and model.inputs:
+        return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+    try:
+        return keras.Model(model.input, model.output, name=model.name)
+    except AttributeError:  # it has no inputs of its own
+        return model
 
 
 def _save(model: keras.Model, path: Path, joined: Joined) -> None:

@@ -39,7 +39,16 @@ def check_model_file(content: bytes, name: str) -> list[Registered]:
     Raises:
         ValueError: in one line, if the file is something else, is damaged, or holds code.
     """
-    nodes = list(_nodes(_read_config(content, name)))
+    return check_config(_read_config(content, name), name)
+
+
+def check_config(config: Any, name: str) -> list[Registered]:
+    """Check that the configuration of a model has no code; list what is not Keras' own in it.
+
+    Raises:
+        ValueError: in one line, if it has, or is not one.
+    """
+    nodes = list(_nodes(config))
     if not nodes:
         raise ValueError(f"{name} is not a Keras model{OWN}")
     if any(node.get("class_name") == "__lambda__" for node in nodes):

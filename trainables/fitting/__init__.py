@@ -1,8 +1,9 @@
 """Fit a Keras model, resume it, and report it to Ray Tune, one epoch after another.
 
 ``fit`` is all that a model of yours needs. Bottom up: ``checkpoints``, ``session`` (reports to
-Tune), ``task`` (what to fit), ``curves``, ``devices``, ``compiled`` (whole epochs in one program),
-``models``, ``callbacks``, ``plain`` (``model.fit``), ``distributed`` (several devices), ``fit``.
+Tune), ``rows`` (arrays in dicts and lists), ``task`` (what to fit), ``curves``, ``devices``,
+``compiled`` (whole epochs in one program), ``models``, ``callbacks``, ``plain`` (``model.fit``),
+``distributed`` (several devices), ``fit``.
 """
 
 from trainables.fitting.fit import fit

@@ -15,6 +15,7 @@ from trainables.fitting.compiled.keras_internals import (
 )
 from trainables.fitting.models import Build
 from trainables.fitting.plain import fit_plainly, make_batches
+from trainables.fitting.rows import are_rows
 from trainables.fitting.session import Session
 from trainables.fitting.task import Task
 
@@ -38,7 +39,7 @@ def fit_distributed(
     """
     check_internals("fit on several devices")
     devices = int(strategy.num_replicas_in_sync)
-    if isinstance(task.data.x_train, np.ndarray) and task.batch_size % devices:
+    if are_rows(task.data.x_train) and task.batch_size % devices:
         raise ValueError(
             f"batch_size is {task.batch_size}, but must be a multiple of {devices}, the devices "
             "that each batch is divided among"
@@ -84,6 +85,6 @@ def _average_statistics(model: keras.Model) -> None:
 
 def _first_batch(task: Task) -> Any:
     data = task.data.x_train
-    if isinstance(data, np.ndarray):
+    if are_rows(data):
         return make_batches(task, task.replicas[0])[0]
     return next(iter(data))

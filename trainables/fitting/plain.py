@@ -26,6 +26,7 @@ from trainables.fitting.models import (
     state_of,
 )
 from trainables.fitting.outputs import check_values, outputs_of
+from trainables.fitting.rows import are_rows, count_rows, take
 from trainables.fitting.session import Session
 from trainables.fitting.task import Replica, Task
 from trainables.fitting.units import task_of
@@ -59,7 +60,7 @@ class PlainFit:
 
     def end_epoch(self, logs: Sequence[Logs | None], seconds: float) -> None:
         """Add an epoch of all replicas, keep the best weights and report what is due."""
-        plain = [each and {name: float(value) for name, value in each.items()} for each in logs]
+        plain = [each and as_numbers(each) for each in logs]
         check_metric(self.task, list(next(filter(None, plain))), in_tune=self.session.in_tune)
         self.session.note(self.curves.add(plain, seconds))
         for index, progress in enumerate(self.curves.progress):
@@ -103,7 +104,7 @@ def _build_whole(build: Build, task: Task) -> keras.Model:
     if getattr(model, "optimizer", None) is None:
         raise ValueError("build(config) returned a model that is not compiled; call model.compile")
     if not model.built:
-        model(x[:1] if isinstance(x, np.ndarray) else next(iter(x))[0])
+        model(take(x, slice(1)) if are_rows(x) else next(iter(x))[0])
         prepare_model(model, task.config)
     model.optimizer.build(model.trainable_variables)
     return model
@@ -177,7 +178,7 @@ def _call_fit(
     import keras
 
     task, replica = run.task, run.task.replicas[index]
-    training, validation, sizes = _inputs(task, replica)
+    training, validation, sizes = _inputs(task, replica, run.models[index])
     first = run.curves.epoch
     order = keras.callbacks.LambdaCallback(
         on_epoch_begin=lambda epoch, _: getattr(training, "shuffle_rows", lambda _: None)(epoch)
@@ -200,29 +201,57 @@ def _make_scoring(task: Task, replica: Replica, model: keras.Model) -> keras.cal
     """Return a callback that adds the scorers' values to an epoch's logs before others see them."""
     import keras
 
-    x = task.data.x_validation[task.validation_rows(replica)]
-    meaning = outputs_of(model, task.config)
+    x = take(task.data.x_validation, task.validation_rows(replica))
+    meaning, size = outputs_of(model, task.config), _scored_at_once(task, model)
 
     def score(epoch: int, logs: dict[str, float]) -> None:  # noqa: ARG001 - called by Keras
-        outputs = model.predict(x, batch_size=task.validation_batch_size, verbose=0)
-        outputs = meaning.read(np.asarray(outputs).reshape(len(x), -1))
+        outputs = model.predict(x, batch_size=size, verbose=0)
+        outputs = meaning.read(np.asarray(outputs).reshape(count_rows(x), -1))
         scores = task.score(replica, outputs)
         logs.update(zip(task.scores, scores.tolist(), strict=True))
 
     return keras.callbacks.LambdaCallback(on_epoch_end=score)
 
 
-def _inputs(task: Task, replica: Replica) -> tuple[Any, Any, dict[str, int]]:
+def _as_tuples(value: Any) -> Any:
+    """Return lists as tuples, which TensorFlow needs of a dataset."""
+    if isinstance(value, list | tuple):
+        return tuple(_as_tuples(part) for part in value)
+    if isinstance(value, dict):
+        return {name: _as_tuples(part) for name, part in value.items()}
+    return value
+
+
+def as_numbers(logs: Logs) -> dict[str, float]:
+    """Return metrics as numbers; of an array of several each, with its place in the name."""
+    found: dict[str, float] = {}
+    for name, value in logs.items():
+        flat = np.asarray(value).reshape(-1).tolist()
+        names = [name] if len(flat) == 1 else [f"{name}_{place}" for place in range(len(flat))]
+        found |= dict(zip(names, map(float, flat), strict=True))
+    return found
+
+
+def _scored_at_once(task: Task, model: keras.Model) -> int:
+    """Return how many validation rows are scored at once: a batch if the model fixes its size."""
+    shapes = [tensor.shape for tensor in getattr(model, "inputs", None) or ()]
+    is_fixed = any(shape and shape[0] is not None for shape in shapes)
+    return task.batch_size if is_fixed else task.validation_batch_size
+
+
+def _inputs(task: Task, replica: Replica, model: keras.Model) -> tuple[Any, Any, dict[str, int]]:
     """Return training data, validation data and the size of its batches, for ``model.fit``."""
     data = task.data
-    if not isinstance(data.x_train, np.ndarray):
+    if not are_rows(data.x_train):
         return data.x_train, data.x_validation, {}
+    if not are_rows(data.x_validation):  # none, or a dataset
+        return make_batches(task, replica), data.x_validation, {}
     parts = [data.x_validation, data.y_validation]
     if task.weights_validation is not None:
         parts.append(task.weights_validation)
     if replica.validation is not None:
-        parts = [part[replica.validation] for part in parts]
-    sizes = {"validation_batch_size": task.validation_batch_size}
+        parts = [take(part, replica.validation) for part in parts]
+    sizes = {"validation_batch_size": _scored_at_once(task, model)}
     return make_batches(task, replica), tuple(parts), sizes
 
 
@@ -235,7 +264,7 @@ def make_batches(task: Task, replica: Replica) -> keras.utils.PyDataset:
 
     rows = len(task.rows(replica)) // task.devices * task.devices
     size = task.batch_size
-    arrays = [task.data.x_train, task.data.y_train]
+    arrays = [part for part in (task.data.x_train, task.data.y_train) if part is not None]
     if task.weights is not None:
         arrays.append(task.weights)
 
@@ -246,9 +275,9 @@ def make_batches(task: Task, replica: Replica) -> keras.utils.PyDataset:
         def __len__(self) -> int:
             return math.ceil(rows / size)
 
-        def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        def __getitem__(self, index: int) -> tuple[Any, ...]:
             batch = self.order[:rows][index * size : (index + 1) * size]
-            return tuple(array[batch] for array in arrays)
+            return tuple(_as_tuples(take(array, batch)) for array in arrays)
 
     batches = Batches()
     batches.shuffle_rows(0)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from trainables.fitting.rows import are_rows, as_rows, check_pair, check_rows, count_rows
 from trainables.fitting.session import Config
 
 # Rows in a validation batch: more than in a training batch, since no gradients are computed.
@@ -17,15 +18,29 @@ VALIDATION_BATCH = 256
 class Data(Protocol):
     """The training set, which is fitted, and the validation set, which is scored every epoch.
 
+    Each is an array; or anything of arrays that ``model.fit`` takes: a dict or a list of them for a
+    model of several inputs or outputs, a DataFrame. Without a validation set, both of its
+    attributes are None.
+
     Four attributes are optional: ``weights_train`` and ``weights_validation``, one number per row;
     ``replicas``, a sequence of :class:`Replica`; and ``scorers``, functions by name, which get the
     targets and the model's outputs, of shape (rows, outputs), and are reported as ``val_<name>``.
     """
 
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_validation: np.ndarray
-    y_validation: np.ndarray
+    x_train: Any
+    y_train: Any
+    x_validation: Any
+    y_validation: Any
+
+
+@dataclass
+class Sets:
+    """The training and the validation set, all of whose arrays are numpy's."""
+
+    x_train: Any
+    y_train: Any
+    x_validation: Any
+    y_validation: Any
 
 
 @dataclass(frozen=True)
@@ -90,12 +105,12 @@ class Task:
 
     def rows(self, replica: Replica) -> np.ndarray:
         """Return the training rows of a replica."""
-        return np.arange(len(self.data.x_train)) if replica.train is None else replica.train
+        return np.arange(count_rows(self.data.x_train)) if replica.train is None else replica.train
 
     def validation_rows(self, replica: Replica) -> np.ndarray:
         """Return the validation rows of a replica."""
         rows = replica.validation
-        return np.arange(len(self.data.x_validation)) if rows is None else rows
+        return np.arange(count_rows(self.data.x_validation)) if rows is None else rows
 
     def order(self, replica: Replica, epoch: int) -> np.ndarray:
         """Return a replica's training rows in their order in an epoch, which is counted from 0.
@@ -127,17 +142,19 @@ def make_task(config: Config, data: Data, class_weight: Mapping[int, float] | No
     """Gather what a fit needs from its data and from the settings in its config.
 
     Raises:
-        ValueError: if class weights or scorers come without arrays, or ``epochs`` is out of range.
+        ValueError: if class weights or scorers come without arrays, ``epochs`` is out of range, or
+            something that is no set of rows is given for one.
     """
     max_epochs, epochs = int(config.get("max_epochs", 10)), config.get("epochs")
     patience = None if epochs is not None else config.get("patience")
+    sets = _gather_sets(data)
     task = Task(
         config=config,
-        data=data,
-        truth=getattr(data, "y_validation", None),
+        data=sets,
+        truth=sets.y_validation,
         replicas=getattr(data, "replicas", None) or (Replica(int(config.get("seed", 0))),),
         weights=_weigh_rows(data, class_weight),
-        weights_validation=getattr(data, "weights_validation", None),
+        weights_validation=as_rows(getattr(data, "weights_validation", None)),
         scorers=getattr(data, "scorers", None) or {},
         metric=str(config.get("metric", "val_loss")),
         mode=str(config.get("mode", "min")),
@@ -147,7 +164,7 @@ def make_task(config: Config, data: Data, class_weight: Mapping[int, float] | No
         patience=None if patience is None else max(int(patience), 1),
         batch_size=int(config.get("batch_size", 32)),
     )
-    if task.scorers and not isinstance(data.y_validation, np.ndarray):
+    if task.scorers and not isinstance(task.data.y_validation, np.ndarray):
         raise ValueError("scorers need x_validation and y_validation to be arrays")
     if not 1 <= task.epochs <= task.max_epochs:
         raise ValueError(
@@ -156,13 +173,37 @@ def make_task(config: Config, data: Data, class_weight: Mapping[int, float] | No
     return task
 
 
+def _gather_sets(data: Data) -> Sets:
+    """Return the sets of a fit, as numpy's arrays unless they are datasets.
+
+    Raises:
+        ValueError: naming what cannot be trained on.
+    """
+    names = ("x_train", "y_train", "x_validation", "y_validation")
+    if data is None:
+        raise ValueError(f"data is None, but must have {', '.join(names)}")
+    found = {name: as_rows(getattr(data, name, None)) for name in names}
+    if are_rows(found["x_train"]):
+        for name, value in found.items():
+            check_rows(name, value)
+        for place in ("train", "validation"):
+            pair = [(f"{axis}_{place}", found[f"{axis}_{place}"]) for axis in "xy"]
+            check_pair(*pair)
+    elif found["x_train"] is None:
+        raise ValueError(f"data is a {type(data).__name__} without x_train")
+    else:
+        check_rows("x_train", found["x_train"])
+    return Sets(**found)
+
+
 def _weigh_rows(data: Data, class_weight: Mapping[int, float] | None) -> np.ndarray | None:
     """Return the weights of the training rows: the data's own times those of their classes."""
-    weights: np.ndarray | None = getattr(data, "weights_train", None)
+    weights: np.ndarray | None = as_rows(getattr(data, "weights_train", None))
     if class_weight is not None:
-        if not isinstance(data.y_train, np.ndarray):
+        targets = as_rows(data.y_train)
+        if not isinstance(targets, np.ndarray):
             raise ValueError("class_weight needs y_train to be an array")
-        per_row = weigh_classes(data.y_train, class_weight)
+        per_row = weigh_classes(targets, class_weight)
         return per_row if weights is None else weights * per_row
     return weights
 

@@ -97,7 +97,8 @@ run_options = add_options(
 def check(job: str, **options: Any) -> None:
     """Validate a job and show what a run would do.
 
-    Nothing is trained, and Ray is not started.
+    One batch of the smallest model is trained, saved and read in a fresh process. Ray is not
+    started.
     """
     from tune_jobs.engine.job.job import Job
     from tune_jobs.engine.runs.check import plan

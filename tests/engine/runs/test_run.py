@@ -17,6 +17,7 @@ from ray.tune.search.optuna import OptunaSearch
 from tune_jobs.engine import (
     ASHA,
     TPE,
+    Finalists,
     Hyperband,
     Job,
     JobError,
@@ -86,6 +87,10 @@ def reporting_text(config: dict, data: object) -> None:
 def reporting_arrays(config: dict, data: object) -> None:
     for epoch in (1, 2):
         tune.report({"loss": np.array(config["x"] / epoch), "steps": np.array(3)})
+
+
+def learning_from_arrays(config: dict, data: object) -> None:
+    tune.report({"loss": abs(float(data.x_train["a"].mean()) - config["x"])})
 
 
 def reporting_nan(config: dict, data: object) -> None:
@@ -290,6 +295,27 @@ def test_an_array_of_one_number_is_a_number(profile, scheduler) -> None:
     assert result.exit_code == 0
     assert result.best_value == result.best_config["x"] / 2
     assert set(result.epochs["steps"]) == {3}
+
+
+def test_arrays_of_ones_own_reach_every_trial_and_the_finals(profile) -> None:
+    x, y = {"a": np.ones((4, 1)), "b": np.zeros(4)}, np.ones(4)
+    job = replace(
+        JOB,
+        trainable=learning_from_arrays,
+        data=lambda _: (x, y, x, y),
+        max_epochs=1,
+        num_samples=3,
+        finalists=Finalists(count=2, scores=2),
+    )
+    result = quiet_run(job, profile)
+
+    assert result.exit_code == 0
+    assert result.verdict.mean == pytest.approx(1 - result.best_config["x"])
+    assert result.summary.test is None
+    assert result.description.fingerprint
+    changed = replace(job, data=lambda _: (x, y + 1, x, y))
+    with pytest.raises(JobError, match="data"):
+        quiet_run(changed, profile, extend=1)
 
 
 def test_the_deadline_ends_the_run(profile) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -317,7 +318,9 @@ def _predict_trained(recipe: Recipe, model: Any, member: Member, test: TestSet) 
 
 def _refit_member(train: Callable[..., Any], member: Member, training: TrainingData) -> Any:
     own = {"epochs": member.epochs, "seed": member.seed, "metric": "loss", "mode": "min"}
-    return train({**member.config, **own}, training)
+    # Files of its callbacks would lie in the folder that the run was started from.
+    with tempfile.TemporaryDirectory() as aside, contextlib.chdir(aside):
+        return train({**member.config, **own}, training)
 
 
 def _write_and_check(

@@ -234,7 +234,7 @@ def prepare_finals(
     finals.recorder = recorder
     tuner = build_tuner(
         replace(setup, folder=folder),
-        _trainable(job, rounds),
+        _trainable(setup, rounds),
         finals,
         recorder,
         stopper=stopper,
@@ -256,18 +256,25 @@ def _make_race(goal: Goal, count: int, rounds: Rounds, finalists: Finalists) -> 
     )
 
 
-def _trainable(job: Job, rounds: Rounds) -> Any:
+def _trainable(setup: Setup, rounds: Rounds) -> Any:
     return tune.with_parameters(
         _fit_finalist,
-        train=ship(job.trainable, of=job.trainable),
+        train=ship(setup.job.trainable, of=setup.job.trainable),
         fixed=rounds.constants,
         batches=rounds.batches,
         data=rounds.dataset.training if rounds.dataset else None,
+        own_data=setup.own_data.training if setup.own_data else None,
     )
 
 
 def _fit_finalist(
-    config: dict[str, Any], *, train: Any, fixed: dict[str, Any], batches: Any, data: Any
+    config: dict[str, Any],
+    *,
+    train: Any,
+    fixed: dict[str, Any],
+    batches: Any,
+    data: Any,
+    own_data: Any,
 ) -> None:
     """Train one batch of replicas of a finalist, to the full budget."""
     config = dict(without_patience(config, fixed["max_epochs"]))  # the whole curve is wanted
@@ -276,7 +283,7 @@ def _fit_finalist(
         data = replace(data, replicas=batch)
     else:
         fixed = fixed | {"seed": batch[0].seed}
-        data = None if data is None else select(data, batch[0])
+        data = own_data if data is None else select(data, batch[0])
     fit_trial(config, train=train, fixed=fixed, data=data)
 
 

@@ -39,7 +39,7 @@ def describe_job(setup: Setup) -> Description:
         modules=_modules_of(job.trainable),
         commit=find_commit(job.trainable),
         constants=job.constants(dataset),
-        fingerprint=dataset.fingerprint if dataset else None,
+        fingerprint=setup.data.fingerprint if setup.data else None,
         preprocessing=dataset.preprocessing if dataset else None,
         command=dict(setup.command),
         slot=setup.slot,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
+from tune_jobs.engine.data.own_data import TAKEN, OwnData, as_own_data
 from tune_jobs.engine.errors import JobError, check_whole_number, reason_of
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.job.finalists import Finalists
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from tune_jobs.engine.data.dataset import Dataset
     from tune_jobs.engine.data.evaluation import Evaluation
 
-MakeData = Callable[[int], "Dataset"]
+# Returns a dataset, or arrays for the trainable, which gets them as they are.
+MakeData = Callable[[int], Any]
 MakeScheduler = Callable[[int], TrialScheduler]
 MakeTuner = Callable[[Profile, str], "tune.Tuner"]
 
@@ -52,7 +54,8 @@ class Job:
     """A search: a space, the data, a metric and a budget.
 
     ``trainable(config, data)`` fits one configuration and reports every epoch. ``data`` is called
-    with a seed and gives a :class:`~.data.dataset.Dataset`; without it the trainable
+    with a seed and gives a :class:`~.data.dataset.Dataset`, or arrays that the trainable gets as
+    they are (:class:`~.data.own_data.OwnData`); without it the trainable
     gets None. ``searcher`` is called with a seed, ``scheduler`` with ``max_epochs``; both return
     Ray's own objects. ``evaluation`` makes each trial fit several replicas of its config, on folds
     or with several seeds. ``finalists`` says how the winner is chosen among the best trials; with
@@ -124,15 +127,24 @@ class Job:
 
         return tuner_of(self, profile or Profile(), name)
 
-    def load_data(self) -> Dataset | None:
-        """Read and split the data, with a seed derived from the job's, into folds if it has any."""
+    def load_data(self) -> Dataset | OwnData | None:
+        """Read and split the data, with a seed derived from the job's, into folds if it has any.
+
+        Raises:
+            JobError: if they cannot be read, or an evaluation cannot be applied to them.
+        """
         if self.data is None:
             return None
         seed = derive(self.seed, "split")
         if self.evaluation is None:
             return _read(self.data, seed)
-        dataset = _read(self.evaluation.arrange(self.data), seed)
-        return self.evaluation.apply(dataset, self.seed)
+        found = _read(self.evaluation.arrange(self.data), seed)
+        if isinstance(found, OwnData):
+            raise JobError(
+                f"{self.evaluation!r} does not apply to arrays of one's own ({found}); remove it, "
+                "or let data(seed) return a Dataset, as table(...) and images(...) do"
+            )
+        return self.evaluation.apply(found, self.seed)
 
     def constants(self, dataset: Dataset | None) -> Config:
         """Return what every config of the job holds in addition to its hyperparameters."""
@@ -198,8 +210,8 @@ class Job:
         return found
 
 
-def _read(recipe: MakeData, seed: int) -> Dataset:
-    """Call the recipe of a dataset.
+def _read(recipe: MakeData, seed: int) -> Dataset | OwnData:
+    """Call the recipe of the data.
 
     Raises:
         JobError: if it raises an exception, or returns something else.
@@ -214,12 +226,11 @@ def _read(recipe: MakeData, seed: int) -> Dataset:
         raise JobError(
             f"the data cannot be read: {type(error).__name__}: {reason_of(error)}"
         ) from error
-    if not isinstance(found, Dataset):
-        raise JobError(
-            f"data(seed) returned a {type(found).__name__}, but must return a Dataset, as "
-            "table(...) and images(...) do"
-        )
-    return found
+    known = found if isinstance(found, Dataset) else as_own_data(found)
+    if known is None:
+        name = getattr(recipe, "__name__", "data")
+        raise JobError(f"{name}(seed) returned a {type(found).__name__}, but must return {TAKEN}")
+    return known
 
 
 def _check_parts(job: Job) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tune_jobs.engine.data.own_data import OwnData
 from tune_jobs.engine.job.description import Slot
 from tune_jobs.engine.job.job import Job
 from tune_jobs.engine.job.profile import Profile
@@ -23,7 +24,7 @@ class Setup:
         job: the job, or a stage of it.
         profile: the machines, and the resources of a trial.
         folder: the experiment's.
-        dataset: the job's data, None if it has none.
+        data: the job's data, None if it has none.
         command: the options of the command line, so that it can be repeated.
         slot: the slot of a schedule that the run is for, None without a schedule.
     """
@@ -31,6 +32,16 @@ class Setup:
     job: Job
     profile: Profile
     folder: Folder
-    dataset: Dataset | None = None
+    data: Dataset | OwnData | None = None
     command: Mapping[str, object] = field(default_factory=dict)
     slot: Slot | None = None
+
+    @property
+    def dataset(self) -> Dataset | None:
+        """The data, if they have columns or images, a test set, and can be cut into folds."""
+        return None if isinstance(self.data, OwnData) else self.data
+
+    @property
+    def own_data(self) -> OwnData | None:
+        """The data, if they are arrays that a recipe has made itself."""
+        return self.data if isinstance(self.data, OwnData) else None

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from tune_jobs.engine.data.own_data import OwnData
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.job.changes import differing, find_changes
@@ -76,18 +77,20 @@ class Continuation:
         )
 
 
-def keep_unit(dataset: Dataset | None, *experiments: Experiment | None) -> Dataset | None:
-    """Return the dataset with errors reported as the first experiment that exists has them.
+def keep_unit(
+    data: Dataset | OwnData | None, *experiments: Experiment | None
+) -> Dataset | OwnData | None:
+    """Return a dataset with errors reported as the first experiment that exists has them.
 
     Those of version 0.1 are in standard deviations of the target; the unit is one per experiment,
     and per series of retests.
     """
     experiment = next((each for each in experiments if each and each.exists), None)
-    if dataset is None or experiment is None:
-        return dataset
+    if data is None or isinstance(data, OwnData) or experiment is None:
+        return data
     new = {"target_mean", "target_scale"} - experiment.description.constants.keys()
-    kept = {name: value for name, value in dataset.signature.items() if name not in new}
-    return replace(dataset, signature=kept)
+    kept = {name: value for name, value in data.signature.items() if name not in new}
+    return replace(data, signature=kept)
 
 
 def check_name(folder: Folder, how: Continuation) -> None:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.cluster.concurrency import concurrency_of
 from tune_jobs.engine.cluster.machine import local_node
+from tune_jobs.engine.data.own_data import OwnData
 from tune_jobs.engine.errors import JobError, first_line, is_mistake
 from tune_jobs.engine.finals.rounds import check_rounds
 from tune_jobs.engine.formatting import brief, count
 from tune_jobs.engine.job.companions import beside, companion
 from tune_jobs.engine.job.job import Job
 from tune_jobs.engine.job.profile import Profile
+from tune_jobs.engine.runs.rehearsal import rehearsing
 from tune_jobs.engine.space.checks import check_sendable
 from tune_jobs.engine.space.configs import Config
 from tune_jobs.engine.space.grid import extremes
@@ -23,30 +25,35 @@ if TYPE_CHECKING:
 
 
 def plan(job: Job, profile: Profile) -> dict[str, str]:
-    """Validate everything, build the smallest and the largest model, and say what a run will do.
+    """Validate everything, build and rehearse models, and say what a run will do.
 
-    Every option of every choice is built once, so that a misspelled one shows here.
+    Every option of every choice is built once, so that a misspelled one shows here. The smallest
+    model is trained on one batch, saved, and read in a fresh process.
 
     Raises:
-        JobError: for whatever would stop the run, or a model that cannot be built.
+        JobError: for whatever would stop the run, or a model that cannot be built, trained, saved
+            or read.
     """
     check_sendable("trainable", job.trainable)
-    dataset = job.load_data()
+    data = job.load_data()
+    dataset = None if isinstance(data, OwnData) else data
     check_rounds(job, dataset)
-    found = {"data": _say_data(job, dataset)} if dataset else {}
-    found |= {
-        "search": f"{job.searcher}, {job.scheduler or 'no early stopping'}",
-        "metric": f"{job.metric}, {job.mode}imised",
-        "trials": _say_trials(job),
-        "winner": _say_finalists(job),
-        "models": _say_models(job, dataset),
-    }
+    found = {"data": _say_data(job, data)} if data else {}
+    with rehearsing(job, data) as rehearsed:
+        found |= {
+            "search": f"{job.searcher}, {job.scheduler or 'no early stopping'}",
+            "metric": f"{job.metric}, {job.mode}imised",
+            "trials": _say_trials(job),
+            "winner": _say_finalists(job),
+            "models": _say_models(job, dataset),
+            "rehearsal": rehearsed(),
+        }
     if profile.address == "local":
         at_once = concurrency_of(profile, [local_node()])
         found["runs on"] = (
             f"this machine: {count(at_once, 'parallel trial')}, {_say_resources(profile)} each"
         )
-    warnings = [*job.warnings, *(dataset.warnings if dataset else ())]
+    warnings = [*job.warnings, *(data.warnings if data else ())]
     return found | {f"warning {n}": text for n, text in enumerate(warnings, 1)}
 
 
@@ -80,7 +87,9 @@ def _say_finalists(job: Job) -> str:
     )
 
 
-def _say_data(job: Job, dataset: Dataset) -> str:
+def _say_data(job: Job, dataset: Dataset | OwnData) -> str:
+    if isinstance(dataset, OwnData):
+        return f"arrays of its own: {dataset}; no test set"
     training, test = dataset.training, len(dataset.y_test)
     replicas = training.replicas
     parts = [len(training.y_train), len(training.y_validation)]

@@ -114,7 +114,7 @@ def run(
             return replace(ended, trusted=trust(job))
         check_name(target.folder, how)  # another run may have come and gone meanwhile
         ray = ray_of(profile, [*import_paths, *import_roots(job)], find_preload(job))
-        dataset = start_ray(stack, ray, profile, interruption, job)
+        data = start_ray(stack, ray, profile, interruption, job)
         started = Run(
             profile=profile,
             folder=folder,
@@ -127,8 +127,8 @@ def run(
         if not isinstance(job, Job):
             started.run_tuner(job)
         else:
-            dataset = keep_unit(dataset, Experiment(target.folder), compared_with)
-            setup = Setup(job, profile, folder, dataset, command or {}, target.slot)
+            data = keep_unit(data, Experiment(target.folder), compared_with)
+            setup = Setup(job, profile, folder, data, command or {}, target.slot)
             started.run_job(setup, how)
         return Experiment(target.folder, trust(job))
 

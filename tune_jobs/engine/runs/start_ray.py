@@ -19,6 +19,7 @@ from tune_jobs.engine.trials.interruption import Interruption
 
 if TYPE_CHECKING:
     from tune_jobs.engine.data.dataset import Dataset
+    from tune_jobs.engine.data.own_data import OwnData
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ def start_ray(
     profile: Profile,
     interruption: Interruption,
     job: Job | MakeTuner,
-) -> Dataset | None:
+) -> Dataset | OwnData | None:
     """Start or join Ray, and read the data meanwhile."""
     reading = _in_background(job.load_data) if isinstance(job, Job) else None
     stack.enter_context(ray)
@@ -50,10 +51,10 @@ def start_ray(
     _examine(profile)
     if reading is None or not isinstance(job, Job):
         return None
-    dataset = reading.result()
-    for warning in (*job.warnings, *(dataset.warnings if dataset else ())):
+    data = reading.result()
+    for warning in (*job.warnings, *(data.warnings if data else ())):
         logger.warning(warning)
-    return dataset
+    return data
 
 
 def _in_background(function: Callable[[], Result]) -> Future[Result]:

@@ -34,11 +34,12 @@ from tune_jobs.engine.experiments.history.records import (
 from tune_jobs.engine.experiments.history.segments import SegmentWriter
 from tune_jobs.engine.experiments.identity import draw_id
 from tune_jobs.engine.experiments.messages import as_report
+from tune_jobs.engine.job.companions import belongs_to_library, beside
 from tune_jobs.engine.job.describing import describe_job
 from tune_jobs.engine.job.description import Description
 from tune_jobs.engine.job.profile import Profile, locate
 from tune_jobs.engine.job.setup import Setup
-from tune_jobs.engine.names import default_name
+from tune_jobs.engine.names import default_name, trial_id
 from tune_jobs.engine.resume.continuation import Continuation, check_name
 from tune_jobs.engine.resume.replay import check_replayable, replay
 from tune_jobs.engine.search.promotion.scheduler import PromotingScheduler
@@ -57,7 +58,7 @@ from tune_jobs.engine.trials.source import TrialSource
 from tune_jobs.engine.trials.stopping import GIB, RunStopper
 
 if TYPE_CHECKING:
-    from tune_jobs.engine.data.dataset import Dataset, TrainingData
+    from tune_jobs.engine.data.dataset import TrainingData
     from tune_jobs.engine.job.job import Job
 
 
@@ -79,11 +80,11 @@ def tuner_of(job: Job, profile: Profile, name: str | None) -> tune.Tuner:
     Raises:
         JobError: if the name is taken, or not one trial fits.
     """
-    dataset = job.load_data()
+    data = job.load_data()
     folder = locate(profile, name or default_name(job.trainable.__module__))
     check_name(folder, Continuation())
     folder.create()
-    return prepare(Setup(job, profile, folder, dataset)).tuner
+    return prepare(Setup(job, profile, folder, data)).tuner
 
 
 def prepare(
@@ -138,7 +139,7 @@ def prepare(
     source = _make_source(setup, how, searcher, recorder, concurrency, scheduler)
     tuner = build_tuner(
         setup,
-        _trainable(job, setup.dataset),
+        _trainable(setup),
         source,
         recorder,
         stopper=stopper,
@@ -281,20 +282,42 @@ def begin(
     return recorder
 
 
-def _trainable(job: Job, dataset: Dataset | None) -> Any:
+def _trainable(setup: Setup) -> Any:
     """Return what Ray calls in a worker; the arrays go once to each node's object store."""
     return tune.with_parameters(
         fit_trial,
-        train=ship(job.trainable, of=job.trainable),
-        fixed=job.constants(dataset),
-        data=dataset.training if dataset else None,
+        train=ship(setup.job.trainable, of=setup.job.trainable),
+        fixed=setup.job.constants(setup.dataset),
+        data=setup.data.training if setup.data else None,
+        check=_find_check(setup.job.trainable),
     )
 
 
-def fit_trial(config: Config, *, train: Shipped, fixed: Config, data: TrainingData | None) -> None:
-    """Fit, and report an exception instead of raising it: the worker stays warm for the next."""
+def _find_check(trainable: Callable[..., Any]) -> Callable[..., Any] | None:
+    """Find what refuses a model whose file could not be read; None if the user writes the files."""
+    module = sys.modules.get(trainable.__module__)
+    export = getattr(module, "export", None)
+    is_ours = callable(export) and belongs_to_library(getattr(export, "__module__", ""))
+    return beside(export, "check_savable") if is_ours and callable(export) else None
+
+
+def fit_trial(
+    config: Config,
+    *,
+    train: Shipped,
+    fixed: Config,
+    data: TrainingData | None,
+    check: Callable[..., Any] | None = None,
+) -> None:
+    """Fit, and report an exception instead of raising it: the worker stays warm for the next.
+
+    The model of the first trial is checked, so that one of which no file can be made ends the run.
+    """
     try:
-        train.unpack()({**config, **fixed}, data)
+        model = train.unpack()({**config, **fixed}, data)
+        is_first = tune.get_context().get_trial_id() == trial_id(1)
+        if check is not None and is_first and hasattr(model, "predict"):
+            check(model)
     except (Exception, SystemExit) as error:  # the history records any
         if _is_end_of_session(error):
             raise

@@ -1,0 +1,159 @@
+"""A check trains one batch, saves the model, and reads it in a fresh process."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tune_jobs.engine import JobError, Profile
+from tune_jobs.engine.job.modules import find_job
+from tune_jobs.engine.runs import rehearsal
+from tune_jobs.engine.runs.check import plan
+
+LAYER = """
+import keras
+from keras import ops
+
+
+REGISTER
+class Double(keras.layers.Layer):
+    def call(self, x):
+        return ops.multiply(x, 2.0)
+"""
+REGISTERED = LAYER.replace("REGISTER", '@keras.saving.register_keras_serializable("mine")')
+JOB = """
+from ray import tune
+
+from tune_jobs.engine import Job, table
+from trainables.export import export, load, predict
+from trainables.fitting import fit
+from trainables.layers import features, make_inputs
+
+LAYER
+
+
+def build(config):
+    import keras
+
+    inputs = make_inputs(config)
+    x = features(inputs, config)
+    x = keras.layers.Dense(config["units"], activation="relu")(x)
+    HIDDEN
+    x = keras.layers.Dense(1, activation="sigmoid")(x)
+    model = keras.Model(inputs, x)
+    model.compile("adam", loss="binary_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def train(config, data):
+    TRAIN
+
+
+JOB = Job(
+    trainable=train,
+    space={"units": tune.choice([8, 16])},
+    data=table("FOLDER/data.csv", target="y"),
+    max_epochs=20,
+    finalists=None,
+    MORE
+)
+"""
+OWN_LOOP = """
+    model = build(config)
+    tune.report({"accuracy": 0.5, "loss": 1.0})
+    return model
+"""
+
+
+@pytest.fixture
+def check(tmp_path):
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(draw.normal(size=(400, 2)), columns=["a", "b"])
+    frame["y"] = np.where(frame["a"] > 0, "yes", "no")
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    (tmp_path / "my_rehearsed_layers.py").write_text(REGISTERED)
+
+    def check(layer="", hidden="", train="return fit(build, config, data)", more=""):
+        parts = {"LAYER": layer, "HIDDEN": hidden, "TRAIN": train, "MORE": more}
+        content = JOB
+        for name, part in (parts | {"FOLDER": str(tmp_path)}).items():
+            content = content.replace(name, part)
+        (tmp_path / "rehearsed.py").write_text(content)
+        job = find_job(str(tmp_path / "rehearsed.py")).job
+        return plan(job, Profile())["rehearsal"]
+
+    return check
+
+
+PROVEN = "one batch trained, saved and read in a fresh process; reports "
+
+
+def test_a_registered_layer_in_the_job_s_file_is_read_back(check) -> None:
+    said = check(layer=REGISTERED, hidden="x = Double()(x)")
+
+    assert said == f"{PROVEN}accuracy, loss, val_accuracy, val_loss"
+
+
+@pytest.mark.slow
+def test_a_registered_layer_beside_the_job_is_read_back(check) -> None:
+    said = check(hidden="from my_rehearsed_layers import Double; x = Double()(x)")
+
+    assert said == f"{PROVEN}accuracy, loss, val_accuracy, val_loss"
+
+
+def test_a_lambda_layer_is_refused_in_one_line(check) -> None:
+    with pytest.raises(JobError) as caught:
+        check(hidden="x = keras.layers.Lambda(lambda t: t * 2.0)(x)")
+
+    assert str(caught.value) == (
+        "the smallest model cannot be read from its file: best.keras has a Lambda layer with "
+        "Python code, which is not run; train again with a registered layer or keras.ops instead "
+        "of the lambda"
+    )
+
+
+@pytest.mark.slow
+def test_a_layer_that_is_not_registered_is_named(check) -> None:
+    layer = LAYER.replace("REGISTER", "")
+    with pytest.raises(JobError, match=r"cannot be read from its file: best\.keras needs 'Double'"):
+        check(layer=layer, hidden="x = Double()(x)")
+
+
+def test_a_metric_that_is_not_reported_is_named_with_those_that_are(check) -> None:
+    with pytest.raises(JobError) as caught:
+        check(more='metric="val_acc", mode="max"')
+
+    assert str(caught.value) == (
+        "the smallest model cannot be trained: ValueError: metric 'val_acc' was not reported; "
+        "Keras reported: accuracy, loss, val_accuracy, val_loss"
+    )
+
+
+@pytest.mark.slow
+def test_a_loop_of_ones_own_is_checked_by_what_it_reports(check) -> None:
+    with pytest.raises(JobError, match=r"metric 'val_loss' was never reported\. The trainable"):
+        check(train=OWN_LOOP)
+    assert check(train=OWN_LOOP, more='metric="loss"') == f"{PROVEN}accuracy, loss"
+
+
+@pytest.mark.slow
+def test_a_train_without_return_is_exported_from_build(check) -> None:
+    said = check(train="fit(build, config, data)")
+
+    assert said == f"{PROVEN}metrics that are not known before a run"
+
+
+def test_a_process_that_dies_is_one_line(check) -> None:
+    with pytest.raises(JobError, match=r"ends the process that tries it \(exit code 3\)"):
+        check(train="import os; os._exit(3)")
+
+
+def test_what_takes_too_long_proves_nothing_and_is_no_error(check, monkeypatch) -> None:
+    monkeypatch.setattr(rehearsal, "LIMIT", 0.0)
+
+    assert check() == "not finished within 0 s, so a run may still fail at its end"
+
+
+def test_a_trainable_without_build_is_not_rehearsed() -> None:
+    job = find_job("breast_cancer_tpe").job
+    with rehearsal.rehearsing(job.__class__(print, {"x": 1}, finalists=None), None) as rehearsed:
+        assert rehearsed().startswith("not done: builtins has no function 'build'")

@@ -1,0 +1,95 @@
+"""Arrays of one's own: what a recipe returns that is no dataset goes to the trainable as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from tune_jobs.engine.data.dataset import digest
+
+NAMES = ("x_train", "y_train", "x_validation", "y_validation")
+
+TAKEN = (
+    "a Dataset, as table(...) and images(...) do, or x_train, y_train, x_validation and "
+    "y_validation: as attributes, as a dict or as a tuple of four"
+)
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """A training and a validation set that nothing is known of: no test set, columns or folds.
+
+    Attributes:
+        training: what the trainable gets, with the four sets as attributes.
+        warnings: what is allowed but probably not meant, as a dataset has it.
+    """
+
+    training: Any
+    warnings: tuple[str, ...] = ()
+
+    def cut(self, train: int, validation: int) -> OwnData:
+        """Return the first rows of the sets; all of them if there is more than the sets."""
+        known = isinstance(self.training, SimpleNamespace) and len(vars(self.training)) == 4
+        if not known:
+            return self
+        counts = dict(zip(NAMES, (train, train, validation, validation), strict=True))
+        sets = {name: _first(getattr(self.training, name), counts[name]) for name in NAMES}
+        return OwnData(SimpleNamespace(**sets))
+
+    @property
+    def fingerprint(self) -> str | None:
+        """A hash of the arrays; None if there is anything else."""
+        parts = [part for name in NAMES for part in _flatten(getattr(self.training, name), name)]
+        arrays = [part for part in parts if not isinstance(part, str)]
+        known = all(isinstance(part, np.ndarray) and not part.dtype.hasobject for part in arrays)
+        return digest(parts) if known else None
+
+    def __str__(self) -> str:
+        """Return the shapes of the sets."""
+        return ", ".join(f"{name} {_shape(getattr(self.training, name))}" for name in NAMES)
+
+
+def as_own_data(found: object) -> OwnData | None:
+    """Return what a recipe has returned as data for a trainable; None if it cannot be that."""
+    if isinstance(found, Mapping) and found.keys() >= set(NAMES):
+        return OwnData(SimpleNamespace(**found))
+    if isinstance(found, tuple | list) and len(found) == len(NAMES):
+        return OwnData(SimpleNamespace(**dict(zip(NAMES, found, strict=True))))
+    if all(hasattr(found, name) for name in NAMES):
+        return OwnData(found)
+    return None
+
+
+def _flatten(value: Any, name: str) -> Iterator[Any]:
+    """Yield the arrays of a set, each after its name."""
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _flatten(part, f"{name}/{key}")
+    elif isinstance(value, tuple | list):
+        for place, part in enumerate(value):
+            yield from _flatten(part, f"{name}/{place}")
+    else:
+        yield name
+        yield value
+
+
+def _first(value: Any, count: int) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _first(part, count) for key, part in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)([_first(part, count) for part in value])
+    is_array = hasattr(value, "shape") and hasattr(value, "__getitem__")
+    return value[:count] if is_array else value
+
+
+def _shape(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_shape(part)}" for key, part in value.items()) + "}"
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_shape, value))}]"
+    shape = getattr(value, "shape", None)
+    return type(value).__name__ if shape is None else str(tuple(shape))
