@@ -6,7 +6,6 @@ import pytest
 
 from tune_jobs.engine import JobError, Profile
 from tune_jobs.engine.job.modules import find_job
-from tune_jobs.engine.runs import rehearsal
 from tune_jobs.engine.runs.check import plan
 
 LAYER = """
@@ -56,11 +55,6 @@ JOB = Job(
     finalists=None,
     MORE
 )
-"""
-OWN_LOOP = """
-    model = build(config)
-    tune.report({"accuracy": 0.5, "loss": 1.0})
-    return model
 """
 
 
@@ -129,31 +123,7 @@ def test_a_metric_that_is_not_reported_is_named_with_those_that_are(check) -> No
 
 
 @pytest.mark.slow
-def test_a_loop_of_ones_own_is_checked_by_what_it_reports(check) -> None:
-    with pytest.raises(JobError, match=r"metric 'val_loss' was never reported\. The trainable"):
-        check(train=OWN_LOOP)
-    assert check(train=OWN_LOOP, more='metric="loss"') == f"{PROVEN}accuracy, loss"
-
-
-@pytest.mark.slow
 def test_a_train_without_return_is_exported_from_build(check) -> None:
     said = check(train="fit(build, config, data)")
 
     assert said == f"{PROVEN}metrics that are not known before a run"
-
-
-def test_a_process_that_dies_is_one_line(check) -> None:
-    with pytest.raises(JobError, match=r"ends the process that tries it \(exit code 3\)"):
-        check(train="import os; os._exit(3)")
-
-
-def test_what_takes_too_long_proves_nothing_and_is_no_error(check, monkeypatch) -> None:
-    monkeypatch.setattr(rehearsal, "LIMIT", 0.0)
-
-    assert check() == "not finished within 0 s, so a run may still fail at its end"
-
-
-def test_a_trainable_without_build_is_not_rehearsed() -> None:
-    job = find_job("breast_cancer_tpe").job
-    with rehearsal.rehearsing(job.__class__(print, {"x": 1}, finalists=None), None) as rehearsed:
-        assert rehearsed().startswith("not done: builtins has no function 'build'")
