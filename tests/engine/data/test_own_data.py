@@ -32,7 +32,7 @@ def test_anything_else_is_named_with_what_is_taken(returned) -> None:
         make_job(returned).load_data()
 
     assert str(caught.value) == (
-        f"<lambda>(seed) returned a {type(returned).__name__}, but must return a Dataset, as "
+        f"data(seed) returned a {type(returned).__name__}, but must return a Dataset, as "
         "table(...) and images(...) do, or x_train, y_train, x_validation and y_validation: as "
         "attributes, as a dict or as a tuple of four"
     )

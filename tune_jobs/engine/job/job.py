@@ -228,8 +228,7 @@ def _read(recipe: MakeData, seed: int) -> Dataset | OwnData:
         ) from error
     known = found if isinstance(found, Dataset) else as_own_data(found)
     if known is None:
-        name = getattr(recipe, "__name__", "data")
-        raise JobError(f"{name}(seed) returned a {type(found).__name__}, but must return {TAKEN}")
+        raise JobError(f"data(seed) returned a {type(found).__name__}, but must return {TAKEN}")
     return known
 
 
