@@ -110,7 +110,7 @@ def _check_ends(model: keras.Model) -> None:
         shape = getattr(model, name, None)
         if not isinstance(shape, tuple) or not all(isinstance(n, int | None) for n in shape):
             raise UncompilableError(f"its {name} is {shape}, not that of one array")
-        if shape[0] is not None:
+        if shape and shape[0] is not None:
             raise UncompilableError(f"it fixes the size of a batch: {shape[0]}")
 
 
