@@ -311,7 +311,7 @@ def test_arrays_of_ones_own_reach_every_trial_and_the_finals(profile) -> None:
 
     assert result.exit_code == 0
     assert result.verdict.mean == pytest.approx(1 - result.best_config["x"])
-    assert result.summary.test is None
+    assert not result.summary.test
     assert result.description.fingerprint
     changed = replace(job, data=lambda _: (x, y + 1, x, y))
     with pytest.raises(JobError, match="data"):
