@@ -84,6 +84,16 @@ def test_changes_are_decisive_or_worth_a_note() -> None:
     assert changes.notes == ["keras changed from 3.1 to 3.2", "seed changed from 0 to 1"]
 
 
+def test_a_function_is_the_same_wherever_it_lies_in_memory() -> None:
+    before = describe(data="<function sequences at 0x7f51f74804a0>", scheduler="<f at 0x1>")
+    now = describe(data="<function sequences at 0x7f51f7480999>", scheduler="<f at 0x2>")
+
+    assert find_changes(before, now).decisive == []
+    assert find_changes(before, now).notes == []
+    other = describe(data="<function tables at 0x7f51f74804a0>")
+    assert differing(before, other) == ["data"]
+
+
 def test_code_of_the_version_that_hashed_the_library_too_is_not_compared() -> None:
     before = describe(code="a", versions={"tune-jobs": "0.1.0"})
     now = describe(source="b", versions={"tune-jobs": "0.1.0"})

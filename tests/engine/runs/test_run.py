@@ -314,7 +314,7 @@ def test_arrays_of_ones_own_reach_every_trial_and_the_finals(profile) -> None:
     assert not result.summary.test
     assert result.description.fingerprint
     changed = replace(job, data=lambda _: (x, y + 1, x, y))
-    with pytest.raises(JobError, match="data"):
+    with pytest.raises(JobError, match=r"compared with earlier ones: the data changed\. "):
         quiet_run(changed, profile, extend=1)
 
 

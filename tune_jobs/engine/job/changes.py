@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import inspect
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,7 +177,8 @@ def _imported(tree: ast.Module) -> set[str]:
 
 
 def _plain(value: object) -> str:
-    return json.dumps(value, sort_keys=True, default=repr)
+    """Return a value as text; of a function without its place in memory."""
+    return re.sub(r" at 0x[0-9a-f]+", "", json.dumps(value, sort_keys=True, default=repr))
 
 
 def _shown(before: object, now: object) -> str:

@@ -277,7 +277,7 @@ def _next(experiment: Experiment, *, short: bool) -> list[str]:
         steps += _continue(experiment)
         if experiment.trials["value"].notna().any():
             steps.append(f"export {place} {experiment.name}.keras")
-    if has_model:
+    if has_model and experiment.description.preprocessing is not None:
         steps.append(f"predict {place} NEW.parquet predictions.parquet")
     labels = ["next", *[""] * len(steps)]
     return said + [f"{n:6}  {_program()} {step}" for n, step in zip(labels, steps, strict=False)]
