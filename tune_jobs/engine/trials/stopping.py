@@ -16,8 +16,12 @@ from tune_jobs.engine.experiments.messages import (
     mistake_in,
     why_unusable,
 )
+from tune_jobs.engine.names import trial_id as id_of
 from tune_jobs.engine.outcome import EXIT_CODES, Reason
 from tune_jobs.engine.storage.folder import Folder
+
+# The trial that runs before anything is known of the job.
+FIRST = id_of(1)
 
 # Seconds between two looks at the free space.
 PATROL = 0.2
@@ -59,16 +63,18 @@ class RunStopper(Stopper):  # type: ignore[misc]  # Ray calls it
         self._bugs = Bugs()
         self._looked = 0.0
 
-    def __call__(self, trial_id: str, result: Result) -> bool:  # noqa: ARG002
+    def __call__(self, trial_id: str, result: Result) -> bool:
         """Return whether a trial has to end: it failed, or its metric is no finite number.
 
         Raises:
             JobError: if the metric is missing or no number, or the trial says that the job is
-                wrong, and no trial has reported the metric yet.
+                wrong, and no trial has reported the metric yet; or the first trial says so later.
         """
         is_failure = is_report(result)
         said = mistake_in(result) if is_failure else why_unusable(result, self.metric)
-        if said and not self._is_reported:
+        # The first trial's model may show itself as a mistake after it has been trained.
+        is_early = not self._is_reported or (is_failure and trial_id == FIRST)
+        if said and is_early:
             raise JobError(said)
         self._is_reported = self._is_reported or self.metric in result
         # Without the metric it returned without a report.
