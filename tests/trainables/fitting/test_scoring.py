@@ -267,7 +267,8 @@ def test_programs_without_scorers_are_others_and_trials_share_those_with_them(ru
 
 
 def test_scorers_need_arrays():
-    data = SimpleNamespace(x_train=[], y_train=[], y_validation=None, scorers=SCORERS)
+    batches = iter(())  # as a dataset
+    data = SimpleNamespace(x_train=batches, y_train=None, y_validation=None, scorers=SCORERS)
 
     with pytest.raises(ValueError, match="scorers need x_validation and y_validation to be arrays"):
         fit(tabular_mlp.build, CONFIG, data)
