@@ -338,6 +338,15 @@ def test_a_searcher_that_learns_refuses_what_it_cannot_know(part) -> None:
         TPE()(0).set_search_properties("loss", "min", {"x": part})
 
 
+def test_extremes_of_odd_spaces_are_found_or_refused_in_one_line() -> None:
+    def fail(_: object) -> float:
+        raise RuntimeError("no value")
+
+    with pytest.raises(JobError, match=r"a.x: no value can be drawn: RuntimeError: no value"):
+        extremes({"a": {"x": tune.sample_from(fail)}})
+    assert extremes({"x": tune.choice([10**400, 1])})[:2] == [{"x": 1}, {"x": 10**400}]
+
+
 def test_the_extremes_are_the_ends_and_every_option_once() -> None:
     space = {
         "layers": CONDITIONAL["layers"],

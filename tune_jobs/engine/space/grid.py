@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.errors import JobError, reason_of
 from tune_jobs.engine.space.checks import check_space
 from tune_jobs.engine.space.configs import Config, children, join
 from tune_jobs.engine.space.domains import (
@@ -118,11 +119,19 @@ def pick(part: Any, end: End, chosen: Mapping[str, int] = NOTHING_CHOSEN, label:
         case Range() | Normal() as number:
             return number.ends[0 if end == "low" else 1]
         case Unknown():
-            return part.sample()
+            return _draw(part, label)
     picked = {name: pick(child, end, chosen, join(label, name)) for name, child in children(part)}
     if isinstance(part, dict):
         return picked
     return list(picked.values()) if isinstance(part, list | tuple) else part
+
+
+def _draw(part: Any, label: str) -> Any:
+    try:
+        return part.sample()
+    except Exception as error:  # the user's own function
+        reason = f"{type(error).__name__}: {reason_of(error)}"
+        raise JobError(f"{label}: no value can be drawn: {reason}") from error
 
 
 def _pick_option(options: Sequence[object], end: End, chosen: Mapping[str, int], label: str) -> Any:
@@ -133,7 +142,7 @@ def _pick_option(options: Sequence[object], end: End, chosen: Mapping[str, int],
 
 def _size(value: object) -> float:
     if isinstance(value, bool | int | float):
-        return float(value)
+        return float(max(-sys.float_info.max, min(value, sys.float_info.max)))
     return float(len(value)) if isinstance(value, list | tuple) else 0.0
 
 
