@@ -1,4 +1,4 @@
-"""Measure what is left of a search after its driver is killed or its files are damaged.
+"""Measure what is left of a search after its driver or its Ray is killed, or its files are damaged.
 
     python -m benchmarks.faults
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -77,7 +78,7 @@ def search_tune_jobs(folder: Path, *, again: bool, extend: int = 0, seed: int = 
     """Run or resume a job; return the x of the trials that it knows as finished."""
     from ray import tune
 
-    from tune_jobs.engine import TPE, Job, Profile, run
+    from tune_jobs.engine import TPE, Job, JobError, Profile, run
 
     space = {"x": tune.uniform(0, 1), "log": str(folder / "log")}
     job = Job(
@@ -90,14 +91,20 @@ def search_tune_jobs(folder: Path, *, again: bool, extend: int = 0, seed: int = 
         finalists=None,
         seed=seed,
     )
-    found = run(
-        job,
-        profile=Profile(storage=str(folder), max_concurrent_trials=2),
-        name="tune_jobs",
-        resume=again and not extend,
-        extend=extend,
-        listeners=[],
-    ).trials
+    try:
+        ended = run(
+            job,
+            profile=Profile(storage=str(folder), max_concurrent_trials=2),
+            name="tune_jobs",
+            resume=again and not extend,
+            extend=extend,
+            listeners=[],
+        )
+    except JobError as error:
+        raise SystemExit(error.exit_code) from None
+    if ended.exit_code:
+        raise SystemExit(ended.exit_code)
+    found = ended.trials
     return [json.loads(c)["x"] for c in found[found["state"] == "complete"]["config"]]
 
 
@@ -119,6 +126,7 @@ class Driver:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            start_new_session=True,
         )
         self.folder = folder
 
@@ -135,6 +143,17 @@ class Driver:
         self.process.communicate()
         time.sleep(2)  # the workers notice that their driver is gone
         return done
+
+    def how_it_ends(self) -> str:
+        """Wait for its end; say after how many seconds, and with which exit code."""
+        began = time.monotonic()
+        try:
+            self.process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.communicate()
+            return f"hangs for {PATIENCE} s"
+        return f"ends after {time.monotonic() - began:.0f} s with code {self.process.returncode}"
 
     def end(self) -> list[float] | str:
         """Return the trials that it knows as finished, or the error that ended it."""
@@ -186,6 +205,32 @@ def damage(pattern: str, how: Callable[[Path], None]) -> Callable[[str, Path], s
         return f"{kept} of {len(done)} finished trials kept, {again} trained again"
 
     return scenario
+
+
+def strike(blow: Callable[[int], None]) -> Callable[[str, Path], str]:
+    """Do something to a driver's process after 20 finished trials, wait for its end, continue."""
+
+    def scenario(name: str, folder: Path) -> str:
+        driver = Driver(name, folder, again=False)
+        done = driver.wait_for(20)
+        blow(driver.process.pid)
+        how = driver.how_it_ends()
+        known = Driver(name, folder, again=True).end()
+        if isinstance(known, str):
+            return f"{how}; then {known}"
+        return f"{how}; {len(done & set(known))} of {len(done)} finished trials kept"
+
+    return scenario
+
+
+def kill_raylet(driver: int) -> None:
+    """Kill the process of Ray that runs a driver's node."""
+    import psutil
+    import ray  # noqa: F401  # it brings psutil
+
+    for part in psutil.Process(driver).children(recursive=True):
+        if part.name() == "raylet":
+            part.kill()
 
 
 def extend(name: str, folder: Path) -> str:
@@ -263,6 +308,8 @@ SCENARIOS: dict[str, Callable[[str, Path], str]] = {
     "experiment's description deleted": damage("description", Path.unlink),
     "searcher's state truncated": damage("searcher", lambda path: _truncate(path)),
     "10 trials more when finished": extend,
+    "SIGTERM to the process group": strike(lambda driver: os.killpg(driver, signal.SIGTERM)),
+    "raylet killed": strike(kill_raylet),
     "driver suspended and replaced": suspend,
     "another search's state copied": mix,
 }

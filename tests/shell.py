@@ -51,9 +51,9 @@ def _start(folder: Path) -> None:
 
 
 def _end() -> None:
-    import ray
+    from tune_jobs.engine.cluster.local_ray import stop_local
 
-    ray.shutdown()
+    stop_local()
 
 
 def _invoke(words: tuple[str, ...]) -> Ran:

@@ -102,6 +102,72 @@ def test_a_search_that_pauses_trials_may_be_killed_and_promotes_as_if_it_had_not
     assert waited > 5
 
 
+# Saves a checkpoint after each short epoch; the third is the best, so that Tune keeps that.
+SHORT_EPOCHS = """
+import pathlib
+import tempfile
+import time
+from ray import tune
+from tune_jobs.engine import Job
+
+def train(config, data):
+    start = 0
+    if checkpoint := tune.get_checkpoint():
+        with checkpoint.as_directory() as folder:
+            start = int(pathlib.Path(folder, "epoch").read_text())
+    for epoch in range(start + 1, config["max_epochs"] + 1):
+        time.sleep(0.05)
+        with pathlib.Path("LOG").open("a") as log:
+            log.write(f"{epoch}\\n")
+        with tempfile.TemporaryDirectory() as folder:
+            pathlib.Path(folder, "epoch").write_text(str(epoch))
+            tune.report({"loss": abs(epoch - 3)}, checkpoint=tune.Checkpoint.from_directory(folder))
+
+JOB = Job(train, {"x": tune.uniform(0, 1)}, metric="loss", num_samples=1, max_epochs=100_000,
+          finalists=None)
+"""
+
+
+def test_a_trial_of_short_epochs_that_is_killed_again_and_again_advances(folder, drive) -> None:
+    log = folder / "log"
+    (folder / "job.py").write_text(SHORT_EPOCHS.replace("LOG", str(log)))
+    last = 0
+    for _ in range(3):
+        driver = drive("--resume")
+        while not log.exists() or len(log.read_text().splitlines()) < 40:
+            assert driver.process.poll() is None
+            time.sleep(0.02)
+        driver.process.kill()
+        driver.process.communicate()
+        epochs = [int(line) for line in log.read_text().splitlines()]
+        # What the worker trained while the driver still worked on its last message is lost.
+        assert last - 3 <= epochs[0] <= last + 1
+        last = epochs[-1]
+        log.unlink()
+    assert last > 90
+
+
+@pytest.mark.slow
+def test_a_search_that_is_killed_at_random_ends_after_few_more_epochs(folder, drive) -> None:
+    log, chance, kills = folder / "log", random.Random(0), 0
+    (folder / "job.py").write_text(SHORT_EPOCHS.replace("LOG", str(log)).replace("100_000", "600"))
+    log.touch()
+    while True:
+        driver, trained = drive("--resume"), len(log.read_text().splitlines())
+        until = trained + chance.randint(10, 120)
+        while driver.process.poll() is None and len(log.read_text().splitlines()) < until:
+            time.sleep(0.02)
+        if driver.process.poll() is not None:
+            break
+        driver.process.kill()
+        driver.process.communicate()
+        kills += 1
+
+    assert driver.process.returncode == 0
+    assert kills > 4
+    assert len(log.read_text().splitlines()) <= 600 + 4 * kills
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_driver_that_is_told_to_stop_goes_on_later(folder, drive, number) -> None:

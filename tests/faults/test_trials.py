@@ -10,6 +10,9 @@ import pytest
 from ray import cloudpickle, tune
 
 from tune_jobs.engine import ASHA, TPE, Job, Profile, run
+from tune_jobs.engine.experiments.history.records import Listener
+from tune_jobs.engine.search.model_searcher import ModelSearcher
+from tune_jobs.engine.search.observations import Observation
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -55,16 +58,23 @@ def train(config: dict, data: object) -> object:
 
 @pytest.fixture
 def search(tmp_path):
-    def search(what: str, **changes: object):
+    def search(
+        what: str,
+        resume: bool = False,
+        max_failures: int = 1,
+        listener: Listener = lambda _: None,
+        **changes: object,
+    ):
         space = {"x": tune.uniform(0, 1), "what": what, "folder": str(tmp_path)}
         job = Job(train, space, metric="loss", num_samples=6, max_epochs=3, seed=5, finalists=None)
         profile = Profile(
             storage=str(tmp_path / "results"),
             max_concurrent_trials=1,
             max_silence_minutes=3 / 60,
-            max_failures=1,
+            max_failures=max_failures,
         )
-        return run(replace(job, **changes), profile=profile, name="test", listeners=[])
+        changed = replace(job, **changes)
+        return run(changed, profile=profile, name="test", resume=resume, listeners=[listener])
 
     return search
 
@@ -83,7 +93,7 @@ def search(tmp_path):
         ("reports None later", "configuration", "'loss' must be reported as a number, got None"),
         ("reports text later", "configuration", "'loss' must be reported as a number, got '0.5'"),
         ("forgets it later", "configuration", "'loss' was never reported. The trainable reported"),
-        ("dies", "infrastructure", "The actor"),
+        ("dies", "configuration", "the worker process died in every attempt"),
         pytest.param("hangs", "hang", "and again after a retry", marks=pytest.mark.slow),
     ],
 )
@@ -119,6 +129,29 @@ def test_the_searcher_learns_to_keep_away_from_what_fails(search) -> None:
 
     late = result.trials[result.trials["trial"] > 30]
     assert (late["config.x"] > 0.5).mean() < 0.35  # it is half of the space, and never scored
+
+
+def test_a_config_that_kills_its_worker_fails_for_good_and_the_searcher_hears(
+    search, tmp_path, monkeypatch
+) -> None:
+    learned: list[Observation] = []
+    learn = ModelSearcher.learn
+
+    def note(self: ModelSearcher, key: str, observation: Observation) -> None:
+        learned.append(observation)
+        learn(self, key, observation)
+
+    monkeypatch.setattr(ModelSearcher, "learn", note)
+    first = search("dies", searcher=TPE(), num_samples=3)
+    failed = first.trials[first.trials["state"] == "failed"]["config.x"].tolist()
+    for x in failed:
+        (tmp_path / str(x)).unlink()
+    again = search("dies", searcher=TPE(), num_samples=3, resume=True)
+
+    assert failed
+    assert [o.config["x"] for o in learned if o.state == "failed"][: len(failed)] == failed
+    assert again.trials["state"].tolist() == first.trials["state"].tolist()
+    assert not any((tmp_path / str(x)).exists() for x in failed)  # none was tried again
 
 
 def test_an_exception_from_most_trials_ends_the_search(search) -> None:

@@ -10,7 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import click
@@ -33,7 +33,7 @@ from tune_jobs.cli.schedule import schedule
 from tune_jobs.cli.submit import submit
 
 # As in engine.outcome, which is imported only when needed.
-UNEXPECTED, MISTAKE, INTERRUPTED, STORAGE_FAILED = 1, 2, 7, 8
+UNEXPECTED, MISTAKE, INTERRUPTED, STORAGE_FAILED, UNREACHABLE = 1, 2, 7, 8, 9
 
 # The errors of a file system that cannot be written.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -43,17 +43,18 @@ class Group(click.Group):
     """A group of commands whose foreseen errors are one line on standard error and an exit code."""
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
-        """Run the program, and exit at once if it was interrupted.
+        """Run the program, and exit at once if it was interrupted or has lost its Ray.
 
         Python's own shutdown crashes now and then if threads are still busy.
         """
         try:
             return super().main(args, *rest, **options)
         except SystemExit as ended:
-            if args is None and ended.code == INTERRUPTED:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(INTERRUPTED)
+            if args is None and ended.code in (INTERRUPTED, UNREACHABLE):
+                with suppress(OSError):
+                    sys.stdout.flush()
+                    sys.stderr.flush()
+                os._exit(ended.code)
             raise
         except Exception:
             if args is not None:

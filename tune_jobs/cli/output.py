@@ -59,16 +59,27 @@ def wants_json_events(options: Mapping[str, Any]) -> bool:
 
 
 @contextmanager
-def sigterm_as_ctrl_c() -> Iterator[None]:
-    """Handle SIGTERM like Ctrl-C within a block."""
+def signals_as_ctrl_c() -> Iterator[None]:
+    """Handle SIGTERM and SIGHUP like Ctrl-C within a block; an ignored SIGHUP stays ignored."""
+    from tune_jobs.engine.cluster.stderr import find_terminals, leave_terminals
+
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    terminals = find_terminals()
+
+    def hang_up(*_: object) -> None:
+        leave_terminals(terminals)
+        raise KeyboardInterrupt
+
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, signal.default_int_handler)}
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, hang_up)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def say(context: click.Context, word: str, message: str = "") -> None:

@@ -29,7 +29,7 @@ from tune_jobs.cli.output import (
     prepare_log,
     print_result,
     say,
-    sigterm_as_ctrl_c,
+    signals_as_ctrl_c,
     wants_json_events,
 )
 
@@ -125,7 +125,7 @@ def retest(experiment: str, **options: Any) -> None:
     called = experiment.partition("?")[0].rstrip("/").rpartition("/")[2]
     series = f"{called}-retest{'-{slot}' if options['slot'] else ''}"
     named = {**options, "name": options["name"] or series}
-    with sigterm_as_ctrl_c(), notifying("", named) as notify_change:
+    with signals_as_ctrl_c(), notifying("", named) as notify_change:
         found = _retest(experiment, options)
         notify_change(found)
     print_result(found, as_json=options["as_json"], short=True)

@@ -31,7 +31,7 @@ from tune_jobs.cli.output import (
     prepare_log,
     print_result,
     say,
-    sigterm_as_ctrl_c,
+    signals_as_ctrl_c,
     tensorflow_silenced,
     wants_json_events,
 )
@@ -138,7 +138,7 @@ def run(job: str | None, max_hours: float | None, **options: Any) -> None:
     and options.
     """
     prepare_log(as_json=options["log_format"] == "json")
-    with sigterm_as_ctrl_c(), notifying(str(job), options) as notify_change:
+    with signals_as_ctrl_c(), notifying(str(job), options) as notify_change:
         experiment = _search(job, max_hours, options)
         notify_change(experiment)
     print_result(experiment, as_json=options["as_json"], short=True)

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from subprocess import Popen
 from typing import TYPE_CHECKING, Any
 
+from tune_jobs.engine.environment import environment
 from tune_jobs.engine.errors import JobError
 
 if TYPE_CHECKING:
@@ -34,6 +38,12 @@ START_MONITOR = "ray._private.node:Node.start_monitor"
 START_LOG_MONITOR = "ray._private.node:Node.start_log_monitor"
 START_DASHBOARD = "ray._private.node:Node.start_api_server"
 NATIVE_CONFIG = "ray._raylet:Config.initialize"
+WORKER = "ray._private.worker:global_worker"
+RESOLVE_HOST = "ray._private.services:resolve_ip_for_localhost"
+START_PROCESS = "ray._private.services:ConsolePopen"
+FIND_NODE = "ray._private.services:get_node"
+MAKE_FOLDER = "ray._private.node:try_to_create_directory"
+TEMP_FOLDER = "ray._common.utils:get_default_ray_temp_dir"
 TRAINING_RESULT = "ray.train._internal.session:_TrainingResult"
 SAVE_STATE = "ray.tune.execution.experiment_state:_ExperimentCheckpointManager.on_trial_checkpoint"
 REUSE_WORKER = "ray.tune.execution.tune_controller:TuneController._maybe_cache_trial_actor"
@@ -42,6 +52,7 @@ REUSE_WORKER = "ray.tune.execution.tune_controller:TuneController._maybe_cache_t
 NEEDED = (
     *(FREE_RESOURCES, CLUSTER_CONFIG, STATUS_KEY, READ_STORE, PRINT_TO_DRIVER, NATIVE_CONFIG),
     *(START_MONITOR, START_LOG_MONITOR, START_DASHBOARD),
+    *(WORKER, RESOLVE_HOST, START_PROCESS, FIND_NODE, MAKE_FOLDER, TEMP_FOLDER),
     *(TRAINING_RESULT, SAVE_STATE, REUSE_WORKER),
 )
 
@@ -58,6 +69,9 @@ KUBERAY_CONFIG = "ray.autoscaler._private.kuberay.autoscaling_config:Autoscaling
 
 # The resource that only the head node has.
 HEAD = "node:__internal_head__"
+
+# The variable that tells a worker the process of its raylet.
+RAYLET_ID = "RAY_RAYLET_PID"
 
 # The variable behind ``worker_process_setup_hook``.
 SETUP_HOOK = "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR"
@@ -146,10 +160,132 @@ def reload_environment() -> None:
     find(NATIVE_CONFIG)("")
 
 
+def start_limits(seconds: float) -> dict[str, str]:
+    """Return the environment in which parts of Ray wait so long for each other when they start.
+
+    Without it they give up after 30 to 60 s.
+    """
+    return {
+        "RAY_gcs_server_port_wait_time_s": f"{seconds:.0f}",
+        "RAY_raylet_start_wait_time_s": f"{seconds:.0f}",
+        "RAY_agent_register_timeout_ms": f"{1000 * seconds:.0f}",
+        "RAY_worker_register_timeout_seconds": f"{seconds:.0f}",
+    }
+
+
+def outlive_node() -> None:
+    """Let this process live on if its raylet dies, so that it can say so.
+
+    Where a connection to the raylet breaks, Ray ends the process if the raylet is dead. A driver is
+    not told the raylet's id: Ray then asks if its parent is process 1, as under systemd or cron.
+    """
+    with environment({RAYLET_ID: str(os.getpid())}):
+        reload_environment()
+
+
 def without_side_processes() -> AbstractContextManager[None]:
     """Start a local Ray without autoscaler, log monitor and dashboard: half the time."""
     unneeded = (START_MONITOR, START_LOG_MONITOR, START_DASHBOARD)
     return replaced(dict.fromkeys(unneeded, lambda *_, **__: None))
+
+
+def with_loopback_kept() -> AbstractContextManager[None]:
+    """Take 127.0.0.1 as the address of a node; Ray replaces it by one that others reach."""
+    return replaced({RESOLVE_HOST: lambda host: host})
+
+
+def apart_from_signals(started: list[Popen[Any]]) -> AbstractContextManager[None]:
+    """Start the processes of a local Ray each in a session that signals to this one do not reach.
+
+    A signal to a whole control group reaches them, too: what asks for an end is blocked in them,
+    and in their workers until :mod:`~tune_jobs.engine.cluster.worker_start`.
+
+    Args:
+        started: the processes are added to it.
+    """
+
+    class Apart(find(START_PROCESS)):  # type: ignore[misc]  # Ray's
+        """A process of Ray in its own session."""
+
+        def __init__(self, *args: Any, preexec_fn: Callable[[], None], **options: Any) -> None:
+            def prepare() -> None:
+                preexec_fn()
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGHUP})
+
+            super().__init__(*args, preexec_fn=prepare, start_new_session=True, **options)
+            started.append(self)
+
+        def terminate(self) -> None:
+            """Kill the process: it blocks SIGTERM."""
+            self.kill()
+
+    return replaced({START_PROCESS: Apart})
+
+
+def temp_folder() -> Path:
+    """Return the folder that a local Ray keeps its session folders in."""
+    return Path(find(TEMP_FOLDER)())
+
+
+def waiting_for_start(wait: Callable[[Callable[[], Any]], Any]) -> AbstractContextManager[None]:
+    """Let a function decide how long to wait for the node of a local Ray; Ray gives it 30 s.
+
+    Args:
+        wait: called with a function that looks the node up, and raises a RuntimeError until it is
+            there.
+    """
+    look = find(FIND_NODE)
+    return replaced({FIND_NODE: lambda *args: wait(lambda: look(*args))})
+
+
+def with_closed_session(note: Callable[[Path], None]) -> AbstractContextManager[None]:
+    """Create the session folder of a local Ray for this user alone; Ray opens it to everybody.
+
+    Args:
+        note: called with the folder once it is there.
+    """
+    make = find(MAKE_FOLDER)
+
+    def create(path: str) -> None:
+        if not Path(path).name.startswith("session_"):
+            make(path)
+            return
+        Path(path).mkdir(mode=0o700, exist_ok=True)
+        note(Path(path))
+
+    return replaced({MAKE_FOLDER: create})
+
+
+@dataclass(frozen=True)
+class OwnNode:
+    """The node that this process is connected to.
+
+    Attributes:
+        processes: ids of the processes that were started for it, by their kind; none in a cluster.
+        session: the folder of its logs and sockets.
+        gcs: host and port of the process that knows the cluster.
+        raylet: the socket of the process that runs the node.
+    """
+
+    processes: Mapping[str, int]
+    session: Path
+    gcs: str
+    raylet: Path
+
+
+def own_node() -> OwnNode | None:
+    """Return the node that this process is connected to, None if it is connected to none.
+
+    Raises:
+        JobError: if this version of Ray keeps it elsewhere.
+    """
+    with _explained("Worker.node, Node.all_processes"):
+        node = find(WORKER).node
+        if node is None:
+            return None
+        started = {kind: each[0].process.pid for kind, each in node.all_processes.items() if each}
+        session, socket = node.get_session_dir_path(), node.raylet_socket_name
+        return OwnNode(started, Path(session), str(node.gcs_address), Path(socket))
 
 
 def printing_with(

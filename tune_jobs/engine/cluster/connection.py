@@ -6,29 +6,23 @@ import logging
 import math
 import os
 import socket
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
+from contextlib import AbstractContextManager, contextmanager
 
-from tune_jobs.engine.cluster.machine import local_resources
+from tune_jobs.engine.cluster.local_ray import start_local, stop_local
 from tune_jobs.engine.cluster.stderr import stderr_aside
 from tune_jobs.engine.cluster.tokens import use_token
 from tune_jobs.engine.cluster.worker_start import PRELOAD
-from tune_jobs.engine.environment import environment
-from tune_jobs.engine.errors import ClusterError, JobError, reason_of
-from tune_jobs.engine.formatting import size
+from tune_jobs.engine.errors import ClusterError, JobError
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.ray_internals import (
     SETUP_HOOK,
+    outlive_node,
     printing_with,
-    without_side_processes,
+    with_loopback_kept,
 )
 
 logger = logging.getLogger(__name__)
-
-# What Ray needs for its sockets and logs: bytes, and files.
-LEAST_FREE, LEAST_FILES = 20 * 2**20, 200
 
 PREPARE = "tune_jobs.engine.cluster.worker_start.prepare"
 
@@ -70,12 +64,13 @@ def ray_of(
     if ray.is_initialized():
         yield
         return
-    with _lost_nodes_logged() if profile.address != "local" else nullcontext():
+    is_local = profile.address == "local"
+    with _silenced() if is_local else _lost_nodes_logged():
         connect(profile, import_paths, preload)
         try:
             yield
         finally:
-            ray.shutdown()
+            (stop_local if is_local else ray.shutdown)()
 
 
 def connect(profile: Profile, import_paths: Sequence[str], preload: str | None = None) -> None:
@@ -91,41 +86,14 @@ def connect(profile: Profile, import_paths: Sequence[str], preload: str | None =
     env = worker_env(profile, import_paths) | ({PRELOAD: preload} if preload else {})
     if profile.address != "local":
         hook = {"worker_process_setup_hook": PREPARE} if preload else {}
-        with _explained(profile.address):
+        with _explained(profile.address), with_loopback_kept():
             ray.init(address=profile.address, runtime_env={"env_vars": env, **hook}, **quiet)
+        outlive_node()
         return
-    _check_ray_folder()
-    found = local_resources()
-    cpus, gpus = int(found["CPU"]), int(found["GPU"])
     # What the workers need goes through the environment: a runtime_env of their own would keep Ray
     # from giving trials the worker processes that it starts ahead.
-    hook = {SETUP_HOOK: PREPARE} if preload else {}
-    with environment(env | hook), without_side_processes():
-        ray.init(address="local", include_dashboard=False, num_cpus=cpus, num_gpus=gpus, **quiet)
-
-
-def _check_ray_folder() -> None:
-    """Refuse to start a Ray that could not write its sockets and logs: it waits, then fails.
-
-    Raises:
-        JobError: naming its folder.
-    """
-    place = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
-    advice = "set RAY_TMPDIR to another folder"
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=place):
-            pass
-        system = os.statvfs(place)
-    except OSError as error:
-        reason = error.strerror or reason_of(error)
-        raise JobError(f"Ray cannot write to its folder {place}: {reason}; {advice}") from None
-    free = system.f_bavail * system.f_frsize
-    if free < LEAST_FREE or (system.f_files > 0 and system.f_favail < LEAST_FILES):
-        raise JobError(
-            f"Ray's folder {place} is nearly full ({size(free)} and {system.f_favail:,} files "
-            f"free); {advice}"
-        )
+    start_local(env | {SETUP_HOOK: PREPARE}, **quiet)
+    outlive_node()
 
 
 @contextmanager
@@ -190,3 +158,8 @@ def _lost_nodes_logged() -> AbstractContextManager[None]:
             logger.warning(lines[0])
 
     return printing_with(log)
+
+
+def _silenced() -> AbstractContextManager[None]:
+    """Print nothing that a local Ray says of its processes: what matters ends the run."""
+    return printing_with(lambda _: None)

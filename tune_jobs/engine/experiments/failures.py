@@ -25,10 +25,19 @@ OUT_OF_MEMORY = re.compile(
 LOST = re.compile(
     r"The actor (died|is dead|is unavailable|is temporarily)|worker .*died|node .*died"
 )
+# What Ray says if a worker's process ended by itself, on a node that lives on.
+CRASHED = re.compile(r"its worker process has died")
+ATTEMPT = re.compile(r"^Failure # .*$", re.MULTILINE)  # what Tune writes above each failure
 EXCEPTION = re.compile(
     r"^(?:[\w.]+\.)?(\w*(?:Error|Exception|Interrupt|Exit|Warning)\w*)(?:: (.*))?$"
 )
 PLACE = re.compile(r'^ *File "(.+)", line (\d+)', re.MULTILINE)
+
+# The last line of the failure of a configuration that crashes its worker.
+CRASH = (
+    "WorkerExit: the worker process died in every attempt; the configuration crashes it (a "
+    "segmentation fault, os._exit), or needs more memory than there is"
+)
 
 FIRST, MANY = 3, 10
 
@@ -54,7 +63,13 @@ def of_exception(error: BaseException) -> Failure:
 
 
 def of_lost_worker(error: str) -> Failure:
-    """Classify the failure of a trial that Tune gave up: an exception, or a lost machine."""
+    """Classify the failure of a trial that Tune gave up: an exception, or a lost machine.
+
+    A configuration whose worker crashed in every attempt has failed, as one that raises.
+    """
+    attempts = [text for text in ATTEMPT.split(error) if text.strip()]
+    if attempts and all(map(CRASHED.search, attempts)):
+        return Failure("configuration", f"{error}\n{CRASH}")
     is_lost = LOST.search(error) and "running low on memory" not in error
     return Failure("infrastructure" if is_lost else "configuration", error)
 

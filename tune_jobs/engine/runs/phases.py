@@ -147,6 +147,7 @@ class Run:
             refreshed_report(self.folder),
             recording_outcome(self.folder, began=began, spent=spent),
             self._explained(),
+            self.interruption.catching(),
         ):
             yield
 

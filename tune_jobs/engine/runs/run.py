@@ -114,7 +114,7 @@ def run(
             return replace(ended, trusted=trust(job))
         check_name(target.folder, how)  # another run may have come and gone meanwhile
         ray = ray_of(profile, [*import_paths, *import_roots(job)], find_preload(job))
-        data = start_ray(stack, ray, profile, interruption, job)
+        data = start_ray(stack, ray, profile, interruption, job, target.folder.name)
         started = Run(
             profile=profile,
             folder=folder,

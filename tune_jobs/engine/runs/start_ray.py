@@ -10,7 +10,9 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from tune_jobs.engine.cluster.watchdog import watched
 from tune_jobs.engine.environment import environment
+from tune_jobs.engine.errors import ClusterError
 from tune_jobs.engine.job.companions import is_ours
 from tune_jobs.engine.job.job import Job, MakeTuner
 from tune_jobs.engine.job.modules import root_of
@@ -43,11 +45,22 @@ def start_ray(
     profile: Profile,
     interruption: Interruption,
     job: Job | MakeTuner,
+    name: str,
 ) -> Dataset | OwnData | None:
-    """Start or join Ray, and read the data meanwhile."""
+    """Start or join Ray, and read the data meanwhile.
+
+    Args:
+        stack: Ray ends with it.
+        ray: starts or joins it.
+        profile: the machines.
+        interruption: breaks the run off if Ray dies.
+        job: what is searched.
+        name: the experiment's.
+    """
     reading = _in_background(job.load_data) if isinstance(job, Job) else None
     stack.enter_context(ray)
     interruption.listen()
+    stack.enter_context(watched(lambda died: interruption.break_off(_lost(died, name))))
     _examine(profile)
     if reading is None or not isinstance(job, Job):
         return None
@@ -55,6 +68,14 @@ def start_ray(
     for warning in (*job.warnings, *(data.warnings if data else ())):
         logger.warning(warning)
     return data
+
+
+def _lost(died: str, name: str) -> ClusterError:
+    """Return what a run says whose Ray has died."""
+    return ClusterError(
+        f"Ray's {died} has ended, so the run cannot continue; results so far are kept, continue "
+        f"them later with --name {name} --resume"
+    )
 
 
 def _in_background(function: Callable[[], Result]) -> Future[Result]:

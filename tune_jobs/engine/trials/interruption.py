@@ -1,4 +1,9 @@
-"""SIGINT and SIGTERM end a run in good order, wherever it is; a second signal ends it at once."""
+"""Signals end a run in good order, wherever it is; a second signal ends it at once.
+
+SIGINT, SIGTERM and SIGHUP do; a SIGHUP that is ignored, as under nohup, stays ignored. What breaks
+a run off from another thread, such as the death of its Ray, comes as a signal, too: it reaches the
+main thread wherever it waits.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +13,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from tune_jobs.engine.errors import mistake_of_exit
+from tune_jobs.engine.cluster.stderr import find_terminals, leave_terminals
+from tune_jobs.engine.errors import JobError, mistake_of_exit
 from tune_jobs.engine.trials.stopping import RunStopper
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+BREAK = signal.SIGUSR2  # Tune takes SIGUSR1
 
 Handler = Callable[[int, FrameType | None], object] | int | None
+
+
+class BrokenOff(BaseException):  # no Exception: Tune must not handle it
+    """The reason why a run cannot continue, on its way up."""
+
+    def __init__(self, reason: JobError) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class Interruption:
@@ -26,14 +41,21 @@ class Interruption:
     def __init__(self) -> None:
         self._stopper: RunStopper | None = None
         self._before: dict[int, Handler] = {}
+        self._reason: JobError | None = None
+        self._is_caught = self._is_signalled = False
+        self._terminals = find_terminals()
+        self._listener: int | None = None
 
     def listen(self) -> None:
         """Take signals from now on; call it again after Ray has installed its own handlers."""
-        if threading.current_thread() is threading.main_thread():
-            found: dict[int, Handler] = {
-                number: signal.signal(number, self._take) for number in SIGNALS
-            }
-            self._before = self._before or found
+        if threading.current_thread() is not threading.main_thread():
+            return
+        found: dict[int, Handler] = {BREAK: signal.signal(BREAK, self._break)}
+        for number in SIGNALS:
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                found[number] = signal.signal(number, self._take)
+        self._before = self._before or found
+        self._listener = threading.get_ident()
 
     def leave(self) -> None:
         """Restore the handlers that were there before."""
@@ -49,11 +71,54 @@ class Interruption:
         finally:
             self._stopper = None
 
-    def _take(self, _number: int, _frame: FrameType | None) -> None:
-        self.leave()
+    def break_off(self, reason: JobError) -> None:
+        """Raise an error wherever the run is; another thread calls this, until it is caught."""
+        self._reason = self._reason or reason
+        if self._listener is not None and not self._is_caught:
+            signal.pthread_kill(self._listener, BREAK)
+
+    @contextmanager
+    def catching(self) -> Iterator[None]:
+        """Turn whatever ends a block that was broken off into the reason.
+
+        Where C++ runs, Python turns the exception that breaks off into another one.
+
+        Raises:
+            JobError: the reason.
+        """
+        try:
+            yield
+        except BaseException:
+            if self._reason is None or self._is_caught:
+                raise
+            self._is_caught = True
+            if self._is_signalled:
+                raise KeyboardInterrupt from None
+            raise self._reason from None
+
+    def _take(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            leave_terminals(self._terminals)
+        if self._reason is not None and not self._is_signalled:
+            self._is_signalled = True  # the run ends already
+            return
+        self._is_signalled = True
+        self._restore()
         if self._stopper is None:
             raise KeyboardInterrupt
         self._stopper.requested = True
+
+    def _break(self, _number: int, _frame: FrameType | None) -> None:
+        if self._is_caught or self._reason is None:
+            return
+        if self._is_signalled:
+            raise KeyboardInterrupt
+        raise BrokenOff(self._reason)
+
+    def _restore(self) -> None:
+        """Restore the handlers of signals that end a run."""
+        for number in {*self._before} - {BREAK}:
+            signal.signal(number, self._before[number])
 
 
 @contextmanager
@@ -61,12 +126,13 @@ def interruptible() -> Iterator[Interruption]:
     """Handle the first signal of a block.
 
     Raises:
-        JobError: if code of the job ends the process.
+        JobError: if code of the job ends the process, or the block is broken off for a reason.
     """
     interruption = Interruption()
     interruption.listen()
     try:
-        yield interruption
+        with interruption.catching():
+            yield interruption
     except SystemExit as ended:  # while Ray starts it has a handler that does this
         if ended.code == signal.SIGTERM:
             raise KeyboardInterrupt from None

@@ -143,11 +143,13 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         """Record a checkpoint that was in no message, as those of a trainable class.
 
         The checkpoint of a message is in storage before the message arrives; this is called later,
-        and not at all if the run ends in between.
+        and not at all if the run ends in between. Then Tune deletes an earlier checkpoint: by then
+        the history must name this one, else a run that is killed now could resume from neither.
         """
         if not trial.last_result.get(CHECKPOINT_DIR_NAME):
             number = self._numbers[trial.trial_id]
             self._record_checkpoint(number, trial.last_result[EPOCH], checkpoint.path)
+        self.flush()  # Tune deletes the checkpoint before this one now
 
     def on_trial_complete(self, *, trial: Trial, **_: Any) -> None:
         """Record that a trial has ended, by itself or by the scheduler."""

@@ -1,0 +1,147 @@
+"""The watchdog of a run: it notices at once that the Ray of the run has died.
+
+Ray itself notices after 15 to 60 seconds, and then ends the process that uses it.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from tune_jobs.engine.cluster.processes import in_sessions, title_of
+from tune_jobs.engine.ray_internals import OwnNode, own_node
+
+# Seconds between two looks at a cluster, and for which its head may not answer: it may be
+# restarted, and Ray itself gives up after 60.
+PATROL, PATIENCE = 1.0, 30.0
+
+# Seconds after which a run that did not hear that its Ray has died is told again.
+REPEAT = 3.0
+
+# What a signal to all processes may need to reach the driver, too, and be its reason to end.
+GRACE = 0.3
+
+WORDS = {"gcs_server": "GCS"}
+
+
+@contextmanager
+def watched(tell: Callable[[str], None]) -> Iterator[None]:
+    """Watch the Ray that this process is connected to, for a block.
+
+    Args:
+        tell: called in a thread with what has died, and again until the block ends.
+    """
+    node = own_node()
+    if node is None or not hasattr(os, "pidfd_open"):  # Linux has it
+        yield
+        return
+    watchdog = Watchdog(node, tell)
+    watchdog.start()
+    try:
+        yield
+    finally:
+        watchdog.end()
+
+
+class Watchdog(threading.Thread):
+    """Waits for the end of any process that a run cannot do without.
+
+    Args:
+        node: what is watched.
+        tell: called with what has died.
+    """
+
+    def __init__(self, node: OwnNode, tell: Callable[[str], None]) -> None:
+        super().__init__(daemon=True)
+        self._node, self._tell = node, tell
+        self._parts = parts_of(node)
+        self._ended = threading.Event()
+        self._wake, self._waker = os.pipe()
+        self._answered = time.monotonic()
+
+    def run(self) -> None:
+        """Wait, and tell what has died."""
+        died = self._wait()
+        if died is None:
+            return
+        self._freeze()
+        self._ended.wait(GRACE)
+        while not self._ended.is_set():
+            self._tell(died)
+            self._ended.wait(REPEAT)
+
+    def end(self) -> None:
+        """Watch no longer."""
+        self._ended.set()
+        os.write(self._waker, b".")
+        self.join()
+        for each in (self._wake, self._waker):
+            os.close(each)
+
+    def _wait(self) -> str | None:
+        """Return what has died; None if the watch ends before."""
+        poll, names = select.poll(), {}
+        poll.register(self._wake, select.POLLIN)
+        try:
+            for pid, name in self._parts.items():
+                try:
+                    descriptor = os.pidfd_open(pid)
+                except ProcessLookupError:
+                    return name
+                names[descriptor] = name
+                poll.register(descriptor, select.POLLIN)
+            while not self._ended.is_set():
+                for descriptor, _ in poll.poll(1000 * PATROL):
+                    if descriptor in names:
+                        return names[descriptor]
+                if not self._node.processes and self._is_silent():
+                    return "GCS"
+            return None
+        finally:
+            for descriptor in names:
+                os.close(descriptor)
+
+    def _freeze(self) -> None:
+        """Stop the raylet of a local Ray: it would end itself, and with it this process."""
+        raylet = self._node.processes.get("raylet")
+        if raylet is not None:
+            with suppress(OSError):
+                os.kill(raylet, signal.SIGSTOP)
+
+    def _is_silent(self) -> bool:
+        """Return whether the head of a cluster has not answered for too long."""
+        host, _, port = self._node.gcs.rpartition(":")
+        with suppress(OSError), closing(socket.create_connection((host, int(port)), timeout=5)):
+            self._answered = time.monotonic()
+        return time.monotonic() - self._answered > PATIENCE
+
+
+def parts_of(node: OwnNode) -> Mapping[int, str]:
+    """Return the processes on this machine that a node cannot do without, and their names.
+
+    The raylet ends itself if one of its agents ends.
+    """
+    if not node.processes:
+        raylet = listener_of(node.raylet)
+        return {raylet: "raylet"} if raylet else {}
+    parts = {pid: WORDS.get(kind, kind) for kind, pid in node.processes.items()}
+    agents = {pid: title_of(pid) for pid in in_sessions({*node.processes.values()})}
+    return {**{pid: "agent" for pid, title in agents.items() if "Agent" in title}, **parts}
+
+
+def listener_of(path: Path) -> int | None:
+    """Return the process that listens at a socket in the file system; None if it cannot be told."""
+    with suppress(OSError), closing(socket.socket(socket.AF_UNIX)) as connection:
+        connection.connect(str(path))
+        size = struct.calcsize("3i")
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        return int(struct.unpack("3i", credentials)[0]) or None
+    return None
