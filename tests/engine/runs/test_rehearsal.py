@@ -1,10 +1,12 @@
 """A check trains one batch, saves the model, and reads it in a fresh process."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from tune_jobs.engine import JobError, Profile
+from tune_jobs.engine import JobError, Profile, open_experiment, run
 from tune_jobs.engine.job.modules import find_job
 from tune_jobs.engine.runs.check import plan
 
@@ -59,25 +61,30 @@ JOB = Job(
 
 
 @pytest.fixture
-def check(tmp_path):
+def make_job(tmp_path):
     draw = np.random.default_rng(0)
     frame = pd.DataFrame(draw.normal(size=(400, 2)), columns=["a", "b"])
     frame["y"] = np.where(frame["a"] > 0, "yes", "no")
     frame.to_csv(tmp_path / "data.csv", index=False)
     (tmp_path / "my_rehearsed_layers.py").write_text(REGISTERED)
 
-    def check(layer="", hidden="", train="return fit(build, config, data)", more=""):
+    def make_job(layer="", hidden="", train="return fit(build, config, data)", more=""):
         parts = {"LAYER": layer, "HIDDEN": hidden, "TRAIN": train, "MORE": more}
         content = JOB
         for name, part in (parts | {"FOLDER": str(tmp_path)}).items():
             content = content.replace(name, part)
         (tmp_path / "rehearsed.py").write_text(content)
-        job = find_job(str(tmp_path / "rehearsed.py")).job
-        return plan(job, Profile())["rehearsal"]
+        return find_job(str(tmp_path / "rehearsed.py")).job
 
-    return check
+    return make_job
 
 
+@pytest.fixture
+def check(make_job):
+    return lambda **parts: plan(make_job(**parts), Profile())["rehearsal"]
+
+
+LAMBDA = "x = keras.layers.Lambda(lambda t: t * 2.0)(x)"
 PROVEN = "one batch trained, saved and read in a fresh process; reports "
 
 
@@ -96,7 +103,7 @@ def test_a_registered_layer_beside_the_job_is_read_back(check) -> None:
 
 def test_a_lambda_layer_is_refused_in_one_line(check) -> None:
     with pytest.raises(JobError) as caught:
-        check(hidden="x = keras.layers.Lambda(lambda t: t * 2.0)(x)")
+        check(hidden=LAMBDA)
 
     assert str(caught.value) == (
         "the smallest model cannot be read from its file: best.keras has a Lambda layer with "
@@ -127,3 +134,17 @@ def test_a_train_without_return_is_exported_from_build(check) -> None:
     said = check(train="fit(build, config, data)")
 
     assert said == f"{PROVEN}metrics that are not known before a run"
+
+
+@pytest.mark.slow
+def test_a_run_ends_after_its_first_trial_if_no_file_can_hold_its_model(
+    local_ray, make_job, tmp_path
+) -> None:
+    profile = Profile(storage=str(tmp_path / "results"), max_concurrent_trials=1)
+    job = replace(make_job(hidden=LAMBDA), max_epochs=2, num_samples=5)
+    with pytest.raises(JobError, match=r"^the model has a Lambda layer with Python code, which is"):
+        run(job, profile=profile, name="x", listeners=[])
+
+    found = open_experiment(str(tmp_path / "results" / "x"))
+    assert found.exit_code == 2
+    assert len(found.trials) == 1
