@@ -264,7 +264,7 @@ def test_a_run_in_which_every_trial_failed_is_no_success(profile) -> None:
 def test_values_that_are_not_finite_leave_nothing_usable(profile) -> None:
     result = quiet_run(replace(JOB, trainable=reporting_nan, num_samples=2), profile)
     assert result.exit_code == 4
-    json.loads(json.dumps(as_dict(result), allow_nan=False))
+    json.loads(json.dumps(as_dict(result, short=False), allow_nan=False))
 
 
 @pytest.mark.parametrize(
