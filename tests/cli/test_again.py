@@ -52,6 +52,20 @@ def test_the_job_comes_from_the_experiment(here) -> None:
     assert command_of("other.py", asked()) == ("other.py", asked())
 
 
+def test_the_jobs_file_is_the_one_that_began_the_experiment(here, monkeypatch) -> None:
+    for folder in ("a", "b"):
+        (here / folder).mkdir()
+        (here / folder / "mine.py").touch()
+    begin(here / "results/x", job="mine.py", cwd=str(here / "a"))
+    monkeypatch.chdir(here / "b")
+
+    asks = asked(storage=str(here / "results"))
+    assert command_of(None, asks)[0] == str(here / "a/mine.py")
+
+    (here / "a/mine.py").unlink()  # it moved, as a folder that was uploaded does
+    assert command_of(None, asks)[0] == "mine.py"
+
+
 @pytest.mark.parametrize(
     ("command", "options", "message"),
     [
@@ -101,4 +115,4 @@ def test_a_name_a_slot_or_a_new_experiment_need_no_other_name(here, options) -> 
 
 
 def test_all_that_an_experiment_remembers_has_a_type() -> None:
-    assert set(KINDS) == {"job", *REMEMBERED}
+    assert set(KINDS) == {"job", "cwd", *REMEMBERED}

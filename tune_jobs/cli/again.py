@@ -17,7 +17,7 @@ from tune_jobs.engine.storage.folder import Folder, open_folder
 # What an experiment notes of its command, with the type of each.
 KINDS = {
     **dict.fromkeys(("num_samples", "max_epochs", "seed", "finalists"), int),
-    **dict.fromkeys(("job", "data", "target", "sets", "profile", "searcher"), str),
+    **dict.fromkeys(("job", "cwd", "data", "target", "sets", "profile", "searcher"), str),
     **dict.fromkeys(("ensemble", "stop_when_done"), bool),
 }
 
@@ -56,6 +56,8 @@ def command_of(job: str | None, options: dict[str, Any]) -> tuple[str, dict[str,
 def original_of(experiment: Experiment) -> dict[str, Any]:
     """Return the job and the options that began an experiment, those that define its search.
 
+    The file of a job is the one in the folder where the command was given, if that is still there.
+
     Raises:
         JobError: if one is of another type than the command line gives.
     """
@@ -68,7 +70,8 @@ def original_of(experiment: Experiment) -> dict[str, Any]:
                 f"{experiment.folder.uri} is damaged: its {DESCRIPTION} has command.{name} "
                 f"{value!r}, but must be {WORDS[KINDS[name]]}"
             )
-    return found
+    begun = Path(found.pop("cwd", ""), found.get("job", ""))
+    return {**found, "job": str(begun)} if begun.suffix == ".py" and begun.is_file() else found
 
 
 def check_original(experiment: Experiment, options: Mapping[str, Any], storage: Folder) -> None:

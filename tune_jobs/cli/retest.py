@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -162,7 +163,7 @@ def _retest(name: str, options: dict[str, Any]) -> Experiment:
         found.job,
         challenge,
         profile=profile,
-        command={key: asked[key] for key in ("job", *REMEMBERED)},
+        command={"cwd": str(Path.cwd()), **{key: asked[key] for key in ("job", *REMEMBERED)}},
         allow_changed=options["allow_changed"],
         listeners=[view],
         import_paths=found.import_paths,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -166,7 +167,11 @@ def _search(job: str | None, max_hours: float | None, options: dict[str, Any]) -
         max_hours=max_hours,
         extend=options["extend"] or 0,
         defaults=parse_assignments("--default", options["defaults"]),
-        command={"job": job, **{name: options[name] for name in REMEMBERED}},
+        command={
+            "job": job,
+            "cwd": str(Path.cwd()),
+            **{name: options[name] for name in REMEMBERED},
+        },
         listeners=_views(found.job, options),
         import_paths=found.import_paths,
         **{name: options[name] for name in PASSED_ON},

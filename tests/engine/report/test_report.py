@@ -298,7 +298,9 @@ def test_a_report_says_how_configs_were_chosen_and_what_to_expect_of_more(make) 
     for text in (page, "\n".join(shown)):
         assert "8 at random, 22 by the Gaussian process" in text
         assert "20 more trials: expected improvement" in text
-        assert "learning_rate" in text[text.index("matters") :].split(" (the most first)")[0]
+        assert (
+            "learning_rate" in text[text.index("matters") :].split(" (the most first, untested)")[0]
+        )
     assert not any("outlook" in line for line in lines(experiment, short=True))
 
 

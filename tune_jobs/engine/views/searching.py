@@ -24,7 +24,7 @@ def describe_search(experiment: Experiment) -> dict[str, str]:
     """Describe a search by its choices and its outlook, as far as they are known."""
     found = {"chosen": count_choices(experiment)}
     if outlook := outlook_of(experiment):
-        found["matters"] = f"{', '.join(outlook.matters)} (the most first)"
+        found["matters"] = f"{', '.join(outlook.matters)} (the most first, untested)"
         found["would try"] = brief(outlook.config) if outlook.config is not None else ""
         found["outlook"] = outlook.sentence
     return {name: text for name, text in found.items() if text}

@@ -263,7 +263,7 @@ def _table(trials: pd.DataFrame, usable: pd.DataFrame, experiment: Experiment) -
 def _next(experiment: Experiment, *, short: bool) -> list[str]:
     """Name the folder, the files in it and the commands to type next."""
     place, summary = _short_path(experiment.folder.uri), experiment.summary
-    has_model = experiment.folder.exists(MODEL)
+    has_model = experiment.folder.exists(MODEL) and not _is_damaged(experiment, MODEL)
     said = [f"folder  {place}"]
     if has_model:
         said.append(f"model   {join(place, MODEL)}")
@@ -281,6 +281,10 @@ def _next(experiment: Experiment, *, short: bool) -> list[str]:
         steps.append(f"predict {place} NEW.parquet predictions.parquet")
     labels = ["next", *[""] * len(steps)]
     return said + [f"{n:6}  {_program()} {step}" for n, step in zip(labels, steps, strict=False)]
+
+
+def _is_damaged(experiment: Experiment, name: str) -> bool:
+    return any(problem.startswith(f"{name} ") for problem in experiment.problems)
 
 
 def _continue(experiment: Experiment) -> list[str]:
