@@ -119,7 +119,7 @@ def test_the_python_of_the_readme_works(here) -> None:
 
 
 def test_the_job_and_the_trainable_of_the_page_on_jobs(shell, here) -> None:
-    (here / "wine.py").write_text(snippet("docs/writing-jobs.md", "JOB = Job("))
+    (here / "wine.py").write_text(snippet("docs/writing-jobs.md", "JOB = Job(\n"))
     (here / "linear.py").write_text(snippet("docs/writing-jobs.md", "def build"))
     space = '{"learning_rate": tune.loguniform(1e-3, 1e-1)}'
     (here / "mine.py").write_text(

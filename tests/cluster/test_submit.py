@@ -304,8 +304,8 @@ def test_the_line_that_a_dry_run_prints_is_rays_own_command(cluster) -> None:
     [
         ({"jobs_api": "http://127.0.0.1:9"}, "no cluster answers at http://127.0.0.1:9", 9),
         ({"token_file": ""}, "requires a token", 2),
-        ({"token_file": "wrong"}, "does not accept the token", 2),
-        ({"token_file": "readable"}, "has mode 0644, so other users can read it", 2),
+        ({"token_file": "../wrong"}, "does not accept the token", 2),
+        ({"token_file": "../readable"}, "has mode 0644, so other users can read it", 2),
         ({"token_file": "absent"}, "'absent' cannot be read: No such file", 2),
         ({"storage": "results"}, "storage is 'results', but must be a URI or an absolute path", 2),
         ({"jobs_api": ""}, "the profile has no jobs_api", 2),
@@ -318,8 +318,8 @@ def test_what_lies_between_here_and_the_cluster_is_one_line(
     cluster, changed, message, code
 ) -> None:
     for name, mode in (("wrong", 0o600), ("readable", 0o644)):
-        (cluster.folder / name).write_text("another-token")
-        (cluster.folder / name).chmod(mode)
+        (cluster.folder.parent / name).write_text("another-token")
+        (cluster.folder.parent / name).chmod(mode)
     (cluster.folder / "other.yaml").write_text(profile_of(cluster, **changed))
 
     ran = cluster.tune_jobs("submit", "search.py", "--profile", "other.yaml", "--name", "no")

@@ -68,13 +68,16 @@ def test_a_misspelled_name_shows_the_nearest() -> None:
         ("import sys\n\nsys.exit(0)", r"line 3: sys\.exit\(0\) in wrong\.py, line 3, ends the pro"),
         ("import os, sys\nsys.exit(os.EX_DATAERR)", r"line 2: sys\.exit\(65\) in wrong\.py"),
         ("raise SystemExit", r"line 1: sys\.exit\(\) in wrong\.py"),
-        ("x = 1\nimport exits", r"line 2: sys\.exit\('a\\nb'\) in exits\.py, line 2, ends"),
+        (
+            "x = 1\nimport exits_early",
+            r"line 2: sys\.exit\('a\\nb'\) in exits_early\.py, line 2, ends",
+        ),
     ],
 )
 def test_a_mistake_in_a_job_file_is_one_line_with_its_place(tmp_path, text, message) -> None:
     path = tmp_path / "wrong.py"
     path.write_text(text)
-    (tmp_path / "exits.py").write_text("import sys\nsys.exit('a\\nb')")
+    (tmp_path / "exits_early.py").write_text("import sys\nsys.exit('a\\nb')")
 
     with pytest.raises(JobError, match=message) as caught:
         find_job(str(path))

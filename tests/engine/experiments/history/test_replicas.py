@@ -72,22 +72,23 @@ curves_of_logs = st.lists(
 @given(curves_of_logs, st.sampled_from(["min", "max"]), st.integers(1, 3))
 def test_the_history_gives_the_means_that_the_trial_reported(values, mode, patience) -> None:
     config = {"metric": "loss", "mode": mode, "max_epochs": 6, "patience": patience, "seed": 0}
-    data = SimpleNamespace(replicas=[Replica(seed) for seed in range(len(values))])
+    rows = dict.fromkeys(("x_train", "y_train", "x_validation", "y_validation"), np.zeros((1, 1)))
+    data = SimpleNamespace(replicas=[Replica(seed) for seed in range(len(values))], **rows)
     curves = Curves(make_task(config, data))
-    rows = []
+    reported = []
     while not curves.ended:
         active = [curves.is_active(index) for index in range(len(values))]
         logs = [
             {"loss": each[curves.epoch]} if runs else None
             for each, runs in zip(values, active, strict=True)
         ]
-        rows.append(curves.add(logs, seconds=0.1))
+        reported.append(curves.add(logs, seconds=0.1))
     recorded = [
-        {row["epoch"]: row["replicas"][index]["loss"] for row in rows if row["replicas"][index]}
+        {row["epoch"]: row["replicas"][index]["loss"] for row in reported if row["replicas"][index]}
         for index in range(len(values))
     ]
 
     means = average_replicas(frame(recorded), Goal("loss", mode))
 
-    assert means["epoch"].tolist() == [row["epoch"] for row in rows]
-    assert np.allclose(means["loss"], [row["loss"] for row in rows])
+    assert means["epoch"].tolist() == [row["epoch"] for row in reported]
+    assert np.allclose(means["loss"], [row["loss"] for row in reported])
