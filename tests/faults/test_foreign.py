@@ -8,32 +8,20 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from ray import cloudpickle, tune
+from ray import cloudpickle
 
+from tests.faults import arithmetic
 from tune_jobs.cli.main import main
-from tune_jobs.engine import Experiment, Job, JobError, Profile, open_experiment, run
+from tune_jobs.engine import Experiment, JobError, Profile, open_experiment, run
 from tune_jobs.engine.experiments.history.packing import pack, unpack
 from tune_jobs.engine.experiments.history.records import Event, Finish
 from tune_jobs.engine.experiments.model_file import mark_model
-from tune_jobs.engine.job.finalists import Finalists
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
-def train(config: dict, data: object) -> None:
-    for epoch in range(1, config["max_epochs"] + 1):
-        tune.report({"loss": config["x"] + 1 / epoch})
-
-
-JOB = Job(
-    train,
-    {"x": tune.uniform(0, 1)},
-    metric="loss",
-    num_samples=3,
-    max_epochs=2,
-    finalists=Finalists(count=2, scores=2),
-)
+JOB = replace(arithmetic.JOB, num_samples=3)
 # What each file says of itself if it is of another experiment.
 LINES = {
     "experiment.json": "experiment.json is of another experiment; ignored",

@@ -3,16 +3,17 @@
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from ray import cloudpickle, tune
 
-from tune_jobs.engine import Job, JobError, Profile, open_experiment, run
+from tests.faults import arithmetic
+from tune_jobs.engine import JobError, Profile, open_experiment, run
 from tune_jobs.engine.deadline import NO_DEADLINE, Timing
 from tune_jobs.engine.experiments.history.records import Event, Finish, TrialEnd
 from tune_jobs.engine.experiments.lease import leased
-from tune_jobs.engine.job.finalists import Finalists
 from tune_jobs.engine.runs.phases import Run
 from tune_jobs.engine.storage.folder import open_folder
 from tune_jobs.engine.trials.interruption import Interruption
@@ -32,14 +33,7 @@ def train(config: dict, data: object) -> None:
             tune.report({"loss": config["x"] + 1 / epoch}, checkpoint=checkpoint)
 
 
-JOB = Job(
-    train,
-    {"x": tune.uniform(0, 1)},
-    metric="loss",
-    num_samples=4,
-    max_epochs=2,
-    finalists=Finalists(count=2, scores=2),
-)
+JOB = replace(arithmetic.JOB, trainable=train)
 
 # What happens to the storage, in the folder that holds it.
 HOW: dict[str, Callable[[Path], object]] = {

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ray import cloudpickle, tune
+from ray import cloudpickle
 
-from tune_jobs.engine import Job, Profile, open_experiment, run
+from tests.faults.arithmetic import JOB
+from tune_jobs.engine import Profile, open_experiment, run
 from tune_jobs.engine.experiments.history.records import Attempt, Event, Finish, TrialEnd
 from tune_jobs.engine.experiments.history.segments import SegmentWriter
 from tune_jobs.engine.experiments.lease import TakenError
-from tune_jobs.engine.job.finalists import Finalists
 from tune_jobs.engine.storage.folder import open_folder
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -23,21 +23,6 @@ pytestmark = pytest.mark.usefixtures("local_ray")
 FILES = (
     *("summary.json", "verdict.json", "trials.parquet", "epochs.parquet", "best_config.json"),
     *("best.keras", "report.html", "report.png", "retest.json", "finalists/trials.parquet"),
-)
-
-
-def train(config: dict, data: object) -> None:
-    for epoch in range(1, config["max_epochs"] + 1):
-        tune.report({"loss": config["x"] + 1 / epoch})
-
-
-JOB = Job(
-    train,
-    {"x": tune.uniform(0, 1)},
-    metric="loss",
-    num_samples=4,
-    max_epochs=2,
-    finalists=Finalists(count=2, scores=2),
 )
 
 

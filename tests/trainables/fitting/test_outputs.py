@@ -167,29 +167,30 @@ def test_scorers_and_the_file_get_probabilities(
     assert right == pytest.approx(max(model.history.history["val_right"]))
 
 
+def export_both(models, folder):
+    """The model that is the mean of two, read back from its file."""
+    ready, path = iter(models), folder / "both.keras"
+    target = {"name": "y", "task": "binary", "classes": [0, 1]}
+    preprocessing = {"columns": None, "target": target}
+    export(lambda _: next(ready), [BINARY, BINARY], None, preprocessing, path)
+    return load(path)
+
+
 def test_the_mean_of_models_is_that_of_their_probabilities(tmp_path) -> None:
     models = [make(1, None, of_logits("BinaryCrossentropy")), make(1, "sigmoid")]
     x = np.random.default_rng(0).normal(size=(20, 2)).astype("float32")
     odds, probability = (np.asarray(model.predict(x, verbose=0)) for model in models)
-    ready = iter(models)
-    target = {"name": "y", "task": "binary", "classes": [0, 1]}
-    path = tmp_path / "both.keras"
-    preprocessing = {"columns": None, "target": target}
-    export(lambda _: next(ready), [BINARY, BINARY], None, preprocessing, path)
+    both_in_one = export_both(models, tmp_path)
 
     expected = (1 / (1 + np.exp(-odds)) + probability) / 2
-    np.testing.assert_allclose(predict(load(path), x), expected, rtol=1e-5)
+    np.testing.assert_allclose(predict(both_in_one, x), expected, rtol=1e-5)
 
 
 def test_the_mean_of_one_and_of_two_outputs_is_that_of_the_second_class(tmp_path) -> None:
     models = [make(2, "softmax", "sparse_categorical_crossentropy"), make(1, "sigmoid")]
     x = np.random.default_rng(0).normal(size=(20, 2)).astype("float32")
     both, second = (np.asarray(model.predict(x, verbose=0)) for model in models)
-    ready = iter(models)
-    target = {"name": "y", "task": "binary", "classes": [0, 1]}
-    path = tmp_path / "both.keras"
-    preprocessing = {"columns": None, "target": target}
-    export(lambda _: next(ready), [BINARY, BINARY], None, preprocessing, path)
+    both_in_one = export_both(models, tmp_path)
 
     expected = (both[:, 1:] + second) / 2
-    np.testing.assert_allclose(predict(load(path), x), expected, rtol=1e-5)
+    np.testing.assert_allclose(predict(both_in_one, x), expected, rtol=1e-5)

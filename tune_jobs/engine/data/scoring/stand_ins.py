@@ -32,8 +32,7 @@ class StandInClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def decision_function(self, rows: Any) -> Array:
         """Return the log-odds: of the second of two classes, or of each class."""
-        found = self.predict_proba(rows).clip(TINY, ALMOST_ONE)
-        odds: Array = np.log(found) - np.log1p(-found)
+        odds = _log_odds(self.predict_proba(rows))
         return odds[:, 1] if odds.shape[1] == 2 else odds
 
 
@@ -56,9 +55,7 @@ class StandInForLabels(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def decision_function(self, rows: Any) -> Array:
         """Return the log-odds of each label."""
-        found = self.predict_proba(rows).clip(TINY, ALMOST_ONE)
-        odds: Array = np.log(found) - np.log1p(-found)
-        return odds
+        return _log_odds(self.predict_proba(rows))
 
 
 class StandInRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -71,3 +68,8 @@ class StandInRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """Return the prediction of each row."""
         found: Array = self.predictions[np.asarray(rows).reshape(-1)]
         return found
+
+
+def _log_odds(probabilities: Array) -> Array:
+    found = probabilities.clip(TINY, ALMOST_ONE)
+    return np.asarray(np.log(found) - np.log1p(-found))
