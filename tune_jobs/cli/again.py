@@ -49,7 +49,7 @@ def command_of(job: str | None, options: dict[str, Any]) -> tuple[str, dict[str,
     if not command.get("job"):
         raise JobError(f"experiment {options['name']!r} does not record its job; give JOB")
     original = original_of(experiment)
-    check_original(experiment, options, open_folder(storage))
+    check_original(experiment, original, options, open_folder(storage))
     return str(original.pop("job")), fill_in(options, original)
 
 
@@ -74,11 +74,17 @@ def original_of(experiment: Experiment) -> dict[str, Any]:
     return {**found, "job": str(begun)} if begun.suffix == ".py" and begun.is_file() else found
 
 
-def check_original(experiment: Experiment, options: Mapping[str, Any], storage: Folder) -> None:
+def check_original(
+    experiment: Experiment,
+    original: Mapping[str, Any],
+    options: Mapping[str, Any],
+    storage: Folder,
+) -> None:
     """Refuse a job or a profile that an experiment names and that came with its results.
 
     Args:
         experiment: the one that is continued or retested.
+        original: the job and the options that began it.
         options: of the command line, which the user has given.
         storage: the folder of the experiments.
 
@@ -87,12 +93,12 @@ def check_original(experiment: Experiment, options: Mapping[str, Any], storage: 
     """
     from tune_jobs.engine.job.profile import find_profile
 
-    command, storages = original_of(experiment), (storage, experiment.folder.parent)
+    storages = (storage, experiment.folder.parent)
     if not options.get("job"):
-        job = str(command.get("job"))
+        job = str(original.get("job"))
         refuse_stored(f"the job of {experiment.name}", job, list_files(job), storages)
-    if not options.get("profile") and command.get("profile"):
-        profile = str(command["profile"])
+    if not options.get("profile") and original.get("profile"):
+        profile = str(original["profile"])
         files = [find_profile(profile)]
         refuse_stored(f"the profile of {experiment.name}", profile, files, storages)
 

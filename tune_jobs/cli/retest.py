@@ -191,6 +191,6 @@ def _asked_of(earlier: Experiment, options: dict[str, Any]) -> dict[str, Any]:
     asked |= {"job": options["job"] or begun.get("job")}
     if asked["job"] is None:
         raise JobError(f"{earlier.name} does not record its job; name it with --job")
-    check_original(earlier, options, open_folder(storage_of(options)))
+    check_original(earlier, begun, options, open_folder(storage_of(options)))
     fixed = {"num_samples": None, "finalists": None, "ensemble": False, "stop_when_done": False}
     return asked | fixed
