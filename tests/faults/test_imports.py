@@ -39,7 +39,6 @@ PACKAGE = "tune-jobs run mine.search --name x --storage out"
 
 @pytest.mark.parametrize("command", ["python code/script.py", PACKAGE])
 def test_a_model_beside_a_script_or_in_a_package_is_imported_by_workers(tmp_path, command) -> None:
-    program, *words = command.split()
     (tmp_path / "code").mkdir()
     (tmp_path / "code/mymodel.py").write_text(MODEL)
     (tmp_path / "code/script.py").write_text(SCRIPT)
@@ -48,14 +47,7 @@ def test_a_model_beside_a_script_or_in_a_package_is_imported_by_workers(tmp_path
     (tmp_path / "mine/model.py").write_text(MODEL)
     (tmp_path / "mine/search.py").write_text("from .model import JOB")
 
-    ran = subprocess.run(
-        [str(Path(sys.executable).parent / program), *words],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    ran = shell(tmp_path, command, timeout=90)
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
     result = open_experiment(tmp_path / "out/x")
@@ -139,14 +131,14 @@ BESIDE = "from layers_beside import Triple; x = Triple()(Double()(x))"
 RUN = 'print(run(JOB, profile=Profile(storage="out"), name="x", listeners=[]).best_model().name)'
 
 
-def shell(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
+def shell(folder: Path, command: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
     program, *words = command.split()
     return subprocess.run(
         [str(Path(sys.executable).parent / program), *words],
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=timeout,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
 
