@@ -76,6 +76,9 @@ RAYLET_ID = "RAY_RAYLET_PID"
 # The variable behind ``worker_process_setup_hook``.
 SETUP_HOOK = "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR"
 
+# The umask under which what is written is open to its user alone.
+PRIVATE = 0o077
+
 # The logger that announces each upload.
 UPLOAD_LOGGER = "ray._private.runtime_env.packaging"
 
@@ -194,23 +197,25 @@ def with_loopback_kept() -> AbstractContextManager[None]:
     return replaced({RESOLVE_HOST: lambda host: host})
 
 
-def apart_from_signals(started: list[Popen[Any]]) -> AbstractContextManager[None]:
-    """Start the processes of a local Ray each in a session that signals to this one do not reach.
+def apart(started: list[Popen[Any]]) -> AbstractContextManager[None]:
+    """Start the processes of a local Ray apart from signals to this one, and from other users.
 
-    A signal to a whole control group reaches them, too: what asks for an end is blocked in them,
-    and in their workers until :mod:`~tune_jobs.engine.cluster.worker_start`.
+    Each has a session of its own. A signal to a whole control group reaches them, too: what asks
+    for an end is blocked in them. What they write is open to this user alone. Their workers have
+    both until :mod:`~tune_jobs.engine.cluster.worker_start`.
 
     Args:
         started: the processes are added to it.
     """
 
     class Apart(find(START_PROCESS)):  # type: ignore[misc]  # Ray's
-        """A process of Ray in its own session."""
+        """A process of Ray in its own session, with its own umask."""
 
         def __init__(self, *args: Any, preexec_fn: Callable[[], None], **options: Any) -> None:
             def prepare() -> None:
                 preexec_fn()
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGHUP})
+                os.umask(PRIVATE)
 
             super().__init__(*args, preexec_fn=prepare, start_new_session=True, **options)
             started.append(self)

@@ -23,6 +23,11 @@ from tune_jobs.engine.cluster.connection import ray_of
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.ray_internals import own_node
 
+def write(place):
+    pathlib.Path(place).write_text("a checkpoint")
+    return stat.S_IMODE(pathlib.Path(place).stat().st_mode)
+
+os.umask(0o002)  # a team's, which may write to each other's files
 with ray_of(Profile(), []):
     @ray.remote
     def work():
@@ -42,7 +47,11 @@ with ray_of(Profile(), []):
         "sessions": [os.getsid(part.pid) for part in parts[1:]],
         "own session": os.getsid(0),
         "folder": str(node.session),
-        "mode": stat.S_IMODE(node.session.stat().st_mode),
+        "open to others": [
+            str(path)
+            for path in (node.session, *node.session.rglob("*"))
+            if not path.is_symlink() and path.stat().st_mode & 0o077
+        ],
         "authentication": [
             part.environ().get("RAY_AUTH_MODE")
             for part in parts
@@ -50,7 +59,7 @@ with ray_of(Profile(), []):
         ],
         "secret": pathlib.Path.home().joinpath(".ray", "auth_token").read_text(),
         "blocked in a worker": blocked,
-        "umask": ray.get(ray.remote(lambda: os.umask(0o022)).remote()),
+        "written by a worker": ray.get(ray.remote(write).remote(sys.argv[1])),
     }
 _, left = psutil.wait_procs(parts[1:], timeout=30)  # they are dying
 print(json.dumps(found | {"left": [part.pid for part in left]}))
@@ -93,7 +102,7 @@ def looked(tmp_path_factory) -> dict:
     home = tmp_path_factory.mktemp("home")
     env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
     ran = subprocess.run(
-        [sys.executable, "-c", LOOK],
+        [sys.executable, "-c", LOOK, str(home / "checkpoint")],
         capture_output=True,
         text=True,
         check=True,
@@ -118,14 +127,14 @@ def test_it_asks_for_a_token_that_only_this_user_can_read(looked) -> None:
     assert len(looked["secret"]) == 64
     assert stat.S_IMODE(token.stat().st_mode) == 0o600
     assert stat.S_IMODE(token.parent.stat().st_mode) == 0o700
-    assert looked["mode"] == 0o700
 
 
-def test_what_its_workers_write_is_as_open_as_what_the_driver_writes(looked) -> None:
-    before = os.umask(0o022)
-    os.umask(before)
+def test_only_this_user_can_read_its_session(looked) -> None:
+    assert looked["open to others"] == []
 
-    assert looked["umask"] == before
+
+def test_what_its_workers_write_has_the_umask_of_the_driver(looked) -> None:
+    assert looked["written by a worker"] == 0o664
 
 
 def test_signals_to_the_session_of_the_driver_do_not_reach_it(looked) -> None:

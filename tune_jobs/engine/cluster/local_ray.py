@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,12 +20,14 @@ from typing import Any
 from tune_jobs.engine.cluster.machine import local_resources
 from tune_jobs.engine.cluster.processes import kill_sessions, kill_stopped
 from tune_jobs.engine.cluster.tokens import MODE, TOKEN, TOKEN_PATH
+from tune_jobs.engine.cluster.worker_start import UMASK
 from tune_jobs.engine.environment import environment
 from tune_jobs.engine.errors import ClusterError, JobError, reason_of
 from tune_jobs.engine.experiments.claims import Claim, describe_self, is_here, is_running
 from tune_jobs.engine.formatting import size
 from tune_jobs.engine.ray_internals import (
-    apart_from_signals,
+    PRIVATE,
+    apart,
     own_node,
     reload_environment,
     start_limits,
@@ -64,7 +67,8 @@ def start_local(env: Mapping[str, str], **options: Any) -> None:
     use_own_token()
     remove_dead_sessions()
     found = local_resources()
-    with environment({**start_limits(LONGEST_START), **env}), _kept_private():
+    needed = {**start_limits(LONGEST_START), **env, UMASK: f"{_own_umask():03o}"}
+    with environment(needed), _kept_private():
         ray.init(
             address="local",
             include_dashboard=False,
@@ -73,6 +77,13 @@ def start_local(env: Mapping[str, str], **options: Any) -> None:
             _node_ip_address=LOOPBACK,
             **options,
         )
+
+
+def _own_umask() -> int:
+    """Return the umask of this process, which can only be read by setting it."""
+    umask = os.umask(PRIVATE)
+    os.umask(umask)
+    return umask
 
 
 @contextmanager
@@ -92,13 +103,13 @@ def _kept_private() -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(without_side_processes())
         stack.enter_context(with_loopback_kept())
-        stack.enter_context(apart_from_signals(processes))
+        stack.enter_context(apart(processes))
         stack.enter_context(with_closed_session(note))
         stack.enter_context(waiting_for_start(lambda look: wait_patiently(look, processes)))
         try:
             yield
             for session in sessions:
-                session.chmod(0o700)  # Ray's C++ opens it to everybody as well
+                _close(session)
         except BaseException as error:
             kill_sessions([process.pid for process in processes])
             for session in sessions:
@@ -217,6 +228,17 @@ def remove_dead_sessions() -> None:
             is_mine = note.stat().st_uid == os.getuid()
             if is_mine and is_here(owner) and not is_running(owner):
                 _remove(note.parent)
+
+
+def _close(session: Path) -> None:
+    """Close a session folder to others; Ray's C++ opens it and the folders in it to everybody.
+
+    The umask of this process stays as it is: other threads write to the storage meanwhile.
+    """
+    for path in (session, *session.rglob("*")):
+        with suppress(OSError):  # it is gone
+            if not path.is_symlink():
+                path.chmod(stat.S_IMODE(path.stat().st_mode) & ~PRIVATE)
 
 
 def _remove(session: Path) -> None:
