@@ -205,10 +205,10 @@ class HyperParameters:
     def is_active(self, hyperparameter: str | Declaration) -> bool:
         """Return whether a hyperparameter is used with the present values."""
         if not isinstance(hyperparameter, str):
-            return self._is_met(hyperparameter)
-        return any(
-            self._is_met(each) for each in self._declared.get(self._full(hyperparameter), [])
-        )
+            found = self._found.get(hyperparameter.name, ())
+            return self._is_met(hyperparameter.conditions) and self._is_met(found)
+        declared = self._declared.get(self._full(hyperparameter), [])
+        return any(self.is_active(each) for each in declared)
 
     @property
     def space(self) -> list[Declaration]:
@@ -278,10 +278,13 @@ class HyperParameters:
         self.ensure_active_values()
 
     def ensure_active_values(self) -> None:
-        """Give each active hyperparameter that has no value its default."""
+        """Give each active hyperparameter that has no value its default, and take others away."""
         for each in self.space:
-            if each.name not in self.values and self._is_met(each):
+            if each.name not in self.values and self.is_active(each):
                 self.values[each.name] = each.default
+        for name in self._declared:
+            if not any(self.is_active(each) for each in self._declared[name]):
+                self.values.pop(name, None)
 
     def get_config(self) -> dict[str, Any]:
         """Return declarations and values as JSON, in KerasTuner's form."""
@@ -332,7 +335,7 @@ class HyperParameters:
         declared = known or make(full, *facts, conditions=conditions)
         if known is None:
             self._declared.setdefault(full, []).append(declared)
-        if not self._is_met(declared):
+        if not self._is_met(declared.conditions):
             return None
         if full not in self.values:
             self.values[full] = declared.default
@@ -347,8 +350,8 @@ class HyperParameters:
     def _exists(self, declared: Declaration) -> bool:
         return self._find(declared.name, declared.conditions) is not None
 
-    def _is_met(self, declared: Declaration) -> bool:
-        return all(condition.is_met(self.values) for condition in declared.conditions)
+    def _is_met(self, conditions: Conditions) -> bool:
+        return all(condition.is_met(self.values) for condition in conditions)
 
     def _full(self, name: str) -> str:
         return "/".join([*self._scopes, name])
