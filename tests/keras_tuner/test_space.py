@@ -34,7 +34,9 @@ def draw(space, count=30, seed=0):
 def can_be_drawn(hp, name, value):
     active = [each for each in hp.space if each.name == name and hp.is_active(each)]
     return any(
-        each.min_value <= value <= each.max_value if each.values is None else value in each.values
+        isinstance(value, float) and each.min_value <= value <= each.max_value
+        if each.values is None
+        else value in each.values
         for each in active
     )
 
