@@ -17,7 +17,7 @@ from tune_jobs.keras_tuner.declarations import Condition, Conditions, Value
 from tune_jobs.keras_tuner.hyperparameters import HyperParameters
 from tune_jobs.keras_tuner.probing.probes import Probe, Prober, declarations_of
 
-# How often what was found is checked with random values, and how many of them; fewer if nothing was.
+# How often what was found is checked with random values, and how many; fewer if nothing was.
 ROUNDS, DRAWS, FEW_DRAWS = 3, 6, 2
 
 # Of a hyperparameter with more values than this the borders are found by halving; one with even
