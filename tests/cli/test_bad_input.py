@@ -1,11 +1,14 @@
 """Bad input of every kind: one line that names it, and exit code 2; nothing was started."""
 
+import json
 import os
+import sqlite3
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import optuna
 import pytest
 from click.testing import CliRunner
 
@@ -279,3 +282,52 @@ def test_a_warm_start_reads_a_table_at_a_uri(tmp_path) -> None:
     Path("earlier.csv").write_text("x,loss\n0.5,good\n")
     with pytest.raises(JobError, match="loss must be a number in each row, got 'good'"):
         read_results("earlier.csv", job, "results", {})
+
+
+def _no_number(trial: dict) -> None:
+    trial["score"] = "good"
+
+
+def _no_values(trial: dict) -> None:
+    trial["hyperparameters"]["values"] = 3
+
+
+@pytest.mark.usefixtures("local_ray")
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [(_no_number, "must be a number"), (_no_values, "is not a KerasTuner trial")],
+)
+def test_a_warm_start_from_a_damaged_project_of_keras_tuner(damage, said) -> None:
+    trial = {"score": 0.5, "hyperparameters": {"values": {"x": 0.5}}}
+    damage(trial)
+    Path("project/trial_00").mkdir(parents=True)
+    Path("project/trial_00/trial.json").write_text(json.dumps(trial))
+
+    line = check("run", write_job(), "--name", "x", "--warm-start", "project")
+
+    assert line.startswith("error: project/trial_00/trial.json")
+    assert said in line
+
+
+@pytest.mark.usefixtures("local_ray")
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "delete from study_directions",
+        "drop table trials",
+        "update trial_params set distribution_json = '{'",
+    ],
+)
+def test_a_warm_start_from_a_damaged_database_of_optuna(statement) -> None:
+    study = optuna.create_study(storage="sqlite:///study.db", study_name="s")
+    distribution = optuna.distributions.FloatDistribution(0, 1)
+    trial = optuna.trial.create_trial(
+        params={"x": 0.5}, distributions={"x": distribution}, value=1.0
+    )
+    study.add_trial(trial)
+    with sqlite3.connect("study.db") as database:
+        database.execute(statement)
+
+    line = check("run", write_job(), "--name", "x", "--warm-start", "study.db")
+
+    assert "study.db" in line

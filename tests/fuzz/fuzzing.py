@@ -39,7 +39,7 @@ from tune_jobs.engine.job.job import Job
 from tune_jobs.engine.job.modules import find_job
 from tune_jobs.engine.outcome import EXIT_CODES, OVERDUE, VERDICT_CODES
 from tune_jobs.engine.plain import plain
-from tune_jobs.engine.runs import phases
+from tune_jobs.engine.runs import phases, rehearsal
 from tune_jobs.engine.space.domains import distinct
 from tune_jobs.engine.space.membership import from_json, identity
 from tune_jobs.engine.space.notation import describe, read_described
@@ -159,6 +159,7 @@ def no_ray() -> Iterator[None]:
     with (
         mock.patch.object(connection, "connect"),
         mock.patch.object(phases, "prepare", refuse),
+        mock.patch.object(rehearsal, "LIMIT", LONGEST / 3),  # it imports TensorFlow twice
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import inspect
 import json
 import math
 import random
-import shutil
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -23,112 +23,23 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tests.fuzz.cluster_files import cluster_file
+from tests.fuzz.earlier_results import earlier_results
+from tests.fuzz.pieces import (
+    FIXTURE,
+    PLAIN_JOB,
+    TEXTS,
+    any_bytes,
+    any_value,
+    changed,
+    copy_experiment,
+    parsed,
+    write_neighbours,
+)
+from tune_jobs import engine
 from tune_jobs.cli.main import main
 
-FIXTURE = Path(__file__).parents[1] / "fixtures" / "experiment_0_1"
-
 Generator = Callable[[random.Random], list[str]]
-
-TEXTS = [
-    *("", " ", "x", "x" * 300, "x" * 5000, "\n", "a\nb", "\x1b[31m", "\u202e", "\udcff", "é", "😀"),
-    *(".", "a/b", "missing/deep/x", "x.csv", "x.parquet", "x.npz", "x.keras", "x.yaml", "x.py"),
-    *("/dev/null", "/dev/full", "/proc/self/mem", "folder", "folder.csv", "folder.keras", "loop"),
-    *("loop.csv", "pipe.csv", "pipe.yaml", "s3://", "s3:/x", "abc://x", "file://x", "http://[::1"),
-    *(
-        "://",
-        "{slot}",
-        "{job}-{slot}",
-        "{",
-        "}",
-        "%",
-        "%(x)s",
-        "*",
-        "[",
-        "--",
-        "-",
-        "=",
-        "a=b",
-        "=b",
-    ),
-    *("1", "0", "-1", "1.5", "1e400", "nan", "inf", "-inf", "true", "null", "[]", "{}", "[[1]]"),
-    *("9" * 30, "9" * 5000, "daily", "daily@25:00", "hourly", "2026-11-28", "2026-02-30", "UTC"),
-    *("Europe/Berlin", "Mars/Olympus", "45s", "90m", "0d", "laptop", "profile.yaml", "job.py"),
-    *("mine", "results/mine", "breast_cancer", "age", "churned", "data.csv", "data.parquet"),
-    *("scheduler.grace_period=3", "searcher.gamma=0.5", "x=1", "data.x=1", "space.x=3", "a.b.c=1"),
-    *("num_samples=abc", "finalists.count=[]", "trainable=1", "metric=", "seed=1e3", "mode=max"),
-]
-VALUES = [
-    *(None, True, False, 0, 1, -1, 3, 2**31, 2**63, 2**70, 10**400, 0.5, 1e308, -1e308, 5e-324),
-    *(math.nan, math.inf, -math.inf, [], {}, [[]], [None], {"a": {}}, {"": 1}, ["x"] * 50),
-    *("", "x", "x" * 300, "\n", "\x1b[31m", "\udcff", "é", "complete", "failed", "min", "loss"),
-]
-
-
-def any_value(rng: random.Random, depth: int = 0) -> Any:
-    """Return a value that JSON can hold, sometimes nested."""
-    if depth < 3 and rng.random() < 0.15:
-        many = range(rng.randint(0, 3))
-        if rng.random() < 0.5:
-            return [any_value(rng, depth + 1) for _ in many]
-        return {str(rng.choice(TEXTS))[:50]: any_value(rng, depth + 1) for _ in many}
-    if rng.random() < 0.02:
-        return nested(rng.choice([50, 150, 600]))
-    return rng.choice(VALUES)
-
-
-def nested(depth: int) -> Any:
-    value: Any = 1
-    for _ in range(depth):
-        value = [value]
-    return value
-
-
-def any_bytes(rng: random.Random, content: bytes) -> bytes:
-    """Return content that was cut, changed in places, doubled, or replaced."""
-    how = rng.randrange(6)
-    if how == 0:
-        return content[: rng.randint(0, len(content))]
-    if how == 1:
-        changed = bytearray(content)
-        for _ in range(min(len(changed), rng.randint(1, 8))):
-            changed[rng.randrange(len(changed))] = rng.randrange(256)
-        return bytes(changed)
-    if how == 2:
-        return content + content
-    if how == 3:
-        return rng.randbytes(rng.randint(0, 300))
-    if how == 4:
-        return rng.choice([b"", b"\0", b"{", b"[" * 3000, b"null", b"\xff\xfe", b"\xef\xbb\xbf{}"])
-    place = rng.randint(0, len(content))
-    return content[:place] + rng.choice([b"\xff", b"\0", b"\xed\xb3\xbf", b"\n"]) + content[place:]
-
-
-def write_neighbours() -> None:
-    """Write what commands may find in a folder: data, a job, a profile, what is no file."""
-    Path("folder").mkdir()
-    Path("folder.csv").mkdir()
-    Path("folder.keras").mkdir()
-    for name in ("loop", "loop.csv"):
-        Path(name).symlink_to(name)
-    Path("data.csv").write_text("age,city,churned\n" + "1,Bern,0\n2,Oslo,1\n3,,1\n4,Bern,0\n" * 20)
-    Path("profile.yaml").write_text("cpus_per_trial: 1\n")
-    Path("job.py").write_text(PLAIN_JOB)
-
-
-def copy_experiment(name: str = "mine") -> Path:
-    folder = Path("results", name)
-    shutil.copytree(FIXTURE, folder, ignore=shutil.ignore_patterns("*.keras"))
-    shutil.copy(FIXTURE.with_name("wine.py"), "wine.py")  # its job
-    return folder
-
-
-PLAIN_JOB = """
-from ray import tune
-from tune_jobs.engine import *
-def train(config, data): ...
-JOB = Job(train, {"x": tune.uniform(0, 1)}, metric="loss", num_samples=2, max_epochs=2)
-"""
-
 
 # Command lines.
 
@@ -192,6 +103,8 @@ def job_file(rng: random.Random) -> list[str]:
         for name in rng.sample(sorted(FIELDS), rng.randint(0, 4)):
             is_odd = rng.random() < 0.15
             fields[name] = _literal(rng) if is_odd else rng.choice(FIELDS[name])
+            if rng.random() < 0.3 and name in SETTINGS:
+                fields[name] = _called(rng, rng.choice(SETTINGS[name]))
         given = ", ".join(f"{name}={value}" for name, value in fields.items())
         space = _space(rng) if rng.random() < 0.95 else _literal(rng)
         trainable = rng.choice(["train"] * 9 + [_literal(rng)])
@@ -231,6 +144,27 @@ FIELDS = {
     "stages": ["[]", "[Stage(2)]", "[Stage(2), Stage(2, zoom=0.5)]", "[Stage(2, max_epochs=1)]"],
     "stop_when_done": ["True", "False"],
 }
+# What a job is set with, of which a field is given any value.
+SETTINGS: dict[str, list[Callable[..., Any]]] = {
+    "data": [engine.table, engine.images],
+    "searcher": [engine.TPE, engine.GaussianProcess, engine.HyperOptTPE, engine.Auto],
+    "scheduler": [engine.ASHA, engine.Hyperband, engine.MedianStopping],
+    "evaluation": [engine.Evaluation],
+    "finalists": [engine.Finalists],
+    "stages": [engine.Stage],
+}
+
+
+def _called(rng: random.Random, setting: Callable[..., Any]) -> str:
+    """Return a call of a setting with one or two odd arguments."""
+    names = list(inspect.signature(setting).parameters) or ["x"]
+    given = {"table": {"source": "'data.csv'", "target": "'churned'"}, "images": {}}.get(
+        setting.__name__, {}
+    )
+    for name in rng.sample(names, min(len(names), rng.randint(1, 2))):
+        given[name] = _literal(rng)
+    call = f"{setting.__name__}({', '.join(f'{name}={value}' for name, value in given.items())})"
+    return f"[{call}]" if setting is engine.Stage else call
 
 
 def _literal(rng: random.Random) -> str:
@@ -394,48 +328,11 @@ def _damage(rng: random.Random, path: Path) -> None:
         path.unlink()
         path.mkdir()
     elif path.suffix == ".json":
-        path.write_text(json.dumps(_changed(rng, _parsed(content))))
+        path.write_text(json.dumps(changed(rng, parsed(content))))
     elif path.suffix == ".gz":
         path.write_bytes(_changed_history(rng, content))
     elif path.suffix == ".parquet":
         _change_table(rng, path)
-
-
-def _parsed(content: bytes) -> Any:
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
-        return {}
-
-
-def _changed(rng: random.Random, value: Any) -> Any:
-    """Replace one part of JSON, at a random depth."""
-    if isinstance(value, dict | list) and value and rng.random() < 0.85:
-        keys = list(value) if isinstance(value, dict) else range(len(value))
-        key = rng.choice(list(keys))
-        if isinstance(value, dict) and rng.random() < 0.2:
-            return {name: child for name, child in value.items() if name != key}
-        copy: Any = dict(value) if isinstance(value, dict) else list(value)
-        copy[key] = _changed(rng, value[key])
-        return copy
-    return _like(rng, value) if rng.random() < 0.7 else any_value(rng)
-
-
-def _like(rng: random.Random, value: Any) -> Any:
-    """Return another value of the same type: it passes the first check."""
-    if isinstance(value, bool):
-        return not value
-    if isinstance(value, int):
-        return rng.choice([0, -1, 1, 2, 7, 10**6, 2**31, 2**62, -(2**62), value + 1, 10**400])
-    if isinstance(value, float):
-        return rng.choice([0.0, -1.0, 1e-300, 1e308, -1e308, math.nan, math.inf, -math.inf])
-    if isinstance(value, str):
-        return rng.choice(TEXTS)
-    if isinstance(value, list):
-        return rng.choice([[], value * 2, value[:1], value[::-1], value * 50])
-    if isinstance(value, dict):
-        return rng.choice([{}, {**value, rng.choice(TEXTS): 1}, dict(list(value.items())[:1])])
-    return any_value(rng)
 
 
 def _changed_history(rng: random.Random, content: bytes) -> bytes:
@@ -447,7 +344,7 @@ def _changed_history(rng: random.Random, content: bytes) -> bytes:
         place = rng.randrange(len(lines)) if lines else 0
         how = rng.random()
         if lines and how < 0.8:
-            lines[place] = json.dumps(_changed(rng, _parsed(lines[place].encode())))
+            lines[place] = json.dumps(changed(rng, parsed(lines[place].encode())))
         elif lines and how < 0.9:
             del lines[place]
         else:
@@ -497,13 +394,19 @@ def data(rng: random.Random) -> list[str]:
     if kind == "parquet":
         _write_parquet(rng, frame)
     else:
-        content = frame.to_csv(index=False).encode("utf-8", "surrogatepass")
+        content = _written(rng, frame)
         Path("data.csv").write_bytes(any_bytes(rng, content) if rng.random() < 0.3 else content)
     if kind == "warm":
         return ["run", "job.py", "--name", "new", "--warm-start", "data.csv"]
     name = "data.parquet" if kind == "parquet" else "data.csv"
     target = rng.choice([*map(str, frame.columns), "nothing"])
-    more = rng.choice(["", "", f", ignore=[{rng.choice(list(frame.columns))!r}]", ", task='x'"])
+    more = rng.choice(
+        [
+            *("", "", f", ignore=[{rng.choice(list(frame.columns))!r}]", ", task='x'"),
+            *(", task='binary'", ", task='regression'", ", scale_target=False"),
+            f", {rng.choice(['validation', 'test', 'max_categories'])}={any_value(rng)!r}",
+        ]
+    )
     column = rng.choice([*map(str, frame.columns)])
     evaluation = rng.choice(
         [
@@ -512,8 +415,34 @@ def data(rng: random.Random) -> list[str]:
             *("Evaluation(scoring='roc_auc')", "Evaluation(scoring=['r2', 'accuracy'], folds=2)"),
         ]
     )
-    recipe = f"table({name!r}, {target!r}{more}), evaluation={evaluation}"
+    targets = [target, rng.choice([*map(str, frame.columns)])] if rng.random() < 0.1 else target
+    if rng.random() < 0.1:
+        return ["check", rng.choice(["job.py", "breast_cancer_random"]), "--data", name]
+    recipe = f"table({name!r}, {targets!r}{more}), evaluation={evaluation}"
     return ["check", "job.py", *_job_on(recipe)]
+
+
+def _written(rng: random.Random, frame: pd.DataFrame) -> bytes:
+    """Return a table as one of the programs writes it that people use."""
+    if rng.random() < 0.5:
+        return frame.to_csv(index=rng.random() < 0.2).encode("utf-8", "surrogatepass")
+    separator = rng.choice([",", ";", "\t", "|", " "])
+    decimal = rng.choice([".", ",", "."])
+    text = frame.to_csv(index=False, sep=separator, decimal=decimal, quoting=rng.choice([0, 1, 2]))
+    how = rng.randrange(8)
+    if how == 0:
+        text = "# made by a program\n" + text
+    elif how == 1:
+        text = text.replace("\n", rng.choice(["\r\n", "\r", "\n\n"]))
+    elif how == 2:
+        text = text.rstrip("\n") + rng.choice([separator, '"', f"{separator}1{separator}2\n", ""])
+    elif how == 3:
+        head, _, body = text.partition("\n")
+        text = f"{separator.join([head, head])}\n{body}"  # each column twice
+    elif how == 4:
+        text = text.partition("\n")[2]  # no head
+    encoding = rng.choice(["utf-8", "utf-8", "utf-8-sig", "utf-16", "latin-1", "cp1252"])
+    return text.encode(encoding, "replace")
 
 
 def _job_on(recipe: str) -> list[str]:
@@ -602,4 +531,6 @@ GENERATORS: dict[str, Generator] = {
     "profile": profile,
     "experiment": experiment,
     "data": data,
+    "cluster file": cluster_file,
+    "earlier results": earlier_results,
 }

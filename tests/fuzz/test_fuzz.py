@@ -9,8 +9,8 @@ import pytest
 from tests.fuzz import fuzzing
 from tests.fuzz.generators import GENERATORS
 
-# Cases of each kind; an experiment takes 0.3 s, others a hundredth of that.
-CASES = {"experiment": 30}
+# Cases of each kind; of some each takes 0.3 s, of others a hundredth of that.
+CASES = {"experiment": 30, "cluster file": 25, "earlier results": 40}
 
 
 @pytest.mark.parametrize("kind", list(GENERATORS))

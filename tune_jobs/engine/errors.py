@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import traceback
 from pathlib import Path
@@ -45,14 +46,15 @@ def mistake_of_exit(error: SystemExit) -> JobError:
     return JobError(f"sys.exit({code}){place} ends the process; the code of a job has to return")
 
 
-def check_whole_number(name: str, value: object, least: int) -> None:
-    """Refuse a value that is not an integer, or is too small.
+def check_whole_number(name: str, value: object, least: int, most: float = math.inf) -> None:
+    """Refuse a value that is not an integer, or is too small or too large.
 
     Raises:
         JobError: naming it.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise JobError(f"{name} is {value!r}, but must be an integer >= {least}")
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        rule = f">= {least}" if most == math.inf else f"from {least} to {most:,}"
+        raise JobError(f"{name} is {value!r}, but must be an integer {rule}")
 
 
 def is_finite(value: object) -> TypeGuard[float]:

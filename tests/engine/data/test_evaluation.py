@@ -51,7 +51,7 @@ def test_the_test_part_stays_out_and_a_config_knows_the_rows_of_a_fold():
 
 @pytest.mark.parametrize("options", [{"folds": 0}, {"repeats": 0}, {"folds": 2.5}], ids=str)
 def test_folds_and_repeats_are_whole_numbers(options):
-    with pytest.raises(JobError, match="must be an integer >= 1"):
+    with pytest.raises(JobError, match="must be an integer from 1 to 1,000"):
         Evaluation(**options)
 
 

@@ -55,8 +55,8 @@ class Evaluation:
     name.
 
     Raises:
-        JobError: for less than one fold or repeat, an unknown scorer, two scorers of one name, or
-            groups together with an order.
+        JobError: for less than one or more than 1,000 folds or repeats, an unknown scorer, two
+            scorers of one name, or groups together with an order.
     """
 
     folds: int = 1
@@ -67,7 +67,7 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         for name in ("folds", "repeats"):
-            check_whole_number(f"Evaluation: {name}", getattr(self, name), 1)
+            check_whole_number(f"Evaluation: {name}", getattr(self, name), 1, most=1000)
         for name in ("groups", "order"):
             column = getattr(self, name)
             if column is not None and (not isinstance(column, str) or not column):

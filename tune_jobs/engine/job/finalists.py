@@ -36,7 +36,7 @@ class Finalists:
 
     def __post_init__(self) -> None:
         check_whole_number("Finalists: count", self.count, 1)
-        check_whole_number("Finalists: scores", self.scores, 2)
+        check_whole_number("Finalists: scores", self.scores, 2, most=1000)
         if not 0.5 <= self.level < 1:
             raise JobError(
                 f"Finalists: level is {self.level!r}, but must be at least 0.5 and below 1"

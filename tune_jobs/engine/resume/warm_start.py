@@ -114,13 +114,13 @@ def _read_keras_tuner(project: Path) -> Iterator[Result]:
     for file in sorted(project.glob("trial_*/trial.json")):
         try:
             trial = parse_json(file.read_bytes())
-            score, values = trial["score"], trial["hyperparameters"]["values"]
-        except (ValueError, KeyError, TypeError):
+            score, values = trial["score"], dict(trial["hyperparameters"]["values"])
+        except (OSError, ValueError, KeyError, TypeError):
             raise JobError(f"{file} is not a KerasTuner trial") from None
         if score is not None:
             # "tuner/epochs" and the like are the tuner's own.
             own = {name: value for name, value in values.items() if not name.startswith("tuner/")}
-            yield unflatten(own), float(score)
+            yield unflatten(own), _as_score(score, f"{file}: score")
 
 
 def _read_optuna(source: str, job: Job) -> Iterator[Result]:
@@ -133,17 +133,24 @@ def _read_optuna(source: str, job: Job) -> Iterator[Result]:
         if not Path(place).is_file():
             raise JobError(f"no such file: {place!r}")
         place = f"sqlite:///{Path(place).absolute()}"
-    names = optuna.get_all_study_names(place)
-    if name not in names and (name or len(names) != 1):
-        raise JobError(f"{source}: add #STUDY; studies: {', '.join(names) or 'none'}")
-    study = optuna.load_study(study_name=name or names[0], storage=place)
-    wanted = {"min": "MINIMIZE", "max": "MAXIMIZE"}[job.mode]
-    if study.direction.name != wanted:
-        direction = study.direction.name.lower()
-        raise JobError(f"{source} has direction {direction}, but the job has mode {job.mode!r}")
-    for trial in study.get_trials(states=[optuna.trial.TrialState.COMPLETE]):
+    try:
+        names = [str(each) for each in optuna.get_all_study_names(place)]
+        if name not in names and (name or len(names) != 1):
+            raise JobError(f"{source}: add #STUDY; studies: {', '.join(names) or 'none'}")
+        study = optuna.load_study(study_name=name or names[0], storage=place)
+        direction = study.direction.name
+        trials = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
+    except JobError:
+        raise
+    except Exception as error:  # noqa: BLE001  # of Optuna, SQLAlchemy or the database
+        raise JobError(f"{source} cannot be read by Optuna: {reason_of(error)}") from None
+    if direction != {"min": "MINIMIZE", "max": "MAXIMIZE"}[job.mode]:
+        raise JobError(
+            f"{source} has direction {direction.lower()}, but the job has mode {job.mode!r}"
+        )
+    for trial in trials:
         if trial.value is not None:
-            yield unflatten(trial.params), trial.value
+            yield unflatten(trial.params), _as_score(trial.value, f"{source}: trial {trial.number}")
 
 
 def _whole(value: Any) -> Any:
