@@ -186,6 +186,44 @@ def test_not_even_the_user_can_name_code_in_the_folder_of_an_experiment(here) ->
         check_refused(invoke(*PREDICT, "--trust", job), "named with --trust, lies below")
 
 
+def test_code_that_came_with_any_results_is_not_trusted(here) -> None:
+    Path("results/payload.py").write_text(PAYLOAD)
+    shutil.copytree("results/evil", "elsewhere/friendly")
+    Path("elsewhere/friendly/code/deep").mkdir(parents=True)
+    Path("elsewhere/friendly/code/deep/payload.py").write_text(PAYLOAD)
+    for job in ("results/payload.py", "elsewhere/friendly/code/deep/payload.py"):
+        check_refused(invoke(*PREDICT, "--trust", job), "named with --trust, lies below")
+    Path("loop.py").symlink_to("loop.py")
+    check_refused(invoke(*PREDICT, "--trust", "loop.py"), "loop.py")
+
+
+def test_a_job_in_another_experiment_is_not_run_with_results(here) -> None:
+    job = "elsewhere/friendly/payload.py"
+    shutil.copytree("results/evil", "elsewhere/friendly")
+
+    for words in (
+        ("run", job, "--name", "evil", "--resume"),
+        ("run", job, "--name", "evil", "--extend", "3"),
+        ("retest", "evil", "--job", job),
+    ):
+        check_refused(invoke(*words), "named in the command, lies below the results")
+    claim(command={"job": job})
+    for words in (("run", "--name", "evil", "--resume"), ("retest", "evil")):
+        check_refused(invoke(*words), "the job of evil, lies below the results")
+
+
+def test_the_working_directory_may_be_the_storage(here) -> None:
+    shutil.move("results/evil", "mine")
+    Path("mine.py").write_text(OWN)
+    path = Path("mine/experiment.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"trainable": "mine.train"}))
+    Path("mine/best.keras").write_text('{"says": [0.1, 0.7, 0.2]}')
+
+    ran = invoke("predict", "./mine", "rows.csv", "out.csv", "--trust", "mine.py")
+
+    assert ran.exit_code == 0, ran.output
+
+
 def test_only_options_that_define_the_search_come_from_an_experiment(here, monkeypatch) -> None:
     claim(command={"job": "mine.py", "seed": 4, "track": ["mlflow=http://evil"], "storage": "x"})
     options = {"name": "evil", "resume": True, "storage": None, "profile": None, "track": ()}

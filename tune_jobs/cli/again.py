@@ -31,6 +31,8 @@ def command_of(job: str | None, options: dict[str, Any]) -> tuple[str, dict[str,
     from tune_jobs.engine.job.profile import load_profile
 
     if job is not None:
+        if options["resume"] or options["extend"]:
+            check_given(job)
         return job, options
     if not options["name"] or not (options["resume"] or options["extend"]):
         lacking = "--resume or --extend" if options["name"] else "--name"
@@ -80,7 +82,7 @@ def check_original(
     options: Mapping[str, Any],
     storage: Folder,
 ) -> None:
-    """Refuse a job or a profile that an experiment names and that came with its results.
+    """Refuse a job or a profile that came with results, those of an experiment or others.
 
     Args:
         experiment: the one that is continued or retested.
@@ -93,14 +95,27 @@ def check_original(
     """
     from tune_jobs.engine.job.profile import find_profile
 
-    storages = (storage, experiment.folder.parent)
-    if not options.get("job"):
+    storages = (storage.local_path, experiment.folder.parent.local_path)
+    if options.get("job"):
+        check_given(options["job"])
+    else:
         job = str(original.get("job"))
-        refuse_stored(f"the job of {experiment.name}", job, list_files(job), storages)
+        refuse_stored(f"the job of {experiment.name}", job, list_files(job), storages, DESCRIPTION)
     if not options.get("profile") and original.get("profile"):
         profile = str(original["profile"])
         files = [find_profile(profile)]
-        refuse_stored(f"the profile of {experiment.name}", profile, files, storages)
+        refuse_stored(f"the profile of {experiment.name}", profile, files, storages, DESCRIPTION)
+
+
+def check_given(job: str) -> None:
+    """Refuse to continue an experiment with a job that came with results.
+
+    The storage may be the working directory, so a job that the user names may lie in it.
+
+    Raises:
+        JobError: if it lies in the folder of an experiment.
+    """
+    refuse_stored("named in the command", job, list_files(job), (), DESCRIPTION)
 
 
 def describe_original(job: str) -> str:

@@ -20,13 +20,18 @@ if TYPE_CHECKING:
 def open_with_code(place: str, job: str | None) -> Experiment:
     """Open an experiment, and import the job that may read its model, if the user names one."""
     from tune_jobs.engine.experiments.experiment import open_experiment
+    from tune_jobs.engine.experiments.files import DESCRIPTION
     from tune_jobs.engine.job.modules import import_module
     from tune_jobs.engine.job.trust import list_files, refuse_stored
 
     found = open_experiment(place)
     if job is None:
         return found
-    refuse_stored("named with --trust", job, list_files(job), [found.folder])
+    folders = [found.folder.local_path]
+    storage = found.folder.parent.local_path
+    if storage is not None and not Path.cwd().is_relative_to(storage.resolve()):
+        folders.append(storage)  # else it may be the working directory, which jobs lie in
+    refuse_stored("named with --trust", job, list_files(job), folders, DESCRIPTION)
     return open_experiment(place, code=import_module(job).module)
 
 

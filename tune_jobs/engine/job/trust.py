@@ -7,6 +7,7 @@ and a profile; any of them can be a file that came with the folder.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ def import_library(module: str, storage: Folder) -> ModuleType:
     Raises:
         JobError: if there is no such module, or it lies below the storage.
     """
-    if _below(storage, list_files(module)):
+    if _below(storage.local_path, list_files(module)):
         raise JobError(f"{module} lies below the storage {storage.uri}, and is not imported")
     return _import(module)
 
@@ -82,21 +83,24 @@ def _import(module: str) -> ModuleType:
         raise JobError(f"{module} cannot be imported: {error}") from None
 
 
-def refuse_stored(what: str, name: str, files: Sequence[Path], storages: Iterable[Folder]) -> None:
-    """Refuse a file that an experiment names and that lies below the storage.
+def refuse_stored(
+    what: str, name: str, files: Sequence[Path], storages: Iterable[Path | None], mark: str
+) -> None:
+    """Refuse a file that lies below the results of this or any other experiment.
 
     Args:
-        what: that it is, and of which experiment, for the message.
-        name: as the experiment has it.
+        what: what it is, and of which experiment, for the message.
+        name: as the experiment or the user has it.
         files: the files that would be used.
-        storages: the folders of the results.
+        storages: the folders of the results, None for one that is not on this machine.
+        mark: the file that marks the folder of an experiment, wherever it lies.
 
     Raises:
         JobError: naming it.
     """
     if "\0" in name:
         raise JobError(f"{name!r}, {what}, is no name of a file")
-    if any(_below(storage, files) for storage in storages):
+    if any(_below(storage, files) for storage in [*storages, *_marked_above(files, mark)]):
         raise JobError(
             f"{name!r}, {what}, lies below the results and is not used: results may "
             "come from a stranger; if it is yours, keep it elsewhere and name it in the command"
@@ -129,16 +133,24 @@ def _find_spec(name: str, path: Sequence[str]) -> ModuleSpec | None:
     return next(filter(None, (finder.find_spec(last, path) for finder in finders)), None)
 
 
-def _below(storage: Folder, files: Iterable[Path]) -> bool:
+def _marked_above(files: Iterable[Path], mark: str) -> set[Path]:
+    """Return the folders above some files that a file of a name lies in."""
+    folders = {folder for place in _places(files) for folder in place.parents}
+    return {folder for folder in folders if os.path.lexists(folder / mark)}
+
+
+def _places(files: Iterable[Path]) -> set[Path]:
+    """Return the places of files, with links followed and without."""
+    found = [(file.absolute(), Path(os.path.realpath(file))) for file in files]
+    return {place for places in found for place in places}
+
+
+def _below(storage: Path | None, files: Iterable[Path]) -> bool:
     """Return whether one of some files lies below a storage, links followed or not."""
-    if storage.local_path is None:
-        return False
-    root = storage.local_path.absolute()
-    roots = {root, root.resolve()}
-    places = {place for file in files for place in (file.absolute(), file.resolve())}
+    roots = () if storage is None else _places([storage])
     return any(
         place.is_relative_to(above)
-        for place in places
+        for place in _places(files)
         for above in roots
         if not any(place.is_relative_to(ours) for ours in INSTALLED)
     )
