@@ -130,3 +130,13 @@ def test_recipes_build_afresh_for_each_run() -> None:
 
 def test_any_of_rays_searchers_is_a_recipe_with_a_lambda() -> None:
     replace(JOB, searcher=lambda seed: HyperOptSearch(random_state_seed=seed))
+
+
+def test_a_migration_that_fails_is_one_line() -> None:
+    def trainable(config: dict, data: object) -> None: ...
+
+    trainable.migrate = lambda config: config["y"]
+    job = Job(trainable, {"x": tune.uniform(0, 1)})
+
+    with pytest.raises(JobError, match=r"^migrate\(config\) raised KeyError: 'y'$"):
+        job.read_config({"x": 0.5})

@@ -167,6 +167,29 @@ def test_a_hyperparameter_may_be_added_with_a_default(search, job, caplog) -> No
     assert "trial 1: y has no value" in caplog.text
 
 
+def test_a_space_of_another_form_keeps_its_trials_if_the_trainable_migrates_them(
+    search, job
+) -> None:
+    def changed(config: dict, data: object) -> None:
+        train({**config, **config["net"]}, data)
+
+    changed.migrate = lambda config: (  # type: ignore[attr-defined]
+        config if "net" in config else {"net": {"x": config["x"], "depth": 2}, "log": config["log"]}
+    )
+    old = search(replace(job, num_samples=2, max_epochs=1)).trials["config.x"].tolist()
+    space = {"net": {"x": tune.uniform(0, 1), "depth": tune.randint(1, 4)}, "log": job.space["log"]}
+    other_form = replace(job, trainable=changed, space=space, num_samples=3, max_epochs=1)
+    after = search(other_form, resume=True, allow_changed=True)
+
+    assert [trial.config["net"] for trial in read_past(after, other_form).trials][:2] == [
+        {"x": x, "depth": 2} for x in old
+    ]
+    assert read_past(after, other_form).left_out == []
+    assert after.trials["state"].tolist() == ["complete"] * 3
+    del changed.migrate
+    assert len(read_past(after, other_form).left_out) == 2
+
+
 def other(config: dict, data: object) -> None:
     train(config, data)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.job.finalists import Finalists
 from tune_jobs.engine.space.configs import Config
-from tune_jobs.engine.space.membership import NO_DEFAULTS, NotInSpaceError, from_json, identity
+from tune_jobs.engine.space.membership import NO_DEFAULTS, NotInSpaceError, identity
 
 if TYPE_CHECKING:
     from tune_jobs.engine.experiments.experiment import Experiment
@@ -49,7 +49,7 @@ def choose_candidates(
     for row in experiment.ranked.itertuples():
         config = experiment.configs[row.trial]
         with suppress(NotInSpaceError):
-            config = from_json(job.space, config, defaults)
+            config = job.read_config(config, defaults)
         found.setdefault(identity(config), Candidate(row.trial, config, float(row.value)))
         if len(found) == count:
             break

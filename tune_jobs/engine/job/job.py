@@ -13,6 +13,7 @@ from ray.tune.search import Searcher
 from tune_jobs.engine.data.own_data import TAKEN, OwnData, as_own_data
 from tune_jobs.engine.errors import JobError, check_whole_number, reason_of
 from tune_jobs.engine.goal import Goal
+from tune_jobs.engine.job.companions import beside
 from tune_jobs.engine.job.finalists import Finalists
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.job.stage import Stage, check_stages
@@ -26,7 +27,12 @@ from tune_jobs.engine.space.configs import Config
 from tune_jobs.engine.space.domains import Space, has_domain, is_grid
 from tune_jobs.engine.space.encoding import can_be_learnt, dimensions
 from tune_jobs.engine.space.grid import count_points
-from tune_jobs.engine.space.membership import NotInSpaceError, from_json
+from tune_jobs.engine.space.membership import (
+    NO_DEFAULTS,
+    Defaults,
+    NotInSpaceError,
+    from_json,
+)
 
 if TYPE_CHECKING:
     from ray import tune
@@ -158,6 +164,28 @@ class Job:
             **({"pauses": True} if getattr(self.scheduler, "resume", False) else {}),
         }
 
+    def read_config(self, stored: Any, defaults: Defaults = NO_DEFAULTS) -> Config:
+        """Return the config of the space that a history or another search has stored.
+
+        A function ``migrate(config)`` beside the trainable turns a config of an earlier form of the
+        space into one of the present form.
+
+        Raises:
+            NotInSpaceError: if it is not of the space.
+            JobError: if ``migrate`` raises another exception.
+        """
+        if migrate := _migration_of(self.trainable):
+            try:
+                stored = migrate(stored)
+            except JobError:
+                raise
+            except Exception as error:
+                raise JobError(
+                    f"migrate(config) raised {type(error).__name__}: {reason_of(error)}"
+                ) from error
+        config: Config = from_json(self.space, stored, defaults)
+        return config
+
     @property
     def goal(self) -> Goal:
         """The metric, and whether it is minimised or maximised."""
@@ -208,6 +236,11 @@ class Job:
         if not has_domain(self.space):
             found.append("the space has no choices: all trials are the same")
         return found
+
+
+def _migration_of(trainable: Callable[..., Any]) -> Callable[[Any], Any] | None:
+    own = getattr(trainable, "migrate", None)
+    return own if callable(own) else beside(trainable, "migrate")
 
 
 def _read(recipe: MakeData, seed: int) -> Dataset | OwnData:

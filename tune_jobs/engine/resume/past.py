@@ -18,8 +18,7 @@ from tune_jobs.engine.experiments.history.records import (
 from tune_jobs.engine.experiments.history.replicas import curves_of
 from tune_jobs.engine.search.schedulers import REDUCTION_FACTOR
 from tune_jobs.engine.space.configs import Config
-from tune_jobs.engine.space.domains import Space
-from tune_jobs.engine.space.membership import NO_DEFAULTS, NotInSpaceError, from_json
+from tune_jobs.engine.space.membership import NO_DEFAULTS, NotInSpaceError
 from tune_jobs.engine.storage.folder import Folder
 
 if TYPE_CHECKING:
@@ -133,7 +132,7 @@ def read_past(
     left_out: list[str] = []
     for row in experiment.trials.itertuples():
         try:
-            config = from_json(job.space, experiment.configs[row.trial], defaults)
+            config = job.read_config(experiment.configs[row.trial], defaults)
         except NotInSpaceError as reason:
             left_out.append(f"trial {row.trial}: {reason}")
             continue
@@ -149,7 +148,7 @@ def read_past(
         for trial in _reopen(past, ceiling, job)
     ]
     results = [((t.asked, 1), _result_of(t)) for t in past if t.is_finished or t.waits]
-    results += _other_results(records, job.space, defaults, left_out)
+    results += _other_results(records, job, defaults, left_out)
     return Past(
         trials=past,
         results=[each for _, each in sorted(results, key=lambda pair: pair[0])],
@@ -186,7 +185,7 @@ def _past_trial(
 
 def _other_results(
     records: Sequence[HistoryRecord],
-    space: Space,
+    job: Job,
     defaults: Mapping[str, Any],
     left_out: list[str],
 ) -> list[tuple[tuple[int, int], KnownResult]]:
@@ -199,7 +198,7 @@ def _other_results(
         if not isinstance(record, KnownConfig | ImportedResult):
             continue
         try:
-            config = from_json(space, record.config, defaults)
+            config = job.read_config(record.config, defaults)
         except NotInSpaceError as reason:
             if isinstance(record, ImportedResult):
                 left_out.append(f"a result from {record.source}: {reason}")

@@ -16,7 +16,7 @@ from tune_jobs.engine.formatting import shortened
 from tune_jobs.engine.plain import as_number, parse_json
 from tune_jobs.engine.resume.past import KnownResult
 from tune_jobs.engine.space.configs import Config, unflatten
-from tune_jobs.engine.space.membership import NotInSpaceError, from_json
+from tune_jobs.engine.space.membership import NotInSpaceError
 from tune_jobs.engine.storage.folder import open_folder
 from tune_jobs.engine.storage.uris import above, path_of
 
@@ -46,7 +46,7 @@ def read_results(
     results, left_out = [], []
     for number, (config, score) in enumerate(_read(source, job, storage), 1):
         try:
-            own = from_json(job.space, config, defaults)
+            own = job.read_config(config, defaults)
         except NotInSpaceError as reason:
             left_out.append(f"result {number} of {source}: {reason}")
             continue
