@@ -24,7 +24,8 @@ class Data(Protocol):
 
     Four attributes are optional: ``weights_train`` and ``weights_validation``, one number per row;
     ``replicas``, a sequence of :class:`Replica`; and ``scorers``, functions by name, which get the
-    targets and the model's outputs, of shape (rows, outputs), and are reported as ``val_<name>``.
+    targets and the model's outputs, of shape (rows, outputs), and are reported as ``val_<name>``;
+    one with a true attribute ``takes_rows`` gets the numbers of the rows, too.
     """
 
     x_train: Any
@@ -52,7 +53,7 @@ class Replica:
     validation: np.ndarray | None = None
 
 
-Scorer = Callable[[np.ndarray, np.ndarray], float]
+Scorer = Callable[..., float]
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,15 @@ class Task:
         """
         if not np.isfinite(outputs).all():
             return np.full(len(self.scorers), np.nan, "float32")
-        targets = self.truth[self.validation_rows(replica)]
-        return np.array([score(targets, outputs) for score in self.scorers.values()], "float32")
+        rows = self.validation_rows(replica)
+        targets = self.truth[rows]
+        scores = [
+            score(targets, outputs, rows)
+            if getattr(score, "takes_rows", False)
+            else score(targets, outputs)
+            for score in self.scorers.values()
+        ]
+        return np.array(scores, "float32")
 
 
 def make_task(config: Config, data: Data, class_weight: Mapping[int, float] | None = None) -> Task:

@@ -28,7 +28,7 @@ class TrainingData:
 
     ``replicas`` are trained in step; with folds, both sets are the same rows. ``scorers`` are
     called with the truth, of shape (rows,), and the model's outputs, of shape (rows, outputs), and
-    reported as ``val_<name>``.
+    reported as ``val_<name>``. ``weights_train`` has a number per training row, how much it counts.
     """
 
     x_train: Array
@@ -37,6 +37,7 @@ class TrainingData:
     y_validation: Array
     replicas: tuple[Replica, ...] = ()
     scorers: Mapping[str, Scorer] = field(default_factory=dict)
+    weights_train: Array | None = None
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class StandInClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def decision_function(self, rows: Any) -> Array:
         """Return the log-odds: of the second of two classes, or of each class."""
-        odds = _log_odds(self.predict_proba(rows))
+        odds = log_odds(self.predict_proba(rows))
         return odds[:, 1] if odds.shape[1] == 2 else odds
 
 
@@ -55,7 +55,7 @@ class StandInForLabels(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def decision_function(self, rows: Any) -> Array:
         """Return the log-odds of each label."""
-        return _log_odds(self.predict_proba(rows))
+        return log_odds(self.predict_proba(rows))
 
 
 class StandInRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -70,6 +70,7 @@ class StandInRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return found
 
 
-def _log_odds(probabilities: Array) -> Array:
+def log_odds(probabilities: Array) -> Array:
+    """Return the log-odds of probabilities, finite even for 0 and 1."""
     found = probabilities.clip(TINY, ALMOST_ONE)
     return np.asarray(np.log(found) - np.log1p(-found))

@@ -1,0 +1,47 @@
+"""A search over tiny models, run once for all tests that look at its results."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray import tune
+from sklearn.datasets import load_breast_cancer
+from sklearn.preprocessing import StandardScaler
+
+from tests.scikit_learn.builds import build
+from tune_jobs.engine import Profile
+from tune_jobs.sklearn import SearchCV
+
+
+@pytest.fixture(scope="session")
+def rows() -> tuple[Any, Any]:
+    x, y = load_breast_cancer(return_X_y=True)
+    return StandardScaler().fit_transform(x)[:200], y[:200]
+
+
+@pytest.fixture(scope="session")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("searches")
+
+
+@pytest.fixture(scope="session")
+def searched(rows: tuple[Any, Any], storage: Path) -> SearchCV:
+    """A search with two scorers, one of which looks at the features."""
+    search = SearchCV(
+        build,
+        {"units": tune.choice([4, 8, 16])},
+        n_iter=3,
+        cv=3,
+        epochs=4,
+        scoring={"ap": "average_precision", "seen": first_feature_and_precision},
+        refit="ap",
+        random_state=0,
+        profile=Profile(storage=str(storage)),
+    )
+    return search.fit(*rows)
+
+
+def first_feature_and_precision(estimator: Any, x: Any, y: Any) -> float:
+    from sklearn.metrics import average_precision_score
+
+    return float(x[:, 0].sum() + average_precision_score(y, estimator.predict_proba(x)[:, 1]))

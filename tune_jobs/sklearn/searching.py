@@ -1,0 +1,169 @@
+"""Run the search of a :class:`~tune_jobs.sklearn.SearchCV`: as a job, by the engine."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tune_jobs.engine.cluster.connection import ray_of
+from tune_jobs.engine.data.dataset import Dataset, Replica, TrainingData, digest
+from tune_jobs.engine.data.splitting import Array
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.experiments.experiment import Experiment
+from tune_jobs.engine.job.companions import is_ours
+from tune_jobs.engine.job.job import Job
+from tune_jobs.engine.job.modules import root_of
+from tune_jobs.engine.job.profile import Profile
+from tune_jobs.engine.runs.run import run
+from tune_jobs.engine.seeds import derive
+from tune_jobs.engine.space.configs import Config
+from tune_jobs.engine.trials.shipping import Shipped, ship
+from tune_jobs.sklearn.features import Encoded
+from tune_jobs.sklearn.fitted import FittedModel
+from tune_jobs.sklearn.fitting import Build, make_trainable, preload, refit
+from tune_jobs.sklearn.scoring import FoldScorer
+from tune_jobs.sklearn.targets import Target
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search, with everything that it is made of.
+
+    Attributes:
+        build: builds a compiled model of a config.
+        job: the search as a job, without its data.
+        callbacks: of Keras.
+        rows: the data.
+        profile: where it runs.
+        name: what the experiment's name begins with.
+        seed: what all seeds derive from.
+        is_quiet: whether nothing is printed.
+    """
+
+    build: Build
+    job: Callable[..., Job]
+    callbacks: Sequence[Any]
+    rows: Rows
+    profile: Profile
+    name: str
+    seed: int
+    is_quiet: bool
+
+    def connected(self) -> AbstractContextManager[None]:
+        """Start or join the Ray of the profile."""
+        return ray_of(self.profile, self._import_paths, f"{preload.__module__}.{preload.__name__}")
+
+    def run(self) -> Experiment:
+        """Search; the experiment lies in the profile's storage."""
+        name = f"{self.name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+        return run(
+            self.job(trainable=make_trainable(self.build, self.callbacks), data=self.rows),
+            profile=self.profile,
+            name=name,
+            import_paths=self._import_paths,
+            listeners=[] if self.is_quiet else None,
+        )
+
+    def refit(self, config: Config, experiment: Experiment, epochs: int) -> FittedModel:
+        """Train a config on all rows, in a worker."""
+        import ray
+
+        own = {
+            "epochs": epochs,
+            "metric": "loss",
+            "mode": "min",
+            "seed": derive(self.seed, "refit"),
+        }
+        config = {
+            **config,
+            **experiment.description.constants,
+            **self.rows.signature(len(self.rows.target.encoded)),
+            **own,
+        }
+        cpus, gpus = self.profile.cpus_per_trial, self.profile.gpus_per_trial
+        task = ray.remote(num_cpus=cpus, num_gpus=gpus)(_refit)
+        shipped = ship((self.build, self.callbacks), of=self.build)
+        try:
+            weights = ray.get(task.remote(shipped, config, self.rows.whole()))
+        except ray.exceptions.RayTaskError as error:
+            raise JobError(
+                f"the best config could not be trained on all rows: {error.cause!r}"
+            ) from error
+        return FittedModel(self.build, config, weights, self.rows.features.encoder)
+
+    @property
+    def _import_paths(self) -> list[str]:
+        module = sys.modules.get(self.build.__module__)
+        root = None if module is None or is_ours(module.__name__) else root_of(module)
+        return [] if root is None else [str(root)]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The recipe of a search's data: all its rows, each fold a replica, and no test set.
+
+    Attributes:
+        features: of all rows, and the folds.
+        target: of all rows.
+        scorers: computed on the validation rows of each fold.
+        weights: how much each row counts in training, None if all count the same.
+        seed: of the search.
+    """
+
+    features: Encoded
+    target: Target
+    scorers: Sequence[FoldScorer]
+    weights: Array | None
+    seed: int
+
+    def __repr__(self) -> str:
+        """Return what they are, and how many."""
+        return f"SearchCV's {len(self.target.encoded):,} rows in {len(self.features.folds)} folds"
+
+    def __call__(self, _: int) -> Dataset:
+        """Return the dataset; its folds are given, so nothing is drawn."""
+        x, y = self.features.x, self.target.encoded
+        blocks = len(x) // len(y)
+        y = np.concatenate([y] * blocks)
+        training = TrainingData(
+            x_train=x,
+            y_train=y,
+            x_validation=x,
+            y_validation=y,
+            replicas=tuple(
+                Replica(derive(self.seed, f"fold {number}"), train, held)
+                for number, (train, held) in enumerate(self.features.folds)
+            ),
+            scorers={each.name: each for each in self.scorers},  # type: ignore[misc]
+            weights_train=None if self.weights is None else np.concatenate([self.weights] * blocks),
+        )
+        return Dataset(
+            training,
+            x_test=x[:0],
+            y_test=y[:0],
+            raw_test=x[:0],
+            signature=self.signature(len(self.features.folds[0][0])),
+            preprocessing={"target": {"task": self.target.meaning.task}},
+            fingerprint=digest([x, y]),
+        )
+
+    def signature(self, rows: int) -> dict[str, Any]:
+        """Return what every config holds about the data, for so many training rows."""
+        return {**self.target.signature, **self.features.encoder.signature, "rows": rows}
+
+    def whole(self) -> TrainingData:
+        """Return all rows to train on, and none to validate on."""
+        x, y = self.features.whole, self.target.encoded
+        return TrainingData(x, y, None, None, weights_train=self.weights)  # type: ignore[arg-type]
+
+
+def _refit(shipped: Shipped, config: Config, data: TrainingData) -> list[Any]:
+    build, callbacks = shipped.unpack()
+    return refit(build, callbacks, config, data)
