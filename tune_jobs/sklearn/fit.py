@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from tune_jobs.engine.errors import JobError
@@ -23,14 +24,11 @@ from tune_jobs.sklearn.scoring import SCORE, FoldScorer, find_scorers, looks_at_
 from tune_jobs.sklearn.searching import Rows, Search
 from tune_jobs.sklearn.targets import find_task, read_target
 
-if TYPE_CHECKING:
-    from tune_jobs.sklearn.search_cv import SearchCV
-
 PARAMS = ("sample_weight", "groups")
 PATIENCE = "patience"
 
 
-def fit_search(search: SearchCV, x: Any, y: Any, params: Mapping[str, Any]) -> None:
+def fit_search(search: BaseEstimator, x: Any, y: Any, params: Mapping[str, Any]) -> None:
     """Search, and set everything that a fitted search has.
 
     Raises:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import (
     _check_sample_weight,
     validate_data,
@@ -13,11 +14,8 @@ from sklearn.utils.validation import (
 
 from tune_jobs.engine.data.splitting import Array, Fold
 
-if TYPE_CHECKING:
-    from tune_jobs.sklearn.search_cv import SearchCV
 
-
-def read_features(search: SearchCV, x: Any, *, reset: bool) -> Any:
+def read_features(search: BaseEstimator, x: Any, *, reset: bool) -> Any:
     """Return features as numbers, once they are known to be some.
 
     Raises:
@@ -28,7 +26,7 @@ def read_features(search: SearchCV, x: Any, *, reset: bool) -> Any:
     return _check_range(found)
 
 
-def read_both(search: SearchCV, x: Any, y: Any) -> tuple[Any, Array]:
+def read_both(search: BaseEstimator, x: Any, y: Any) -> tuple[Any, Array]:
     """Return features and target.
 
     Raises:
