@@ -76,6 +76,7 @@ class Session:
         self._rungs: Collection[int] | None = config.get("rungs")
         self._pauses: bool = config.get("pauses", False)
         self._last_epoch: int | None = config.get("epochs")  # whose weights are kept
+        self._saves_all: bool = config.get("saves_all", False)  # each trial's model is wanted
         self._budget = CheckpointBudget()
         if self.in_tune:
             self._budget = BUDGETS[str(Path(tune.get_context().get_trial_dir()).parent)]
@@ -126,12 +127,12 @@ class Session:
         is_rung = self._rungs is None or epoch in self._rungs
         return ended or is_rung or time.monotonic() - self._last_sent > MESSAGE_SECONDS
 
-    def send(self, score: float, save: Callable[[str], None]) -> None:
+    def send(self, score: float, save: Callable[[str], None] | None) -> None:
         """Report the epochs since the last message, with a checkpoint if one is worth saving.
 
         Args:
             score: the best value so far, smaller being better; infinite if no epoch has one.
-            save: writes the state of the fit into a folder.
+            save: writes the state of the fit into a folder; None if it has none.
         """
         message = {**self._rows[-1], "training_iteration": self._rows[-1]["epoch"]}
         message["epochs"] = self._rows
@@ -144,10 +145,10 @@ class Session:
         self._rows, self._last_sent = [], time.monotonic()
 
     def _checkpoint(
-        self, folder: str, score: float, save: Callable[[str], None]
+        self, folder: str, score: float, save: Callable[[str], None] | None
     ) -> tune.Checkpoint | None:
         """Save the state of the fit into a folder and return it; None if it is not worth saving."""
-        if not self._is_worth_saving(score):
+        if save is None or not self._is_worth_saving(score):
             return None
         with self.clock("checkpoints") as elapsed:
             save(folder)
@@ -158,11 +159,12 @@ class Session:
     def _is_worth_saving(self, score: float) -> bool:
         """Return whether a checkpoint is needed, may be the best of all trials, or is cheap.
 
+        With ``saves_all`` in the config, every message has one.
         Without known rungs it is always needed: a scheduler may pause the trial after any epoch.
         """
         budget, epoch = self._budget, self._rows[-1]["epoch"]
         may_pause = self._rungs is None or (self._pauses and epoch in self._rungs)
-        is_needed = may_pause or epoch == self._last_epoch
+        is_needed = may_pause or epoch == self._last_epoch or self._saves_all
         is_cheap = budget.checkpoints < CHECKPOINT_SHARE * budget.training
         return is_needed or score < budget.best or is_cheap
 

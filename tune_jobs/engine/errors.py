@@ -72,6 +72,14 @@ def is_mistake(error: BaseException) -> bool:
     return isinstance(error, JobError) or bool(getattr(error, "is_mistake", False))
 
 
+def ends_run(error: BaseException) -> bool:
+    """Return whether an exception ends the run, whichever trial raises it and whenever.
+
+    It sets ``ends_run``; code that calls the engine reads its class from the message.
+    """
+    return bool(getattr(error, "ends_run", False))
+
+
 # How many characters of a file system's error are shown.
 LONGEST = 500
 

@@ -364,15 +364,21 @@ class Experiment:
         Raises:
             JobError: if it was never written or is gone.
         """
-        best = self.best_trial
-        rows = self.epochs[self.epochs["trial"] == best["trial"]]
+        return self.checkpoint_of(int(self.best_trial["trial"]))
+
+    def checkpoint_of(self, trial: int) -> str:
+        """Return the path, in the folder, of a checkpoint that holds a trial's best weights.
+
+        Raises:
+            JobError: if it was never written or is gone.
+        """
+        best = self.trials[self.trials["trial"] == trial].iloc[0]
+        rows = self.epochs[self.epochs["trial"] == trial]
         rows = rows[rows["epoch"] >= best["best_epoch"]].sort_values("epoch")
         for path in rows["checkpoint"].dropna():
             if self.folder.exists(path):
                 return str(path)
-        raise JobError(
-            f"trial {best['trial']} of {self.folder.uri} has no checkpoint of its best epoch"
-        )
+        raise JobError(f"trial {trial} of {self.folder.uri} has no checkpoint of its best epoch")
 
     def companion(self, name: str) -> Callable[..., Any]:
         """Return the function called ``name`` that goes with the experiment's trainable.

@@ -14,7 +14,7 @@ from typing import Any
 
 from ray.tune.result import AUTO_RESULT_KEYS
 
-from tune_jobs.engine.errors import first_line, is_mistake
+from tune_jobs.engine.errors import ends_run, first_line, is_mistake
 from tune_jobs.engine.experiments.failures import Failure, of_exception
 from tune_jobs.engine.experiments.history.records import Work
 from tune_jobs.engine.plain import as_number, bounded
@@ -31,6 +31,9 @@ FAILURE = "failure"
 
 # Under this one it says in a line that the job is wrong, whatever the configuration.
 MISTAKE = "mistake"
+
+# Under this one it says that the run ends with that line, whatever other trials have reported.
+ENDS_RUN = "ends_run"
 
 # What Ray Tune hands out of a message.
 Result = Mapping[str, Any]
@@ -59,6 +62,8 @@ def as_report(error: BaseException) -> dict[str, Any]:
     message: dict[str, Any] = {FAILURE: vars(of_exception(error))}
     if is_mistake(error):
         message[MISTAKE] = first_line(error)
+    if ends_run(error):
+        message |= {MISTAKE: f"{type(error).__name__}: {first_line(error)}", ENDS_RUN: True}
     return message
 
 

@@ -36,7 +36,7 @@ def find_function(
         JobError: if there is none, or it is code that the user has not given.
     """
     if trusted is not None:
-        return companion(trusted.module, name)
+        return companion(trusted.functions, name)
     module = (description.trainable or "").rpartition(".")[0]
     if belongs_to_library(module):
         return companion(import_library(module, folder.parent), name)

@@ -159,8 +159,9 @@ def export_file(recipe: Recipe, path: str) -> None:
 def save_config(experiment: Experiment) -> None:
     """Write the best configuration as JSON, and a Python file that builds its model."""
     experiment.folder.write_json(CONFIG, experiment.best_config)
-    if not experiment.description.constants:
-        return  # the module builds its own tuner: what builds its models is unknown
+    trusted, known = experiment.trusted, experiment.description.constants
+    if not known or (trusted is not None and trusted.is_made):
+        return  # the module builds its own tuner, or a program: no import finds what builds models
     experiment.folder.write(REBUILD, code_that_rebuilds(experiment).encode())
 
 

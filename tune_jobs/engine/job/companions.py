@@ -1,10 +1,12 @@
-"""Find the functions beside a trainable: build, export, load, predict."""
+"""Find the functions that go with a trainable: build, export, load, predict, preload.
+
+They lie beside it in its module; a trainable that is made for one search has them as attributes.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 from tune_jobs.engine.errors import JobError
@@ -26,8 +28,8 @@ def is_ours(module: str) -> bool:
 
 def own_functions(trainable: Callable[..., Any]) -> tuple[str, ...]:
     """Name the functions for model files beside a trainable that are not those of the library."""
-    module = sys.modules.get(trainable.__module__)
-    found = {name: getattr(module, name, None) for name in MODEL_FUNCTIONS}
+    owner = owner_of(trainable)
+    found = {name: getattr(owner, name, None) for name in MODEL_FUNCTIONS}
     return tuple(
         name
         for name, function in found.items()
@@ -35,8 +37,18 @@ def own_functions(trainable: Callable[..., Any]) -> tuple[str, ...]:
     )
 
 
-def companion(module: ModuleType, name: str) -> Callable[..., Any]:
-    """Find the function called ``name`` in the module of a trainable.
+def owner_of(trainable: Callable[..., Any]) -> Any:
+    """Return what has the functions of a trainable: itself if it has a ``build``, else its module.
+
+    None if the module is not known.
+    """
+    if callable(getattr(trainable, "build", None)):
+        return trainable
+    return sys.modules.get(trainable.__module__)
+
+
+def companion(module: Any, name: str) -> Callable[..., Any]:
+    """Find the function called ``name`` of a trainable, in its module or among its attributes.
 
     A module of ``trainables`` has ``build`` and ``train``, and re-exports ``export``, ``load`` and
     ``predict``: so the engine needs no import of Keras.

@@ -19,7 +19,7 @@ from typing import Any
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.job.changes import modules_beside
-from tune_jobs.engine.job.companions import LIBRARY
+from tune_jobs.engine.job.companions import LIBRARY, owner_of
 from tune_jobs.engine.job.modules import PACKAGE, list_jobs
 from tune_jobs.engine.storage.folder import Folder
 
@@ -35,10 +35,22 @@ class Trusted:
     """Code that the user has given, by a job that runs or by ``--trust``.
 
     Attributes:
-        module: the trainable's; its functions may read a model.
+        module: the trainable's; what is registered there may be part of a model.
+        owner: what has the functions that may read a model, None for the module.
     """
 
     module: ModuleType
+    owner: Any = None
+
+    @property
+    def functions(self) -> Any:
+        """What has the functions that go with the trainable."""
+        return self.owner or self.module
+
+    @property
+    def is_made(self) -> bool:
+        """True if a program has made the trainable: its functions are in no module."""
+        return self.owner not in (None, self.module)
 
     def import_registered(self, names: Iterable[str]) -> None:
         """Import modules that register layers and losses, if they belong to the user's code.
@@ -61,8 +73,9 @@ def trust(given: Any) -> Trusted | None:
         given = getattr(given, "JOB", given)
     if isinstance(given, ModuleType):
         return Trusted(given)
-    module = sys.modules.get(getattr(given, "trainable", given).__module__)
-    return Trusted(module) if module else None
+    trainable = getattr(given, "trainable", given)
+    module = sys.modules.get(trainable.__module__)
+    return Trusted(module, owner_of(trainable)) if module else None
 
 
 def import_library(module: str, storage: Folder) -> ModuleType:

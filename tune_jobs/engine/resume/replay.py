@@ -62,7 +62,8 @@ def replay(scheduler: TrialScheduler, trials: Sequence[PastTrial], metric: str) 
     """Give a new scheduler every result of earlier runs, as it would have seen them."""
     if isinstance(scheduler, PromotingScheduler):
         for past in trials:
-            scheduler.recall(trial_id(past.number), past.curve, waits=past.waits)
+            name, is_over = trial_id(past.number), past.is_finished and not past.waits
+            scheduler.recall(name, past.curve, waits=past.waits, is_over=is_over)
         return
     controller = _NoController()
     for past in trials:

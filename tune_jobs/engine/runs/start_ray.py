@@ -110,6 +110,8 @@ def _examine(profile: Profile) -> None:
 def find_preload(job: Job | MakeTuner) -> str | None:
     """Name the function ``preload`` beside a job's trainable, which workers call at start."""
     module = sys.modules.get(job.trainable.__module__) if isinstance(job, Job) else None
+    if isinstance(job, Job) and callable(own := getattr(job.trainable, "preload", None)):
+        return f"{own.__module__}.{own.__name__}"
     if module is None or module.__name__ == "__main__" or not hasattr(module, "preload"):
         return None
     return f"{module.__name__}.preload"

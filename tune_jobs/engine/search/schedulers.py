@@ -15,6 +15,8 @@ from ray.tune.schedulers import (
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.ray_internals import rungs_of
+from tune_jobs.engine.search.promotion.brackets import Brackets, plan_brackets
+from tune_jobs.engine.search.promotion.rungs import Rungs
 from tune_jobs.engine.search.promotion.scheduler import PromotingScheduler
 
 EPOCH = "training_iteration"  # Ray counts reports, unless a report says its epoch itself.
@@ -59,7 +61,8 @@ class ASHA:
             return stopping
         if self.brackets != 1:
             raise JobError(f"brackets is {self.brackets}, but must be 1 with resume=True")
-        return PromotingScheduler(rungs_of(stopping), max_epochs, self._factor)
+        epochs = [rung for rung in rungs_of(stopping) if rung < max_epochs]
+        return PromotingScheduler(Rungs(epochs, self._factor), max_epochs)
 
     def rungs(self, max_epochs: int) -> list[int]:
         """Return the epochs at which trials are compared; between them they need not report."""
@@ -86,16 +89,39 @@ class ASHA:
 
 @dataclass(frozen=True)
 class Hyperband:
-    """Synchronous Hyperband (Li et al. 2018): rungs wait for each other, trials pause between."""
+    """Synchronous Hyperband (Li et al. 2018): rungs wait for each other, trials pause between.
+
+    Attributes:
+        reduction_factor: one in this many trains beyond a rung.
+        resume: whether the search can be continued. Its brackets begin with ``reduction_factor``
+            times as many trials as the next one (8, 4, 2 and 1 for 8 epochs and a factor of 2), in
+            the order of the trials; :meth:`sizes` says how many trials all of them have. Else the
+            brackets are those of Ray.
+    """
 
     reduction_factor: float = 3
+    resume: bool = False
 
     def __call__(self, max_epochs: int) -> TrialScheduler:
         """Build the scheduler."""
         _check_reduction_factor(self.reduction_factor)
+        if self.resume:
+            plans = plan_brackets(max_epochs, self.reduction_factor)
+            return PromotingScheduler(Brackets(plans), max_epochs)
         return HyperBandScheduler(
             time_attr=EPOCH, max_t=max_epochs, reduction_factor=self.reduction_factor
         )
+
+    def rungs(self, max_epochs: int) -> list[int] | None:
+        """Return the epochs at which trials are compared, None if that may be after any."""
+        if not self.resume:
+            return None
+        plans = plan_brackets(max_epochs, self.reduction_factor)
+        return sorted({epoch for plan in plans for epoch in plan.epochs})
+
+    def sizes(self, max_epochs: int) -> list[int]:
+        """Return how many trials the brackets begin with."""
+        return [plan.sizes[0] for plan in plan_brackets(max_epochs, self.reduction_factor)]
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,17 @@ class RandomSearch:
 
 
 @dataclass(frozen=True)
+class InOrder:
+    """The configurations of a finite space, one after another, conditions expanded."""
+
+    def __call__(self, seed: int) -> SpaceSearcher:  # noqa: ARG002  # nothing is drawn
+        """Build a searcher, which Tune then gives the space."""
+        from tune_jobs.engine.search.space_searcher import OrderedPoints
+
+        return OrderedPoints()
+
+
+@dataclass(frozen=True)
 class Auto:
     """The Gaussian process in searches of up to 1,000 trials, TPE after that.
 

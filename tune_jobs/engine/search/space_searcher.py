@@ -21,6 +21,7 @@ from tune_jobs.engine.search.observations import Observation
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space.configs import Config, children
 from tune_jobs.engine.space.domains import Grid, Space, distinct, domain_of
+from tune_jobs.engine.space.grid import count_points, point_at
 
 
 class SpaceSearcher(Searcher):  # type: ignore[misc]  # Ray calls it
@@ -108,6 +109,22 @@ class RandomDraws(SpaceSearcher):
         point = map(int, np.unravel_index(index % math.prod(sizes), tuple(sizes)))
         filled: Space = _fill_grids(self._space, point)
         return filled
+
+
+class OrderedPoints(SpaceSearcher):
+    """Suggests the points of a finite space in their order, and then no more."""
+
+    def suggest(self, trial_id: str) -> Config | str:  # noqa: ARG002
+        """Return the next point."""
+        if self.asked >= self._size:
+            return str(Searcher.FINISHED)
+        self.asked += 1
+        self.chosen_by = "grid"
+        point: Config = point_at(self._space, self.asked - 1)
+        return point
+
+    def _prepare(self) -> None:
+        self._size = count_points(self._space)
 
 
 def _grids(part: object) -> Iterator[Grid]:

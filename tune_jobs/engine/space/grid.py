@@ -74,6 +74,26 @@ def iterate(part: object, label: str = "") -> Iterator[Any]:
             yield list(values)
 
 
+def point_at(part: Any, index: int, label: str = "") -> Any:
+    """Return one configuration of a finite space by its place in :func:`iterate`."""
+    if domain := domain_of(part):
+        values = values_of(domain, label)
+        if isinstance(values, range):
+            return values[index]
+        for option in values:
+            count = count_points(option, label)
+            if index < count:
+                return point_at(option, index, label)
+            index -= count
+    found: dict[Any, Any] = {}
+    for name, child in reversed(children(part)):
+        index, place = divmod(index, count_points(child, str(name)))
+        found[name] = point_at(child, place, str(name))
+    if isinstance(part, dict):
+        return {name: found[name] for name, _ in children(part)}
+    return [found[name] for name, _ in children(part)] if isinstance(part, list | tuple) else part
+
+
 def values_of(domain: Domain, label: str) -> Sequence[Any]:
     """Return all values of a domain that has finitely many.
 

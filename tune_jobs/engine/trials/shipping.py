@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,6 +12,9 @@ from tune_jobs.engine.errors import JobError, reason_of
 from tune_jobs.engine.job.companions import LIBRARY
 
 REGISTRATION = f"{LIBRARY}.registered"
+
+# The thread in which a trainable's ``preload`` imports Keras.
+PRELOAD = "preload"
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Shipped:
         """
         from ray import cloudpickle
 
+        _await_preload()
         try:
             found, registered = cloudpickle.loads(self.content)
         except (Exception, SystemExit) as error:
@@ -43,6 +48,16 @@ class Shipped:
         if registered:
             import_module(REGISTRATION).register(registered)
         return found
+
+
+def _await_preload() -> None:
+    """Wait for the import of Keras that began when the worker started.
+
+    What is unpacked may import it too, in parts, and of two imports at once both may fail.
+    """
+    for thread in threading.enumerate():
+        if thread.name == PRELOAD:
+            thread.join()
 
 
 def ship(functions: Any, *, of: Callable[..., Any]) -> Shipped:

@@ -158,6 +158,10 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         found = None if self._has_all else self._next_config()
         if found is not None:
             return self._start(found)
+        if self._has_all and self._promotion is not None:
+            self._promotion.expect_no_more()
+            if name := self._promotion.promote():
+                return self._promote(name)
         if self._has_all and not (running and self._promotion):  # else some may be promoted
             self._close()
         return None

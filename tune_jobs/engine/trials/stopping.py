@@ -10,6 +10,7 @@ from tune_jobs.engine.deadline import Deadline
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.failures import Bugs, Failure
 from tune_jobs.engine.experiments.messages import (
+    ENDS_RUN,
     Result,
     failure_in,
     is_report,
@@ -68,13 +69,14 @@ class RunStopper(Stopper):  # type: ignore[misc]  # Ray calls it
 
         Raises:
             JobError: if the metric is missing or no number, or the trial says that the job is
-                wrong, and no trial has reported the metric yet; or the first trial says so later.
+                wrong, and no trial has reported the metric yet; or the first trial says so later;
+                or any trial says that the run has to end.
         """
         is_failure = is_report(result)
         said = mistake_in(result) if is_failure else why_unusable(result, self.metric)
         # The first trial's model may show itself as a mistake after it has been trained.
         is_early = not self._is_reported or (is_failure and trial_id == FIRST)
-        if said and is_early:
+        if said and (is_early or ENDS_RUN in result):
             raise JobError(said)
         self._is_reported = self._is_reported or self.metric in result
         # Without the metric it returned without a report.

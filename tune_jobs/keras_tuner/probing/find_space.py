@@ -26,6 +26,7 @@ def find_space(
     *,
     tune_new: bool = True,
     allow_new: bool = True,
+    may_be_empty: bool = False,
     seed: int = 0,
     calls: int = MOST_CALLS,
     seconds: float = MOST_SECONDS,
@@ -43,6 +44,7 @@ def find_space(
         hyperparameters: what the user declared: it overrides what ``build`` declares.
         tune_new: whether what ``build`` declares besides is tuned; otherwise it has its default.
         allow_new: whether ``build`` may declare anything besides.
+        may_be_empty: whether ``build`` may declare nothing to tune.
         seed: of the values with which the result is checked.
         calls: of ``build``, at most.
         seconds: how long new calls begin.
@@ -60,7 +62,7 @@ def find_space(
     while values := _next_values(prober, attempted):
         if prober.ask(values) is None:
             break
-    if not any(is_tunable(each) for each in prober.hp.space):
+    if not may_be_empty and not any(is_tunable(each) for each in prober.hp.space):
         raise JobError(
             "build declares no hyperparameter to tune: let it call hp.Int, hp.Float, hp.Choice or "
             "hp.Boolean"

@@ -21,6 +21,15 @@ class Rungs:
         self.losses: dict[int, dict[str, float]] = {epoch: {} for epoch in epochs}
         self.waiting: dict[str, int] = {}  # the rung by the trial's name
 
+    def start(self, name: str) -> None:
+        """Do nothing: a trial counts once it has reached a rung."""
+
+    def leave(self, name: str) -> None:
+        """Do nothing: nobody waits for a trial."""
+
+    def complete(self) -> None:
+        """Do nothing: a rung is never complete."""
+
     def enter(self, name: str, epoch: int, loss: float) -> bool:
         """Note the loss of a trial; return whether it has reached a rung, where it waits now."""
         self.waiting.pop(name, None)

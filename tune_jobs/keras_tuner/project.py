@@ -1,0 +1,84 @@
+"""The folder of a project: an experiment of the engine, or what KerasTuner has left there."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.experiments.experiment import Experiment
+from tune_jobs.engine.job.profile import Profile, locate
+
+if TYPE_CHECKING:
+    from tune_jobs.engine.storage.folder import Folder
+    from tune_jobs.keras_tuner.trials import Trial
+
+# What KerasTuner writes into a project, of which the second is the state of one of its tuners.
+KERAS_TUNER = ("oracle.json", "tuner0.json")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project by its name.
+
+    Attributes:
+        profile: whose storage it lies in.
+        name: of its folder.
+    """
+
+    profile: Profile
+    name: str
+
+    @property
+    def folder(self) -> Folder:
+        """The folder.
+
+        Raises:
+            JobError: if the name is no plain name.
+        """
+        return locate(self.profile, self.name)
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment, read anew."""
+        return Experiment(self.folder)
+
+    @property
+    def is_of_keras_tuner(self) -> bool:
+        """True if KerasTuner has searched here."""
+        return any(self.folder.exists(name) for name in KERAS_TUNER)
+
+    def delete(self) -> None:
+        """Delete the project.
+
+        Raises:
+            JobError: if the folder is no project, or lies where it cannot be deleted.
+        """
+        folder = self.folder
+        if not folder.names():
+            return
+        if not (self.experiment.exists or self.is_of_keras_tuner):
+            raise JobError(
+                f"overwrite: {folder.uri} is the folder of no project, and is not deleted"
+            )
+        if folder.local_path is None:
+            raise JobError(f"overwrite: {folder.uri} is on no disk of this machine; delete it")
+        shutil.rmtree(folder.local_path)
+
+    def load_weights(self, model: Any, trial: Trial) -> Any:
+        """Load the weights of a trial's best epoch into its model.
+
+        Raises:
+            JobError: if they were not kept.
+        """
+        from ray.tune import Checkpoint
+
+        from trainables.fitting.checkpoints import load_weights
+
+        experiment = self.experiment
+        path = experiment.checkpoint_of(int(trial.trial_id))
+        place = Checkpoint(f"{experiment.folder.path}/{path}", experiment.folder.filesystem)
+        with place.as_directory() as folder:
+            load_weights(model, folder)
+        return model

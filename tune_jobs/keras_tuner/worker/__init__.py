@@ -1,0 +1,1 @@
+"""What runs on a worker: the arguments of `search`, the training, and what it returns."""
