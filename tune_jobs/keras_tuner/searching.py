@@ -32,7 +32,7 @@ from tune_jobs.keras_tuner.worker.training import Given, Settings, make_trainabl
 if TYPE_CHECKING:
     from tune_jobs.keras_tuner.oracle import Plan
     from tune_jobs.keras_tuner.project import Project
-    from tune_jobs.keras_tuner.tuner import Tuner
+    from tune_jobs.keras_tuner.worker.program import Program
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ OF_FIT = ("batch_size", "epochs")
 class Search:
     """The searches of a tuner, all of which write to its project."""
 
-    def __init__(self, tuner: Tuner, project: Project) -> None:
+    def __init__(self, tuner: Program, project: Project) -> None:
         self._tuner, self._project = tuner, project
 
     def run(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:

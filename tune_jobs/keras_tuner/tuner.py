@@ -22,7 +22,6 @@ from tune_jobs.keras_tuner.trials import Trial, read_trials
 if TYPE_CHECKING:
     from tune_jobs.engine.experiments.experiment import Experiment
     from tune_jobs.engine.job.finalists import Finalists
-    from tune_jobs.keras_tuner.worker.training import TrialFit
 
 # What every tuner takes beside its oracle's settings.
 OPTIONS = (
@@ -111,7 +110,7 @@ class Tuner:
         self.optimizer, self.loss, self.metrics = optimizer, loss, metrics
         self.cv, self.finalists = cv, finalists
         self.project_name = project_name or DEFAULT_PROJECT
-        self.worker: TrialFit | None = None
+        self.worker: Any = None
         self._profile = _profile(profile, directory)
         self.directory = self._profile.storage
         self._project = Project(self._profile, self.project_name)

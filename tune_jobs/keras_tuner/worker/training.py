@@ -36,7 +36,7 @@ from tune_jobs.keras_tuner.worker.returned import as_executions, in_step, is_his
 
 if TYPE_CHECKING:
     from tune_jobs.keras_tuner.objective import Objective
-    from tune_jobs.keras_tuner.tuner import Tuner
+    from tune_jobs.keras_tuner.worker.program import Program
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class Settings:
     tunes_new: bool = True
 
 
-def make_trainable(tuner: Tuner, settings: Settings, module: str) -> Callable[..., Any]:
+def make_trainable(tuner: Program, settings: Settings, module: str) -> Callable[..., Any]:
     """Return what the engine trains trials with, and the functions that go with it.
 
     Args:
@@ -134,7 +134,7 @@ def make_trainable(tuner: Tuner, settings: Settings, module: str) -> Callable[..
 class TrialFit:
     """The training of one trial; a tuner's ``run_trial`` is given what it needs of it."""
 
-    def __init__(self, tuner: Tuner, settings: Settings, config: Mapping[str, Any]) -> None:
+    def __init__(self, tuner: Program, settings: Settings, config: Mapping[str, Any]) -> None:
         self.tuner, self.settings, self.config = tuner, settings, config
         self.hp = settings.space.with_values(_values_in(config, settings.space))
         self.trial = Trial(self.hp, _own_id())
