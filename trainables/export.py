@@ -20,7 +20,7 @@ from trainables.fitting.checkpoints import load_weights
 from trainables.fitting.devices import prepare_gpus
 from trainables.fitting.ends import ModelError
 from trainables.fitting.outputs import check_model, outputs_of, read_outputs
-from trainables.model_file import check_config, check_model_file
+from trainables.model_file import MAIN, Registered, check_config, check_model_file
 from trainables.preprocessing import Column, add_preprocessing, list_joined, odd_names_allowed
 
 if TYPE_CHECKING:
@@ -118,10 +118,7 @@ def load(path: str | Path) -> keras.Model:
     name = Path(path).name
     for each in check_model_file(Path(path).read_bytes(), name):
         if keras.saving.get_registered_object(each.name) is None:
-            raise ValueError(
-                f"{name} needs {each.name!r}, which module {each.module!r} registers; import that "
-                "first (tune-jobs: --trust JOB, a job that imports it)"
-            )
+            raise ValueError(f"{name} needs {each.name!r}, which {_how_to_get(each)}")
     prepare_gpus()
     try:
         with odd_names_allowed():
@@ -131,6 +128,19 @@ def load(path: str | Path) -> keras.Model:
         raise ValueError(f"{name} cannot be loaded: {lines[0]}") from error
     object.__setattr__(model, "joined_columns", _read_joined(Path(path)))
     return model
+
+
+def _how_to_get(needed: Registered) -> str:
+    """Say where something that a model file needs comes from, and what to do."""
+    if needed.module == MAIN:
+        return (
+            "a script or a notebook defines and registers; run its definition first (tune-jobs: "
+            "--trust FILE, a file that has it)"
+        )
+    return (
+        f"module {needed.module!r} registers; import that first (tune-jobs: --trust JOB, a job "
+        "that imports it)"
+    )
 
 
 def check_savable(model: keras.Model) -> None:

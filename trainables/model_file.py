@@ -13,6 +13,8 @@ FILES = {"config.json", "metadata.json", "model.weights.h5"}
 
 DAMAGED = "is damaged ({}); copy it again, or delete it and export the best trial instead"
 
+MAIN = "__main__"  # of a script or a notebook
+
 OWN = "; if the job writes files of its own kind, name it (tune-jobs: --trust JOB)"
 
 
@@ -57,7 +59,7 @@ def check_config(config: Any, name: str) -> list[Registered]:
             "registered layer or keras.ops instead of the lambda"
         )
     found = [node for node in nodes if _is_registered(node)]
-    return [Registered(str(node["registered_name"]), str(node["module"])) for node in found]
+    return [Registered(node["registered_name"], node["module"] or MAIN) for node in found]
 
 
 def _read_config(content: bytes, name: str) -> Any:
@@ -95,6 +97,6 @@ def _nodes(config: Any) -> Iterator[dict[str, Any]]:
 
 def _is_registered(node: dict[str, Any]) -> bool:
     """Return whether an object is one that Keras does not have."""
-    module = f"{node.get('module') or 'keras'}."
+    module = f"{node.get('module') or MAIN}."  # Keras writes no module for that of a script
     is_keras = module.startswith(("keras.", "builtins."))
     return "class_name" in node and bool(node.get("registered_name")) and not is_keras

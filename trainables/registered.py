@@ -1,22 +1,23 @@
 """Layers, losses and functions that a module registers with Keras, carried to another process.
 
-The file of a job goes to workers by value: they get its classes, but run none of its decorators.
+The file of a job, a script and a notebook go to workers by value: they get its classes, but run
+none of its decorators.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 
-def registered_in(module: str) -> dict[str, Any]:
-    """Return what a module has registered with Keras, by name; nothing if it has no Keras."""
+def registered_in(modules: Collection[str]) -> dict[str, Any]:
+    """Return what some modules have registered with Keras, by name; nothing without Keras."""
     keras = sys.modules.get("keras")
     if keras is None:
         return {}
     known = keras.saving.get_custom_objects().items()
-    return {name: thing for name, thing in known if getattr(thing, "__module__", None) == module}
+    return {name: thing for name, thing in known if getattr(thing, "__module__", None) in modules}
 
 
 def register(objects: Mapping[str, Any]) -> None:

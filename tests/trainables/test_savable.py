@@ -80,7 +80,7 @@ except ValueError as error:
 
 @pytest.mark.parametrize(("how", "said"), [("registered", "savable"), ("not", "is not registered")])
 def test_a_class_that_travels_by_value_is_registered_where_it_arrives(how, said):
-    objects = registered_in(__name__)
+    objects = registered_in([__name__])
     assert objects == {"tests>Half": Half}
 
     sent = cloudpickle.dumps((objects, make_model))

@@ -7,12 +7,14 @@ that Keras serialises, except what is an input of the program: initial values, t
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import types
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from ray import cloudpickle
 
 from trainables.fitting.compiled.keras_internals import (
     compile_arguments_of,
@@ -62,7 +64,7 @@ def describe_model(model: keras.Model, *, any_width: bool) -> str:
     except NotImplementedError as error:
         raise NotComparableError(str(error)) from None
     described = [
-        type(model).__name__,
+        _identify(type(model)),
         _strip(config, names, any_width),
         model.input_shape,
         model.output_shape,
@@ -76,7 +78,7 @@ def describe_compilation(model: keras.Model, optimizer: keras.optimizers.Optimiz
     """Return the text of the loss and the metrics of a model, and of its stateless optimizer.
 
     Raises:
-        NotComparableError: for a function that cannot be found by its name in its module.
+        NotComparableError: for code that can neither be found by its name nor be pickled.
     """
     kept = compile_arguments_of(model)
     numbers = {name for name in OF_OPTIMIZERS if getattr(optimizer, name, None)}
@@ -100,6 +102,7 @@ def _strip(
         return names.get(value, value) if key in NAMES and isinstance(value, str) else value
     if "module" in value and "class_name" in value:
         _check_serialized(value)
+        value = _with_identity(value)
         keras_own = keras_own and is_keras_module(value["module"])
     kept = {
         inner_key: _strip(inner, names, any_width, inner_key, keras_own=keras_own)
@@ -142,8 +145,7 @@ def _describe_object(value: Any) -> Any:
     import keras
 
     if isinstance(value, types.FunctionType) and not is_keras_module(value.__module__):
-        _check_findable(value)
-        return f"{value.__module__}.{value.__qualname__}"
+        return _describe_function(value)
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     kind = type(value)
@@ -160,12 +162,46 @@ def _describe_object(value: Any) -> Any:
         raise NotComparableError(str(error)) from None
 
 
-def _check_findable(function: types.FunctionType) -> None:
+def _with_identity(value: dict[str, Any]) -> dict[str, Any]:
+    """Add the class that is registered now: a notebook may define another one of the name."""
+    import keras
+
+    kind = keras.saving.get_registered_object(str(value.get("registered_name")))
+    return value if kind is None else {**value, "class": _identify(kind)}
+
+
+def _describe_function(function: types.FunctionType) -> str:
+    """Return the same text for functions that do the same.
+
+    One of a script, of a notebook or inside another function is new in each trial: its content is
+    compared. That has the values of the variables that it reads.
+
+    Raises:
+        NotComparableError: if it holds something that cannot be pickled.
+    """
+    if _is_findable(function):
+        return _identify(function)
+    try:
+        content = cloudpickle.dumps(function)
+    except Exception as error:  # noqa: BLE001  # whatever its values raise
+        reason = (str(error).splitlines() or [""])[0]
+        raise NotComparableError(f"function {function.__qualname__}: {reason}") from None
+    return f"{function.__qualname__} {hashlib.sha256(content).hexdigest()}"
+
+
+def _is_findable(function: types.FunctionType) -> bool:
+    """Return whether every trial finds this function by its name in its module."""
     module = sys.modules.get(function.__module__)
-    if getattr(module, function.__qualname__, None) is not function:
-        raise NotComparableError(
-            f"function {function.__qualname__} is not in its module by that name"
-        )
+    is_main = function.__module__ == "__main__"
+    return not is_main and getattr(module, function.__qualname__, None) is function
+
+
+def _identify(thing: Any) -> str:
+    """Return a text for a class or a function that a later one of the same name has not.
+
+    A program holds its model, so no other object gets the number while it can be shared.
+    """
+    return f"{thing.__module__}.{thing.__qualname__} {id(thing)}"
 
 
 def _check_comparable(layer: Any, model: keras.Model) -> None:

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from tune_jobs.engine.job.description import Description
+from tune_jobs.engine.job.reached import reach
 
 # What must be the same for results to be comparable, and its name in messages.
 DECISIVE = {
@@ -99,19 +100,32 @@ def _how_columns(before: Any, now: Any) -> str:
 def source_of(function: Callable[..., Any]) -> str | None:
     """Return a hash of a function's module and of what it imports from its package or folder.
 
-    Comments and docstrings do not count, nor does what belongs to this library: an upgrade of it
-    leaves the hash as it is. None if there is no source.
+    Of a function that a notebook defines, or that this library made of the user's, the hash is of
+    what it reaches. Comments and docstrings do not count, nor does what belongs to this library: an
+    upgrade of it leaves the hash as it is. None if there is no source.
     """
     try:
         file = inspect.getsourcefile(function)
     except TypeError:
         file = None
-    if file is None or not Path(file).is_file():
-        return None
     seen: dict[str, _Source] = {}
-    _collect(function.__module__, Path(file), seen)
-    hashes = {name: source.digest for name, source in seen.items()}
-    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:16]
+    digests: dict[str, str] = {}
+    if file is not None and Path(file).is_file() and not _is_made_here(function):
+        _collect(function.__module__, Path(file), seen)
+    else:
+        reached = reach(function)
+        digests = reached.digests
+        for name in reached.files.keys() - {function.__module__}:
+            _collect(name, reached.files[name], seen)
+    digests |= {name: source.digest for name, source in seen.items()}
+    if not digests:
+        return None
+    return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _is_made_here(function: Callable[..., Any]) -> bool:
+    """Return whether this library made a function of the user's own, which its closure holds."""
+    return _is_ours(function.__module__) and bool(getattr(function, "__closure__", None))
 
 
 def modules_beside(module: ModuleType) -> dict[str, str]:

@@ -112,9 +112,12 @@ def find_preload(job: Job | MakeTuner) -> str | None:
     module = sys.modules.get(job.trainable.__module__) if isinstance(job, Job) else None
     if isinstance(job, Job) and callable(own := getattr(job.trainable, "preload", None)):
         return f"{own.__module__}.{own.__name__}"
-    if module is None or module.__name__ == "__main__" or not hasattr(module, "preload"):
+    if module is None or not hasattr(module, "preload"):
         return None
-    return f"{module.__name__}.preload"
+    # Workers cannot import a script or a notebook, but what it imports.
+    is_main = module.__name__ == "__main__"
+    place = module.preload.__module__ if is_main else module.__name__
+    return None if place == "__main__" else f"{place}.preload"
 
 
 def import_roots(job: Job | MakeTuner) -> list[str]:

@@ -61,8 +61,13 @@ def _await_preload() -> None:
 
 
 def ship(functions: Any, *, of: Callable[..., Any]) -> Shipped:
-    """Pack functions for the workers, with what the module ``of`` one of them registers."""
+    """Pack functions for the workers, with what modules register that go there by value.
+
+    These are the module ``of`` one of the functions, a script or a notebook, and files of jobs.
+    """
     from ray import cloudpickle
 
-    registered = import_module(REGISTRATION).registered_in(of.__module__)
+    by_value = cloudpickle.list_registry_pickle_by_value()
+    modules = {of.__module__, "__main__", *by_value}
+    registered = import_module(REGISTRATION).registered_in(modules)
     return Shipped(cloudpickle.dumps((functions, registered)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -365,4 +366,13 @@ def _run_config(
             checkpoint_score_order=setup.job.mode,
         ),
         verbose=0,
+        progress_reporter=_quiet_reporter(),
     )
+
+
+def _quiet_reporter() -> tune.ProgressReporter | None:
+    """Return what prints nothing at this verbosity; in a notebook Tune's own clears the cell.
+
+    Tune takes one only with its old output, which a run sets.
+    """
+    return tune.CLIReporter() if os.environ.get("RAY_AIR_NEW_OUTPUT") == "0" else None

@@ -497,6 +497,45 @@ def test_numbers_that_keras_does_not_tell_are_shared_with_no_other_trial(build, 
     assert sessions[0].path.startswith("compiled, not shared: ")
 
 
+def build_closed_loss(config):
+    number = config["number"]
+
+    def loss(truth, outputs):
+        return keras.ops.mean(keras.ops.abs(truth - outputs) ** number, axis=-1)
+
+    return make_build(dense(), loss=lambda: loss)(config)
+
+
+def test_a_loss_that_travels_by_value_is_shared_while_it_computes_the_same(sessions):
+    compiled.PROGRAMS.clear()
+    for seed in (1, 2):
+        fit(build_closed_loss, CONFIG | {"number": 1.5, "seed": seed}, make_data())
+    assert len(compiled.PROGRAMS) == 1
+    assert_same(*fit_both(build_closed_loss, CONFIG | {"number": 2.0}, make_data()))
+
+    assert len(compiled.PROGRAMS) == 2
+    assert [session.path for session in sessions[:3]] == ["compiled"] * 3
+
+
+def define(factor):
+    """A layer as a notebook's cell defines it, run once more after a change."""
+
+    @keras.saving.register_keras_serializable("cells", "Times")
+    class Times(keras.layers.Layer):
+        def call(self, x):
+            return factor * x
+
+    Times.__qualname__ = "Times"
+    return Times
+
+
+def test_a_layer_that_is_defined_again_shares_no_program_with_the_one_before(sessions):
+    fit(make_build(define(2.0)), CONFIG, make_data())
+    assert_same(*fit_both(make_build(define(3.0)), CONFIG, make_data()))
+
+    assert [session.path for session in sessions[:2]] == ["compiled"] * 2
+
+
 def test_weights_that_build_has_loaded_are_those_of_every_replica(rows):
     def build(config):
         model = make_build(dense())(config)
