@@ -13,7 +13,8 @@ def preload() -> None:
 
     If the module of a trainable has this function, every worker process calls it as soon as it
     starts, while the search is still being prepared. It returns at once, because Ray starts another
-    worker if one takes long to be ready. A trial that starts earlier waits for the import.
+    worker if one takes long to be ready. A trial that starts earlier waits for the thread, by its
+    name.
 
     TensorFlow's runtime keeps the GPUs that it sees when it starts. Ray assigns GPUs when a trial
     starts, seconds later, so the runtime is started here only if trials have none.

@@ -56,6 +56,35 @@ def test_what_a_job_file_registers_with_keras_is_registered_in_a_worker(tmp_path
     assert ran.returncode == 0, ran.stderr
 
 
+HALVES = """
+import sys, threading, time, types
+from ray import cloudpickle
+from tune_jobs.engine.trials.shipping import Shipped
+
+def load():
+    assert "package" in sys.modules, "unpacked before its import has ended"
+    return "found", {}
+
+class Late:
+    def __reduce__(self):
+        return load, ()
+
+def preload():
+    time.sleep(0.5)
+    sys.modules["package"] = types.ModuleType("package")
+
+content = cloudpickle.dumps(Late())
+threading.Thread(target=preload, name="preload").start()
+assert Shipped(content).unpack() == "found"
+"""
+
+
+def test_a_trial_waits_for_what_is_imported_when_its_worker_starts() -> None:
+    ran = subprocess.run([sys.executable, "-c", HALVES], capture_output=True, text=True)
+
+    assert ran.returncode == 0, ran.stderr
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
