@@ -98,6 +98,16 @@ def test_another_process_finds_the_same_source(found, folder) -> None:
     assert sources(folder, BEFORE) == [found["nothing"]]
 
 
+def test_a_function_that_the_library_made_has_the_source_of_the_users(folder) -> None:
+    made = (
+        BEFORE
+        + "from tune_jobs.sklearn.fitting import make_trainable\ntrain = make_trainable(train)"
+    )
+    one, same, other = sources(folder, made, made, made.replace("math.sqrt", "math.exp"))
+
+    assert one == same != other
+
+
 def test_a_module_beside_the_notebook_counts(found, folder, tmp_path) -> None:
     (tmp_path / "beside.py").write_text("ANSWER = 43")
     assert sources(tmp_path, BEFORE) != [found["nothing"]]

@@ -125,7 +125,8 @@ def source_of(function: Callable[..., Any]) -> str | None:
 
 def _is_made_here(function: Callable[..., Any]) -> bool:
     """Return whether this library made a function of the user's own, which its closure holds."""
-    return _is_ours(function.__module__) and bool(getattr(function, "__closure__", None))
+    written_in = getattr(function, "__globals__", {}).get("__name__", "")
+    return _is_ours(written_in) and bool(getattr(function, "__closure__", None))
 
 
 def modules_beside(module: ModuleType) -> dict[str, str]:

@@ -72,7 +72,7 @@ def _look_into(name: str, thing: Any, found: Reached) -> Iterator[tuple[str, Any
     elif isinstance(thing, property | staticmethod | classmethod):
         parts = (getattr(thing, part, None) for part in ("__func__", "fget", "fset"))
         yield from ((name, part) for part in parts if part is not None)
-    elif _lies_in_no_file(type(thing)):
+    elif _lies_in_no_file(type(thing).__module__):
         yield from ((name, type(thing)), (name, getattr(thing, "__dict__", {})))
 
 
@@ -88,11 +88,12 @@ def _members(name: str, thing: Any) -> Iterator[tuple[str, Any]]:
 def _look_into_function(function: FunctionType, found: Reached) -> Iterator[tuple[str, Any]]:
     name, code = f"{function.__module__}.{function.__qualname__}", function.__code__
     cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
-    if _lies_in_no_file(function):
+    written_in = function.__globals__.get("__name__", "")
+    if _lies_in_no_file(written_in):
         found.add(name, _text_of(code))
         yield f"{name} defaults", (function.__defaults__, function.__kwdefaults__)
         yield from _globals_of(function, found)
-    elif not is_ours(function.__module__) and not _note_file(function.__module__, found):
+    elif not is_ours(written_in) and not _note_file(written_in, found):
         return
     for variable, cell in cells:
         try:
@@ -111,7 +112,7 @@ def _globals_of(function: FunctionType, found: Reached) -> Iterator[tuple[str, A
 
 
 def _look_into_class(kind: type, found: Reached) -> Iterator[tuple[str, Any]]:
-    if not _lies_in_no_file(kind):
+    if not _lies_in_no_file(kind.__module__):
         _note_file(kind.__module__, found)
         return
     name = f"{kind.__module__}.{kind.__qualname__}"
@@ -147,9 +148,9 @@ def _text_of_constant(value: Any) -> str:
     return repr(sorted(map(repr, value)) if isinstance(value, frozenset) else value)
 
 
-def _lies_in_no_file(thing: Any) -> bool:
-    """Return whether a function or a class was defined in a notebook or a terminal."""
-    module = sys.modules.get(getattr(thing, "__module__", None) or "")
+def _lies_in_no_file(name: str) -> bool:
+    """Return whether a module is a notebook or a terminal."""
+    module = sys.modules.get(name)
     return module is None or (module.__name__ == "__main__" and not _file_of(module))
 
 
