@@ -104,7 +104,7 @@ def test_a_failure_says_whether_storage_is_gone(tmp_path, is_gone) -> None:
         )
         folder.write("summary.json", b"{")
         expected = "test is gone: it was moved or deleted" if is_gone else "summary.json is odd"
-        with pytest.raises(JobError, match=expected) as caught, started._recorded():
+        with pytest.raises(JobError, match=expected) as caught, started.recorded():
             if is_gone:
                 shutil.rmtree(tmp_path / "results")
             raise JobError("summary.json is odd")

@@ -156,17 +156,26 @@ def test_timeout_of_the_shell(alone) -> None:
     check_ended_in_order(run, "interrupted")
 
 
-def test_its_raylet_dies(alone, told) -> None:
+@pytest.mark.parametrize(
+    ("process", "part"),
+    [
+        ("raylet", "raylet"),
+        ("gcs_server", "GCS"),
+        pytest.param("RuntimeEnv", "agent", marks=pytest.mark.slow),
+        pytest.param("Dashboard", "agent", marks=pytest.mark.slow),
+    ],
+)
+def test_a_part_of_its_ray_dies(alone, told, process, part) -> None:
     hook, posts = told
     run = alone("--notify", hook)
     run.wait_for_epoch()
-    run.kill("raylet")
+    run.kill(process)
     code, said, taken = run.end()
 
     assert code == 9
     assert taken < 20
     assert said[-1]["message"] == (
-        "Ray's raylet has ended, so the run cannot continue; results so far are kept, continue "
+        f"Ray's {part} has ended, so the run cannot continue; results so far are kept, continue "
         "them later with --name test --resume"
     )
     assert [(post["event"], post["exit_code"]) for post in posts] == [("failed", 9)]

@@ -26,17 +26,14 @@ from tune_jobs.cli.experiments import (
     show,
 )
 from tune_jobs.cli.help import write_sections
-from tune_jobs.cli.output import JSON_LOG, echo, say
+from tune_jobs.cli.output import conclude, echo
 from tune_jobs.cli.retest import retest
 from tune_jobs.cli.run import check, run
 from tune_jobs.cli.schedule import schedule
 from tune_jobs.cli.submit import submit
 
 # As in engine.outcome, which is imported only when needed.
-UNEXPECTED, MISTAKE, INTERRUPTED, STORAGE_FAILED, UNREACHABLE = 1, 2, 7, 8, 9
-
-# The errors of a file system that cannot be written.
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+UNEXPECTED, INTERRUPTED, UNREACHABLE = 1, 7, 9
 
 
 class Group(click.Group):
@@ -69,25 +66,15 @@ class Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command, and print a foreseen error as one line."""
-        from tune_jobs.engine.errors import JobError, mistake_of_exit
+        from tune_jobs.engine.errors import JobError
 
         try:
             with _errors_visible():
                 return super().invoke(ctx)
-        except (JobError, SystemExit) as error:  # commands end by `end`, so this is a job's exit
-            mistake = mistake_of_exit(error) if isinstance(error, SystemExit) else error
-            say(ctx, mistake.word, str(mistake))
-            ctx.exit(mistake.exit_code)
-        except OSError as error:
-            if error.errno == errno.EPIPE:  # click ends the program if nobody reads on
-                raise
-            name = f"{error.filename}: " if error.filename else ""
-            say(ctx, "error", f"{name}{error.strerror or error}")
-            ctx.exit(STORAGE_FAILED if error.errno in FULL else MISTAKE)
-        except KeyboardInterrupt:
-            is_run = JSON_LOG in ctx.meta
-            say(ctx, "interrupted", "run the same command to continue" if is_run else "")
-            ctx.exit(INTERRUPTED)
+        except (JobError, SystemExit, OSError, KeyboardInterrupt) as error:
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:
+                raise  # click ends the program if nobody reads on
+            ctx.exit(conclude(ctx, error))
 
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by section."""

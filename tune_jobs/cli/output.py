@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -17,7 +18,14 @@ import click
 if TYPE_CHECKING:
     from tune_jobs.engine.experiments.experiment import Experiment
     from tune_jobs.engine.experiments.retest_answer import Answer
+    from tune_jobs.engine.runs.ends import Ends
     from tune_jobs.engine.storage.folder import Folder
+
+# As in engine.outcome, which is imported only when needed.
+MISTAKE, INTERRUPTED, STORAGE_FAILED = 2, 7, 8
+
+# The errors of a file system that cannot be written.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 LONGEST = 2_000  # characters of an error that are printed
 JSON_LOG = "tune_jobs.json_log"  # a key of click's Context.meta
@@ -93,6 +101,24 @@ def say(context: click.Context, word: str, message: str = "") -> None:
         echo(": ".join(filter(None, [word, message])), err=True)
 
 
+def conclude(context: click.Context, error: BaseException) -> int:
+    """Print a foreseen error as one line; return the exit code that it stands for."""
+    from tune_jobs.engine.errors import JobError, mistake_of_exit
+
+    if isinstance(error, SystemExit):  # commands end by `end`, so this is a job's exit
+        error = mistake_of_exit(error)
+    if isinstance(error, JobError):
+        say(context, error.word, str(error))
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        is_run = JSON_LOG in context.meta
+        say(context, "interrupted", "run the same command to continue" if is_run else "")
+        return INTERRUPTED
+    name = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+    say(context, "error", f"{name}{getattr(error, 'strerror', None) or error}")
+    return STORAGE_FAILED if getattr(error, "errno", None) in FULL else MISTAKE
+
+
 def end(code: int | None) -> NoReturn:
     """End a command with an exit code; ``sys.exit`` is taken for a mistake in a job."""
     click.get_current_context().exit(code or 0)
@@ -116,6 +142,14 @@ def print_result(experiment: Experiment, *, as_json: bool, short: bool) -> None:
         echo(json.dumps(as_dict(experiment, short=short)))
     else:
         print_lines(experiment, short=short)
+
+
+def last_words() -> Ends:
+    """Return what a run does at its end; if that ends the process, it says so like a command."""
+    from tune_jobs.engine.runs.ends import Ends
+
+    context = click.get_current_context()  # only this thread has it
+    return Ends(conclude=lambda error: conclude(context, error))
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from tune_jobs.cli.options import (
 )
 from tune_jobs.cli.output import (
     end,
+    last_words,
     notifying,
     prepare_log,
     print_result,
@@ -36,6 +37,7 @@ from tune_jobs.cli.output import (
 
 if TYPE_CHECKING:
     from tune_jobs.engine.experiments.experiment import Experiment
+    from tune_jobs.engine.runs.ends import Ends
     from tune_jobs.engine.runs.retest import Challenge
 
 in_challenge = partial(click.option, cls=Option, section="Challenge")
@@ -126,8 +128,9 @@ def retest(experiment: str, **options: Any) -> None:
     called = experiment.partition("?")[0].rstrip("/").rpartition("/")[2]
     series = f"{called}-retest{'-{slot}' if options['slot'] else ''}"
     named = {**options, "name": options["name"] or series}
-    with signals_as_ctrl_c(), notifying("", named) as notify_change:
-        found = _retest(experiment, options)
+    with signals_as_ctrl_c(), last_words() as ends:
+        notify_change = ends.enter_context(notifying("", named))
+        found = _retest(experiment, options, ends)
         notify_change(found)
     print_result(found, as_json=options["as_json"], short=True)
     if options["exit_verdict"] and found.retest:
@@ -135,7 +138,7 @@ def retest(experiment: str, **options: Any) -> None:
     end(found.exit_code)
 
 
-def _retest(name: str, options: dict[str, Any]) -> Experiment:
+def _retest(name: str, options: dict[str, Any], ends: Ends) -> Experiment:
     from tune_jobs.cli.again import check_named, describe_original
     from tune_jobs.engine.errors import JobError
     from tune_jobs.engine.experiments.experiment import open_experiment
@@ -167,6 +170,7 @@ def _retest(name: str, options: dict[str, Any]) -> Experiment:
         allow_changed=options["allow_changed"],
         listeners=[view],
         import_paths=found.import_paths,
+        ends=ends,
         **{key: options[key] for key in passed},
     )
 

@@ -28,6 +28,7 @@ from tune_jobs.cli.options import (
 from tune_jobs.cli.output import (
     echo,
     end,
+    last_words,
     notifying,
     prepare_log,
     print_result,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from tune_jobs.engine.experiments.experiment import Experiment
     from tune_jobs.engine.experiments.history.records import Listener
     from tune_jobs.engine.job.job import Job, MakeTuner
+    from tune_jobs.engine.runs.ends import Ends
 
 # Options that the engine's run takes as they are.
 PASSED_ON = (
@@ -139,14 +141,17 @@ def run(job: str | None, max_hours: float | None, **options: Any) -> None:
     and options.
     """
     prepare_log(as_json=options["log_format"] == "json")
-    with signals_as_ctrl_c(), notifying(str(job), options) as notify_change:
-        experiment = _search(job, max_hours, options)
+    with signals_as_ctrl_c(), last_words() as ends:
+        notify_change = ends.enter_context(notifying(str(job), options))
+        experiment = _search(job, max_hours, options, ends)
         notify_change(experiment)
     print_result(experiment, as_json=options["as_json"], short=True)
     end(experiment.exit_code)
 
 
-def _search(job: str | None, max_hours: float | None, options: dict[str, Any]) -> Experiment:
+def _search(
+    job: str | None, max_hours: float | None, options: dict[str, Any], ends: Ends
+) -> Experiment:
     from tune_jobs.cli.again import check_named, command_of, describe_original
     from tune_jobs.cli.overrides import parse_assignments
     from tune_jobs.engine.names import default_name
@@ -174,6 +179,7 @@ def _search(job: str | None, max_hours: float | None, options: dict[str, Any]) -
         },
         listeners=_views(found.job, options),
         import_paths=found.import_paths,
+        ends=ends,
         **{name: options[name] for name in PASSED_ON},
     )
 

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import socket
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
@@ -67,10 +68,15 @@ def ray_of(
     is_local = profile.address == "local"
     with _silenced() if is_local else _lost_nodes_logged():
         connect(profile, import_paths, preload)
+        user = threading.get_ident()
         try:
             yield
         finally:
-            (stop_local if is_local else ray.shutdown)()
+            is_user = threading.get_ident() == user  # another thread ends the process for it
+            if is_local:
+                stop_local(shut_down=is_user)
+            elif is_user:
+                ray.shutdown()
 
 
 def connect(profile: Profile, import_paths: Sequence[str], preload: str | None = None) -> None:

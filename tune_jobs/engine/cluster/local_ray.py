@@ -143,13 +143,18 @@ def check_folder() -> None:
         )
 
 
-def stop_local() -> None:
-    """End the Ray that this process has started, and remove its session folder."""
+def stop_local(*, shut_down: bool = True) -> None:
+    """End the Ray that this process has started, and remove its session folder.
+
+    Args:
+        shut_down: whether this process may use Ray again; its C++ ends it if a thread waits there.
+    """
     import ray
 
     node = own_node()
     kill_stopped([] if node is None else [*node.processes.values()])  # nothing waits for them
-    ray.shutdown()
+    if shut_down:
+        ray.shutdown()
     if node is not None:
         kill_sessions([*node.processes.values()])
         _remove(node.session)

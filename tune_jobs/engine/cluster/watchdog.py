@@ -26,6 +26,9 @@ PATROL, PATIENCE = 1.0, 30.0
 # Seconds after which a run that did not hear that its Ray has died is told again.
 REPEAT = 3.0
 
+# Seconds after which a run that has not ended is taken to hang in C++ that waits for its Ray.
+LIMIT = 5.0
+
 # What a signal to all processes may need to reach the driver, too, and be its reason to end.
 GRACE = 0.3
 
@@ -33,17 +36,18 @@ WORDS = {"gcs_server": "GCS"}
 
 
 @contextmanager
-def watched(tell: Callable[[str], None]) -> Iterator[None]:
+def watched(tell: Callable[[str], None], end: Callable[[str], None]) -> Iterator[None]:
     """Watch the Ray that this process is connected to, for a block.
 
     Args:
         tell: called in a thread with what has died, and again until the block ends.
+        end: called with it if the block has not ended some seconds later.
     """
     node = own_node()
     if node is None or not hasattr(os, "pidfd_open"):  # Linux has it
         yield
         return
-    watchdog = Watchdog(node, tell)
+    watchdog = Watchdog(node, tell, end)
     watchdog.start()
     try:
         yield
@@ -56,12 +60,15 @@ class Watchdog(threading.Thread):
 
     Args:
         node: what is watched.
-        tell: called with what has died.
+        tell: called with what has died, again and again.
+        end: called with it if the run hangs.
     """
 
-    def __init__(self, node: OwnNode, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, node: OwnNode, tell: Callable[[str], None], end: Callable[[str], None]
+    ) -> None:
         super().__init__(daemon=True)
-        self._node, self._tell = node, tell
+        self._node, self._tell, self._end = node, tell, end
         self._parts = parts_of(node)
         self._ended = threading.Event()
         self._wake, self._waker = os.pipe()
@@ -74,14 +81,19 @@ class Watchdog(threading.Thread):
             return
         self._freeze()
         self._ended.wait(GRACE)
+        told = time.monotonic()
         while not self._ended.is_set():
             self._tell(died)
-            self._ended.wait(REPEAT)
+            self._ended.wait(min(REPEAT, LIMIT))
+            if time.monotonic() - told > LIMIT and not self._ended.is_set():
+                self._end(died)
 
     def end(self) -> None:
         """Watch no longer."""
         self._ended.set()
         os.write(self._waker, b".")
+        if threading.current_thread() is self:  # it ends the run itself
+            return
         self.join()
         for each in (self._wake, self._waker):
             os.close(each)

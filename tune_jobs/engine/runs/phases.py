@@ -100,24 +100,23 @@ class Run:
             JobError: for a mistake that shows when the search starts, or at the first epoch.
             StorageError: if the end cannot be written.
         """
-        with self._recorded():
-            check_rounds(setup.job, setup.dataset)
-            search = self._search_in_stages(setup, how)
-            trusted = trust(setup.job)
-            if search is None:  # an earlier run has done it
-                return Experiment(self.folder, trusted)
-            decision = self._decide(setup, search, how)
-            return finish(
-                Ending(
-                    prepared=search.prepared,
-                    outcome=search.outcome,
-                    profile=self.profile,
-                    timing=self.timing,
-                    setup=setup,
-                    decision=decision,
-                    trusted=trusted,
-                )
+        check_rounds(setup.job, setup.dataset)
+        search = self._search_in_stages(setup, how)
+        trusted = trust(setup.job)
+        if search is None:  # an earlier run has done it
+            return Experiment(self.folder, trusted)
+        decision = self._decide(setup, search, how)
+        return finish(
+            Ending(
+                prepared=search.prepared,
+                outcome=search.outcome,
+                profile=self.profile,
+                timing=self.timing,
+                setup=setup,
+                decision=decision,
+                trusted=trusted,
             )
+        )
 
     def run_tuner(self, make_tuner: MakeTuner) -> Experiment:
         """Fit a tuner that a module builds itself, and write the summary.
@@ -126,21 +125,20 @@ class Run:
             JobError: for a mistake that shows when the search starts, or at the first epoch.
             StorageError: if the end cannot be written.
         """
-        with self._recorded():
-            self._announce(Continuation())
-            prepared = adopt(
-                make_tuner,
-                self.profile,
-                self.folder,
-                listeners=self.listeners,
-                deadline=self.timing.deadline,
-            )
-            outcome = self._search(prepared).outcome
-            trusted = trust(make_tuner)
-            return finish(Ending(prepared, outcome, self.profile, self.timing, trusted=trusted))
+        self._announce(Continuation())
+        prepared = adopt(
+            make_tuner,
+            self.profile,
+            self.folder,
+            listeners=self.listeners,
+            deadline=self.timing.deadline,
+        )
+        outcome = self._search(prepared).outcome
+        trusted = trust(make_tuner)
+        return finish(Ending(prepared, outcome, self.profile, self.timing, trusted=trusted))
 
     @contextmanager
-    def _recorded(self) -> Iterator[None]:
+    def recorded(self) -> Iterator[None]:
         """Keep the report up to date, and write how a run ends that is broken off."""
         began, spent = self.timing.began, self.timing.spent
         with (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 
 from tune_jobs.engine.cluster.concurrency import check_fits
@@ -20,6 +19,7 @@ from tune_jobs.engine.job.setup import Setup
 from tune_jobs.engine.job.trust import trust
 from tune_jobs.engine.ray_internals import check_ray
 from tune_jobs.engine.resume.continuation import Continuation, check_name, keep_unit
+from tune_jobs.engine.runs.ends import Ends
 from tune_jobs.engine.runs.phases import Run
 from tune_jobs.engine.runs.start_ray import find_preload, import_roots, quiet_tune, start_ray
 from tune_jobs.engine.runs.target import OVERLAPS, Overlap, find_ended, find_target, hold
@@ -53,6 +53,7 @@ def run(
     listeners: Sequence[Listener] | None = None,
     import_paths: Sequence[str] = (),
     compared_with: Experiment | None = None,
+    ends: Ends | None = None,
 ) -> Experiment:
     """Search, export the best model, score it once on the test set, and write a summary.
 
@@ -80,6 +81,8 @@ def run(
             with None in between; the default is a live view.
         import_paths: folders that the workers import from, in addition to those of this process.
         compared_with: an earlier experiment whose unit of errors a new one takes over.
+        ends: what the caller does when the run ends, in case that a part of Ray dies and leaves
+            this thread hanging: another thread then ends the run and the process.
 
     Raises:
         JobError: for a mistake in job, profile or name, before anything starts; for one in the
@@ -107,7 +110,7 @@ def run(
     check_name(target.folder, how)
     if track and isinstance(job, Job):
         make_trackers(track, folder=target.folder, goal=job.goal)  # mistakes show here
-    with interruptible() as interruption, quiet_tune(), ExitStack() as stack:
+    with interruptible() as interruption, quiet_tune(), Ends(ends) as stack:
         lease = hold(stack, target, on_overlap, deadline)
         folder = target.folder.fenced(lease)
         if ended := find_ended(target):  # by the run that was waited for
@@ -124,12 +127,13 @@ def run(
             listeners=_all_listeners(job, listeners, lease),
             track=track,
         )
-        if not isinstance(job, Job):
-            started.run_tuner(job)
-        else:
+        stack.enter_context(started.recorded())
+        if isinstance(job, Job):
             data = keep_unit(data, Experiment(target.folder), compared_with)
             setup = Setup(job, profile, folder, data, command or {}, target.slot)
             started.run_job(setup, how)
+        else:
+            started.run_tuner(job)
         return Experiment(target.folder, trust(job))
 
 

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from tune_jobs.engine.cluster.watchdog import watched
@@ -17,6 +17,7 @@ from tune_jobs.engine.job.companions import is_ours
 from tune_jobs.engine.job.job import Job, MakeTuner
 from tune_jobs.engine.job.modules import root_of
 from tune_jobs.engine.job.profile import Profile
+from tune_jobs.engine.runs.ends import Ends
 from tune_jobs.engine.trials.interruption import Interruption
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ CHATTY = ("ray", "ray.tune", "hyperopt")
 
 
 def start_ray(
-    stack: ExitStack,
+    stack: Ends,
     ray: AbstractContextManager[None],
     profile: Profile,
     interruption: Interruption,
@@ -50,7 +51,7 @@ def start_ray(
     """Start or join Ray, and read the data meanwhile.
 
     Args:
-        stack: Ray ends with it.
+        stack: Ray ends with it; it ends the process if Ray dies and the run hangs.
         ray: starts or joins it.
         profile: the machines.
         interruption: breaks the run off if Ray dies.
@@ -60,7 +61,12 @@ def start_ray(
     reading = _in_background(job.load_data) if isinstance(job, Job) else None
     stack.enter_context(ray)
     interruption.listen()
-    stack.enter_context(watched(lambda died: interruption.break_off(_lost(died, name))))
+    stack.enter_context(
+        watched(
+            lambda died: interruption.break_off(_lost(died, name)),
+            lambda died: stack.end_process(_lost(died, name)),
+        )
+    )
     _examine(profile)
     if reading is None or not isinstance(job, Job):
         return None
