@@ -10,18 +10,21 @@ from pathlib import Path
 import pytest
 
 from tune_jobs.engine.cluster import watchdog
-from tune_jobs.engine.cluster.processes import in_sessions, kill_sessions, kill_stopped, title_of
+from tune_jobs.engine.cluster.processes import in_sessions, kill_sessions, title_of
 from tune_jobs.engine.cluster.watchdog import Watchdog, listener_of
 from tune_jobs.engine.ray_internals import OwnNode
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
-# Leads a session with an agent, a process that calls itself so.
+# Leads a session with an agent, a process that calls itself so, and ends when that ends.
 RAYLET = """
-import subprocess, sys, time
+import os, subprocess, sys
+read, write = os.pipe()
 agent = subprocess.Popen(["ray::Agent", "-c", "import time; time.sleep(600)"],
-                         executable=sys.executable)
+                         executable=sys.executable, pass_fds=[write])
+os.close(write)
 print(agent.pid, flush=True)
-time.sleep(600)
+os.read(read, 1)
+sys.exit(3)
 """
 
 
@@ -47,7 +50,8 @@ class Watched:
     def __init__(self, node: OwnNode) -> None:
         self.told: list[str] = []
         self.heard = threading.Event()
-        self.dog = Watchdog(node, self._tell)
+        self.ended = threading.Event()
+        self.dog = Watchdog(node, self._tell, lambda _: self.ended.set())
         self.dog.start()
 
     def _tell(self, died: str) -> None:
@@ -73,7 +77,7 @@ def test_it_tells_which_process_has_died(start, part, name) -> None:
     watched.dog.end()
 
 
-def test_it_stops_a_raylet_whose_agent_has_died_before_that_ends_the_run(start) -> None:
+def test_a_raylet_whose_agent_has_died_does_not_notice(start) -> None:
     raylet = start([sys.executable, "-c", RAYLET])
     agent = int(raylet.stdout.readline())
     while title_of(agent) != "ray::Agent":  # it starts
@@ -82,10 +86,21 @@ def test_it_stops_a_raylet_whose_agent_has_died_before_that_ends_the_run(start) 
     subprocess.run(["kill", "-9", str(agent)], check=True)
 
     assert watched.hear() == "agent"
-    assert Path(f"/proc/{raylet.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
     watched.dog.end()
-    kill_stopped([raylet.pid])
-    assert raylet.wait(60) == -9
+    with pytest.raises(subprocess.TimeoutExpired):
+        raylet.wait(1)
+
+
+def test_a_raylet_whose_agent_dies_after_the_watch_ends(start) -> None:
+    raylet = start([sys.executable, "-c", RAYLET])
+    agent = int(raylet.stdout.readline())
+    while title_of(agent) != "ray::Agent":  # it starts
+        assert raylet.poll() is None
+    watched = Watched(node_of({"raylet": raylet.pid}))
+    watched.dog.end()
+    subprocess.run(["kill", "-9", str(agent)], check=True)
+
+    assert raylet.wait(60) == 3
 
 
 def test_it_tells_again_until_the_run_hasheard(start, monkeypatch) -> None:
@@ -99,6 +114,17 @@ def test_it_tells_again_until_the_run_hasheard(start, monkeypatch) -> None:
     watched.dog.end()
 
     assert not watched.dog.is_alive()
+    assert not watched.ended.is_set()
+
+
+def test_it_ends_a_run_that_does_not_hear(start, monkeypatch) -> None:
+    monkeypatch.setattr(watchdog, "LIMIT", 0.01)
+    part = start(SLEEP)
+    watched = Watched(node_of({"raylet": part.pid}))
+    part.kill()
+
+    assert watched.ended.wait(60)
+    watched.dog.end()
 
 
 def test_it_says_nothing_of_a_ray_that_lives(start) -> None:

@@ -72,11 +72,8 @@ def ray_of(
         try:
             yield
         finally:
-            is_user = threading.get_ident() == user  # another thread ends the process for it
-            if is_local:
-                stop_local(shut_down=is_user)
-            elif is_user:
-                ray.shutdown()
+            if threading.get_ident() == user:  # else another one ends the process, and kills Ray
+                (stop_local if is_local else ray.shutdown)()
 
 
 def connect(profile: Profile, import_paths: Sequence[str], preload: str | None = None) -> None:

@@ -18,7 +18,7 @@ from subprocess import Popen
 from typing import Any
 
 from tune_jobs.engine.cluster.machine import local_resources
-from tune_jobs.engine.cluster.processes import kill_sessions, kill_stopped
+from tune_jobs.engine.cluster.processes import kill_sessions
 from tune_jobs.engine.cluster.tokens import MODE, TOKEN, TOKEN_PATH
 from tune_jobs.engine.cluster.worker_start import UMASK
 from tune_jobs.engine.environment import environment
@@ -27,6 +27,7 @@ from tune_jobs.engine.experiments.claims import Claim, describe_self, is_here, i
 from tune_jobs.engine.formatting import size
 from tune_jobs.engine.ray_internals import (
     PRIVATE,
+    OwnNode,
     apart,
     own_node,
     reload_environment,
@@ -143,19 +144,23 @@ def check_folder() -> None:
         )
 
 
-def stop_local(*, shut_down: bool = True) -> None:
-    """End the Ray that this process has started, and remove its session folder.
-
-    Args:
-        shut_down: whether this process may use Ray again; its C++ ends it if a thread waits there.
-    """
+def stop_local() -> None:
+    """End the Ray that this process has started, and remove its session folder."""
     import ray
 
     node = own_node()
-    kill_stopped([] if node is None else [*node.processes.values()])  # nothing waits for them
-    if shut_down:
-        ray.shutdown()
-    if node is not None:
+    ray.shutdown()
+    _kill(node)
+
+
+def kill_local() -> None:
+    """Do the same without Ray, which a thread of this process waits for; this process ends now."""
+    _kill(own_node())
+
+
+def _kill(node: OwnNode | None) -> None:
+    """Kill what was started for a node; in a cluster, that is nothing."""
+    if node is not None and node.processes:
         kill_sessions([*node.processes.values()])
         _remove(node.session)
 

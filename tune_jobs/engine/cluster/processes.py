@@ -31,10 +31,33 @@ def kill_sessions(leaders: Collection[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def kill_stopped(pids: Collection[int]) -> None:
-    """Kill those processes that are stopped."""
-    for pid in pids:
+def open_shared_pipes(writer: int, reader: int) -> list[int]:
+    """Open for writing the pipes that one process has open for writing and another one for reading.
+
+    What cannot be opened is left out.
+    """
+    read, opened = {*_pipes_of(reader, os.O_RDONLY).values()}, []
+    for path, pipe in _pipes_of(writer, os.O_WRONLY).items():
+        if pipe in read:
+            with suppress(OSError):
+                opened.append(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+    return opened
+
+
+def _pipes_of(pid: int, mode: int) -> dict[Path, str]:
+    """Return the pipes that a process has open in a mode, by the paths of its descriptors."""
+    found: dict[Path, str] = {}
+    for path in _descriptors_of(pid):
         with suppress(OSError):
-            text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-            if text.rpartition(")")[2].split()[0] == "T":
-                os.kill(pid, signal.SIGKILL)
+            facts = Path(f"/proc/{pid}/fdinfo/{path.name}").read_text(encoding="utf-8")
+            flags = int(facts.partition("flags:")[2].split()[0], 8)
+            target = str(path.readlink())
+            if target.startswith("pipe:") and flags & os.O_ACCMODE == mode:
+                found[path] = target
+    return found
+
+
+def _descriptors_of(pid: int) -> list[Path]:
+    with suppress(OSError):
+        return [*Path(f"/proc/{pid}/fd").iterdir()]
+    return []

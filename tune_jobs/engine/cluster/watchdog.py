@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import socket
 import struct
 import threading
@@ -16,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from tune_jobs.engine.cluster.processes import in_sessions, title_of
+from tune_jobs.engine.cluster.processes import in_sessions, open_shared_pipes, title_of
 from tune_jobs.engine.ray_internals import OwnNode, own_node
 
 # Seconds between two looks at a cluster, and for which its head may not answer: it may be
@@ -33,6 +32,7 @@ LIMIT = 5.0
 GRACE = 0.3
 
 WORDS = {"gcs_server": "GCS"}
+AGENT = "agent"
 
 
 @contextmanager
@@ -70,6 +70,7 @@ class Watchdog(threading.Thread):
         super().__init__(daemon=True)
         self._node, self._tell, self._end = node, tell, end
         self._parts = parts_of(node)
+        self._pipes = hold_agents(node, self._parts)
         self._ended = threading.Event()
         self._wake, self._waker = os.pipe()
         self._answered = time.monotonic()
@@ -79,7 +80,7 @@ class Watchdog(threading.Thread):
         died = self._wait()
         if died is None:
             return
-        self._freeze()
+        self._pipes = []  # they stay open: Ray is stopped after the watch
         self._ended.wait(GRACE)
         told = time.monotonic()
         while not self._ended.is_set():
@@ -95,7 +96,7 @@ class Watchdog(threading.Thread):
         if threading.current_thread() is self:  # it ends the run itself
             return
         self.join()
-        for each in (self._wake, self._waker):
+        for each in (self._wake, self._waker, *self._pipes):
             os.close(each)
 
     def _wait(self) -> str | None:
@@ -121,13 +122,6 @@ class Watchdog(threading.Thread):
             for descriptor in names:
                 os.close(descriptor)
 
-    def _freeze(self) -> None:
-        """Stop the raylet of a local Ray: it would end itself, and with it this process."""
-        raylet = self._node.processes.get("raylet")
-        if raylet is not None:
-            with suppress(OSError):
-                os.kill(raylet, signal.SIGSTOP)
-
     def _is_silent(self) -> bool:
         """Return whether the head of a cluster has not answered for too long."""
         host, _, port = self._node.gcs.rpartition(":")
@@ -137,16 +131,24 @@ class Watchdog(threading.Thread):
 
 
 def parts_of(node: OwnNode) -> Mapping[int, str]:
-    """Return the processes on this machine that a node cannot do without, and their names.
-
-    The raylet ends itself if one of its agents ends.
-    """
+    """Return the processes on this machine that a node cannot do without, and their names."""
     if not node.processes:
         raylet = listener_of(node.raylet)
         return {raylet: "raylet"} if raylet else {}
     parts = {pid: WORDS.get(kind, kind) for kind, pid in node.processes.items()}
     agents = {pid: title_of(pid) for pid in in_sessions({*node.processes.values()})}
-    return {**{pid: "agent" for pid, title in agents.items() if "Agent" in title}, **parts}
+    return {**{pid: AGENT for pid, title in agents.items() if "Agent" in title}, **parts}
+
+
+def hold_agents(node: OwnNode, parts: Mapping[int, str]) -> list[int]:
+    """Keep a local raylet from noticing that one of its agents ends; return the open files.
+
+    It would end itself then, and with it this process. It reads from a pipe until nobody has it
+    open for writing.
+    """
+    raylet = node.processes.get("raylet")
+    agents = [pid for pid, name in parts.items() if name == AGENT]
+    return [each for pid in agents for each in open_shared_pipes(pid, raylet)] if raylet else []
 
 
 def listener_of(path: Path) -> int | None:

@@ -44,15 +44,23 @@ class Ends(ExitStack[bool | None]):
             threading.Event().wait()  # until the other thread ends the process
         super().__exit__(kind, error, trace)
 
-    def end_process(self, reason: JobError) -> None:
-        """Do it because of an error, and end the process; nothing if it is being done already."""
+    def end_process(self, reason: JobError, at_last: Callable[[], None]) -> None:
+        """Do it because of an error, and end the process; nothing if it is being done already.
+
+        Args:
+            reason: why the process ends.
+            at_last: called when all is done.
+        """
         if not self._untaken.acquire(blocking=False):
             return
         code = reason.exit_code
         try:
             code = self._end(reason)
         finally:
-            os._exit(code)
+            try:
+                at_last()
+            finally:
+                os._exit(code)
 
     def _end(self, error: BaseException) -> int:
         try:

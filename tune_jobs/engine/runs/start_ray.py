@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from tune_jobs.engine.cluster.local_ray import kill_local
 from tune_jobs.engine.cluster.watchdog import watched
 from tune_jobs.engine.environment import environment
 from tune_jobs.engine.errors import ClusterError
@@ -64,7 +65,7 @@ def start_ray(
     stack.enter_context(
         watched(
             lambda died: interruption.break_off(_lost(died, name)),
-            lambda died: stack.end_process(_lost(died, name)),
+            lambda died: stack.end_process(_lost(died, name), kill_local),
         )
     )
     _examine(profile)
