@@ -23,8 +23,12 @@ MOST_MODULES = 15
 # Bottom up: each package imports only those before it (and the engine no trainables: test_layers).
 FLOORS = ["trainables", "engine", "lint", "keras_tuner", "sklearn", "cli"]
 
-# ``Job.tuner`` is a plain ``ray.tune.Tuner`` in one line, so a job reaches up to what builds it.
-EXCEPTION = (f"{ENGINE}.job.job", f"{ENGINE}.trials.tuner")
+# ``Job.tuner`` is a plain ``ray.tune.Tuner`` in one line, so a job reaches up to what builds it; an
+# experiment shows itself in a notebook as its report does.
+EXCEPTIONS = {
+    f"{ENGINE}.job.job": f"{ENGINE}.trials.tuner",
+    f"{ENGINE}.experiments.experiment": f"{ENGINE}.report.notebook",
+}
 
 
 def list_modules(root: Path) -> dict[str, Path]:
@@ -50,7 +54,7 @@ def read_imports(root: Path) -> dict[str, set[str]]:
                 inner = [f"{node.module}.{alias.name}" for alias in node.names]
                 names = [each if each in modules else node.module for each in inner]
             found[name] |= {each for each in names if each in modules and each != name}
-        found[name].discard(EXCEPTION[1] if name == EXCEPTION[0] else "")
+        found[name].discard(EXCEPTIONS.get(name, ""))
     # The public face of the engine imports every room, on first use.
     found[ENGINE] = set()
     return found

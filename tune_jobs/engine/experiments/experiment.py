@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from tune_jobs.engine.job.job import Job
+    from tune_jobs.engine.report.notebook import Plot
 
 
 class Marked(Protocol):
@@ -387,6 +388,30 @@ class Experiment:
             JobError: if there is none, or it is code that the user has not given.
         """
         return find_function(name, self.description, self.folder, self.trusted)
+
+    def plot_history(self) -> Plot:
+        """Draw each trial's best value, in the order of trials, and the best so far."""
+        from tune_jobs.engine.report.notebook import plot_history
+
+        return plot_history(self)
+
+    def plot_importance(self) -> Plot:
+        """Draw how much of the metric's variance each hyperparameter explains."""
+        from tune_jobs.engine.report.notebook import plot_importance
+
+        return plot_importance(self)
+
+    def plot_slices(self) -> Plot:
+        """Draw each hyperparameter against the metric, the most important first."""
+        from tune_jobs.engine.report.notebook import plot_slices
+
+        return plot_slices(self)
+
+    def _repr_html_(self) -> str | None:
+        """Return what a notebook shows: the winner, its interval, and the way to the report."""
+        from tune_jobs.engine.report.notebook import show_result
+
+        return show_result(self) if self.exists else None
 
     @cached_property
     def _history(self) -> History:

@@ -19,6 +19,7 @@ from tune_jobs.engine.report.space_charts import chart_importance
 from tune_jobs.engine.report.work_charts import chart_timeline
 
 WIDTH, EDGE, GAP, DEEP = 1200, 40, 48, 300
+MARGIN = 12  # of charts alone
 SCALE = 1.5
 COLOURS = re.compile(r"(--\w[\w-]*): (#\w+)")
 LETTER = 7.4
@@ -26,9 +27,24 @@ LETTER = 7.4
 
 def render_picture(all_findings: Sequence[Findings]) -> bytes:
     """Render the picture as PNG, without a browser."""
+    return as_png(_svg(all_findings))
+
+
+def as_png(svg: str) -> bytes:
+    """Render SVG as PNG, without a browser."""
     import vl_convert
 
-    return bytes(vl_convert.svg_to_png(str(_svg(all_findings)), scale=SCALE))
+    return bytes(vl_convert.svg_to_png(str(svg), scale=SCALE))
+
+
+def draw_charts(
+    charts: Sequence[Chart], *, width: int, across: int = 1, heading: str = ""
+) -> Markup:
+    """Draw charts as SVG of a width in pixels, some side by side, below a line of text."""
+    parts = list[Markup]()
+    top = _write(parts, [heading] if heading else [], 24, "soft", edge=MARGIN, width=width)
+    depth = _draw(parts, charts, top, width=width, edge=MARGIN, across=across) - 16
+    return _frame(parts, width, depth)
 
 
 def _svg(all_findings: Sequence[Findings]) -> Markup:
@@ -39,11 +55,15 @@ def _svg(all_findings: Sequence[Findings]) -> Markup:
     for findings in all_findings:
         top = _head(parts, findings, top)
         top = _draw(parts, _charts(findings, few=len(all_findings) > 1), top)
+    return _frame(parts, WIDTH, top)
+
+
+def _frame(parts: Sequence[Markup], width: int, height: float) -> Markup:
     drawing = Markup(
         '<svg xmlns="http://www.w3.org/2000/svg" width="{0}" height="{1}"><style>{2}</style>'
         '<rect width="{0}" height="{1}" fill="#fff"/>{3}</svg>'
     )
-    return drawing.format(WIDTH, int(top), Markup(_style()), Markup("").join(parts))
+    return drawing.format(width, int(height), Markup(_style()), Markup("").join(parts))
 
 
 def _head(parts: list[Markup], findings: Findings, top: float) -> float:
@@ -61,14 +81,23 @@ def _charts(findings: Findings, *, few: bool) -> list[Chart | None]:
     return charts if few else [*charts, chart_importance(findings), chart_timeline(findings)]
 
 
-def _draw(parts: list[Markup], charts: Sequence[Chart | None], top: float) -> float:
-    """Draw charts in rows of two."""
+def _draw(
+    parts: list[Markup],
+    charts: Sequence[Chart | None],
+    top: float,
+    *,
+    width: int = WIDTH,
+    edge: int = EDGE,
+    across: int = 2,
+) -> float:
+    """Draw charts in rows, and return where they end."""
     there = [chart for chart in charts if chart]
-    wide = (WIDTH - 2 * EDGE - GAP) / 2 if len(there) > 1 else WIDTH - 2 * EDGE
-    for first in range(0, len(there), 2):
-        row = there[first : first + 2]
+    across = max(1, min(across, len(there)))
+    wide = (width - 2 * edge - (across - 1) * GAP) / across
+    for first in range(0, len(there), across):
+        row = there[first : first + across]
         for place, chart in enumerate(row):
-            left, below = EDGE + place * (wide + GAP), top + chart.depth(DEEP) + 12
+            left, below = edge + place * (wide + GAP), top + chart.depth(DEEP) + 12
             parts += [chart.picture(left, top, wide, DEEP), _legend(chart, left, below)]
         top += max(chart.depth(DEEP) for chart in row) + 48
     return top + 16
@@ -82,18 +111,25 @@ def _legend(chart: Chart, left: float, top: float) -> Markup:
     for look, text in chart.legend:
         label = shortened(text, 44)
         found += place.format(int(at), int(top), swatch(look), int(at + 19), int(top + 9), label)
-        at += 26 + columns_of(label) * 6
+        at += 32 + columns_of(label) * 7
     return found
 
 
 def _write(
-    parts: list[Markup], texts: Sequence[str], top: float, look: str, *, step: int = 21
+    parts: list[Markup],
+    texts: Sequence[str],
+    top: float,
+    look: str,
+    *,
+    step: int = 21,
+    edge: int = EDGE,
+    width: int = WIDTH,
 ) -> float:
     """Write lines of text, broken at the edge of the picture."""
     line = Markup('<text class="{}" x="{}" y="{}">{}</text>')
     for text in texts:
-        for words in _broken(visible(text), int((WIDTH - 2 * EDGE) / LETTER)):
-            parts.append(line.format(look, EDGE, top, words))
+        for words in _broken(visible(text), int((width - 2 * edge) / LETTER)):
+            parts.append(line.format(look, edge, top, words))
             top += step
     return top
 
