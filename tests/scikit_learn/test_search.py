@@ -91,3 +91,13 @@ def test_a_clone_is_not_fitted_and_has_the_same_settings(searched: SearchCV) -> 
     assert not hasattr(copy, "cv_results_")
     assert copy.get_params()["epochs"] == 4
     assert copy.build is build
+
+
+def test_a_second_fit_finds_the_same_warm_workers(
+    searched: SearchCV, rows: tuple[Any, Any]
+) -> None:
+    again = clone(searched).set_params(n_iter=1).fit(*rows)
+
+    workers = set(searched.experiment_.trials["worker"])
+    assert set(again.experiment_.trials["worker"]) <= workers
+    assert again.best_params_ == searched.cv_results_["params"][0]

@@ -46,6 +46,10 @@ MAKE_FOLDER = "ray._private.node:try_to_create_directory"
 TEMP_FOLDER = "ray._common.utils:get_default_ray_temp_dir"
 TRAINING_RESULT = "ray.train._internal.session:_TrainingResult"
 SAVE_STATE = "ray.tune.execution.experiment_state:_ExperimentCheckpointManager.on_trial_checkpoint"
+FIND_CLASS = "ray.tune.execution.class_cache:_ActorClassCache.get"
+KILL_WORKER = "ray.air.execution._internal.actor_manager:RayActorManager._try_kill_actor"
+KILL_WORKERS = "ray.air.execution._internal.actor_manager:RayActorManager.cleanup"
+SESSION = "ray.train._internal.session:get_session"
 REUSE_WORKER = "ray.tune.execution.tune_controller:TuneController._maybe_cache_trial_actor"
 
 # What every run uses.
@@ -53,7 +57,7 @@ NEEDED = (
     *(FREE_RESOURCES, CLUSTER_CONFIG, STATUS_KEY, READ_STORE, PRINT_TO_DRIVER, NATIVE_CONFIG),
     *(START_MONITOR, START_LOG_MONITOR, START_DASHBOARD),
     *(WORKER, RESOLVE_HOST, START_PROCESS, FIND_NODE, MAKE_FOLDER, TEMP_FOLDER),
-    *(TRAINING_RESULT, SAVE_STATE, REUSE_WORKER),
+    *(TRAINING_RESULT, SAVE_STATE, REUSE_WORKER, FIND_CLASS, KILL_WORKER, KILL_WORKERS, SESSION),
 )
 
 # What only some commands use, and check then.
@@ -339,6 +343,26 @@ def restore_from(trial: Trial, checkpoint: Checkpoint, metrics: Mapping[str, Any
     trial._restore_checkpoint_result = find(TRAINING_RESULT)(
         checkpoint=checkpoint, metrics=dict(metrics)
     )
+
+
+def revealed(manager: Any, stand_in: type[Any], *, doomed_only: bool) -> list[Any]:
+    """Replace stand-ins among the actors of Tune's manager by the workers behind them.
+
+    Args:
+        manager: of actors.
+        stand_in: the class of the stand-ins, which have a ``worker``.
+        doomed_only: whether to replace only those that are about to be killed.
+
+    Returns:
+        The stand-ins that were replaced.
+    """
+    live, found = manager._live_actors_to_ray_actors_resources, list[Any]()
+    for tracked in manager._live_actors_to_kill if doomed_only else list(live):
+        actor, resources = live[tracked]
+        if isinstance(actor, stand_in):
+            live[tracked] = (actor.worker, resources)
+            found.append(actor)
+    return found
 
 
 def upload_limit() -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from ray.exceptions import RayTaskError
 
 from tune_jobs.engine.cluster.connection import ray_of
 from tune_jobs.engine.data.dataset import Dataset, Replica, TrainingData, digest
@@ -25,6 +26,7 @@ from tune_jobs.engine.runs.run import run
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space.configs import Config
 from tune_jobs.engine.trials.shipping import Shipped, ship
+from tune_jobs.engine.trials.warm_workers import call_in_worker
 from tune_jobs.sklearn.features import Encoded
 from tune_jobs.sklearn.fitted import FittedModel
 from tune_jobs.sklearn.fitting import Build, make_trainable, preload, refit
@@ -58,7 +60,8 @@ class Search:
 
     def connected(self) -> AbstractContextManager[None]:
         """Start or join the Ray of the profile."""
-        return ray_of(self.profile, self._import_paths, f"{preload.__module__}.{preload.__name__}")
+        named = f"{preload.__module__}.{preload.__name__}"
+        return ray_of(self.profile, self._import_paths, named, is_kept=True)
 
     def run(self) -> Experiment:
         """Search; the experiment lies in the profile's storage."""
@@ -73,8 +76,6 @@ class Search:
 
     def refit(self, config: Config, experiment: Experiment, epochs: int) -> FittedModel:
         """Train a config on all rows, in a worker."""
-        import ray
-
         own = {
             "epochs": epochs,
             "metric": "loss",
@@ -87,12 +88,12 @@ class Search:
             **self.rows.signature(len(self.rows.target.encoded)),
             **own,
         }
-        cpus, gpus = self.profile.cpus_per_trial, self.profile.gpus_per_trial
-        task = ray.remote(num_cpus=cpus, num_gpus=gpus)(_refit)
         shipped = ship((self.build, self.callbacks), of=self.build)
         try:
-            weights = ray.get(task.remote(shipped, config, self.rows.whole()))
-        except ray.exceptions.RayTaskError as error:
+            weights = call_in_worker(
+                _refit, shipped, config, self.rows.whole(), profile=self.profile
+            )
+        except RayTaskError as error:
             raise JobError(
                 f"the best config could not be trained on all rows: {error.cause!r}"
             ) from error

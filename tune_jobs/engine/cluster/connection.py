@@ -8,8 +8,9 @@ import os
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+from tune_jobs.engine.cluster.kept import KeptRay, end_kept, keep, kept_ray, used
 from tune_jobs.engine.cluster.local_ray import start_local, stop_local
 from tune_jobs.engine.cluster.stderr import stderr_aside
 from tune_jobs.engine.cluster.tokens import use_token
@@ -54,26 +55,55 @@ def worker_env(profile: Profile, import_paths: Sequence[str]) -> dict[str, str]:
 
 @contextmanager
 def ray_of(
-    profile: Profile, import_paths: Sequence[str], preload: str | None = None
+    profile: Profile,
+    import_paths: Sequence[str],
+    preload: str | None = None,
+    *,
+    is_kept: bool = False,
 ) -> Iterator[None]:
     """Join the profile's Ray, or start a local one, which ends with the block.
 
-    A Ray that this process has joined already is used as it is, and left running.
+    A Ray that this process has joined already is used as it is, and left running. With ``is_kept``
+    a local one that is started here is kept for later runs of this process.
     """
     import ray
 
-    if ray.is_initialized():
-        yield
-        return
     is_local = profile.address == "local"
+    kept = _find_kept(profile, import_paths, preload)
+    if ray.is_initialized():
+        with used(kept) if kept else nullcontext(), _silenced() if kept else nullcontext():
+            yield
+        return
     with _silenced() if is_local else _lost_nodes_logged():
         connect(profile, import_paths, preload)
+        if is_kept and is_local:
+            with used(keep(_env_of(profile, import_paths, preload))):
+                yield
+            return
         user = threading.get_ident()
         try:
             yield
         finally:
             if threading.get_ident() == user:  # else another one ends the process, and kills Ray
                 (stop_local if is_local else ray.shutdown)()
+
+
+def _find_kept(
+    profile: Profile, import_paths: Sequence[str], preload: str | None
+) -> KeptRay | None:
+    """Return the Ray that this process keeps; one that does not fit a run is ended instead."""
+    kept = kept_ray()
+    if kept is None or kept.users:
+        return kept
+    env = _env_of(profile, import_paths, preload)
+    if profile.address == "local" and kept.fits(env):
+        return kept
+    end_kept()
+    return None
+
+
+def _env_of(profile: Profile, import_paths: Sequence[str], preload: str | None) -> dict[str, str]:
+    return worker_env(profile, import_paths) | ({PRELOAD: preload} if preload else {})
 
 
 def connect(profile: Profile, import_paths: Sequence[str], preload: str | None = None) -> None:
@@ -86,7 +116,7 @@ def connect(profile: Profile, import_paths: Sequence[str], preload: str | None =
 
     use_token(profile.token_file)
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
-    env = worker_env(profile, import_paths) | ({PRELOAD: preload} if preload else {})
+    env = _env_of(profile, import_paths, preload)
     if profile.address != "local":
         hook = {"worker_process_setup_hook": PREPARE} if preload else {}
         with _explained(profile.address), with_loopback_kept():

@@ -24,6 +24,18 @@ def title_of(pid: int) -> str:
     return ""
 
 
+def is_alive(pid: int) -> bool:
+    """Return whether a process runs; one that has ended and that nobody has waited for does not."""
+    try:
+        os.kill(pid, 0)
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return text.rpartition(")")[2].split()[0] != "Z"
+
+
 def kill_sessions(leaders: Collection[int]) -> None:
     """Kill every process of the sessions that some processes lead."""
     for pid in in_sessions(leaders):

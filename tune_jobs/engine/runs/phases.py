@@ -45,6 +45,7 @@ from tune_jobs.engine.trials.ray_patches import (
 )
 from tune_jobs.engine.trials.stopping import RunStopper
 from tune_jobs.engine.trials.tuner import Prepared, prepare
+from tune_jobs.engine.trials.warm_workers import in_warm_workers
 from tune_jobs.engine.views.tracking import make_trackers
 
 # The share of a run's time that its search may use; the rest is kept for the finals.
@@ -247,6 +248,7 @@ class Run:
                 replaced_when_grown(),
                 short_queue(),
                 without_checkpoint_snapshots(),
+                in_warm_workers(self.profile),
                 environment({"TUNE_MAX_PENDING_TRIALS_PG": str(prepared.concurrency)}),
             ):
                 prepared.tuner.fit()

@@ -9,7 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import ray
 from ray.train.constants import CHECKPOINT_DIR_NAME
 from ray.tune import Callback, Checkpoint
 from ray.tune.experiment import Trial
@@ -44,6 +43,7 @@ from tune_jobs.engine.search.schedulers import EPOCH
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.checkpoint_limit import CheckpointLimit
 from tune_jobs.engine.trials.stopping import RunStopper
+from tune_jobs.engine.trials.warm_workers import kill_worker
 
 
 class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
@@ -266,7 +266,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
                 if name in self._hung:
                     trial.max_failures = 0
                 self._hung.add(name)
-                ray.kill(actor)
+                kill_worker(actor)
 
     def _end(self, trial: Trial, state: State, failure: Failure | None = None) -> None:
         if trial.trial_id not in self._numbers:

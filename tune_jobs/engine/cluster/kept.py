@@ -1,0 +1,89 @@
+"""A local Ray that outlives a run, with its warm workers, for the next run of this process.
+
+Programs that call ``fit`` again and again, as under scikit-learn's ``cross_val_score``, would wait
+for Ray and for the import of Keras each time. It ends with the process, or when a run needs
+another one.
+"""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tune_jobs.engine.cluster.local_ray import stop_local
+from tune_jobs.engine.cluster.processes import is_alive
+from tune_jobs.engine.cluster.worker_start import PRELOAD
+from tune_jobs.engine.ray_internals import own_node
+
+PATHS = "PYTHONPATH"
+ANY = {PATHS: "", PRELOAD: ""}  # more paths do no harm, and a preload only saves time
+
+
+@dataclass
+class KeptRay:
+    """A local Ray that this process keeps.
+
+    Attributes:
+        env: the environment of its workers.
+        workers: handles of warm workers that no trial uses at the moment.
+        users: how many runs use it at the moment.
+    """
+
+    env: Mapping[str, str]
+    workers: list[Any] = field(default_factory=list)
+    users: int = 0
+
+    def fits(self, env: Mapping[str, str]) -> bool:
+        """Return whether its workers have the environment that a run needs, and still live."""
+        same = {**self.env, **ANY} == {**env, **ANY}
+        paths = {*self.env.get(PATHS, "").split(":")} >= {*env.get(PATHS, "").split(":")}
+        return same and paths and self.lives
+
+    @property
+    def lives(self) -> bool:
+        """True if none of its processes has ended."""
+        node = own_node()
+        return node is not None and all(map(is_alive, node.processes.values()))
+
+
+# The one that this process keeps: Ray allows one connection per process.
+_KEPT: list[KeptRay] = []
+
+
+def kept_ray() -> KeptRay | None:
+    """Return the Ray that this process keeps, None if it keeps none."""
+    return _KEPT[0] if _KEPT else None
+
+
+def keep(env: Mapping[str, str]) -> KeptRay:
+    """Keep the local Ray that was just started, until this process ends."""
+    if not _KEPT:
+        atexit.register(end_kept)
+    kept = KeptRay(env)
+    _KEPT[:] = [kept]
+    return kept
+
+
+def end_kept() -> None:
+    """End the Ray that this process keeps, if it keeps one."""
+    import ray
+
+    if not _KEPT:
+        return
+    _KEPT.clear()
+    atexit.unregister(end_kept)
+    if ray.is_initialized():
+        stop_local()
+
+
+@contextmanager
+def used(kept: KeptRay) -> Iterator[None]:
+    """Use the kept Ray during a block: no other run ends it meanwhile."""
+    kept.users += 1
+    try:
+        yield
+    finally:
+        kept.users -= 1

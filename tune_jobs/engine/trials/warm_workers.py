@@ -1,0 +1,186 @@
+"""Trials in worker processes that outlive a run, so that the next one finds them warm.
+
+Tune starts a process per worker and run, which imports Ray, the engine and Keras: seconds, of which
+a small search would be all there is. If this process keeps its Ray
+(:mod:`~tune_jobs.engine.cluster.kept`), workers are kept as well: an actor stays and is given one
+trainable of Tune after another. To Tune it looks like an actor of each trainable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import Any
+
+import ray
+
+from tune_jobs.engine.cluster.kept import KeptRay, kept_ray
+from tune_jobs.engine.job.profile import Profile
+from tune_jobs.engine.ray_internals import (
+    FIND_CLASS,
+    KILL_WORKER,
+    KILL_WORKERS,
+    SESSION,
+    find,
+    replaced,
+    revealed,
+)
+
+# Seconds that a worker may take to say that it has nothing left to do.
+PATIENCE = 10.0
+
+
+class Worker:
+    """A process that runs one trainable of Tune after another."""
+
+    def __init__(self) -> None:
+        self._trainable: Any = None
+        self._thread: Any = None
+
+    def begin(self, trainable: Callable[..., Any], arguments: dict[str, Any]) -> None:
+        """Make a trainable of Tune, as its actor would."""
+        self._trainable = trainable(**arguments)
+
+    def call(self, method: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """Call a method of the trainable."""
+        return getattr(self._trainable, method)(*arguments, **named)
+
+    def stop(self) -> None:
+        """Stop the trainable, and note the thread that its function runs in."""
+        session = find(SESSION)()
+        self._thread = getattr(session, "training_thread", None)
+        trainable, self._trainable = self._trainable, None
+        if trainable is not None:
+            trainable.stop()
+
+    def do(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        """Call a function."""
+        return function(*arguments)
+
+    def is_idle(self) -> bool:
+        """Return whether nothing of the last trainable runs any more, waiting a little for it."""
+        if self._thread is not None:
+            self._thread.join(PATIENCE / 2)
+        return self._thread is None or not self._thread.is_alive()
+
+
+class _Actor:
+    """A kept worker, as Tune sees it: as an actor of the trainable that it runs.
+
+    Attributes:
+        kept: what the worker goes back to.
+        worker: the actor behind it.
+    """
+
+    def __init__(self, kept: KeptRay, worker: Any) -> None:
+        self.kept, self.worker = kept, worker
+
+    def __getattr__(self, method: str) -> _Method:
+        if method.startswith("_") and method not in ("__ray_ready__", "__ray_terminate__"):
+            raise AttributeError(method)
+        return _Method(self, method)
+
+
+class _Method:
+    """A method of an actor, called with ``remote``."""
+
+    def __init__(self, actor: _Actor, name: str) -> None:
+        self._actor, self._name = actor, name
+
+    def remote(self, *arguments: Any, **named: Any) -> Any:
+        """Call the method in the worker; one that has stopped its trainable is kept."""
+        worker = self._actor.worker
+        if self._name in ("__ray_ready__", "__ray_terminate__"):
+            return getattr(worker, self._name).remote()
+        if self._name != "stop":
+            return worker.call.remote(self._name, arguments, named)
+        stopped = worker.stop.remote()
+        self._actor.kept.workers.append(worker)
+        return stopped
+
+
+class _ActorClass(ray.actor.ActorClass):  # type: ignore[misc]
+    """The class of a trainable's actors, as Tune sees it."""
+
+    def __init__(self, kept: KeptRay, trainable: Any) -> None:
+        self._kept, self._trainable = kept, trainable
+
+    def options(self, **_: Any) -> _ActorClass:
+        """Return the class: its actors run outside the resources that Tune has reserved."""
+        return self
+
+    def remote(self, **arguments: Any) -> _Actor:
+        """Give a kept worker the trainable."""
+        worker = take_worker(self._kept)
+        worker.begin.remote(self._trainable, arguments)
+        return _Actor(self._kept, worker)
+
+
+def in_warm_workers(profile: Profile) -> AbstractContextManager[None]:
+    """Let Tune run trials in kept workers during a block, if this process keeps its Ray.
+
+    Trials with a GPU get processes of their own: Ray assigns GPUs to a process when it starts.
+    """
+    kept = kept_ray()
+    if kept is None or profile.gpus_per_trial or profile.address != "local":
+        return nullcontext()
+    kill, kill_all = find(KILL_WORKER), find(KILL_WORKERS)
+
+    def kill_one(manager: Any) -> Any:
+        _reveal(manager, doomed_only=True)
+        return kill(manager)
+
+    def kill_rest(manager: Any) -> Any:
+        _reveal(manager, doomed_only=False)
+        return kill_all(manager)
+
+    return replaced(
+        {
+            FIND_CLASS: lambda _, trainable: _ActorClass(kept, trainable),
+            KILL_WORKER: kill_one,
+            KILL_WORKERS: kill_rest,
+        }
+    )
+
+
+def take_worker(kept: KeptRay) -> Any:
+    """Take a worker that is idle, the last used first, or start one."""
+    while kept.workers:
+        worker = kept.workers.pop()
+        with suppress(ray.exceptions.RayError):
+            if ray.get(worker.is_idle.remote(), timeout=PATIENCE):
+                return worker
+        ray.kill(worker)
+    return ray.remote(num_cpus=0)(Worker).remote()
+
+
+def kill_worker(actor: Any) -> None:
+    """Kill the process that runs a trial, whether it is a kept worker or not."""
+    if isinstance(actor, _Actor):
+        if actor.worker in actor.kept.workers:
+            actor.kept.workers.remove(actor.worker)
+        actor = actor.worker
+    ray.kill(actor)
+
+
+def call_in_worker(function: Callable[..., Any], *arguments: Any, profile: Profile) -> Any:
+    """Call a function in a worker of a profile, a kept one if there is one; wait for the result.
+
+    Raises:
+        RayError: if it cannot be called, or raises an exception.
+    """
+    kept = kept_ray()
+    if kept is None or profile.gpus_per_trial or profile.address != "local":
+        task = ray.remote(num_cpus=profile.cpus_per_trial, num_gpus=profile.gpus_per_trial)
+        return ray.get(task(function).remote(*arguments))
+    worker = take_worker(kept)
+    result = worker.do.remote(function, arguments)
+    kept.workers.append(worker)
+    return ray.get(result)
+
+
+def _reveal(manager: Any, *, doomed_only: bool) -> None:
+    """Put the actors behind kept workers in their place, before Tune's manager kills them."""
+    for actor in revealed(manager, _Actor, doomed_only=doomed_only):
+        if actor.worker in actor.kept.workers:
+            actor.kept.workers.remove(actor.worker)
