@@ -55,9 +55,9 @@ SPREAD = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
             "9 of the 10 best have x at the upper bound 128: widen it",
         ),
         (
-            tune.quniform(0, 0.5, 0.1),
-            [0.0] * 7 + [0.1, 0.2, 0.30000000000000004],
-            "7 of the 10 best have x at the lower bound 0: widen it",
+            tune.quniform(0.1, 0.6, 0.1),
+            [0.1] * 7 + [0.2, 0.30000000000000004, 0.4],
+            "7 of the 10 best have x at the lower bound 0.1: widen it",
         ),
         (
             tune.choice([32, 64, 128]),
@@ -90,6 +90,17 @@ def test_the_best_crowd_at_a_bound(domain, values, line) -> None:
 )
 def test_what_is_likely_by_chance_is_not_told(domain, values) -> None:
     assert find_edges({"x": domain}, [{"x": value} for value in values]) == []
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        *(tune.uniform(0, 0.5), tune.quniform(0, 0.5, 0.1), tune.randint(0, 9)),
+        *(tune.choice([0.0, 0.1, 0.3]), tune.choice([0, 1, 2, 3])),
+    ],
+)
+def test_a_lower_bound_of_zero_is_natural(domain) -> None:
+    assert find_edges({"dropout": domain}, [{"dropout": 0}] * 10) == []
 
 
 def test_only_configs_in_which_it_is_active_count() -> None:
@@ -138,7 +149,7 @@ def test_the_same_name_with_two_ranges_is_two_hyperparameters() -> None:
 
 
 def test_the_more_hyperparameters_the_more_must_lie_there() -> None:
-    values = [0.01, 0.02, 0.03, *SPREAD, 0.45]
+    values = [0.99, 0.98, 0.97, *SPREAD, 0.45]
     few = [{"x": value} for value in values]
     many = [{"x": value, **{f"y{n}": 0.5 for n in range(20)}} for value in values]
 

@@ -212,7 +212,7 @@ def test_one_without_an_end_and_without_a_claim_was_killed(tmp_path) -> None:
 
     entry = look(tmp_path)["a"]
 
-    assert (entry.state, entry.who) == ("killed", None)
+    assert (entry.state, entry.who, entry.trials) == ("killed", None, None)
     assert entry.since == pytest.approx(time.time() - 2 * HOUR, abs=30)
 
 
@@ -353,6 +353,8 @@ def test_an_odd_file_is_shown_as_damaged_and_hides_no_other(tmp_path, case) -> N
     ]
     found = [json.loads(line) for line in ls(tmp_path, "--json").stdout.splitlines()]
     assert [entry["state"] for entry in found] == ["complete", "damaged"]
+    assert cells(rows[1])[3] == NONE
+    assert (found[1]["trials"], found[1]["failed"]) == (None, None)
     assert expect(tmp_path, "nightly", "26h")[0] == 0
     assert expect(tmp_path, "odd", "26h")[0] == OVERDUE
     assert "odd: damaged" in expect(tmp_path, "odd", "26h")[1]

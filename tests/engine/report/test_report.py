@@ -13,6 +13,7 @@ import pytest
 from ray import tune
 
 from tune_jobs.engine.analysis.advice import advise_on, warnings_of
+from tune_jobs.engine.analysis.importance import Effect, Importance
 from tune_jobs.engine.analysis.narrow_space import narrow
 from tune_jobs.engine.experiments.history.records import TrialStart
 from tune_jobs.engine.formatting import setting
@@ -21,7 +22,13 @@ from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.headline import make_headline
 from tune_jobs.engine.report.page import render_page
 from tune_jobs.engine.report.progress_charts import chart_history
-from tune_jobs.engine.report.space_charts import find_advice, shade_next
+from tune_jobs.engine.report.space_charts import (
+    chart_importance,
+    chart_parallel,
+    find_advice,
+    shade_next,
+    slices,
+)
 from tune_jobs.engine.report.tables import config_facts
 from tune_jobs.engine.storage.folder import open_folder
 from tune_jobs.engine.views.show import lines
@@ -298,10 +305,24 @@ def test_a_report_says_how_configs_were_chosen_and_what_to_expect_of_more(make) 
     for text in (page, "\n".join(shown)):
         assert "8 at random, 22 by the Gaussian process" in text
         assert "20 more trials: expected improvement" in text
-        assert (
-            "learning_rate" in text[text.index("matters") :].split(" (the most first, untested)")[0]
-        )
+    believed = next(line for line in shown if "matters" in line)
+    assert "learning_rate" in believed.split(" (the most first, untested)")[0]
+    assert "untested" not in page  # which says what has mattered
     assert not any("outlook" in line for line in lines(experiment, short=True))
+
+
+def test_a_page_has_one_order_of_importance(make) -> None:
+    findings = Findings(make.search("nightly", 30))
+    shares = {"learning_rate": 0.2, "momentum": 0.5, "layers.0.units": 0.1, "optimizer.name": 0.3}
+    noise = ("momentum", "optimizer.name")
+    effects = [Effect(name, share, 0.5, name in noise) for name, share in shares.items()]
+    vars(findings)["importance"] = Importance("val_loss", 3, 30, tuple(effects))
+    order = ["learning_rate", "layers.0.units", "momentum", "optimizer.name"]
+
+    assert [label for _, label in chart_importance(findings).y] == order
+    assert [h.name for h in findings.hyperparameters][:4] == order
+    assert [each.hyperparameter.name for each in slices(findings)][:4] == order
+    assert [name for _, name in chart_parallel(findings).x][:4] == order
 
 
 def test_a_report_of_an_earlier_version_does_not_say_how_configs_were_chosen(make) -> None:

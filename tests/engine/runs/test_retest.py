@@ -102,6 +102,37 @@ def test_where_nothing_has_changed_the_incumbent_is_kept(here) -> None:
     assert trials["config.x"].iloc[0] == incumbent(here)  # tried first
 
 
+def test_an_edit_of_the_trainable_is_warned_of_at_the_start(here, ended) -> None:
+    words = ["retest", "spring", "--job", "job.py", "--only-incumbent", "--scores", "2", "--name"]
+    edited = CliRunner().invoke(main, [*words, "edited"], catch_exceptions=False)
+    Path("job.py").write_text(JOB.replace("TRUTH", str(ended / "truth")) + "# a comment\n")
+    same = CliRunner().invoke(main, [*words, "same"], catch_exceptions=False)
+
+    warned = "warning: since spring, the trainable's code changed, so its scores of then may differ"
+    assert [line[: len(warned)] for line in edited.stderr.splitlines()].count(warned) == 1
+    assert "since spring" not in same.stderr
+    assert (edited.exit_code, same.exit_code) == (0, 0)
+
+
+def test_only_whoever_gave_a_job_is_advised_to_leave_it_out(here) -> None:
+    about = here / "results/spring/experiment.json"
+    noted = json.loads(about.read_text())
+    about.write_text(json.dumps(noted | {"command": noted["command"] | {"cwd": str(here)}}))
+    words = ["--name", "spring", "--extend", "1"]
+    left_out = CliRunner().invoke(main, ["run", *words], catch_exceptions=False)
+    shutil.copy("job.py", "other.py")
+    given = CliRunner().invoke(main, ["run", "other.py", *words], catch_exceptions=False)
+
+    for ran in (left_out, given):
+        assert ran.exit_code == 2
+        assert (
+            "error: new results cannot be compared with earlier ones: the trainable" in ran.stderr
+        )
+        assert "add --allow-changed to compare them anyway" in ran.stderr
+    assert "leave out JOB" not in left_out.stderr
+    assert "leave out JOB" in given.stderr
+
+
 def test_where_the_truth_has_moved_a_challenger_replaces_it(moved) -> None:
     _, (code, found) = moved
     answer = found["answer"]

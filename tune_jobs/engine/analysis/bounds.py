@@ -93,14 +93,15 @@ def _line(number: _Number, end: End, total: int, *, level: float) -> str | None:
     limit, slack = _limit(searched, end), (searched.increment or 0) / 2
     sign = 1 if end == "lower" else -1
     near = sum(sign * (value - limit) <= slack for value in number.values)
-    if _probability(near, count, _chance(searched, end, limit)) > level:
-        return None
     bound = searched.first if end == "lower" else searched.last
+    value = number.options[int(bound)] if number.options else bound
+    is_natural = end == "lower" and value == 0
+    if is_natural or _probability(near, count, _chance(searched, end, limit)) > level:
+        return None
     at = "at" if abs(limit - bound) < slack else "within 5 % of"
-    shown = f"{number.options[int(bound)] if number.options else bound:g}"
     name = number.name
     whose = f"best have {name}" if count == total else f"best with {name} have it"
-    return f"{near} of the {count} {whose} {at} the {end} bound {shown}: widen it"
+    return f"{near} of the {count} {whose} {at} the {end} bound {value:g}: widen it"
 
 
 def _limit(searched: Range, end: End) -> float:

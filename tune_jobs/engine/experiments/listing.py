@@ -45,8 +45,8 @@ class Entry:
             if what was recorded cannot be read.
         since: when it ended, or when a run made its last progress, in seconds since 1970; None if
             unknown.
-        trials: how many have ended.
-        failed: how many of them failed.
+        trials: how many have ended; None if unknown.
+        failed: how many of them failed; None if unknown.
         metric: what decides.
         best: the winner's mean on fresh scores, or the best value so far.
         verdict: a retest's answer.
@@ -57,8 +57,8 @@ class Entry:
     name: str
     state: str
     since: float | None = None
-    trials: int = 0
-    failed: int = 0
+    trials: int | None = None
+    failed: int | None = None
     metric: str | None = None
     best: float | None = None
     verdict: str | None = None
@@ -185,11 +185,17 @@ def _cells(entry: Entry) -> list[str]:
         entry.name,
         state,
         duration(_age(entry)),
-        f"{entry.trials}" + (f" ({entry.failed} failed)" if entry.failed else ""),
+        _trials(entry),
         f"{visible(entry.metric)} {best}" if entry.metric and entry.best is not None else best,
         entry.verdict or NONE,
         NONE if entry.worker_hours is None else f"{entry.worker_hours:.2f}",
     ]
+
+
+def _trials(entry: Entry) -> str:
+    if entry.trials is None:
+        return NONE
+    return f"{entry.trials}" + (f" ({entry.failed} failed)" if entry.failed else "")
 
 
 def _age(entry: Entry) -> float | None:

@@ -254,8 +254,9 @@ class Findings:
 
     @property
     def effects(self) -> Sequence[Any]:
-        """The hyperparameters' effects, the largest first."""
-        return self.importance.effects if self.importance else []
+        """The hyperparameters' effects, the largest first, but after them those of chance."""
+        effects = self.importance.effects if self.importance else ()
+        return sorted(effects, key=lambda effect: (effect.is_noise, -effect.share))
 
     @cached_property
     def now(self) -> float:

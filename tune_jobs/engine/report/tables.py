@@ -130,8 +130,14 @@ def config_facts(findings: Findings) -> list[tuple[str, str]]:
 
 
 def searching_facts(findings: Findings) -> list[tuple[str, str]]:
-    """List how configs were chosen, and what a model of them expects of more trials."""
+    """List how configs were chosen, and what a model of them expects of more trials.
+
+    What the model believes to matter is left out if the page says what did: by another measure, and
+    in another order.
+    """
     found = describe_search(findings.experiment)
+    if findings.effects:
+        found.pop("matters", None)
     return [(visible(name), visible(text)) for name, text in found.items()]
 
 

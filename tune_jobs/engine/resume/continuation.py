@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tune_jobs.engine.data.own_data import OwnData
@@ -180,13 +181,21 @@ def _check_changes(experiment: Experiment, now: Description, how: Continuation) 
     for note in () if how.in_stages else changes.notes:  # what a stage changes is meant
         logger.warning(f"since the last run, {note}")
     if decisive and not how.allow_changed and experiment.trials["value"].notna().any():
+        same = _settings(before.command) == _settings(now.command)
+        original = "" if same else "leave out JOB to continue with the original options, "
         raise JobError(
-            f"new results cannot be compared with earlier ones: {'; '.join(decisive)}. "
-            "Leave out JOB to continue with the original options, add --allow-changed to compare "
-            "them anyway, or choose another --name"
+            f"new results cannot be compared with earlier ones: {'; '.join(decisive)}; {original}"
+            "add --allow-changed to compare them anyway, or choose another --name"
         )
     for change in decisive:
         logger.warning(f"since the last run, {change}; results are compared anyway")
+
+
+def _settings(command: Mapping[str, object]) -> dict[str, object]:
+    """Return the job and the options of a command line, whatever folder it was given in."""
+    job = command.get("job")
+    place = str(Path(str(command.get("cwd", "")), str(job)))
+    return {**command, "cwd": None, "job": place if place.endswith(".py") else job}
 
 
 def _say_left_out(what: str, left_out: Sequence[str], used: int) -> None:

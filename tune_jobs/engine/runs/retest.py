@@ -9,6 +9,7 @@ them challenge the incumbent on the same fresh seeds and folds; then comes the a
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +22,8 @@ from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.files import RETEST
 from tune_jobs.engine.experiments.lease import leased
 from tune_jobs.engine.finals.candidates import choose_candidates
+from tune_jobs.engine.job.changes import DECISIVE, differing
+from tune_jobs.engine.job.describing import describe_settings
 from tune_jobs.engine.job.finalists import Finalists
 from tune_jobs.engine.job.job import Job
 from tune_jobs.engine.job.profile import Profile
@@ -46,6 +49,8 @@ from tune_jobs.engine.space.membership import (
 from tune_jobs.engine.space.neighbours import as_choices, neighbours
 from tune_jobs.engine.storage.folder import Folder
 
+logger = logging.getLogger(__name__)
+
 SAMPLES = 20
 
 # The shares of neighbours of the incumbent, of the best of the earlier search, and of random
@@ -54,6 +59,9 @@ NEIGHBOURS, EARLIER, RANDOM = 0.2, 0.2, 0.25
 
 # Hours to wait for another process that answers the same retest.
 PATIENCE = 1 / 120
+
+# What a retest expects to be the same, unlike the data.
+OF_THE_JOB = ("trainable", "source", "evaluation")
 
 # Exit codes of runs that have an answer.
 ANSWERED = (EXIT_CODES["complete"], EXIT_CODES["some trials failed"])
@@ -144,6 +152,7 @@ def retest(
             )
     if promote and challenge.only_incumbent:
         raise JobError("--promote does not go with --only-incumbent, which trains no challenger")
+    _say_changes(earlier, job)
     answers = folder_of(earlier, profile.storage)
     incumbent = find_incumbent(earlier, answers)
     template = name or f"{earlier.name}-retest-{'{slot}' if how.get('slot') else _now()}"
@@ -162,6 +171,17 @@ def retest(
         if answer := Experiment(found.folder).retest:
             file_answer(answer, answers.fenced(lease), promote=promote)
     return Experiment(found.folder, found.trusted)
+
+
+def _say_changes(earlier: Experiment, job: Job) -> None:
+    """Warn if the job's code or evaluation is not the one that the incumbent was chosen with."""
+    changed = differing(earlier.description, describe_settings(job))
+    named = [DECISIVE[name] for name in OF_THE_JOB if name in changed]
+    if named:
+        logger.warning(
+            f"since {earlier.name}, {' and '.join(named)} changed, so its scores of then may "
+            "differ for that reason alone; the retest trains all configurations with today's"
+        )
 
 
 def _answer(
