@@ -1,6 +1,7 @@
 """Random builds: declarations in scopes that are nested in one another, as programs have them."""
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
 
@@ -118,8 +119,21 @@ scoped = st.builds(
     roots,
     bodies(st.recursive(declarations, nested, max_leaves=8)),
 )
+
+
+def with_own_names(body, count):
+    """The program with a name of its own for each declaration."""
+    named = []
+    for each in body:
+        if isinstance(each, Declare):
+            named.append(replace(each, name=f"n{next(count)}"))
+        else:
+            named.append(replace(each, body=with_own_names(each.body, count)))
+    return tuple(named)
+
+
 with_ifs = st.builds(
-    lambda first, rest: first + rest,
+    lambda first, rest: first + with_own_names(rest, itertools.count()),
     roots,
     bodies(st.recursive(declarations, nested_ifs, max_leaves=8)),
 )

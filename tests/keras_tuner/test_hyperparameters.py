@@ -117,8 +117,10 @@ def test_what_was_there_before_overrides_what_build_declares():
     assert hp.added == []
 
 
-def test_a_name_without_a_value_is_added_with_its_default():
-    hp = HyperParameters().with_values({"units": 7})
+def test_a_name_that_was_not_known_is_added_with_its_default():
+    known = HyperParameters()
+    known.Int("units", 1, 9)
+    hp = known.with_values({"units": 7})
 
     assert (hp.Int("units", 1, 9), hp.Int("more", 1, 9)) == (7, 1)
     assert [declared.name for declared in hp.added] == ["more"]

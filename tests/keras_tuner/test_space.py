@@ -14,7 +14,13 @@ from tune_jobs.engine.space.coordinates import Coordinates
 from tune_jobs.engine.space.grid import count_points
 from tune_jobs.engine.space.membership import NotInSpaceError, from_json
 from tune_jobs.engine.space.notation import describe
-from tune_jobs.keras_tuner.conversion import config_of, to_space, values_of
+from tune_jobs.keras_tuner.conversion import (
+    config_of,
+    migration_of,
+    to_space,
+    values_in,
+    values_of,
+)
 from tune_jobs.keras_tuner.declarations import Condition
 from tune_jobs.keras_tuner.hyperparameters import HyperParameters
 
@@ -76,7 +82,7 @@ def test_the_defaults_are_a_config(program):
 def test_domains_are_those_of_ray():
     def build(hp):
         hp.Int("units", 32, 256, step=32)
-        hp.Int("epochs", 1, 5)
+        hp.Int("depth", 1, 5)
         hp.Int("width", 1, 500, sampling="log")
         hp.Float("rate", 0.005, 0.01, sampling="log")
         hp.Float("noise", 0, 1)
@@ -85,12 +91,12 @@ def test_domains_are_those_of_ray():
         hp.Choice("size", [16, 8])
         hp.Choice("code", [1, 2], ordered=False)
         hp.Boolean("bias")
-        hp.Fixed("seed", 3)
+        hp.Fixed("fixed", 3)
         hp.Int("only", 4, 4)
 
     assert describe(to_space(declared(build))) == {
         "units": {"choice": [32, 64, 96, 128, 160, 192, 224, 256]},
-        "epochs": "randint(1, 6)",
+        "depth": "randint(1, 6)",
         "width": "lograndint(1, 501)",
         "rate": "loguniform(0.005, 0.01)",
         "noise": "uniform(0, 1)",
@@ -99,7 +105,7 @@ def test_domains_are_those_of_ray():
         "size": {"choice": [8, 16]},
         "code": {"choice": [2, 1]},
         "bias": {"choice": [False, True]},
-        "seed": 3,
+        "fixed": 3,
         "only": 4,
     }
 
@@ -266,3 +272,61 @@ def test_a_default_between_the_steps_is_the_nearest_value():
     hp = declared(lambda hp: hp.Int("units", 32, 256, step=32, default=100))
 
     assert config_of(hp) == {"units": 96}
+
+
+def test_a_grid_has_ten_values_of_a_range_without_a_step():
+    def build(hp):
+        hp.Float("noise", 0, 1)
+        hp.Float("rate", 1e-4, 1, sampling="log")
+        hp.Int("width", 1, 500, sampling="log")
+        hp.Int("layers", 1, 12)
+
+    found = describe(to_space(declared(build), values=10))
+
+    assert found["noise"] == {
+        "choice": [0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95]
+    }
+    assert found["rate"]["choice"][:2] == pytest.approx([10**-3.8, 10**-3.4])
+    assert found["width"] == {"choice": [1, 2, 4, 8, 16, 30, 56, 106, 197, 366]}
+    assert found["layers"] == "randint(1, 13)"
+
+
+def test_names_of_the_engine_lie_one_level_down():
+    def build(hp):
+        hp.Int("epochs", 1, 3)
+        hp.Choice("hp", ["a", "b"])
+        hp.Choice("seed", [1, 2])
+        with hp.conditional_scope("seed", [2]):
+            hp.Int("rows", 1, 2)
+
+    hp = declared(build)
+    config = config_of(hp, {"epochs": 2, "seed": 2})
+
+    assert config == {
+        "hp": "a",
+        "hp_": {"epochs": 2, "seed": {"seed": 2, "rows": 1}},
+    }
+    assert values_in(config | {"epochs": 9, "seed": 0, "metric": "loss"}, hp) == {
+        "hp": "a",
+        "epochs": 2,
+        "seed": 2,
+        "rows": 1,
+    }
+
+
+def test_a_config_of_an_earlier_form_migrates():
+    before = declared(lambda hp: hp.Choice("model", ["mlp", "cnn"]))
+
+    def build(hp):
+        hp.Choice("model", ["mlp", "cnn"])
+        with hp.conditional_scope("model", ["cnn"]):
+            hp.Int("filters", 8, 64, default=32)
+
+    migrate = migration_of(declared(build))
+
+    assert migrate(config_of(before, {"model": "cnn"})) == {
+        "model": {"model": "cnn", "filters": 32}
+    }
+    assert migrate(migrate({"model": "mlp"})) == {"model": {"model": "mlp"}}
+    with pytest.raises(NotInSpaceError, match="units is not a hyperparameter of the space"):
+        migrate({"model": "mlp", "units": 3})

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,6 @@ from tune_jobs.engine.space.domains import Choice as Options
 from tune_jobs.engine.space.domains import Range, Space, domain_of
 from tune_jobs.engine.space.membership import NotInSpaceError
 from tune_jobs.keras_tuner.declarations import (
-    Boolean,
     Choice,
     Conditions,
     Declaration,
@@ -41,21 +40,29 @@ MOST_PARTS = 5_000
 # A range without a step that Ray does not know is searched at this many values.
 QUANTILES = 101
 
+# Under this name lie the hyperparameters whose own names the engine uses for something else.
+APART = "hp"
+
 # Values that were written down and read back differ by this much, relatively.
 TOLERANCE = 1e-6
 
 
-def to_space(hp: HyperParameters) -> Space:
+def to_space(hp: HyperParameters, *, values: int | None = None) -> Space:
     """Return the space of the engine from which KerasTuner's values are drawn.
 
     Conditions that were found by probing are left out if the space would become too large.
+
+    Args:
+        hp: the declarations.
+        values: for a grid: how many values a range without a step has.
 
     Raises:
         JobError: if it has more than 5,000 parts even so.
     """
     for found in (hp.found, {}) if hp.found else ({},):
+        nodes = [_Node(each, each.conditions + found.get(each.name, ())) for each in hp.space]
         try:
-            return _Builder().part([_Node(each, _conditions(each, found)) for each in hp.space])
+            return _apart(_Builder(values).part(nodes))
         except _TooLargeError:
             continue
     raise JobError(
@@ -73,6 +80,11 @@ def values_of(config: Mapping[str, Any]) -> Values:
     return found
 
 
+def values_in(config: Mapping[str, Any], hp: HyperParameters) -> Values:
+    """Return the values of a config that has more than hyperparameters, as a trainable gets it."""
+    return values_of({name: config[name] for name in to_space(hp)})
+
+
 def config_of(hp: HyperParameters, values: Mapping[str, Value] | None = None) -> Config:
     """Return the config that stands for values; what has none gets its default.
 
@@ -83,14 +95,21 @@ def config_of(hp: HyperParameters, values: Mapping[str, Value] | None = None) ->
     Raises:
         NotInSpaceError: if a value cannot be drawn, or has the name of no hyperparameter.
     """
-    given = dict(values or {})
-    defaults = {each.name: each.default for each in reversed(hp.space)}
-    if unknown := [name for name in given if name not in defaults]:
-        raise NotInSpaceError(f"{unknown[0]} is not a hyperparameter of the space")
-    complete = hp.with_values(given)
-    complete.ensure_active_values()
-    source = _Source(given, defaults | complete.values)
-    return {name: source.fill(part, name) for name, part in to_space(hp).items()}
+    return _make_config(hp, to_space(hp), values or {})
+
+
+def migration_of(hp: HyperParameters) -> Callable[[Mapping[str, Any]], Config]:
+    """Return what turns a config of an earlier form of a space into one of the present form.
+
+    What has no value gets its default, as if ``build`` had always had it. So do the trials of a
+    project that KerasTuner has written.
+    """
+    space = to_space(hp)
+
+    def migrate(config: Mapping[str, Any]) -> Config:
+        return _make_config(hp, space, values_of(config))
+
+    return migrate
 
 
 def is_tunable(declared: Declaration) -> bool:
@@ -125,8 +144,8 @@ class _TooLargeError(Exception):
 class _Builder:
     """Builds the tree of sub-spaces, and counts its parts."""
 
-    def __init__(self) -> None:
-        self._parts = 0
+    def __init__(self, values: int | None) -> None:
+        self._parts, self._values = 0, values
 
     def part(self, nodes: Sequence[_Node], above: frozenset[str] = frozenset()) -> Space:
         """Return the sub-space of hyperparameters whose other conditions are met.
@@ -152,7 +171,7 @@ class _Builder:
                     node, others + dependent, here - set(branching[name]) | {name}
                 )
             elif name not in inside:
-                found[name] = _domain(node.declared)
+                found[name] = _domain(node.declared, self._values)
         return found
 
     def _branches(self, root: _Node, inner: Sequence[_Node], above: frozenset[str]) -> Any:
@@ -181,8 +200,27 @@ class _Builder:
         return _choice([layers[: count + 1] for count in range(len(layers))])
 
 
-def _conditions(declared: Declaration, found: Mapping[str, Conditions]) -> Conditions:
-    return declared.conditions + found.get(declared.name, ())
+def _make_config(hp: HyperParameters, space: Space, values: Mapping[str, Value]) -> Config:
+    defaults = {each.name: each.default for each in reversed(hp.space)}
+    if unknown := [name for name in values if name not in defaults]:
+        raise NotInSpaceError(f"{unknown[0]} is not a hyperparameter of the space")
+    complete = hp.with_values(values)
+    complete.ensure_active_values()
+    source = _Source(values, defaults | complete.values)
+    return {name: source.fill(part, name) for name, part in space.items()}
+
+
+def _apart(space: Space) -> Space:
+    """Return the space with the names that the engine keeps for itself one level down."""
+    from tune_jobs.engine.job.job import RESERVED
+
+    taken = {name: part for name, part in space.items() if name in RESERVED}
+    if not taken:
+        return space
+    key = APART
+    while key in space:
+        key += "_"
+    return {name: part for name, part in space.items() if name not in taken} | {key: taken}
 
 
 def _settle(nodes: Sequence[_Node], above: frozenset[str]) -> tuple[dict[str, _Node], list[_Node]]:
@@ -329,40 +367,56 @@ def _values(declared: Declaration) -> Sequence[Value]:
     return _in_order(declared) if isinstance(declared, Choice) else tuple(declared.values or ())
 
 
-def _domain(declared: Declaration) -> Any:
+def _domain(declared: Declaration, count: int | None) -> Any:
     """Return the domain of Ray that has a hyperparameter's values, or its only value."""
     match declared:
         case Fixed():
             return declared.value
-        case Boolean():
-            return _choice([False, True])
         case Choice():
             return _options(_in_order(declared))
-        case Int(step=None, sampling="reverse_log"):
-            return _options(list(dict.fromkeys(int(value) for value in _quantiles(declared))))
-        case Int(sampling=sampling) if isinstance(declared.values, range):
-            return _integers(declared.values, sampling)
-        case Float(step=None, sampling="reverse_log"):
-            return _options(_quantiles(declared))
-        case Float(step=None) if declared.min_value < declared.max_value:
-            return _numbers(declared)
+        case Float() if declared.values is None:
+            return _range(declared, count)
+        case Int(step=None) if declared.sampling != "linear":
+            return _range(declared, count)
+        case Int() if isinstance(declared.values, range) and declared.values.step == 1:
+            return _range(declared, None)
     return _options(declared.values or ())
 
 
-def _integers(values: range, sampling: str) -> Any:
+def _range(declared: Int | Float, count: int | None) -> Any:
+    """Return a range without a step, or as many values of it as are wanted, evenly on its scale."""
     from ray import tune
 
-    if len(values) == 1 or values.step > 1:
-        return _options(values)
-    make = tune.lograndint if sampling == "log" else tune.randint
-    return make(values.start, values.stop)
+    lower, upper, is_integer = declared.min_value, declared.max_value, isinstance(declared, Int)
+    if lower == upper:
+        return lower
+    if count is not None:
+        return _options(_quantiles(declared, [(place + 0.5) / count for place in range(count)]))
+    if declared.sampling == "reverse_log":
+        places = [place / (QUANTILES - 1) for place in range(QUANTILES)]
+        return _options(_quantiles(declared, places))
+    if declared.sampling == "log":
+        return tune.lograndint(lower, upper + 1) if is_integer else tune.loguniform(lower, upper)
+    return tune.randint(lower, upper + 1) if is_integer else tune.uniform(lower, upper)
 
 
-def _numbers(declared: Float) -> Any:
-    from ray import tune
+def _quantiles(declared: Int | Float, places: Sequence[float]) -> list[Value]:
+    """Return the values of a range at places between 0 and 1 of its scale, rising."""
+    lower, upper = declared.min_value, declared.max_value
+    if isinstance(declared, Int):
+        upper += 1
+    found = [_at(place, lower, upper, declared.sampling) for place in places]
+    if isinstance(declared, Int):
+        return list(dict.fromkeys(min(int(value), declared.max_value) for value in found))
+    return list(dict.fromkeys(min(max(float(f"{each:.12g}"), lower), upper) for each in found))
 
-    make = tune.loguniform if declared.sampling == "log" else tune.uniform
-    return make(declared.min_value, declared.max_value)
+
+def _at(place: float, lower: float, upper: float, sampling: str) -> float:
+    if sampling == "linear":
+        return lower + place * (upper - lower)
+    if sampling == "log":
+        return float(lower * math.pow(upper / lower, place))
+    return float(upper + lower - lower * math.pow(upper / lower, 1 - place))
 
 
 def _in_order(declared: Choice) -> list[Value]:
@@ -372,14 +426,6 @@ def _in_order(declared: Choice) -> list[Value]:
         return values
     rising = sorted(values)
     return rising if declared.ordered else rising[::-1] if values == rising else values
-
-
-def _quantiles(declared: Int | Float) -> list[float]:
-    """Return values of a range that is dense near its upper end, evenly on its scale."""
-    lower, upper = declared.min_value, declared.max_value
-    places = (1 - place / (QUANTILES - 1) for place in range(QUANTILES))
-    values = (upper + lower - lower * math.pow(upper / lower, place) for place in places)
-    return list(dict.fromkeys(min(max(float(f"{each:.12g}"), lower), upper) for each in values))
 
 
 def _options(values: Sequence[Value]) -> Any:
@@ -407,6 +453,8 @@ class _Source:
     def fill(self, part: Any, name: str) -> Any:
         """Return the config of a part of the space."""
         domain = domain_of(part)
+        if domain is None and isinstance(part, dict):
+            return {key: self.fill(child, key) for key, child in part.items()}
         if isinstance(domain, Options) and any(children(option) for option in domain.options):
             return self._branch(domain, name)
         if isinstance(domain, Range):

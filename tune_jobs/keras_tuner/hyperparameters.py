@@ -44,6 +44,7 @@ class HyperParameters:
         self._conditions: list[Condition] = []
         self._asked: dict[str, None] = {}
         self._added: list[Declaration] = []
+        self._unread: list[str] = []
 
     def Int(  # noqa: N802  # KerasTuner's name, as those below
         self,
@@ -222,13 +223,18 @@ class HyperParameters:
 
     @property
     def added(self) -> list[Declaration]:
-        """The hyperparameters that :meth:`with_values` had no value for and were asked for."""
+        """The hyperparameters that were declared since, by names that were not known."""
         return list(self._added)
 
     @property
     def found(self) -> Mapping[str, Conditions]:
         """The conditions that were found by probing ``build``, by the name that has them."""
         return dict(self._found)
+
+    @property
+    def unread(self) -> list[str]:
+        """The names whose values change nothing of the model, if probing has found any."""
+        return list(self._unread)
 
     def copy(self) -> HyperParameters:
         """Return a copy with the same declarations and values."""
@@ -243,22 +249,18 @@ class HyperParameters:
         copied.values = dict(values)
         return copied
 
-    def with_found(self, found: Mapping[str, Conditions]) -> HyperParameters:
-        """Return a copy with these conditions besides the declared ones."""
+    def with_found(
+        self, found: Mapping[str, Conditions], unread: Iterable[str] = ()
+    ) -> HyperParameters:
+        """Return a copy with what probing has found: conditions, and names without an effect."""
         copied = self.copy()
-        copied._found = dict(found)
+        copied._found, copied._unread = dict(found), list(unread)
         return copied
 
     def joined(self, added: Iterable[Declaration]) -> HyperParameters:
-        """Return a copy that has what ``build`` asked for in mid-search.
-
-        What was known already was thought to be inactive, by probing; it is always active now.
-        """
-        new = list(added)
+        """Return a copy that has what ``build`` declared in mid-search."""
         copied = self.copy()
-        copied.merge(new, overwrite=False)
-        for each in new:
-            copied._found.pop(each.name, None)
+        copied.merge(added, overwrite=False)
         return copied
 
     def merge(self, hps: HyperParameters | Iterable[Declaration], overwrite: bool = True) -> None:
@@ -333,12 +335,14 @@ class HyperParameters:
         full, conditions = self._full(name), tuple(self._conditions)
         known = self._find(full, conditions)
         declared = known or make(full, *facts, conditions=conditions)
+        is_new = full not in self._declared
         if known is None:
             self._declared.setdefault(full, []).append(declared)
         if not self._is_met(declared.conditions):
             return None
         if full not in self.values:
             self.values[full] = declared.default
+        if is_new:
             self._added.append(declared)
         self._asked[full] = None
         return self.values[full]

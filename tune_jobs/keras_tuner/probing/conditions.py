@@ -152,7 +152,8 @@ def _untested(
     if len(values) <= MOST_TESTED:
         yield from (value for place, value in enumerate(values) if place not in known)
         return
-    yield from (values[end] for end in (0, -1) if values[end] not in tested | with_it)
+    tried |= {values[0], values[-1]}
+    yield from (value for value in values if value in tried - tested - with_it)
     for one, other in itertools.pairwise(known):
         is_border = (values[one] in with_it) != (values[other] in with_it)
         if is_border and other - one > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,9 +13,13 @@ from tune_jobs.keras_tuner.declarations import Declaration, Value
 from tune_jobs.keras_tuner.hyperparameters import HyperParameters, Values
 from tune_jobs.keras_tuner.probing.conditions import find_conditions
 from tune_jobs.keras_tuner.probing.probes import Build, Prober, declarations_of, later
+from tune_jobs.keras_tuner.probing.unread import find_unread
 
 MOST_CALLS = 60
 MOST_SECONDS = 60.0
+
+# Calls that are kept for finding conditions.
+KEPT = 20
 
 # Of a hyperparameter with more values than this the ends and the middle are tried.
 MOST_VALUES = 12
@@ -34,10 +39,10 @@ def find_space(
     """Return the hyperparameters that ``build`` declares, and on what they depend.
 
     ``build`` is called with the defaults, then such that each hyperparameter takes each of its
-    values, or both ends, until nothing new appears. If a hyperparameter appears with some values
-    of others only, further calls find these values, in which all else stays as it was: so the
-    third layer's units are active only in nets of three layers. What cannot be found out is always
-    active, as in KerasTuner. Models are thrown away.
+    values, or both ends, until nothing new appears; then each is changed alone. If one appears with
+    some values of others only, further calls find these values, in which all else stays as it was:
+    so the third layer's units are active only in nets of three layers. What cannot be found out is
+    always active, as in KerasTuner. Models are thrown away.
 
     Args:
         build: the function that gets ``hp`` and returns a model.
@@ -67,9 +72,11 @@ def find_space(
             "build declares no hyperparameter to tune: let it call hp.Int, hp.Float, hp.Choice or "
             "hp.Boolean"
         )
-    found = prober.hp.with_found(find_conditions(prober, seed))
+    _change_one_by_one(prober)
+    found = prober.hp.with_found(find_conditions(prober, seed), find_unread(prober))
     found.values = {}
     found.ensure_active_values()
+    gc.collect()  # the models
     return found
 
 
@@ -77,11 +84,25 @@ def _start(prober: Prober) -> None:
     first = prober.ask({})
     if first and first.error:
         error = first.error
+        if getattr(error, "ends_run", False):
+            raise error
         values = ", ".join(f"{name}={value!r}" for name, value in first.values.items())
         raise JobError(
             f"build fails with the defaults ({values or 'no hyperparameter'}): "
             f"{type(error).__name__}: {reason_of(error)}"
         ) from error
+
+
+def _change_one_by_one(prober: Prober) -> None:
+    """Change each hyperparameter alone, in the call that asked for most."""
+    whole = [probe for probe in prober.probes if not probe.error]
+    base = max(whole, key=lambda probe: len(probe.values))
+    declared = declarations_of(prober.hp)
+    for name, value in base.values.items():
+        values = _values_to_try(prober, declared[name])
+        others = [each for each in (values[-1], values[0]) if each != value]
+        if prober.calls <= KEPT or (others and prober.ask(base.values | {name: others[0]}) is None):
+            break
 
 
 def _next_values(prober: Prober, attempted: set[tuple[str, Any]]) -> Values | None:

@@ -13,6 +13,7 @@ from typing import Any
 from tune_jobs.engine.errors import JobError
 from tune_jobs.keras_tuner.declarations import Declaration
 from tune_jobs.keras_tuner.hyperparameters import HyperParameters, Values
+from tune_jobs.keras_tuner.probing.fingerprint import fingerprint
 
 Build = Callable[[HyperParameters], Any]
 
@@ -24,10 +25,12 @@ class Probe:
     Attributes:
         values: of the hyperparameters that it asked for, in this order.
         error: what it raised; it may have asked for more otherwise.
+        model: what tells its model from others; None if that is not known.
     """
 
     values: Values
     error: Exception | None
+    model: str | None = None
 
     @property
     def asked(self) -> list[str]:
@@ -76,10 +79,10 @@ class Prober:
             return None
         self.calls -= 1
         hp = self.hp.with_values(values)
-        error = _call(self.build, hp, is_first=not self.probes)
+        model, error = _call(self.build, hp, is_first=not self.probes)
         self._learn(hp)
         names = {each.name for each in self.hp.space}
-        probe = Probe({name: hp.values[name] for name in hp.asked if name in names}, error)
+        probe = Probe({name: hp.values[name] for name in hp.asked if name in names}, error, model)
         self.probes.append(probe)
         return probe
 
@@ -110,23 +113,27 @@ def declarations_of(hp: HyperParameters) -> Mapping[str, Declaration]:
     return {each.name: each for each in reversed(hp.space)}
 
 
-def _call(build: Build, hp: HyperParameters, *, is_first: bool) -> Exception | None:
-    """Call ``build`` and forget its model; what it prints is shown once."""
+def _call(
+    build: Build, hp: HyperParameters, *, is_first: bool
+) -> tuple[str | None, Exception | None]:
+    """Call ``build`` and forget its model; what it prints is shown once.
+
+    Returns:
+        What tells the model from others, and what ``build`` raised.
+    """
+    _forget_models()  # so that layers have the same names each time
     with contextlib.nullcontext() if is_first else contextlib.redirect_stdout(io.StringIO()):
         try:
-            build(hp)
+            return fingerprint(build(hp)), None
         except JobError:
             raise
         except Exception as error:  # noqa: BLE001  # whatever a configuration makes of the model
-            return error
-        finally:
-            _forget_models()
-    return None
+            return None, error
 
 
 def _forget_models() -> None:
     if keras := sys.modules.get("keras"):
-        keras.utils.clear_session()
+        keras.utils.clear_session(free_memory=False)  # collecting garbage takes longer than a build
 
 
 def later(probe: Probe, name: str) -> Iterator[str]:
