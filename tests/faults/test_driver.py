@@ -226,3 +226,45 @@ def test_of_two_runs_of_one_name_one_searches(folder, drive) -> None:
     assert codes == [0, 10]
     assert "is in use by process" in refused.errors[-1]
     assert set(trained(folder).values()) == {1}
+
+
+# Every config kills its worker; the third time, the worker of the first one waits to be killed.
+CRASHING = """
+import os, pathlib, time
+from ray import tune
+from tune_jobs.engine import TPE, Job
+
+def train(config, data):
+    number = int(tune.get_context().get_trial_id())
+    with pathlib.Path("LOG").open("a") as log:
+        log.write(f"{number} 1\\n")
+    if number > 1:
+        tune.report({"loss": config["x"]})
+        return
+    while pathlib.Path("LOG").read_text().count("1 1\\n") == 3:
+        time.sleep(0.1)
+    os._exit(1)
+
+JOB = Job(train, {"x": tune.uniform(0, 1)}, metric="loss", searcher=TPE(n_initial_points=5),
+          num_samples=2, max_epochs=1, finalists=None)
+"""
+
+
+def test_the_crashes_of_a_config_count_over_all_runs(folder, drive) -> None:
+    (folder / "job.py").write_text(CRASHING.replace("LOG", str(folder / "log")))
+    (folder / "log").touch()
+    driver = drive()
+    while epochs_trained(folder)[1] < 3:
+        assert driver.process.poll() is None
+        time.sleep(0.1)
+    driver.process.kill()
+    driver.process.communicate()
+    assert open_experiment(str(folder / "results" / "test")).trials["state"].tolist() == ["running"]
+
+    assert drive("--resume").end()["exit_code"] == 3
+
+    trials = open_experiment(str(folder / "results" / "test")).trials
+    assert trials["state"].tolist() == ["failed", "complete"]
+    assert trials["failure"][0] == "configuration"
+    assert "the worker process died in every attempt" in trials["error"][0]
+    assert epochs_trained(folder)[1] == 3 + 2  # two crashes, one cut off, two more crashes

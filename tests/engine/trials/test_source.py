@@ -1,11 +1,12 @@
 """The source of trials: each is what Tune itself would make of the config."""
 
+import pytest
 from ray import tune
 from ray.tune.experiment import Experiment, Trial
 from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
 
 from tune_jobs.engine.storage.folder import open_folder
-from tune_jobs.engine.trials.source import make_trial
+from tune_jobs.engine.trials.source import left_of, make_trial
 
 
 def train(config: dict) -> None:
@@ -37,3 +38,10 @@ def test_a_trial_is_like_one_that_tune_makes(tmp_path) -> None:
     assert facts_of(made) == facts_of(expected)
     assert made.storage.experiment_fs_path == expected.storage.experiment_fs_path
     assert made.max_failures == 4
+
+
+@pytest.mark.parametrize(
+    ("limit", "crashes", "left"), [(3, 0, 3), (3, 2, 1), (3, 3, 0), (3, 4, 0), (-1, 9, -1)]
+)
+def test_crashes_of_earlier_runs_leave_fewer_attempts(limit, crashes, left) -> None:
+    assert left_of(limit, crashes) == left

@@ -67,11 +67,20 @@ def of_lost_worker(error: str) -> Failure:
 
     A configuration whose worker crashed in every attempt has failed, as one that raises.
     """
-    attempts = [text for text in ATTEMPT.split(error) if text.strip()]
+    attempts = _attempts_in(error)
     if attempts and all(map(CRASHED.search, attempts)):
         return Failure("configuration", f"{error}\n{CRASH}")
     is_lost = LOST.search(error) and "running low on memory" not in error
     return Failure("infrastructure" if is_lost else "configuration", error)
+
+
+def is_crash(error: str) -> bool:
+    """Return whether the last of the attempts that Tune noted ended with a crash of its worker."""
+    return any(map(CRASHED.search, _attempts_in(error)[-1:]))
+
+
+def _attempts_in(error: str) -> list[str]:
+    return [text for text in ATTEMPT.split(error) if text.strip()]
 
 
 def cause(error: str) -> str:

@@ -7,7 +7,7 @@ it.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from tune_jobs.engine.experiments.files import FINALISTS
 from tune_jobs.engine.experiments.history.records import (
     Challenger,
     Chosen,
+    Crash,
     Dropped,
     Epoch,
     Event,
@@ -84,6 +85,7 @@ class FinalistSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         self._numbers: dict[Task, int] = {}
         self._tasks: dict[int, Task] = {}
         self._checkpoints: dict[int, tuple[int, str]] = {}
+        self._crashes: Counter[Task] = Counter()
         self._curves: dict[int, dict[int, dict[int, float]]] = {}
         self._last, self._finished = 0, False
         self._live: set[str] = set()
@@ -106,6 +108,8 @@ class FinalistSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
                 self._curves[event.trial][event.replica][event.epoch] = value
             case SavedCheckpoint() if event.trial in self._tasks:
                 self._checkpoints[event.trial] = event.epoch, event.path
+            case Crash() if event.trial in self._tasks:
+                self._crashes[self._tasks[event.trial]] += 1
             case TrialEnd() if event.trial in self._tasks:
                 self._end(event)
 
@@ -174,6 +178,7 @@ class FinalistSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
             number,
             {**config, BATCH: task.batch},
             self._find_checkpoint(number),
+            crashes=self._crashes[task],
         )
         self._live.add(trial.trial_id)
         self.recorder.announce(

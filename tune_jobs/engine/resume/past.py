@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.history.records import (
     Attempt,
+    Crash,
     HistoryRecord,
     ImportedResult,
     KnownConfig,
+    TrialEnd,
     TrialStart,
 )
 from tune_jobs.engine.experiments.history.replicas import curves_of
@@ -52,6 +55,7 @@ class PastTrial:
             None for a finished trial that cannot be promoted.
         waits: whether it waits at a rung for its promotion: it was stopped there, or paused when
             the run was cut off, and its checkpoint exists.
+        crashes: how many of its attempts so far ended with a crash of its worker.
     """
 
     number: int
@@ -63,6 +67,7 @@ class PastTrial:
     asked: int
     checkpoint: tuple[int, str] | None = None
     waits: bool = False
+    crashes: int = 0
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,7 @@ def read_past(
     asked = {r.trial: r.asked or 0 for r in records if isinstance(r, TrialStart)}
     attempts = [record for record in records if isinstance(record, Attempt)]
     curves, checkpoints = curves_of(experiment.epochs, job.goal), _checkpoints(experiment.epochs)
-    rungs = _promoting_rungs(job)
+    rungs, crashes = _promoting_rungs(job), count_crashes(records)
     past: list[PastTrial] = []
     left_out: list[str] = []
     for row in experiment.trials.itertuples():
@@ -139,7 +144,11 @@ def read_past(
         curve = curves.get(row.trial, ())
         trial = _past_trial(row, config, curve, asked.get(row.trial, 0), rungs)
         again = code_changed and row.state == "failed" and row.failure == "configuration"
-        past.append(replace(trial, is_finished=False) if again else trial)
+        past.append(
+            replace(trial, is_finished=False)
+            if again
+            else replace(trial, crashes=0 if code_changed else crashes[trial.number])
+        )
     ceiling = max((each.description["max_epochs"] for each in attempts), default=0)
     past = [
         _with_checkpoint(trial, experiment.folder, checkpoints.get(trial.number, ()))
@@ -157,6 +166,17 @@ def read_past(
         target=max((each.target for each in attempts), default=None),
         left_out=left_out,
     )
+
+
+def count_crashes(records: Iterable[HistoryRecord]) -> Counter[int]:
+    """Count the crashes of each trial since it failed for good, if it did and was retried."""
+    found = Counter[int]()
+    for record in records:
+        if isinstance(record, Crash):
+            found[record.trial] += 1
+        elif isinstance(record, TrialEnd) and record.failure == "configuration":
+            del found[record.trial]
+    return found
 
 
 def _past_trial(

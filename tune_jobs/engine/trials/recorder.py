@@ -14,9 +14,10 @@ from ray.tune import Callback, Checkpoint
 from ray.tune.experiment import Trial
 
 from tune_jobs.engine.errors import JobError, reason_of
-from tune_jobs.engine.experiments.failures import Failure, of_lost_worker
+from tune_jobs.engine.experiments.failures import Failure, is_crash, of_lost_worker
 from tune_jobs.engine.experiments.history.records import (
     Continued,
+    Crash,
     Epoch,
     Event,
     Finish,
@@ -162,6 +163,11 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
             )
         self._end(trial, "failed" if failure else self._state(trial), failure)
 
+    def on_trial_recover(self, *, trial: Trial, **_: Any) -> None:
+        """Record a crash before the next attempt, so that it counts if the run is killed."""
+        self._note_crash(trial)
+        self.flush()
+
     def on_trial_error(self, *, trial: Trial, **_: Any) -> None:
         """Remember that a trial was lost; Ray writes its traceback only after this."""
         self._lost.append(trial)
@@ -238,12 +244,17 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
 
     def _record_lost(self) -> None:
         for trial in self._lost:
+            self._note_crash(trial)
             failure = of_lost_worker(error_of(trial))
             if trial.trial_id in self._hung:
                 text = f"no report for {self._hang_timeout / 60:g} minutes, and again after a retry"
                 failure = Failure("hang", text)
             self._end(trial, "failed", failure)
         self._lost = []
+
+    def _note_crash(self, trial: Trial) -> None:
+        if is_crash(error_of(trial)) and trial.trial_id in self._numbers:
+            self.append(Crash(self._numbers[trial.trial_id]))
 
     def _note_paused(self) -> None:
         """Say which trials a scheduler has paused; they are not silent, they have no worker."""

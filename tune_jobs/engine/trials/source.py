@@ -309,7 +309,14 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
             raise RuntimeError("Tune has not handed over the experiment yet")
         name = trial_id(number)
         checkpoint = past.checkpoint if past else None
-        trial = make_trial(self._experiment, self._folder, number, config, checkpoint)
+        trial = make_trial(
+            self._experiment,
+            self._folder,
+            number,
+            config,
+            checkpoint,
+            crashes=past.crashes if past else 0,
+        )
         self._live[name] = trial
         self._note(name, config, ())
         self._recorder.announce(name, TrialStart(number, config, self._searcher.asked, by))
@@ -345,6 +352,8 @@ def make_trial(
     number: int,
     config: Config,
     checkpoint: tuple[int, str] | None = None,
+    *,
+    crashes: int = 0,
 ) -> Trial:
     """Build a trial as Tune does, for a config that is known.
 
@@ -354,6 +363,7 @@ def make_trial(
         number: the trial's number.
         config: the trial's config.
         checkpoint: epoch and path, inside the folder, of the state to continue from.
+        crashes: how many attempts ended with a crash in earlier runs, and are not made again.
     """
     spec, name = experiment.spec, trial_id(number)
     trial = Trial(
@@ -370,13 +380,18 @@ def make_trial(
         trial_name_creator=spec["trial_name_creator"],
         trial_dirname_creator=spec["trial_dirname_creator"],
         log_to_file=spec["log_to_file"],
-        max_failures=spec["max_failures"],
+        max_failures=left_of(spec["max_failures"], crashes),
     )
     if checkpoint is not None:
         epoch, path = checkpoint
         state = Checkpoint(folder.child(path).path, folder.filesystem)
         restore_from(trial, state, {TRAINING_ITERATION: epoch})
     return trial
+
+
+def left_of(max_failures: int, crashes: int) -> int:
+    """Return how many failures of a trial are left after crashes; -1 is without end."""
+    return max_failures if max_failures < 0 else max(0, max_failures - crashes)
 
 
 def _size(space: Space) -> int | None:

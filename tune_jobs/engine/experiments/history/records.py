@@ -10,6 +10,7 @@ written, in seconds since 1970::
     {"kind": "epoch", "trial": 1, "replica": 0, "epoch": 3, "seconds": 0.1, "metrics": {...}, ...}
     {"kind": "checkpoint", "trial": 1, "epoch": 3, "path": "trials/...", "time": 1.7e9}
     {"kind": "work", "trial": 1, "path": "compiled", "worker": "host:123", "spent": {...}, ...}
+    {"kind": "crash", "trial": 1, "time": 1.7e9}
     {"kind": "end", "trial": 1, "state": "complete", "failure": null, "error": null, ...}
     {"kind": "answered", "of": 1, "asked": 2, "config": {...}, "score": 0.1, "time": 1.7e9}
 
@@ -177,6 +178,16 @@ class Work:
     began: float
     spent: Mapping[str, float]
     fallback: str | None = None
+    time: float | None = None
+
+
+@dataclass(frozen=True)
+class Crash:
+    """The death of a trial's worker process, on a node that lives on."""
+
+    kind: ClassVar[str] = "crash"
+
+    trial: int
     time: float | None = None
 
 
@@ -369,6 +380,7 @@ KnownRecord = (
     | Epoch
     | SavedCheckpoint
     | Work
+    | Crash
     | TrialEnd
     | KnownConfig
     | Dropped
