@@ -287,7 +287,7 @@ def test_a_grid_has_ten_values_of_a_range_without_a_step():
         "choice": [0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95]
     }
     assert found["rate"]["choice"][:2] == pytest.approx([10**-3.8, 10**-3.4])
-    assert found["width"] == {"choice": [1, 2, 4, 8, 16, 30, 56, 106, 197, 366]}
+    assert found["width"] == {"choice": [1, 2, 4, 8, 16, 30, 56, 105, 197, 367]}
     assert found["layers"] == "randint(1, 13)"
 
 
