@@ -304,7 +304,7 @@ def test_names_of_the_engine_lie_one_level_down():
 
     assert config == {
         "hp": "a",
-        "hp_": {"epochs": 2, "seed": {"seed": 2, "rows": 1}},
+        "hp_": {"epochs": 2, "seed": [{"seed": 1}, {"seed": 2, "rows": 1}]},
     }
     assert values_in(config | {"epochs": 9, "seed": 0, "metric": "loss"}, hp) == {
         "hp": "a",
