@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.job.profile import Profile, locate
+from tune_jobs.engine.resume.warm_start import read_results
 
 if TYPE_CHECKING:
+    from tune_jobs.engine.job.job import Job
     from tune_jobs.engine.storage.folder import Folder
     from tune_jobs.keras_tuner.trials import Trial
+
+logger = logging.getLogger(__name__)
 
 # What KerasTuner writes into a project, of which the second is the state of one of its tuners.
 KERAS_TUNER = ("oracle.json", "tuner0.json")
@@ -48,6 +54,23 @@ class Project:
     def is_of_keras_tuner(self) -> bool:
         """True if KerasTuner has searched here."""
         return any(self.folder.exists(name) for name in KERAS_TUNER)
+
+    def list_sources(self, job: Job) -> list[str]:
+        """Return the project as a source of results if KerasTuner has searched here, else none.
+
+        Raises:
+            JobError: if its trials cannot be read, or have another objective.
+        """
+        path = self.folder.local_path
+        if path is None or not any(Path(path).glob("trial_*/trial.json")):
+            return []
+        found, left_out = read_results(str(path), job, self.profile.storage, {})
+        if not found:
+            logger.warning(
+                f"no result of KerasTuner in {path} fits the search space"
+                + (f": {left_out[0]}" if left_out else "")
+            )
+        return [str(path)] if found else []
 
     def delete(self) -> None:
         """Delete the project.

@@ -88,6 +88,7 @@ class Search:
                     resume=True,
                     allow_changed=True,
                     defaults=defaults,
+                    warm_start=self._project.list_sources(job),
                     listeners=self._listeners(job, fit),
                 )
             except JobError as error:
@@ -173,12 +174,20 @@ class Search:
         """Return a warning for each hyperparameter that nothing reads."""
         if self._tuner.is_free:
             return []
-        return [
+        hp = self._tuner.oracle.hyperparameters
+        found = [
             f"hyperparameter {each.name!r} has no effect: search trains with its own {each.name}; "
             f"define HyperModel.fit, and pass {each.name}=hp.get({each.name!r}) to model.fit there"
-            for each in self._tuner.oracle.hyperparameters.space
+            for each in hp.space
             if each.name in OF_FIT
         ]
+        found += [
+            f"hyperparameter {name!r} has no effect: the model that build returns is the same with "
+            "all its values"
+            for name in hp.unread
+            if name not in OF_FIT
+        ]
+        return found
 
     def _check_end(self) -> None:
         """Raise what ended the search.

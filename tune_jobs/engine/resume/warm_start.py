@@ -62,7 +62,7 @@ def _read(source: str, job: Job, storage: str) -> Iterator[Result]:
     if path.suffix in DATABASES or "sqlite://" in source:
         return _read_optuna(source, job)
     if path.is_dir() and any(path.glob("trial_*/trial.json")):
-        return _read_keras_tuner(path)
+        return _read_keras_tuner(path, job)
     return _read_experiment(source, job, storage)
 
 
@@ -110,17 +110,27 @@ def _as_score(value: object, name: str) -> float:
     return score
 
 
-def _read_keras_tuner(project: Path) -> Iterator[Result]:
+def _read_keras_tuner(project: Path, job: Job) -> Iterator[Result]:
     for file in sorted(project.glob("trial_*/trial.json")):
         try:
             trial = parse_json(file.read_bytes())
             score, values = trial["score"], dict(trial["hyperparameters"]["values"])
         except (OSError, ValueError, KeyError, TypeError):
             raise JobError(f"{file} is not a KerasTuner trial") from None
+        _check_reported(project, trial, job.metric)
         if score is not None:
             # "tuner/epochs" and the like are the tuner's own.
             own = {name: value for name, value in values.items() if not name.startswith("tuner/")}
             yield unflatten(own), _as_score(score, f"{file}: score")
+
+
+def _check_reported(project: Path, trial: Mapping[str, Any], metric: str) -> None:
+    """Refuse a project whose trials report metrics, but not the job's."""
+    found = trial.get("metrics")
+    reported = found.get("metrics") if isinstance(found, dict) else None
+    if isinstance(reported, dict) and reported and metric not in reported:
+        known = ", ".join(sorted(map(str, reported)))
+        raise JobError(f"{project} has no metric {metric!r}; its trials report {known}")
 
 
 def _read_optuna(source: str, job: Job) -> Iterator[Result]:

@@ -17,7 +17,7 @@ from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.job.job import RESERVED
 from tune_jobs.engine.names import trial_id
 from tune_jobs.engine.seeds import derive
-from tune_jobs.keras_tuner.conversion import values_of
+from tune_jobs.keras_tuner.conversion import migration_of, values_of
 from tune_jobs.keras_tuner.declarations import describe
 from tune_jobs.keras_tuner.errors import (
     FailedTrialError,
@@ -125,7 +125,7 @@ def make_trainable(tuner: Program, settings: Settings, module: str) -> Callable[
 
     train.__module__ = build.__module__ = module
     train.__qualname__ = train.__name__ = "search"
-    functions = {"build": build, "preload": preload}
+    functions = {"build": build, "preload": preload, "migrate": migration_of(settings.space)}
     functions |= {name: getattr(files, name) for name in ("export", "load", "predict")}
     vars(train).update(functions)
     return train
