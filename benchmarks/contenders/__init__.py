@@ -12,6 +12,8 @@ PEERS = {
     "ray-reuse": ("ray_search", "search_reusing"),
     "keras-tuner": ("keras_tuner_search", "search"),
     "keras-tuner-hyperband": ("keras_tuner_search", "search_hyperband"),
+    "kt-program": ("keras_tuner_program", "search_with_keras_tuner"),
+    "kt-program-here": ("keras_tuner_program", "search_with_tune_jobs"),
     "optuna": ("optuna_search", "search"),
     "sklearn-1": ("sklearn_search", "search"),
     "sklearn-2": ("sklearn_search", "search_in_two"),
@@ -25,5 +27,7 @@ QUALITY = {
     "tune-jobs-random": ("tune_jobs_search", "search_long"),
 }
 
-# Draws configs of its own and trains them as long as its rule says, so is not compared by them.
-OWN_RULE = frozenset(["keras-tuner-hyperband"])
+# They draw configs of their own, or train them as long as their rule says, so are not compared by
+# them. ``kt-program`` is one KerasTuner program, ``kt-program-here`` the same with one import
+# changed.
+OWN_RULE = frozenset(["keras-tuner-hyperband", "kt-program", "kt-program-here"])

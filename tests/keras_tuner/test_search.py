@@ -11,7 +11,6 @@ from sklearn.datasets import load_digits
 import tune_jobs.keras_tuner as kt
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
-pytestmark = pytest.mark.usefixtures("local_ray")
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(240, 4)).astype("float32")

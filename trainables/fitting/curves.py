@@ -43,6 +43,7 @@ class Curves:
         self.history: dict[str, list[float]] = {}
         self.score = math.inf  # the best mean so far, smaller being better
         self.has_diverged = False
+        self.stopped: set[int] = set()  # replicas that a callback has stopped
         if len(self.progress) == 1 and self.progress[0].best is not None:
             self.score = self.progress[0].best * self.task.sign
 
@@ -67,7 +68,9 @@ class Curves:
         return row if len(logs) == 1 else row | {"replicas": [dict(v) if v else None for v in logs]}
 
     def is_active(self, index: int) -> bool:
-        """Return whether a replica's patience lasts."""
+        """Return whether a replica's patience lasts, and no callback has stopped it."""
+        if index in self.stopped:
+            return False
         progress, patience = self.progress[index], self.task.patience
         return patience is None or progress.epoch - progress.best_epoch < patience
 

@@ -49,10 +49,10 @@ def fit(
         data: arrays; or a Keras or TensorFlow dataset as ``x_train``, with its targets, and
             anything that ``model.fit`` takes as ``validation_data`` as ``x_validation``.
         class_weight: the weight of each class in the training loss, as in ``model.fit``.
-        callbacks: Keras callbacks; with any of them ``model.fit`` runs. Or a function of none that
-            returns a new list of them: it is called once per replica, while of a list the other
-            replicas get copies. In a trial their relative files lie in the trial's folder, those of
-            several replicas in its folders ``replica-1``, ``replica-2`` ...
+        callbacks: Keras callbacks; with any but ``EarlyStopping`` ``model.fit`` runs. Or a
+            function of none that returns a new list of them: it is called once per replica, while
+            of a list the other replicas get copies. In a trial their relative files lie in the
+            trial's folder, those of several replicas in its folders ``replica-1``, ``replica-2``...
         strategy: of ``tf.distribute``, to train one model on several devices with ``model.fit``.
             Without it, a trial that reserved two GPUs or more mirrors the model on them. Then
             ``batch_size`` is that of all devices together, and must be a multiple of their number.
@@ -71,7 +71,7 @@ def fit(
     reason = eligibility.why_not(task, lists[0], strategy)
     if reason is None:
         try:
-            return fit_compiled(build_model, task, session)
+            return fit_compiled(build_model, task, session, lists)
         except eligibility.ModelFitWantedError as found:
             reason = str(found)
         except eligibility.UncompilableError as found:

@@ -152,8 +152,7 @@ def _fit_one(run: PlainFit, callbacks: Sequence[keras.callbacks.Callback]) -> No
 
 
 def _fit_in_turn(run: PlainFit, callbacks: Lists) -> None:
-    stopped: set[int] = set()  # by a callback
-    while not run.curves.ended and (active := _active(run, stopped)):
+    while not run.curves.ended and (active := _active(run)):
         before = time.perf_counter()
         logs: list[Logs | None] = [None] * len(run.models)
         for index in active:
@@ -162,13 +161,13 @@ def _fit_in_turn(run: PlainFit, callbacks: Lists) -> None:
                 _call_fit(run, index, run.curves.epoch + 1, callbacks[index])
             logs[index] = {name: values[-1] for name, values in model.history.history.items()}
             if model.stop_training:
-                stopped.add(index)
+                run.curves.stopped.add(index)
         run.end_epoch(logs, time.perf_counter() - before)
 
 
-def _active(run: PlainFit, stopped: set[int]) -> list[int]:
+def _active(run: PlainFit) -> list[int]:
     """Return which replicas train on: neither their patience nor a callback has ended them."""
-    return [i for i in range(len(run.models)) if i not in stopped and run.curves.is_active(i)]
+    return [i for i in range(len(run.models)) if run.curves.is_active(i)]
 
 
 def _call_fit(

@@ -45,11 +45,14 @@ class Oracle:
     """The settings of a search, and its trials.
 
     Attributes:
+        values_of_ranges: how many values a range without a step has, None for all.
         objective: the metric that decides.
         max_trials: how many configurations are tried, None for all.
         hyperparameters: what the program has declared in advance.
         seed: all other seeds derive from it.
     """
+
+    values_of_ranges: int | None = None
 
     def __init__(
         self,
@@ -199,6 +202,8 @@ class HyperbandOracle(Oracle):
 
 class GridSearchOracle(Oracle):
     """Tries all configurations in their order; of a range without a step ten values."""
+
+    values_of_ranges = 10
 
     def plan(self, space: Space) -> Plan:
         """Return the order of the configurations."""

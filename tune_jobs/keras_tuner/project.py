@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.job.profile import Profile, locate
+from tune_jobs.engine.names import check_experiment_name
 from tune_jobs.engine.resume.warm_start import read_results
 
 if TYPE_CHECKING:
@@ -31,18 +32,20 @@ class Project:
     Attributes:
         profile: whose storage it lies in.
         name: of its folder.
+
+    Raises:
+        JobError: if the name is no plain name.
     """
 
     profile: Profile
     name: str
 
+    def __post_init__(self) -> None:
+        check_experiment_name(self.name)
+
     @property
     def folder(self) -> Folder:
-        """The folder.
-
-        Raises:
-            JobError: if the name is no plain name.
-        """
+        """The folder."""
         return locate(self.profile, self.name)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING, Any
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.failures import cause
 from tune_jobs.engine.experiments.history.records import Event, Listener, TrialEnd
-from tune_jobs.engine.job.job import RESERVED, Job
+from tune_jobs.engine.job.job import Job
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.runs.run import run
-from tune_jobs.engine.space.domains import Space
+from tune_jobs.engine.space.domains import Space, walk
 from tune_jobs.engine.views.live import choose_view
 from tune_jobs.keras_tuner.conversion import to_space
-from tune_jobs.keras_tuner.declarations import read_described
+from tune_jobs.keras_tuner.declarations import Declaration, Value, read_described
 from tune_jobs.keras_tuner.errors import (
     ConsecutiveFailuresError,
     declared_in,
     fatal_in,
 )
-from tune_jobs.keras_tuner.hyperparameters import HyperParameters
+from tune_jobs.keras_tuner.hypermodel import has_own_fit
+from tune_jobs.keras_tuner.probing.ask_fit import ask_fit
 from tune_jobs.keras_tuner.worker.arguments import Fit, check_call, list_warnings, read_call
 from tune_jobs.keras_tuner.worker.datasets import pack
 from tune_jobs.keras_tuner.worker.training import Given, Settings, make_trainable
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
     from tune_jobs.keras_tuner.worker.program import Program
 
 logger = logging.getLogger(__name__)
-
-# Hyperparameters whose names are the engine's lie in a part of the space of this name.
-NESTED = "hyperparameters"
 
 # How often hyperparameters may show up that probing has not found.
 MOST_GROWTHS = 100
@@ -68,6 +66,7 @@ class Search:
         self._check_objective()
         for warning in (*list_warnings(fit), *self._list_unused()):
             logger.warning(warning)
+        self._ask_fit(args, kwargs)
         given = _pack(args, kwargs, fit)
         with ExitStack() as stack:
             self._run(given, fit, stack)
@@ -79,8 +78,7 @@ class Search:
         for _ in range(MOST_GROWTHS):
             try:
                 job = self._make_job(given, fit)
-                if self._tuner.is_free:
-                    _keep_ray(stack, self._profile, job)
+                _keep_ray(stack, self._profile, job)
                 run(
                     job,
                     profile=self._profile,
@@ -102,7 +100,7 @@ class Search:
 
     def _make_job(self, given: Given, fit: Fit) -> Job:
         tuner, oracle = self._tuner, self._tuner.oracle
-        space = space_of(oracle.hyperparameters)
+        space = to_space(oracle.hyperparameters, values=oracle.values_of_ranges)
         plan: Plan = oracle.plan(space)
         settings = Settings(
             space=oracle.hyperparameters,
@@ -160,7 +158,18 @@ class Search:
         added = [read_described(each) for each in declared]
         oracle = self._tuner.oracle
         oracle.hyperparameters = oracle.hyperparameters.joined(added)
-        return {each.name: each.default for each in added}
+        space = to_space(oracle.hyperparameters, values=oracle.values_of_ranges)
+        return dict(_defaults_in(space, added))
+
+    def _ask_fit(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Let hyperparameters join the space that a program's ``fit`` asks for before it trains."""
+        tuner, oracle = self._tuner, self._tuner.oracle
+        if tuner.runs_own_trials or not has_own_fit(tuner.hypermodel):
+            return
+        if oracle.allow_new_entries and oracle.tune_new_entries:
+            added = ask_fit(tuner, oracle.hyperparameters, args, kwargs)
+            if added:
+                oracle.hyperparameters = oracle.hyperparameters.joined(added)
 
     def _check_objective(self) -> None:
         objective = self._tuner.oracle.objective
@@ -229,16 +238,12 @@ class FailureCount:
             )
 
 
-def space_of(hp: HyperParameters) -> Space:
-    """Return the engine's space of hyperparameters.
-
-    Raises:
-        JobError: if there are none.
-    """
-    space = to_space(hp)
-    if RESERVED & space.keys():
-        return {NESTED: space}
-    return space
+def _defaults_in(space: Space, added: Sequence[Declaration]) -> Iterator[tuple[str, Value]]:
+    """Yield the defaults of hyperparameters by all dotted names that they have in a space."""
+    for label, _ in walk(space):
+        for each in added:
+            if label == each.name or label.endswith(f".{each.name}"):
+                yield label, each.default
 
 
 def _view_of(job: Job) -> Listener:
@@ -263,11 +268,11 @@ def _module_of(program: Any) -> str:
 
 
 def _keep_ray(stack: ExitStack, profile: Profile, job: Job) -> None:
-    """Start Ray for several runs in a row, if it is not running yet."""
+    """Start Ray, if it is not running yet, and keep it for later searches of this process."""
     import ray
 
     from tune_jobs.engine.cluster.connection import ray_of
     from tune_jobs.engine.runs.start_ray import find_preload, import_roots
 
     if not ray.is_initialized():
-        stack.enter_context(ray_of(profile, import_roots(job), find_preload(job)))
+        stack.enter_context(ray_of(profile, import_roots(job), find_preload(job), is_kept=True))

@@ -129,7 +129,7 @@ class Tuner:
         """
         self._search.run(args, kwargs)
 
-    def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
+    def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
         """Build and train the models of a trial, on a worker.
 
         Returns:
@@ -137,7 +137,7 @@ class Tuner:
         """
         if self.worker is None:
             raise RuntimeError("run_trial is called on a worker, by search")
-        return self.worker.train(trial.hyperparameters, args, kwargs)
+        return self.worker.train(args, kwargs)
 
     def build_model(self, hp: HyperParameters) -> Any:
         """Build a model, and compile it with what this tuner was given."""
@@ -230,13 +230,30 @@ class Tuner:
         if self.hypermodel is None:
             return given  # type: ignore[no-any-return]
         return find_space(
-            self.build_model,
+            self._build_checked,
             given,
             tune_new=oracle.tune_new_entries and self.hypermodel.tunable,
             allow_new=oracle.allow_new_entries,
             may_be_empty=self.is_free,
             seed=oracle.seed or 0,
         )
+
+    def _build_checked(self, hp: HyperParameters) -> Any:
+        """Build a model while the space is probed, and refuse what no trial could train.
+
+        Raises:
+            JobError: if it is no model, or nothing has compiled it.
+        """
+        import keras
+
+        model = self.build_model(hp)
+        if not isinstance(model, keras.Model):
+            raise JobError(
+                f"build returned a {type(model).__name__}, but must return a keras.Model"
+            )
+        if not self.is_free and getattr(model, "optimizer", None) is None:
+            raise JobError("build returned a model that is not compiled; call model.compile in it")
+        return model
 
     def _read_trials(self) -> dict[str, Trial]:
         return read_trials(

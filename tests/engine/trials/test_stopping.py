@@ -34,3 +34,14 @@ def test_what_is_no_number_ends_the_run_only_before_the_first_number(stopper) ->
         stopper("00002", {"loss": None})
     assert not stopper("00001", {"loss": 1.0})
     assert stopper("00001", {"loss": None})
+
+
+class GivesUpError(Exception):
+    ends_run = True
+
+
+def test_an_exception_that_ends_the_run_does_so_whichever_trial_raises_it(stopper) -> None:
+    stopper("00001", {"loss": 1.0})
+
+    with pytest.raises(JobError, match=r"^GivesUpError: no disk$"):
+        stopper("00007", as_report(GivesUpError("no disk\nat all")))

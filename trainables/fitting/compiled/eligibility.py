@@ -14,6 +14,7 @@ from trainables.fitting.compiled.keras_internals import (
     is_keras_module,
     layers_of,
 )
+from trainables.fitting.stopping import only_stop
 from trainables.fitting.task import Task
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ def why_not(
 
     if strategy is not None:
         return f"{type(strategy).__name__} over {strategy.num_replicas_in_sync} devices"
-    if callbacks:
-        return f"callback {type(callbacks[0]).__name__}"
+    if not only_stop(callbacks):
+        return f"callback {_first_other(callbacks)}"
     if keras.backend.backend() != "tensorflow":
         return f"the backend is {keras.backend.backend()}"
     for name in ("x_train", "y_train", "x_validation", "y_validation"):
@@ -57,6 +58,11 @@ def why_not(
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
             return f"{name} is not an array of numbers"
     return None
+
+
+def _first_other(callbacks: Sequence[keras.callbacks.Callback]) -> str:
+    """Name the first callback that does more than to stop a fit."""
+    return next(type(each).__name__ for each in callbacks if not only_stop([each]))
 
 
 def check_model(model: keras.Model) -> None:

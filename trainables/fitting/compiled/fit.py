@@ -35,6 +35,8 @@ from trainables.fitting.compiled.eligibility import (
     is_elementwise,
 )
 from trainables.fitting.compiled.keras_internals import (
+    build_loss_and_metrics,
+    call_model,
     make_stateless,
     why_unsupported,
 )
@@ -52,12 +54,15 @@ from trainables.fitting.curves import Curves, check_metric
 from trainables.fitting.models import Build, Values, build_replicas, list_others
 from trainables.fitting.outputs import check_values, outputs_of
 from trainables.fitting.session import MESSAGE_SECONDS, Session
+from trainables.fitting.stopping import Stoppers
 from trainables.fitting.task import Task
 from trainables.fitting.units import task_of, unit_of
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
+
+    from trainables.fitting.callbacks import Lists
 
 # The number of programs that a worker keeps; each takes some megabytes.
 MOST_PROGRAMS = 64
@@ -72,8 +77,12 @@ MOST_ORDERED_ROWS = 20_000_000
 PROGRAMS: OrderedDict[str, Program] = OrderedDict()
 
 
-def fit_compiled(build: Build, task: Task, session: Session) -> keras.Model:
+def fit_compiled(
+    build: Build, task: Task, session: Session, callbacks: Lists | None = None
+) -> keras.Model:
     """Fit the replicas of a model in compiled epochs and return the first one's model.
+
+    ``callbacks``, by replica, may only stop it.
 
     Raises:
         UncompilableError: with the reason why ``model.fit`` has to run; nothing was trained.
@@ -86,12 +95,14 @@ def fit_compiled(build: Build, task: Task, session: Session) -> keras.Model:
         check_values(model, task.config, task.data.x_validation)
         session.parameters = int(model.count_params())
         fit = CompiledFit(task, session, model, values)
+        fit.stop_with(callbacks or [])
     with session.clock("compiling"):
         fit.compile()
     session.resume(fit.load)
     check_metric(task, fit.metrics, in_tune=session.in_tune)
     while not fit.curves.ended:
         fit.train_on()
+    fit.stoppers.end()
     return fit.best_model()
 
 
@@ -119,6 +130,7 @@ class CompiledFit:
             scores=len(task.scorers),
         )
         self.curves = Curves(task)
+        self.stoppers = Stoppers([], model)
         self.states = [self._start(group, values) for group in self.groups]
         self.metrics: list[str] = []  # those of the program, then those of the scorers
         self.seconds_per_epoch = math.nan
@@ -154,6 +166,15 @@ class CompiledFit:
             while len(PROGRAMS) > MOST_PROGRAMS:
                 PROGRAMS.popitem(last=False)
         self.metrics = [*self.program.metrics, *self.task.scores]
+
+    def stop_with(self, callbacks: Lists) -> None:
+        """Let callbacks stop the replicas; they ask the metrics in which direction they improve."""
+        if any(callbacks):
+            arrays, model = self.arrays, self.model
+            build_loss_and_metrics(
+                model, arrays.y[:1], call_model(model, arrays.x[:1], training=False)
+            )
+        self.stoppers = Stoppers(callbacks, self.model)
 
     def train_on(self) -> None:
         """Train until a scheduler may decide, or for some seconds, and report."""
@@ -227,8 +248,27 @@ class CompiledFit:
                 return
             kept = [row[index] if self.curves.is_active(index) else None for index in self._indices]
             self.session.note(self.curves.add(kept, self.seconds_per_epoch))
+            if self.stoppers:
+                self._stop(kept)
+
+    def _stop(self, logs: list[dict[str, float] | None]) -> None:
+        """Stop the replicas whose callbacks say so after the epoch that was just added."""
+        for index, values in enumerate(logs):
+            if values is not None and self.stoppers.are_done(index, self.curves.epoch, values):
+                self.curves.stopped.add(index)
+                self._deactivate(index)
+
+    def _deactivate(self, index: int) -> None:
+        """Let the program leave out a replica, whose weights stay as they are."""
+        import tensorflow as tf
+
+        place = next(place for place, group in enumerate(self.groups) if index in group)
+        active = [self.curves.is_active(each) for each in self.groups[place]]
+        self.states[place] = self.states[place]._replace(active=tf.constant(active))
 
     def _count_epochs(self) -> int:
+        if self.stoppers:
+            return 1  # the best weights must not be those of an epoch after a stop
         epoch = self.curves.epoch
         left = self.session.next_stop(epoch, self.task.epochs) - epoch
         rows = max(len(self.task.rows(each)) for each in self.task.replicas)

@@ -30,6 +30,7 @@ from tune_jobs.engine.job.setup import Setup
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space.configs import Config
 from tune_jobs.engine.trials.shipping import Shipped, ship
+from tune_jobs.engine.trials.warm_workers import begin_in_worker
 
 if TYPE_CHECKING:
     from tune_jobs.engine.data.dataset import Dataset
@@ -250,14 +251,15 @@ def _in_worker(
     """Call a function of a recipe in a worker, as a trial is, until the deadline at most."""
     import ray
 
-    task = ray.remote(num_cpus=profile.cpus_per_trial, num_gpus=profile.gpus_per_trial)(_unpacked)
-
     def call(recipe: Recipe, *arguments: Any) -> Any:
-        reference = task.remote(function, ship(recipe, of=recipe.build), *arguments)
+        shipped = ship(recipe, of=recipe.build)
+        reference, cancel = begin_in_worker(
+            _unpacked, function, shipped, *arguments, profile=profile
+        )
         try:
             return ray.get(reference, timeout=deadline.left)
         except ray.exceptions.GetTimeoutError:
-            ray.cancel(reference, force=True)
+            cancel()
             raise LateError("the time ran out before the model was made") from None
         except ray.exceptions.RayTaskError as error:
             raise JobError(f"the best model could not be exported: {error.cause!r}") from error

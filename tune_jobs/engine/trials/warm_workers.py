@@ -169,14 +169,27 @@ def call_in_worker(function: Callable[..., Any], *arguments: Any, profile: Profi
     Raises:
         RayError: if it cannot be called, or raises an exception.
     """
+    result, _ = begin_in_worker(function, *arguments, profile=profile)
+    return ray.get(result)
+
+
+def begin_in_worker(
+    function: Callable[..., Any], *arguments: Any, profile: Profile
+) -> tuple[Any, Callable[[], None]]:
+    """Call a function in a worker of a profile, a kept one if there is one.
+
+    Returns:
+        The reference of its result, and what breaks the call off.
+    """
     kept = kept_ray()
     if kept is None or profile.gpus_per_trial or profile.address != "local":
         task = ray.remote(num_cpus=profile.cpus_per_trial, num_gpus=profile.gpus_per_trial)
-        return ray.get(task(function).remote(*arguments))
+        reference = task(function).remote(*arguments)
+        return reference, lambda: ray.cancel(reference, force=True)
     worker = take_worker(kept)
     result = worker.do.remote(function, arguments)
     kept.workers.append(worker)
-    return ray.get(result)
+    return result, lambda: kill_worker(_Actor(kept, worker))
 
 
 def _reveal(manager: Any, *, doomed_only: bool) -> None:

@@ -69,14 +69,14 @@ class Fit:
             first = int(count_rows(x) * (1 - given["validation_split"]))
             validation = tuple(None if a is None else take(a, slice(first, None)) for a in train)
             train = tuple(None if a is None else take(a, slice(first)) for a in train)
-        x_validation, y_validation, *more = [*validation, None, None]
+        x_validation, y_validation, held_weights = [*validation, None, None, None][:3]
         return SimpleNamespace(
             x_train=train[0],
             y_train=train[1],
             weights_train=train[2],
             x_validation=as_rows(x_validation),
             y_validation=as_rows(y_validation),
-            weights_validation=more[0],
+            weights_validation=held_weights,
         )
 
 

@@ -36,6 +36,10 @@ class Program(Protocol):
         """True if the program trains in a way of its own."""
 
     @property
+    def runs_own_trials(self) -> bool:
+        """True if the program has a ``run_trial`` of its own."""
+
+    @property
     def program(self) -> Any:
         """What the program has written: a function, or a class."""
 

@@ -40,6 +40,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# What a program's ``fit`` may do with its model.
+METHODS = frozenset(
+    ["fit", "train_on_batch", "test_on_batch", "evaluate", "predict", "predict_on_batch", "history"]
+    + ["get_weights", "set_weights", "save", "save_weights", "layers", "optimizer", "compile"]
+    + ["train_step", "trainable_variables", "trainable_weights", "weights", "stop_training"]
+)
+
 FINAL = (FailedTrialError, FatalError, NewHyperparametersError, JobError)
 
 
@@ -136,7 +143,8 @@ class TrialFit:
 
     def __init__(self, tuner: Program, settings: Settings, config: Mapping[str, Any]) -> None:
         self.tuner, self.settings, self.config = tuner, settings, config
-        self.hp = settings.space.with_values(_values_in(config, settings.space))
+        self.hp = watched(settings.space.with_values(_values_in(config, settings.space)))
+        self.hp.on_new = self._check_new
         self.trial = Trial(self.hp, _own_id())
         self.recordings: list[Recording] = []
         self.updates: dict[str, float] = {}
@@ -150,7 +158,7 @@ class TrialFit:
         self._check_new()
         self._report(returned)
 
-    def build(self, hp: HyperParameters | None = None) -> Any:
+    def build(self) -> Any:
         """Build the model, compiled with what the tuner was given.
 
         Raises:
@@ -159,7 +167,9 @@ class TrialFit:
         """
         import keras
 
-        model = self.tuner.build_model(hp or self.hp)
+        self.hp.on_new = None  # all that it asks for can join at once
+        model = self.tuner.build_model(self.hp)
+        self.hp.on_new = self._check_new
         self._check_new()
         if not isinstance(model, keras.Model):
             raise FatalTypeError(
@@ -173,12 +183,12 @@ class TrialFit:
             )
         return model
 
-    def train(self, hp: HyperParameters, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    def train(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Train as ``run_trial`` does if the program has none of its own."""
-        self.hp = hp
-        self._check_new()
         call = read_call(args, kwargs)
         if has_own_fit(self.tuner.hypermodel):
+            if only_passes_on(self.tuner.hypermodel):
+                return self._train_passing_on(args, kwargs)
             return self._train_with_keras(args, kwargs)
         if not call.can_be_compiled:
             return self._train_with_keras((), {**call.given, "verbose": 0})
@@ -202,6 +212,27 @@ class TrialFit:
                     raise
                 logger.warning(f"trial {self.trial.trial_id}: {error}; it is tried again")
         return None
+
+    def _train_passing_on(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Let the program's ``fit`` call ``model.fit``, which is the engine's if that can be.
+
+        All executions are trained in this one call.
+        """
+        model = self.build()
+
+        def fit(*given: Any, **named: Any) -> Any:
+            self._check_new()
+            call = read_call(given, named)
+            if not call.can_be_compiled:
+                raise _NotCompiledError
+            return self._train_with_engine(call)
+
+        object.__setattr__(model, "fit", fit)
+        own = {**kwargs, "callbacks": copy.deepcopy(list(kwargs.get("callbacks") or ()))}
+        try:
+            return self.tuner.fit_model(self.hp, model, *args, **own)
+        except _NotCompiledError:
+            return self._train_with_keras(args, kwargs)
 
     def _train_with_engine(self, call: Fit) -> Any:
         from trainables.fitting import fit
@@ -331,6 +362,44 @@ class TrialFit:
             )
         if self.settings.tunes_new:
             raise NewHyperparametersError(describe(each) for each in added)
+
+
+class WatchedHyperParameters(HyperParameters):
+    """Hyperparameters that say at once when a program asks for one that is new.
+
+    Attributes:
+        on_new: called then.
+    """
+
+    on_new: Callable[[], None] | None = None
+
+    def _ask(self, make: Any, name: str, *facts: object) -> Any:
+        value = super()._ask(make, name, *facts)
+        if self._added and self.on_new is not None:
+            self.on_new()
+        return value
+
+
+def watched(hp: HyperParameters) -> WatchedHyperParameters:
+    """Return the same hyperparameters, watched."""
+    found = WatchedHyperParameters()
+    vars(found).update(vars(hp))
+    return found
+
+
+class _NotCompiledError(BaseException):
+    """The arguments of ``model.fit`` need Keras' own; no program catches it."""
+
+
+def only_passes_on(model: Any) -> bool:
+    """Return whether a program's ``fit`` uses its model for ``model.fit`` alone.
+
+    Else it may read the model afterwards, which the engine leaves at its best epoch.
+    """
+    code = getattr(getattr(model, "fit", None), "__code__", None)
+    names = set(getattr(code, "co_names", ()))
+    used = {name for name in names if name in METHODS}
+    return used == {"fit"} and "GradientTape" not in names
 
 
 def make_replicas(settings: Settings, sets: Any, seed: int) -> Sequence[Any]:

@@ -587,10 +587,39 @@ def test_tensorflows_own_random_numbers_follow_from_the_seed():
 
 def test_a_callback_needs_model_fit(sessions):
     stop = keras.callbacks.EarlyStopping(patience=0, monitor="val_loss")
-    fit(make_build(dense()), CONFIG, make_data(), callbacks=[stop])
+    slower = keras.callbacks.ReduceLROnPlateau()
+    fit(make_build(dense()), CONFIG, make_data(), callbacks=[stop, slower])
 
-    assert sessions[-1].path == "model.fit: callback EarlyStopping"
+    assert sessions[-1].path == "model.fit: callback ReduceLROnPlateau"
     assert sessions[-1].fallback is None
+
+
+def make_stop(**options):
+    return keras.callbacks.EarlyStopping(monitor="val_accuracy", **options)
+
+
+@pytest.mark.parametrize(
+    "options", [{"patience": 2}, {"patience": 2, "restore_best_weights": True}]
+)
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_early_stopping_is_compiled_and_stops_as_in_model_fit(options, replicas, sessions, rows):
+    build = make_build(dense(), optimizer="sgd", metrics=["accuracy"])
+    own = tuple(Replica(seed) for seed in (4, 5, 6)[:replicas])
+    data, config = make_data(replicas=own), CONFIG | {"max_epochs": 12}
+    fast = fit(build, config, data, callbacks=lambda: [make_stop(**options)])
+    fast_rows = rows[:]
+    rows.clear()
+    lists = [[make_stop(**options)] for _ in own]
+    slow = fit_plainly(partial(build, config), make_task(config, data), Session(config), lists)
+
+    assert sessions[0].path == "compiled"
+    assert len(fast_rows) == len(rows) < 12
+    kept = [[each is not None for each in row.get("replicas", [row])] for row in rows]
+    assert [[e is not None for e in row.get("replicas", [row])] for row in fast_rows] == kept
+    if replicas > 1:
+        assert not all(map(all, kept))  # one of them stopped before the others
+    for a, b in zip(fast.get_weights(), slow.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=5e-3, atol=2e-4)
 
 
 def test_an_input_pipeline_needs_model_fit(sessions):

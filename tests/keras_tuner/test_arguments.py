@@ -1,0 +1,186 @@
+"""The arguments of tuners and of `search`: what is refused, and what is said."""
+
+import pickle
+from itertools import chain
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tune_jobs.keras_tuner as kt
+from tests.keras_tuner.models import X_HELD, X_TRAIN, Y_HELD, Y_TRAIN, build, make_model
+from tune_jobs.engine import JobError
+from tune_jobs.keras_tuner.objective import make_objective
+from tune_jobs.keras_tuner.worker.arguments import list_warnings, read_call
+from tune_jobs.keras_tuner.worker.datasets import pack, unpack
+
+HELD = (X_HELD, Y_HELD)
+
+
+def make(tmp_path, model=build, kind=kt.RandomSearch, objective="val_loss", **more):
+    return kind(model, objective=objective, directory=tmp_path, **more)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"max_trails": 3}, "unknown argument 'max_trails'; did you mean 'max_trials'"),
+        ({"objective": "val_gain"}, "the objective is 'val_gain', whose direction is not known"),
+        ({"objective": ["loss", "val_loss"]}, "but a search has one"),
+        ({"objective": 3}, "the objective is 3, but must be a name or kt.Objective"),
+        ({"max_trials": 0}, "max_trials is 0, but must be an integer >= 1"),
+        ({"executions_per_trial": 0}, "executions_per_trial is 0"),
+        ({"model": None}, "hypermodel is missing"),
+        ({"model": 3}, "hypermodel is 3, but must be a function build"),
+        ({"model": kt.HyperModel}, "hypermodel is the class HyperModel, but must be an instance"),
+        ({"project_name": "a/b"}, "experiment name 'a/b' must be at most 100 letters"),
+        ({"distribution_strategy": "mirrored"}, "distribution_strategy is not used"),
+        ({"model": lambda hp: make_model()}, "declares no hyperparameter"),  # noqa: ARG005
+        ({"cv": 1}, "cv is 1, but must be an integer >= 2"),
+        ({"profile": 3}, "profile is 3, but must be a Profile or the name of one"),
+    ],
+)
+def test_wrong_arguments_of_a_tuner_take_one_line(tmp_path, given, said):
+    with pytest.raises(JobError) as caught:
+        make(tmp_path, **given)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"y": Y_TRAIN[:-1]}, "search: x has 90 rows, but y has 89"),
+        ({"validation_data": (X_HELD, Y_TRAIN)}, "but y of validation_data has 90"),
+        ({"validation_split": 1.5}, "validation_split is 1.5, but must be between 0 and 1"),
+        ({"epoch": 3}, "unknown argument 'epoch'; did you mean 'epochs'"),
+        ({"epochs": 0}, "epochs is 0, but must be an integer >= 1"),
+        ({"x": iter([]), "y": None, "validation_split": 0.1}, "has no rows to split"),
+        ({"x": None, "y": None}, "x is missing"),
+    ],
+)
+def test_wrong_arguments_of_search_take_one_line(tmp_path, given, said):
+    tuner = make(tmp_path)
+    with pytest.raises(JobError) as caught:
+        tuner.search(**{"x": X_TRAIN, "y": Y_TRAIN, "epochs": 1, **given})
+    assert said in str(caught.value)
+    assert not tuner.experiment.exists
+
+
+def test_an_objective_has_to_be_named_unless_the_program_returns_a_number(tmp_path):
+    with pytest.raises(JobError, match="the objective is missing"):
+        make(tmp_path, objective=None).search(X_TRAIN, Y_TRAIN)
+
+
+def test_a_build_has_to_return_a_compiled_model(tmp_path):
+    def no_model(hp):
+        return hp.Int("units", 1, 8)
+
+    def not_compiled(hp):
+        return keras.Sequential([keras.Input((4,)), keras.layers.Dense(hp.Int("units", 1, 8))])
+
+    with pytest.raises(JobError, match="build returned a int, but must return"):
+        make(tmp_path, model=no_model)
+    with pytest.raises(JobError, match="build returned a model that is not compiled"):
+        make(tmp_path, model=not_compiled)
+    assert make(tmp_path, model=not_compiled, optimizer="adam", loss="mse").oracle.trials == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "direction"),
+    [
+        ("val_accuracy", "max"),
+        ("val_loss", "min"),
+        ("val_auc_1", "max"),
+        ("mean_squared_error", "min"),
+        ("val_precision", "max"),
+        ("val_kullback_leibler_divergence", "min"),
+    ],
+)
+def test_directions_of_known_metrics(name, direction):
+    assert make_objective(name) == kt.Objective(name, direction)
+
+
+def test_validation_data_that_are_the_training_data_are_a_warning():
+    def said(**given):
+        return list(list_warnings(read_call((X_TRAIN, Y_TRAIN), given)))
+
+    assert said(validation_data=HELD) == []
+    for same in (X_TRAIN, X_TRAIN.copy()):
+        (warning,) = said(validation_data=(same, Y_TRAIN))
+        assert "validation_data are the training data" in warning
+
+
+def test_a_batch_size_that_no_fit_reads_is_a_warning(tmp_path, caplog, monkeypatch):
+    def build_with_batches(hp):
+        hp.Int("batch_size", 8, 32)
+        return build(hp)
+
+    class Reads(kt.HyperModel):
+        def build(self, hp):
+            return build_with_batches(hp)
+
+        def fit(self, hp, model, *args, **kwargs):
+            return model.fit(*args, batch_size=hp.get("batch_size"), **kwargs)
+
+    monkeypatch.setattr("tune_jobs.keras_tuner.searching.Search._run", lambda *_: None)
+    make(tmp_path, model=Reads()).search(X_TRAIN, Y_TRAIN)
+    assert "batch_size" not in caplog.text
+    make(tmp_path, model=build_with_batches).search(X_TRAIN, Y_TRAIN)
+    assert "hyperparameter 'batch_size' has no effect" in caplog.text
+
+
+def test_rows_are_split_as_keras_splits_them():
+    weights = np.arange(90)
+    fit = read_call((X_TRAIN, Y_TRAIN), {"validation_split": 0.2, "sample_weight": weights})
+    sets = fit.sets()
+    assert len(sets.x_train) == len(sets.weights_train) == 72
+    np.testing.assert_array_equal(sets.x_validation, X_TRAIN[72:])
+    np.testing.assert_array_equal(sets.weights_validation, weights[72:])
+
+
+def test_a_pipeline_travels_with_its_shuffling_and_augmentation():
+    data = tf.data.Dataset.range(20).shuffle(20).batch(5)
+    there = unpack(pickle.loads(pickle.dumps(pack(data))))
+
+    first, second = ([batch.numpy().tolist() for batch in there] for _ in range(2))
+    assert first != second
+    assert sorted(chain(*first)) == sorted(chain(*second)) == list(range(20))
+    assert len(there) == 4
+
+
+def test_a_pipeline_that_calls_python_travels_as_its_batches():
+    def rows():
+        for number in range(3):
+            yield np.full((2, 4), number, "float32"), np.zeros(2, "float32")
+
+    signature = (tf.TensorSpec((2, 4)), tf.TensorSpec((2,)))
+    data = tf.data.Dataset.from_generator(rows, output_signature=signature)
+    there = unpack(pickle.loads(pickle.dumps(pack(data))))
+
+    assert len(there) == 3
+    assert there[2][0][0, 0] == 2
+    with pytest.raises(JobError, match="does not end"):
+        pack(np.zeros(2**20) for _ in iter(int, 1))  # without an end
+
+
+def test_what_is_not_there_says_what_to_do_instead():
+    with pytest.raises(AttributeError, match="write a build"):
+        kt.applications  # noqa: B018
+    assert kt.oracles.BayesianOptimization is kt.oracles.BayesianOptimizationOracle
+    assert kt.engine.hyperparameters.HyperParameters is kt.HyperParameters
+    assert kt.tuners.Hyperband is kt.Hyperband
+
+
+def test_a_project_is_deleted_only_if_it_is_one(tmp_path):
+    mine = tmp_path / "untitled_project" / "notes.txt"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    with pytest.raises(JobError, match="is the folder of no project, and is not deleted"):
+        make(tmp_path, overwrite=True)
+    assert mine.exists()
+
+    (mine.parent / "oracle.json").write_text("{}")
+    make(tmp_path, overwrite=True)
+    assert not mine.exists()
