@@ -2,15 +2,18 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from ray import cloudpickle, tune
 
-from tune_jobs.engine import ASHA, TPE, Job, Profile, run
+from tune_jobs.engine import ASHA, TPE, Job, Profile, open_experiment, run
 from tune_jobs.engine.experiments.history.records import Listener
+from tune_jobs.engine.outcome import EXIT_CODES
 from tune_jobs.engine.search.model_searcher import ModelSearcher
 from tune_jobs.engine.search.observations import Observation
 
@@ -161,3 +164,19 @@ def test_an_exception_from_most_trials_ends_the_search(search) -> None:
     assert result.exit_code == 5
     assert 3 <= len(result.trials) <= 20
     assert "ValueError" in result.summary.error
+
+
+@pytest.mark.slow
+def test_workers_that_are_killed_because_memory_is_short_fail_their_trials(tmp_path) -> None:
+    always = {"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "100"}
+    job = Path(__file__).with_name("arithmetic.py")
+    command = [sys.executable, "-m", "tune_jobs", "run", job, "--name", "x", "--storage", tmp_path]
+    ran = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, env=os.environ | always
+    )
+
+    assert ran.returncode == EXIT_CODES["nothing usable"], ran.stderr
+    assert "Traceback" not in ran.stdout + ran.stderr
+    assert "4 x OutOfMemoryError: " in ran.stdout
+    found = open_experiment(tmp_path / "x")
+    assert not any("COMMAND" in each for each in found.trials["error"])  # everybody's

@@ -50,6 +50,8 @@ FIND_CLASS = "ray.tune.execution.class_cache:_ActorClassCache.get"
 KILL_WORKER = "ray.air.execution._internal.actor_manager:RayActorManager._try_kill_actor"
 KILL_WORKERS = "ray.air.execution._internal.actor_manager:RayActorManager.cleanup"
 SESSION = "ray.train._internal.session:get_session"
+CALL_FAILED = "ray.air.execution._internal.actor_manager:RayActorManager._actor_task_failed"
+START_FAILED = "ray.air.execution._internal.actor_manager:RayActorManager._actor_start_failed"
 REUSE_WORKER = "ray.tune.execution.tune_controller:TuneController._maybe_cache_trial_actor"
 
 # What every run uses.

@@ -1,10 +1,14 @@
 """Replacements in Ray: the queue of trials, and workers that have grown too large."""
 
+from types import SimpleNamespace
+
 import pytest
+from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.exceptions import ActorDiedError, OutOfMemoryError, RayActorError
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 
-from tune_jobs.engine.trials.ray_patches import short_queue
+from tune_jobs.engine.trials.ray_patches import short_queue, surviving_lost_workers
 
 
 class Waiting:
@@ -84,3 +88,29 @@ def test_tune_chooses_as_ever_afterwards() -> None:
         assert FIFOScheduler.choose_trial_to_run is not before
 
     assert FIFOScheduler.choose_trial_to_run is before
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OutOfMemoryError("the node ran low on memory\nTop 10: sh --token=s"),
+            "OutOfMemoryError: the",
+        ),
+        (ActorDiedError(), "The actor died unexpectedly"),
+    ],
+    ids=["killed for memory", "died"],
+)
+def test_a_trial_whose_worker_is_lost_in_any_way_is_no_end_of_the_search(error, said) -> None:
+    heard: list[Exception] = []
+    actor = SimpleNamespace(actor_id=1, _on_error=lambda _, error: heard.append(error))
+    call = SimpleNamespace(_tracked_actor=actor, _on_error=lambda _, error: heard.append(error))
+    manager = SimpleNamespace(_failed_actor_ids=set(), _cleanup_actor=lambda **_: None)
+
+    with surviving_lost_workers():
+        RayActorManager._actor_task_failed(manager, tracked_actor_task=call, exception=error)
+        RayActorManager._actor_start_failed(manager, tracked_actor=actor, exception=error)
+
+    assert len(heard) == 3
+    assert all(isinstance(each, RayActorError) for each in heard)
+    assert all(str(each).startswith(said) and "token" not in str(each) for each in heard)

@@ -17,7 +17,7 @@ from tune_jobs.engine.data.scoring.outputs import Meaning, meaning_of
 from tune_jobs.engine.data.scoring.scorers import Scorer
 from tune_jobs.engine.data.scoring.test_scores import in_units, score
 from tune_jobs.engine.deadline import Deadline
-from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.errors import JobError, first_line
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.files import CONFIG, ENSEMBLE, MODEL, REBUILD, VERDICT
 from tune_jobs.engine.experiments.summary import Ensemble, Scores
@@ -263,6 +263,9 @@ def _in_worker(
             raise LateError("the time ran out before the model was made") from None
         except ray.exceptions.RayTaskError as error:
             raise JobError(f"the best model could not be exported: {error.cause!r}") from error
+        except ray.exceptions.RayError as error:  # its worker was lost, again and again
+            said = f"{type(error).__name__}: {first_line(error)}"
+            raise JobError(f"the best model could not be exported: {said}") from error
 
     return call
 

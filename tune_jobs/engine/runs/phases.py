@@ -41,6 +41,7 @@ from tune_jobs.engine.trials.interruption import Interruption
 from tune_jobs.engine.trials.ray_patches import (
     replaced_when_grown,
     short_queue,
+    surviving_lost_workers,
     without_checkpoint_snapshots,
 )
 from tune_jobs.engine.trials.stopping import RunStopper
@@ -246,6 +247,7 @@ class Run:
             with (
                 self.interruption.asking(prepared.stopper),
                 replaced_when_grown(),
+                surviving_lost_workers(),
                 short_queue(),
                 without_checkpoint_snapshots(),
                 in_warm_workers(self.profile),

@@ -6,13 +6,25 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
+from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
+from tune_jobs.engine.errors import first_line
 from tune_jobs.engine.experiments.messages import memory_in
-from tune_jobs.engine.ray_internals import REUSE_WORKER, SAVE_STATE, find, replaced
+from tune_jobs.engine.ray_internals import (
+    CALL_FAILED,
+    REUSE_WORKER,
+    SAVE_STATE,
+    START_FAILED,
+    find,
+    replaced,
+)
 
 CHOOSE_TRIAL = "ray.tune.schedulers:FIFOScheduler.choose_trial_to_run"
+
+# The reason of a death for which Ray has a page of text, another one each time.
+KILLED = "the worker was killed due to the node running low on memory"
 
 # How much a worker may grow after its first trial before it is replaced, in MiB.
 MOST_GROWTH = 2048
@@ -53,6 +65,32 @@ def without_checkpoint_snapshots() -> AbstractContextManager[None]:
     continues from that state: searches continue from the history.
     """
     return replaced({SAVE_STATE: lambda *_: None})
+
+
+def surviving_lost_workers() -> AbstractContextManager[None]:
+    """Let a trial that lost its worker to Ray's memory monitor fail, or start again, as any other.
+
+    Tune knows the death of an actor and an exception in it; whatever else Ray says of a call, such
+    as that it killed the worker because memory was short, ends the whole search. Little is kept of
+    what it says: it lists the command lines of everybody's processes.
+    """
+    call_failed, start_failed = find(CALL_FAILED), find(START_FAILED)
+
+    def fail_call(manager: Any, tracked_actor_task: Any, exception: Exception) -> None:
+        call_failed(manager, tracked_actor_task, _as_lost_worker(exception))
+
+    def fail_start(manager: Any, tracked_actor: Any, exception: Exception) -> None:
+        start_failed(manager, tracked_actor, _as_lost_worker(exception))
+
+    return replaced({CALL_FAILED: fail_call, START_FAILED: fail_start})
+
+
+def _as_lost_worker(error: Exception) -> Exception:
+    """Return what Tune takes as the loss of a worker, for anything that it does not know."""
+    if isinstance(error, RayActorError | RayTaskError) or not isinstance(error, RayError):
+        return error
+    said = KILLED if isinstance(error, OutOfMemoryError) else first_line(error)
+    return RayActorError(error_msg=f"{type(error).__name__}: {said}")  # type: ignore[no-any-return]
 
 
 def replaced_when_grown(most_growth: float = MOST_GROWTH) -> AbstractContextManager[None]:
