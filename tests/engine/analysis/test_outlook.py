@@ -20,6 +20,7 @@ from tune_jobs.engine.experiments.history.records import Epoch, ImportedResult, 
 from tune_jobs.engine.experiments.history.segments import SegmentWriter
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.job.describing import describe_search
+from tune_jobs.engine.search.gaussian import curve_model
 from tune_jobs.engine.space.membership import from_json, identity
 from tune_jobs.engine.storage.folder import open_folder
 from tune_jobs.engine.views.show import as_dict
@@ -65,6 +66,20 @@ def test_much_is_expected_early_and_little_late() -> None:
 
     assert not early.is_done
     assert late.improvement < early.improvement / 2
+
+
+def test_less_is_expected_of_a_process_whose_expectations_did_not_come_true(monkeypatch) -> None:
+    random = np.random.default_rng(0)
+
+    def curve_of(config, number):  # nothing lies below the floor that half of the space has
+        loss = max(abs(config["x"] - 0.3), 0.1) + 0.005 * random.normal()
+        return [loss + 0.3 / epoch for epoch in range(1, 10)]
+
+    knowledge = knowledge_of(curve_of, 40)
+    believed = find_outlook(knowledge)
+    monkeypatch.setattr(curve_model, "share_that_came", lambda *_: 1.0)
+
+    assert believed.improvement < 0.8 * find_outlook(knowledge).improvement
 
 
 def test_the_noise_is_that_between_trials_of_one_config() -> None:

@@ -2,7 +2,9 @@
 
 The process (:mod:`~tune_jobs.engine.search.gaussian.curve_model`) learns the history anew,
 whichever searcher chose its configs. More trials are simulated: each is the config with the largest
-expected improvement, gets a loss that the process holds possible, and the process learns it.
+expected improvement, gets a loss that the process holds possible, and the process learns it. What
+that brings is multiplied by the share of its expectations that came true so far
+(:mod:`~tune_jobs.engine.search.gaussian.hindsight`).
 """
 
 from __future__ import annotations
@@ -123,7 +125,7 @@ def _foresee(knowledge: Knowledge, trials: int) -> Outlook:
     gain = 0.0 if proposal is None else _simulate(belief, len(known), trials, random)
     return Outlook(
         trials=trials,
-        improvement=slope * gain,
+        improvement=slope * gain * belief.came,
         noise=slope * math.sqrt(belief.noise),
         matters=_matters(knowledge, belief),
         config=None if proposal is None else knowledge.coordinates.config_of(proposal.row),

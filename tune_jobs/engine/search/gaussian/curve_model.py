@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from tune_jobs.engine.search.candidates import branch_to_visit, climb, prefer
 from tune_jobs.engine.search.gaussian.curve_process import CurveProcess, Numbers
+from tune_jobs.engine.search.gaussian.hindsight import share_that_came
 from tune_jobs.engine.search.gaussian.points import at_end, join, observe
 from tune_jobs.engine.search.gaussian.refit import Fit, last_refit
 from tune_jobs.engine.search.gaussian.success import estimate_success, penalise
@@ -100,6 +101,7 @@ class Belief:
         noise: the variance of trials of one config.
         lengths: of the columns; a short one matters much.
         ends: the scaled losses at which the known configs ended, by their losses.
+        came: the improvements that came as a share of those that the process expected.
     """
 
     mean: Numbers
@@ -107,6 +109,7 @@ class Belief:
     noise: float
     lengths: Numbers
     ends: tuple[Numbers, Numbers]
+    came: float
 
 
 def believe(model: CurveModel, knowledge: Knowledge, rows: Rows) -> Belief:
@@ -117,12 +120,16 @@ def believe(model: CurveModel, knowledge: Knowledge, rows: Rows) -> Belief:
     process = CurveProcess(points, losses, parameters)
     fresh = at_end(embedding, rows, first=len(knowledge.scored))
     mean, covariance = process.predict_jointly(fresh)
-    last = [int(np.flatnonzero(points.trials == trial)[-1]) for trial in np.unique(points.trials)]
-    ends = np.array([knowledge.scored[points.trials[place]].curve[-1][1] for place in last])
+    last = np.flatnonzero(np.diff(points.trials, append=-1))
+    tried = [knowledge.scored[trial] for trial in points.trials[last]]
+    ends = np.array([each.curve[-1][1] for each in tried])
+    as_ended = at_end(embedding, knowledge.stack(tried), first=len(knowledge.scored))
+    has_ended = np.array([each.state == "ended" for each in tried])
     return Belief(
         mean=mean,
         covariance=covariance - process.own * np.eye(len(mean)),
         noise=process.own + process.noise,
         lengths=np.exp(parameters[embedding.columns]),
         ends=(ends, losses[last]),
+        came=share_that_came(process, points, losses, as_ended, has_ended),
     )

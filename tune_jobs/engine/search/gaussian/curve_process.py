@@ -109,12 +109,24 @@ class CurveProcess:
         covariance = self._covariance(points, self._points)
         mean: Numbers = covariance @ self._weights
         explained = solve_triangular(self._lower, covariance.T, lower=True)
-        variance = (
-            self._f
-            + self._curve
-            + (points.trials >= 0) * (self.own + self._start * (1 - points.times) ** 2)
-        )
-        return mean, np.maximum(variance - (explained**2).sum(axis=0), LEAST_VARIANCE)
+        variance = self._variance(points) - (explained**2).sum(axis=0)
+        return mean, np.maximum(variance, LEAST_VARIANCE)
+
+    def predict_from(self, points: Points, known: NDArray[np.intp]) -> tuple[Numbers, Numbers]:
+        """Return mean and variance of the loss, each by the first observed points alone.
+
+        The factor of those is the upper left of the factor of all.
+
+        Args:
+            points: to predict.
+            known: for each, how many of the observed points are known.
+        """
+        covariance = self._covariance(points, self._points)
+        explained = solve_triangular(self._lower, covariance.T, lower=True)
+        explained[np.arange(len(explained))[:, None] >= known] = 0
+        mean: Numbers = (self._lower.T @ self._weights) @ explained
+        variance = self._variance(points) - (explained**2).sum(axis=0)
+        return mean, np.maximum(variance, LEAST_VARIANCE)
 
     def predict_jointly(self, points: Points) -> tuple[Numbers, Numbers]:
         """Return mean and covariance of the losses, without their noise."""
@@ -122,6 +134,11 @@ class CurveProcess:
         explained = solve_triangular(self._lower, covariance.T, lower=True)
         prior = self._covariance(points, points)
         return covariance @ self._weights, prior - explained.T @ explained
+
+    def _variance(self, points: Points) -> Numbers:
+        """Return the variance of losses before anything is known."""
+        own = self.own + self._start * (1 - points.times) ** 2
+        return np.asarray(self._f + self._curve + (points.trials >= 0) * own)
 
     def distances(self, places: Numbers, others: Numbers) -> Numbers:
         """Return the distances of places from others, in lengths of the process."""
