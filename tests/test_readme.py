@@ -151,6 +151,23 @@ def test_the_jobs_of_the_page_on_choosing_can_be_built(number) -> None:
     assert isinstance(names["JOB"], Job)
 
 
+OPTUNA = "docs/from_optuna.md"
+
+
+def test_the_programs_of_the_page_on_optuna_search_before_and_after(shell, here) -> None:
+    before = snippet(OPTUNA, "import optuna").replace("n_trials=20", "n_trials=2")
+    ran = subprocess.run([sys.executable, "-c", before], capture_output=True, text=True, cwd=here)
+    assert ran.returncode == 0, ran.stderr
+    assert "learning_rate" in ran.stdout
+    (here / "program.py").write_text(snippet(OPTUNA, "trainable=train"))
+    (command,) = commands(OPTUNA)
+    after = shell.run(*shlex.split(command)[1:], *ONE_TRIAL, "--finalists", "0")
+
+    assert after.code == 0, after.stdout + after.stderr
+    assert "2 results of other searches known" in after.stdout + after.stderr
+    assert "best.keras" in after.stdout
+
+
 PAGES = [
     *("README.md", "CHANGELOG.md", "results/README.md", "cluster/README.md"),
     *sorted(str(page.relative_to(ROOT)) for page in ROOT.glob("docs/**/*.md")),
