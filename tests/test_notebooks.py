@@ -1,6 +1,7 @@
 """The notebooks of the documentation run from the first cell to the last."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -64,3 +65,10 @@ def test_a_notebook_is_kept_without_outputs(path) -> None:
         assert not cell.get("outputs")
         assert cell.get("execution_count") is None
         assert "/home" not in cell.source
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.name)
+def test_every_link_of_a_notebook_leads_somewhere(path) -> None:
+    texts = [cell.source for cell in read(path.name).cells if cell.cell_type == "markdown"]
+    for target in re.findall(r"\]\(([^)\s]+)\)", "\n".join(texts)):
+        assert (NOTEBOOKS / target).is_file(), target
