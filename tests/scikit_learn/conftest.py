@@ -41,6 +41,20 @@ def searched(rows: tuple[Any, Any], storage: Path) -> SearchCV:
     return search.fit(*rows)
 
 
+@pytest.fixture
+def small(storage: Path) -> SearchCV:
+    """A search of one config, to be changed by a test."""
+    return SearchCV(
+        build,
+        {"units": tune.choice([8])},
+        n_iter=1,
+        cv=2,
+        epochs=3,
+        random_state=0,
+        profile=Profile(storage=str(storage)),
+    )
+
+
 def first_feature_and_precision(estimator: Any, x: Any, y: Any) -> float:
     from sklearn.metrics import average_precision_score
 

@@ -1,5 +1,6 @@
 """The checks that scikit-learn has for estimators."""
 
+import tempfile
 from typing import Any
 
 from ray import tune
@@ -8,6 +9,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from tests.scikit_learn.builds import build
 from tune_jobs.engine import Profile
 from tune_jobs.sklearn import SearchCV
+
+STORAGE = tempfile.TemporaryDirectory()  # removed when the tests end
 
 
 def make_search(task: Any) -> SearchCV:
@@ -18,7 +21,7 @@ def make_search(task: Any) -> SearchCV:
         cv=2,
         epochs=20,
         task=task,
-        profile=Profile(storage="/tmp/tune-jobs-checks"),
+        profile=Profile(storage=STORAGE.name),
     )
 
 

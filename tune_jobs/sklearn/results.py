@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tune_jobs.engine.data.splitting import Array
+from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.space.configs import Config, flatten
@@ -22,7 +23,7 @@ def collect_results(
     names: Sequence[str],
     folds: int,
     *,
-    error_score: float = math.nan,
+    error_score: float | str = math.nan,
     hidden: Sequence[str] = (),
 ) -> Results:
     """Return ``cv_results_``: a row per config, in the order of the trials.
@@ -31,8 +32,11 @@ def collect_results(
         experiment: the search.
         names: of the scorers.
         folds: how many there are.
-        error_score: the score of a config that failed.
+        error_score: the score of a config that failed, or ``"raise"``.
         hidden: hyperparameters that the search has added, and does not show.
+
+    Raises:
+        JobError: for a config that failed, with ``"raise"``.
     """
     trials = experiment.trials.sort_values("trial")
     shown = [
@@ -46,11 +50,25 @@ def collect_results(
     results |= {**_columns_of(shown), "params": shown}
     ended = trials["best_epoch"].to_numpy(int)
     results["epochs"] = ended
+    failed_score = _score_of_failed(trials, error_score)
     for name in names:
         scores = _scores_of(experiment, trials, name, folds)
-        scores[~np.isfinite(scores).all(axis=1) | _failed(trials)] = error_score
+        scores[_failed(trials)] = failed_score
         results |= _columns_of_scores(scores, name)
     return results
+
+
+def _score_of_failed(trials: pd.DataFrame, error_score: float | str) -> float:
+    """Return the score of configs that failed.
+
+    Raises:
+        JobError: naming the error of the first, if it is to be raised.
+    """
+    if error_score != "raise":
+        return float(error_score)
+    for number, error in trials.loc[_failed(trials), ["trial", "error"]].itertuples(index=False):
+        raise JobError(f"config {number} failed: {str(error).strip().splitlines()[-1]}")
+    return math.nan
 
 
 def _failed(trials: pd.DataFrame) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -16,6 +16,7 @@ from tune_jobs.engine.data.splitting import Array
 from tune_jobs.sklearn.targets import Task
 
 if TYPE_CHECKING:
+    from tune_jobs.engine.experiments.experiment import Experiment
     from tune_jobs.engine.job.profile import Profile
 
 
@@ -100,6 +101,17 @@ class SearchCV(BaseEstimator):  # type: ignore[misc]
         fit_search(self, X, y, params)
         return self
 
+    # What ``set_fit_request`` knows, since ``fit`` names no argument.
+    __metadata_request__fit: ClassVar[dict[str, Any]] = {"sample_weight": None}
+
+    def get_metadata_routing(self) -> Any:
+        """Return who gets what ``fit`` is given, for scikit-learn's metadata routing."""
+        from tune_jobs.sklearn.scoring import find_scorers
+        from tune_jobs.sklearn.settings import make_router
+
+        scorers = {} if self.scoring is None else find_scorers(self.scoring, "accuracy")
+        return make_router(self, scorers)
+
     def predict(self, X: Any) -> Array:  # noqa: N803
         """Predict by the best config's model."""
         return np.asarray(self._fitted("predict").predict(self._check(X)))
@@ -131,6 +143,14 @@ class SearchCV(BaseEstimator):  # type: ignore[misc]
     def classes_(self) -> Any:
         """The classes in the order of their probabilities."""
         return self._fitted("classes_").classes_
+
+    @property
+    def experiment_(self) -> Experiment:
+        """The search as an experiment: its history, its trials and its report."""
+        from tune_jobs.engine.experiments.experiment import open_experiment
+
+        check_is_fitted(self, "cv_results_")
+        return open_experiment(self.experiment_path_)
 
     def _fitted(self, name: str) -> Any:
         """Return the best config's estimator.

@@ -45,7 +45,6 @@ class Search:
         rows: the data.
         profile: where it runs.
         name: what the experiment's name begins with.
-        seed: what all seeds derive from.
         is_quiet: whether nothing is printed.
     """
 
@@ -55,7 +54,6 @@ class Search:
     rows: Rows
     profile: Profile
     name: str
-    seed: int
     is_quiet: bool
 
     def connected(self) -> AbstractContextManager[None]:
@@ -64,15 +62,23 @@ class Search:
         return ray_of(self.profile, self._import_paths, named, is_kept=True)
 
     def run(self) -> Experiment:
-        """Search; the experiment lies in the profile's storage."""
+        """Search; the experiment lies in the profile's storage.
+
+        Raises:
+            KeyboardInterrupt: if a signal has ended it.
+            JobError: if it ended for another reason than that all configs were tried, or if no
+                config has a score.
+        """
         name = f"{self.name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
-        return run(
+        found = run(
             self.job(trainable=make_trainable(self.build, self.callbacks), data=self.rows),
             profile=self.profile,
             name=name,
             import_paths=self._import_paths,
             listeners=[] if self.is_quiet else None,
         )
+        _check_end(found)
+        return found
 
     def refit(self, config: Config, experiment: Experiment, epochs: int) -> FittedModel:
         """Train a config on all rows, in a worker."""
@@ -80,7 +86,7 @@ class Search:
             "epochs": epochs,
             "metric": "loss",
             "mode": "min",
-            "seed": derive(self.seed, "refit"),
+            "seed": derive(self.rows.seed, "refit"),
         }
         config = {
             **config,
@@ -163,6 +169,27 @@ class Rows:
         """Return all rows to train on, and none to validate on."""
         x, y = self.features.whole, self.target.encoded
         return TrainingData(x, y, None, None, weights_train=self.weights)  # type: ignore[arg-type]
+
+
+def _check_end(experiment: Experiment) -> None:
+    """Refuse a search that has found nothing, or was broken off.
+
+    Raises:
+        KeyboardInterrupt: if a signal has ended it.
+        JobError: naming the first error of a fit, or what else has ended it.
+    """
+    summary = experiment.summary
+    outcome = summary.outcome if summary else "unexpected error"
+    if outcome == "interrupted":
+        raise KeyboardInterrupt(f"{experiment.name} was interrupted")
+    if outcome in ("complete", "some trials failed", "budget used") and len(experiment.usable):
+        return
+    errors = experiment.trials["error"].dropna()
+    said = str(errors.iloc[0]).strip().splitlines()[-1] if len(errors) else ""
+    reason = said or (summary.error if summary else None) or f"it ended with {outcome!r}"
+    raise JobError(
+        f"all {len(experiment.trials)} configs of {experiment.folder.uri} failed: {reason}"
+    )
 
 
 def _refit(shipped: Shipped, config: Config, data: TrainingData) -> list[Any]:
