@@ -144,8 +144,9 @@ def make_int(
             or the sampling does not fit them.
     """
     lower, upper = _integer(name, "min_value", min_value), _integer(name, "max_value", max_value)
-    own = None if step is None else _integer(name, "step", step)
     how = _sampling(name, sampling)
+    evenly = 1 if how == "linear" else None
+    own = evenly if step is None else _integer(name, "step", step)
     _check_range(name, lower, upper, own, how)
     first = lower if default is None else _integer(name, "default", default)
     return Int(name, lower, upper, own, how, first, conditions)
