@@ -146,9 +146,13 @@ def test_a_run_that_is_interrupted_while_ray_starts_leaves_the_kernel_usable(ker
         "print('now', flush=True)\nrun(job, profile=here, name='none')", interrupt_after="now"
     )
     after = kernel.run(f"result = run(job, profile=here, name='after')\n{TELL}")
+    (taken,) = kernel.run("run(job, profile=here, name='after')").outputs
 
     assert "KeyboardInterrupt" in [output.get("ename") for output in cut.outputs]
     assert "complete 4" in shown(after)
+    assert [line.partition(" at ")[0] for line in taken.traceback] == [
+        "JobError: experiment 'after' already exists"
+    ]
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ class JobError(ValueError):
     """A mistake in a job, a profile, the data or the command line.
 
     Its message is one line that names the thing, shows the value and says the rule. The command
-    line prints it without a traceback and exits with its code.
+    line prints it without a traceback and exits with its code; a notebook shows the line alone.
     """
 
     exit_code = 2
@@ -24,6 +24,10 @@ class JobError(ValueError):
 
     def __init__(self, message: object = "") -> None:
         super().__init__(hide_credentials(bounded(str(message))))
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows instead of the way through the engine."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 class StorageError(JobError):

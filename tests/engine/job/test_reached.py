@@ -49,6 +49,7 @@ CHANGES = {
     "a base of a class": ("class Model:", "class Model(partial):", True),
     "a variable of its closure": ("[1, 2]", "[1, 3]", True),
     "a constant": ('"b"}', '"c"}', True),
+    "the length of a list": ("[1, 2]", "[1] * 10_000", True),
 }
 
 PROGRAM = """

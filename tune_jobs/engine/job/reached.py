@@ -10,6 +10,7 @@ import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -18,6 +19,8 @@ from tune_jobs.engine.job.companions import is_ours
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...))
 INSTALLED = ("site-packages", "dist-packages")
+# The members of a container that are looked at; more of them are data.
+MOST = 1000
 READS = ("LOAD_GLOBAL", "LOAD_NAME")
 
 
@@ -77,12 +80,13 @@ def _look_into(name: str, thing: Any, found: Reached) -> Iterator[tuple[str, Any
 
 
 def _members(name: str, thing: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the members of a container, in an order that is the same in every process."""
+    """Yield the first members of a container, in an order that is the same in every process."""
+    yield name, len(thing)
     if isinstance(thing, dict):
-        yield from ((f"{name}.{key}", value) for key, value in thing.items())
+        yield from ((f"{name}.{key}", value) for key, value in islice(thing.items(), MOST))
         return
     members = sorted(thing, key=repr) if isinstance(thing, set | frozenset) else thing
-    yield from ((f"{name}.{place}", member) for place, member in enumerate(members))
+    yield from ((f"{name}.{place}", member) for place, member in enumerate(members[:MOST]))
 
 
 def _look_into_function(function: FunctionType, found: Reached) -> Iterator[tuple[str, Any]]:

@@ -69,5 +69,17 @@ def ship(functions: Any, *, of: Callable[..., Any]) -> Shipped:
 
     by_value = cloudpickle.list_registry_pickle_by_value()
     modules = {of.__module__, "__main__", *by_value}
-    registered = import_module(REGISTRATION).registered_in(modules)
+    found = import_module(REGISTRATION).registered_in(modules)
+    registered = {name: thing for name, thing in found.items() if _can_be_sent(thing)}
     return Shipped(cloudpickle.dumps((functions, registered)))
+
+
+def _can_be_sent(thing: Any) -> bool:
+    """Return whether something can be pickled; in a notebook it may belong to another job."""
+    from ray import cloudpickle
+
+    try:
+        cloudpickle.dumps(thing)
+    except Exception:  # noqa: BLE001  # of whatever it holds
+        return False
+    return True
