@@ -86,3 +86,59 @@ def test_a_project_of_another_objective_is_refused(tmp_path):
 
     with pytest.raises(JobError, match=r"old has no metric 'val_accuracy'; .* report val_auc$"):
         make_tuner(tmp_path).search(X, Y, validation_split=0.2, epochs=1)
+
+
+class Arithmetic(kt.RandomSearch):
+    """Trials that cost little: no model is trained."""
+
+    def run_trial(self, trial, *args, **kwargs):
+        values = trial.hyperparameters.values
+        self.hypermodel.build(trial.hyperparameters)
+        return {"val_accuracy": 1 / (1 + values.get("filters", 0))}
+
+
+def build_flat(hp):
+    import keras
+
+    hp.Choice("model", ["mlp", "cnn"])
+    hp.Int("units", 1, 100)
+    return keras.Sequential()
+
+
+def build_scoped(hp):
+    model = hp.Choice("model", ["mlp", "cnn"])
+    with hp.conditional_scope("model", ["cnn"]):
+        if model == "cnn":
+            hp.Int("filters", 8, 64, default=16)
+    with hp.name_scope("head"):
+        hp.Boolean("bias")
+    return build_flat(hp)
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_project_is_continued_with_another_build(tmp_path, caplog):
+    def search(build, count):
+        tuner = Arithmetic(
+            build,
+            objective=kt.Objective("val_accuracy", "max"),
+            max_trials=count,
+            directory=tmp_path,
+            project_name="edited",
+        )
+        tuner.search(verbose=0)
+        return tuner
+
+    before = [
+        trial.hyperparameters.values for trial in search(build_flat, 4).oracle.trials.values()
+    ]
+    tuner = search(build_scoped, 12)
+    after = [trial.hyperparameters.values for trial in tuner.oracle.trials.values()]
+
+    assert after[:4] == before
+    assert len(after) == 12
+    assert "do not fit the search space" not in caplog.text
+    for values in after[4:]:
+        expected = {"model", "head/bias", "units"} | ({"filters"} & values.keys())
+        assert values.keys() == expected
+        assert ("filters" in values) == (values["model"] == "cnn")
+    assert {values["model"] for values in after[4:]} == {"mlp", "cnn"}
