@@ -22,3 +22,10 @@ def build(config: dict[str, Any]) -> Any:
 
 def build_nothing(config: dict[str, Any]) -> Any:
     """Forget to return the model."""
+
+
+def build_or_fail(config: dict[str, Any]) -> Any:
+    """Fail for half of the configs."""
+    if config["breaks"]:
+        raise KeyError("no such layer")
+    return build(config)

@@ -16,7 +16,6 @@ from tune_jobs.sklearn import SearchCV
 from tune_jobs.sklearn.features import encode_columns, encode_numbers
 from tune_jobs.sklearn.inputs import cut
 from tune_jobs.sklearn.scoring import FoldScorer, find_scorers
-from tune_jobs.sklearn.settings import take_patience
 from tune_jobs.sklearn.targets import find_task, read_target
 
 SPACE = {"units": tune.choice([8])}
@@ -105,17 +104,6 @@ def test_plain_numbers_of_a_frame_and_of_an_array_are_the_same() -> None:
     folds = [(np.array([0, 1]), np.array([2]))]
 
     assert np.array_equal(encode_numbers(pd.DataFrame(x).to_numpy(), folds).x, x)
-
-
-def test_early_stopping_becomes_a_patience_unless_it_does_more() -> None:
-    keras = pytest.importorskip("keras")
-    plain = keras.callbacks.EarlyStopping(patience=50)
-    other = keras.callbacks.EarlyStopping(monitor="loss", patience=3)
-    delta = keras.callbacks.EarlyStopping(patience=3, min_delta=0.1)
-
-    assert take_patience([plain], None, "val_score") == ([], 50)
-    assert take_patience([other, delta], None, "val_score") == ([other, delta], None)
-    assert take_patience([plain], 7, "val_score") == ([plain], 7)
 
 
 ROWS = np.random.default_rng(0).normal(size=(20, 2))

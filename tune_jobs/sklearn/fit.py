@@ -21,7 +21,7 @@ from tune_jobs.sklearn.predictions import make_estimator
 from tune_jobs.sklearn.results import Results, collect_results
 from tune_jobs.sklearn.scoring import SCORE, FoldScorer, ScikitScorer, find_scorers, looks_at_rows
 from tune_jobs.sklearn.searching import Rows, Search
-from tune_jobs.sklearn.settings import check_settings, route, take_patience
+from tune_jobs.sklearn.settings import check_settings, route
 from tune_jobs.sklearn.targets import Task, find_task, read_target
 
 PATIENCE = "patience"
@@ -96,7 +96,7 @@ def _make_rows(
 
 def _make_search(search: BaseEstimator, rows: Rows, metric: str) -> tuple[Search, list[str]]:
     """Return the search, and the hyperparameters that it adds to the space."""
-    callbacks, patience = take_patience(search.callbacks, search.patience, metric)
+    patience = search.patience
     added = {} if patience is None or PATIENCE in search.space else {PATIENCE: patience}
     job = partial(
         Job,
@@ -113,7 +113,7 @@ def _make_search(search: BaseEstimator, rows: Rows, metric: str) -> tuple[Search
     made = Search(
         build=search.build,
         job=job,
-        callbacks=callbacks,
+        callbacks=list(search.callbacks),
         rows=rows,
         profile=search.profile or Profile(),
         name=search.name,

@@ -24,8 +24,9 @@ def make_trainable(build: Build, callbacks: Sequence[Any] = ()) -> Callable[[Any
 
 
 def refit(build: Build, callbacks: Sequence[Any], config: Any, data: Any) -> list[Any]:
-    """Fit a config to all rows, and return the weights of its model."""
-    model = make_trainable(build, callbacks)(config, data)
+    """Fit a config to all rows for a given number of epochs, and return its model's weights."""
+    lasting = [each for each in callbacks if type(each).__name__ != "EarlyStopping"]
+    model = make_trainable(build, lasting)(config, data)
     return [*map(_as_array, model.get_weights())]
 
 

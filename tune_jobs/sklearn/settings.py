@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from sklearn.base import BaseEstimator
@@ -48,35 +48,6 @@ def _check_space(space: Any) -> None:
             )
 
 
-def take_patience(
-    callbacks: Sequence[Any], patience: int | None, metric: str
-) -> tuple[list[Any], int | None]:
-    """Return callbacks without an ``EarlyStopping`` that is only a patience, and that patience.
-
-    Folds that are trained in one compiled program stop by a patience, not by callbacks. It counts
-    the epochs without a better score, whatever loss the callback monitors by default.
-    """
-    kept = []
-    for callback in callbacks:
-        if patience is None and _is_patience(callback, metric):
-            patience = max(int(callback.patience), 1)
-        else:
-            kept.append(callback)
-    return kept, patience
-
-
-def _is_patience(callback: Any, metric: str) -> bool:
-    """Return whether a callback stops a fit as a patience does, and does nothing else."""
-    facts = vars(callback)
-    return (
-        type(callback).__name__ == "EarlyStopping"
-        and facts.get("monitor") in ("val_loss", metric)
-        and not facts.get("min_delta")
-        and facts.get("baseline") is None
-        and not facts.get("start_from_epoch")
-    )
-
-
 def make_router(search: BaseEstimator, scorers: Mapping[str, Any]) -> MetadataRouter:
     """Return who gets what ``fit`` is given: the search itself, the splitter, the scorers."""
     router = MetadataRouter(owner=search).add_self_request(search)
@@ -106,11 +77,11 @@ def route(search: BaseEstimator, params: Mapping[str, Any]) -> tuple[Any, Any, d
                 )
         return params.get("sample_weight"), {"groups": params.get("groups")}, {}
     routed = process_routing(search, "fit", **params)
-    wanted = search._get_metadata_request().fit.requests.get("sample_weight")
-    own = "sample_weight" if wanted is True else wanted
+    requests = search._get_metadata_request().fit
+    own = requests._route_params(params=params, parent=search, caller="fit")
     scored = {
         name.removeprefix(SCORER): found.score
         for name, found in routed.items()
         if name.startswith(SCORER)
     }
-    return params.get(own) if own else None, routed[SPLITTER].split, scored
+    return own.get("sample_weight"), routed[SPLITTER].split, scored
