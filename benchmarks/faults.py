@@ -213,8 +213,10 @@ def strike(blow: Callable[[int], None]) -> Callable[[str, Path], str]:
     def scenario(name: str, folder: Path) -> str:
         driver = Driver(name, folder, again=False)
         done = driver.wait_for(20)
+        parts = list_parts(driver.process.pid)
         blow(driver.process.pid)
         how = driver.how_it_ends()
+        kill_left(parts)
         known = Driver(name, folder, again=True).end()
         if isinstance(known, str):
             return f"{how}; then {known}"
@@ -223,13 +225,29 @@ def strike(blow: Callable[[int], None]) -> Callable[[str, Path], str]:
     return scenario
 
 
-def kill_raylet(driver: int) -> None:
-    """Kill the process of Ray that runs a driver's node."""
-    import psutil
-    import ray  # noqa: F401  # it brings psutil
+def kill_part(name: str) -> Callable[[int], None]:
+    """Return what kills the process of a driver's Ray whose name contains a word."""
 
-    for part in psutil.Process(driver).children(recursive=True):
-        if part.name() == "raylet":
+    def kill(driver: int) -> None:
+        for part in list_parts(driver):
+            if name in part.name():
+                part.kill()
+
+    return kill
+
+
+def list_parts(driver: int) -> list[Any]:
+    """List the processes that a driver has started."""
+    import ray  # noqa: F401, I001  # it brings psutil
+    import psutil
+
+    return list(psutil.Process(driver).children(recursive=True))
+
+
+def kill_left(parts: list[Any]) -> None:
+    """Kill the processes that still run: they would disturb the next search."""
+    for part in parts:
+        if part.is_running():
             part.kill()
 
 
@@ -309,7 +327,9 @@ SCENARIOS: dict[str, Callable[[str, Path], str]] = {
     "searcher's state truncated": damage("searcher", lambda path: _truncate(path)),
     "10 trials more when finished": extend,
     "SIGTERM to the process group": strike(lambda driver: os.killpg(driver, signal.SIGTERM)),
-    "raylet killed": strike(kill_raylet),
+    "raylet killed": strike(kill_part("raylet")),
+    "GCS killed": strike(kill_part("gcs_server")),
+    "agent killed": strike(kill_part("RuntimeEnv")),
     "driver suspended and replaced": suspend,
     "another search's state copied": mix,
 }
