@@ -8,6 +8,7 @@ import time
 import pytest
 
 from tune_jobs.engine.errors import ClusterError
+from tune_jobs.engine.trials import interruption as interruption_module
 from tune_jobs.engine.trials.interruption import Interruption, interruptible
 
 DIED = ClusterError("Ray's raylet has ended")
@@ -33,6 +34,26 @@ def test_a_signal_asks_a_search_for_its_end_and_breaks_anything_else_off(number)
 
     assert signal.getsignal(number) is before
     signal.signal(number, found)
+
+
+def test_a_search_that_does_not_end_when_asked_is_broken_off(monkeypatch) -> None:
+    monkeypatch.setattr(interruption_module, "LONGEST_END", 0.1)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        interruptible() as interruption,
+        interruption.asking(stopper := Asked()),
+    ):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(600)
+    assert stopper.requested
+
+
+def test_a_search_that_ends_when_asked_is_not(monkeypatch) -> None:
+    monkeypatch.setattr(interruption_module, "LONGEST_END", 0.1)
+    with interruptible() as interruption:
+        with interruption.asking(Asked()):
+            os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.3)
 
 
 def test_a_hang_up_that_is_ignored_stays_ignored() -> None:

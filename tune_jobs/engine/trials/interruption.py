@@ -20,6 +20,10 @@ from tune_jobs.engine.trials.stopping import RunStopper
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 BREAK = signal.SIGUSR2  # Tune takes SIGUSR1
 
+# Seconds after which a search that was asked to end is broken off: Ray may wait for a worker that
+# died of the same signal, and schedulers kill what has not ended after 30.
+LONGEST_END = 20.0
+
 Handler = Callable[[int, FrameType | None], object] | int | None
 
 
@@ -45,6 +49,7 @@ class Interruption:
         self._is_caught = self._is_signalled = False
         self._terminals = find_terminals()
         self._listener: int | None = None
+        self._insisting: threading.Timer | None = None
 
     def listen(self) -> None:
         """Take signals from now on; call it again after Ray has installed its own handlers."""
@@ -64,12 +69,18 @@ class Interruption:
 
     @contextmanager
     def asking(self, stopper: RunStopper) -> Iterator[None]:
-        """Let a signal ask the stopper for an end during a block."""
+        """Let a signal ask the stopper for an end during a block.
+
+        Raises:
+            KeyboardInterrupt: if the block has not ended some seconds after that.
+        """
         self._stopper = stopper
         try:
             yield
         finally:
             self._stopper = None
+            if self._insisting is not None:
+                self._insisting.cancel()
 
     def break_off(self, reason: JobError) -> None:
         """Raise an error wherever the run is; another thread calls this, until it is caught."""
@@ -107,11 +118,19 @@ class Interruption:
         if self._stopper is None:
             raise KeyboardInterrupt
         self._stopper.requested = True
+        self._insisting = threading.Timer(LONGEST_END, self._insist)
+        self._insisting.daemon = True
+        self._insisting.start()
+
+    def _insist(self) -> None:
+        if self._listener is not None:
+            signal.pthread_kill(self._listener, BREAK)
 
     def _break(self, _number: int, _frame: FrameType | None) -> None:
-        if self._is_caught or self._reason is None:
+        is_late = self._is_signalled and self._stopper is not None
+        if self._is_caught or (self._reason is None and not is_late):
             return
-        if self._is_signalled:
+        if self._reason is None or self._is_signalled:
             raise KeyboardInterrupt
         raise BrokenOff(self._reason)
 
