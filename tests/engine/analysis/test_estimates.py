@@ -14,6 +14,7 @@ from sklearn.svm import SVC
 
 from tune_jobs.engine.analysis.estimates import (
     HINT,
+    Estimate,
     are_behind,
     cheapest_within,
     compare_means,
@@ -253,3 +254,24 @@ def test_an_estimate_comes_back_from_its_interval(scores, overlap, level) -> Non
     assert found.standard_error == pytest.approx(known.standard_error, rel=1e-6, abs=1e-12)
     if known.standard_error > 1e-6:
         assert found.p_value == pytest.approx(known.p_value, rel=1e-4, abs=1e-12)
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e-170, 1.0, 1e170, 1e300])
+def test_means_are_compared_in_any_unit(unit) -> None:
+    one, other = (Estimate(m * unit, 0, 0, e * unit, 0.5, 8) for m, e in ((3, 0.5), (2, 0.7)))
+    plain = compare_means(Estimate(3, 0, 0, 0.5, 0.5, 8), Estimate(2, 0, 0, 0.7, 0.5, 8))
+
+    found = compare_means(one, other)
+
+    assert found.p_value == pytest.approx(plain.p_value)
+    assert found.lower / unit == pytest.approx(plain.lower)
+    assert found.scores == plain.scores
+
+
+@pytest.mark.parametrize(("error", "scores"), [(1e308, 8), (np.inf, 8), (np.nan, 1)])
+def test_means_of_no_finite_error_may_differ_by_anything(error, scores) -> None:
+    one = Estimate(1, 0, 0, error, 0.5, scores)
+
+    found = compare_means(one, Estimate(1, 0, 0, 1.5 * error, 0.5, scores))
+
+    assert (found.lower, found.upper) == (-np.inf, np.inf)

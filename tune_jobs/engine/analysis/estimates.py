@@ -7,6 +7,7 @@ Bengio 2003, Inference for the generalization error); 0 for scores that share no
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -83,13 +84,15 @@ def compare_means(one: Estimate, other: Estimate, level: float = LEVEL) -> Estim
     """
     from scipy.stats import t
 
-    variances = one.standard_error**2, other.standard_error**2
-    error, mean = sum(variances) ** 0.5, one.mean - other.mean
+    error = math.hypot(one.standard_error, other.standard_error)
+    mean, count = one.mean - other.mean, one.scores + other.scores - 1
     if not error:
-        return Estimate(mean, mean, mean, 0.0, float(mean == 0), one.scores + other.scores - 1)
-    freedom = error**4 / (
-        variances[0] ** 2 / (one.scores - 1) + variances[1] ** 2 / (other.scores - 1)
-    )
+        return Estimate(mean, mean, mean, 0.0, float(mean == 0), count)
+    if not math.isfinite(error):
+        return Estimate(mean, -math.inf, math.inf, error, math.nan, count)
+    # Shares of the error, whose powers are numbers whatever the unit is.
+    parts = [(each.standard_error / error) ** 4 / (each.scores - 1) for each in (one, other)]
+    freedom = 1 / sum(parts)
     half = float(t.ppf((1 + level) / 2, freedom)) * error
     p_value = 2 * float(t.sf(abs(mean) / error, freedom))
     return Estimate(mean, mean - half, mean + half, error, p_value, round(freedom) + 1)
