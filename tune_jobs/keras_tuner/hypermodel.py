@@ -19,6 +19,10 @@ class HyperModel:
         tunable: whether its hyperparameters are tuned; else they keep their defaults.
     """
 
+    # For programs whose own __init__ does not call this one.
+    name: str | None = None
+    tunable = True
+
     def __init__(self, name: str | None = None, tunable: bool = True) -> None:
         self.name = name
         self.tunable = tunable

@@ -26,7 +26,14 @@ from tune_jobs.keras_tuner.errors import (
 )
 from tune_jobs.keras_tuner.hypermodel import has_own_fit
 from tune_jobs.keras_tuner.probing.ask_fit import ask_fit
-from tune_jobs.keras_tuner.worker.arguments import Fit, check_call, list_warnings, read_call
+from tune_jobs.keras_tuner.worker.arguments import (
+    Fit,
+    check_call,
+    example_of,
+    list_warnings,
+    read_call,
+    with_epochs,
+)
 from tune_jobs.keras_tuner.worker.datasets import pack
 from tune_jobs.keras_tuner.worker.training import Given, Settings, make_trainable
 
@@ -48,10 +55,15 @@ OF_FIT = ("batch_size", "epochs")
 
 
 class Search:
-    """The searches of a tuner, all of which write to its project."""
+    """The searches of a tuner, all of which write to its project.
+
+    Attributes:
+        example: rows that a model is called with to be built, None before the first search.
+    """
 
     def __init__(self, tuner: Program, project: Project) -> None:
         self._tuner, self._project = tuner, project
+        self.example: Any = None
 
     def run(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Search with the arguments of ``model.fit``.
@@ -61,11 +73,15 @@ class Search:
             FatalError: if the program raises one.
             RuntimeError: if one trial after another fails.
         """
+        most = getattr(self._tuner.oracle, "max_epochs", None)
+        if most is not None:
+            args, kwargs = with_epochs(args, kwargs, most)
         fit = read_call(args, kwargs)
         check_call(fit, is_free=self._tuner.is_free)
         self._check_objective()
         for warning in (*list_warnings(fit), *self._list_unused()):
             logger.warning(warning)
+        self.example = example_of(fit)
         self._ask_fit(args, kwargs)
         given = _pack(args, kwargs, fit)
         with ExitStack() as stack:
@@ -220,22 +236,25 @@ class FailureCount:
 
     def __init__(self, most: int) -> None:
         self._most, self._count = most, 0
+        self._last = ""
 
     def __call__(self, event: Event | None) -> None:
-        """Count a trial that has ended.
+        """Count a trial that has ended; end the search between two events of trials.
+
+        Tune takes what is raised at an event of a trial for the failure of that trial.
 
         Raises:
-            ConsecutiveFailuresError: if one more has failed than may.
+            ConsecutiveFailuresError: if as many have failed as may.
         """
-        if not isinstance(event, TrialEnd) or event.state == "unfinished":
-            return
-        is_failure = event.state == "failed" and event.failure != "divergence"
-        self._count = self._count + 1 if is_failure else 0
-        if self._count >= self._most:
+        if event is None and self._count >= self._most:
             raise ConsecutiveFailuresError(
-                f"{self._count} trials in a row have failed, as many as "
-                f"max_consecutive_failed_trials; the last: {cause(event.error or '')}"
+                f"{self._count} trials in a row have failed, and max_consecutive_failed_trials is "
+                f"{self._most}; the last: {self._last}"
             )
+        if isinstance(event, TrialEnd) and event.state != "unfinished":
+            is_failure = event.state == "failed" and event.failure != "divergence"
+            self._count = self._count + 1 if is_failure else 0
+            self._last = cause(event.error or "")
 
 
 def _defaults_in(space: Space, added: Sequence[Declaration]) -> Iterator[tuple[str, Value]]:

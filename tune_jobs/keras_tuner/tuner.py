@@ -172,9 +172,17 @@ class Tuner:
         """Return the model of a trial, with the weights of its best epoch.
 
         Raises:
-            JobError: if they were not kept.
+            JobError: if they were not kept, or the model does not know its inputs.
         """
-        return self._project.load_weights(self.build_model(trial.hyperparameters.copy()), trial)
+        model = self.build_model(trial.hyperparameters.copy())
+        if not model.built and self._search.example is not None:
+            model(self._search.example)
+        if not model.built:
+            raise JobError(
+                "the model has no weights before it knows the shape of its inputs; begin it with "
+                "keras.Input(shape)"
+            )
+        return self._project.load_weights(model, trial)
 
     def results_summary(self, num_trials: int = 10) -> None:
         """Print the best trials."""

@@ -93,6 +93,27 @@ def read_call(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Fit:
     return Fit({k: v for k, v in given.items() if v is not None}, args[len(FIT) :])
 
 
+def with_epochs(
+    args: Sequence[Any], kwargs: Mapping[str, Any], epochs: int
+) -> tuple[Sequence[Any], dict[str, Any]]:
+    """Return the arguments of a call with another number of epochs."""
+    place = FIT.index("epochs")
+    if len(args) > place:
+        return [*args[:place], epochs, *args[place + 1 :]], dict(kwargs)
+    return args, {**kwargs, "epochs": epochs}
+
+
+def example_of(fit: Fit) -> Any:
+    """Return the first rows of the training data, None if they cannot be read twice."""
+    x = as_rows(fit.given.get("x"))
+    if are_rows(x):
+        return take(x, slice(1))
+    if hasattr(x, "element_spec") or hasattr(x, "__getitem__"):
+        batch = next(iter(x))
+        return batch[0] if isinstance(batch, tuple) else batch
+    return None
+
+
 def check_call(fit: Fit, *, is_free: bool) -> None:
     """Refuse arguments that Keras would refuse in the first trial.
 
