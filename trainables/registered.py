@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Mapping
+from importlib import import_module
 from typing import Any
 
 
 def registered_in(modules: Collection[str]) -> dict[str, Any]:
     """Return what some modules have registered with Keras, by name; nothing without Keras."""
-    keras = sys.modules.get("keras")
+    keras = sys.modules.get("keras") and import_module("keras")  # once all of it is imported
     if keras is None:
         return {}
     known = keras.saving.get_custom_objects().items()

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from joblib import parallel_config
 from ray import tune
 from sklearn.datasets import load_iris
 from sklearn.metrics import accuracy_score, make_scorer
@@ -31,6 +32,15 @@ def test_nested_cross_validation_in_a_pipeline(small: SearchCV, rows: tuple[Any,
     assert scores.shape == (3,)
     assert scores.min() > 0.9
     assert not hasattr(small, "cv_results_")  # clones were fitted
+
+
+def test_threads_search_one_after_another(small: SearchCV) -> None:
+    small.set_params(task="classification")
+
+    with parallel_config(backend="threading"):
+        scores = cross_val_score(small, X, Y, cv=3, n_jobs=3, error_score="raise")
+
+    assert np.array_equal(scores, cross_val_score(small, X, Y, cv=3, error_score="raise"))
 
 
 def test_several_classes_of_texts(small: SearchCV) -> None:

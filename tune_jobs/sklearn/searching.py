@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,9 @@ from tune_jobs.sklearn.targets import Target
 # With validation rows whole epochs are compiled; the score of these is unused.
 FEW_ROWS = 256
 
+# A process has one connection to Ray, and one search of it runs at a time.
+ONE_AT_A_TIME = threading.Lock()
+
 
 @dataclass(frozen=True)
 class Search:
@@ -59,10 +63,12 @@ class Search:
     name: str
     is_quiet: bool
 
-    def connected(self) -> AbstractContextManager[None]:
-        """Start or join the Ray of the profile."""
+    @contextmanager
+    def connected(self) -> Iterator[None]:
+        """Start or join the Ray of the profile, once no other thread uses it."""
         named = f"{preload.__module__}.{preload.__name__}"
-        return ray_of(self.profile, self._import_paths, named, is_kept=True)
+        with ONE_AT_A_TIME, ray_of(self.profile, self._import_paths, named, is_kept=True):
+            yield
 
     def run(self) -> Experiment:
         """Search; the experiment lies in the profile's storage.
