@@ -72,7 +72,7 @@ def test_a_loop_makes_each_layer_active_from_its_number_of_layers_on():
         "rate",
     ]
     check_draws(build, hp)
-    assert len(build.calls) < 30 + 60
+    assert len(build.calls) < 60 + 25  # 60 are the draws
 
 
 def test_a_condition_inside_a_loop():
@@ -189,7 +189,7 @@ def test_nothing_that_build_asks_for_is_left_out(program, seed):
         values = values_of(coordinates.config_of(row))
         seen = hp.with_values(values)
         build(seen)
-        assert set(seen.asked) & known == set(values)
+        assert set(seen.asked) & known <= set(values)
 
 
 def test_what_the_user_declared_overrides_build():

@@ -1,5 +1,5 @@
 """Find what a ``build`` declares by calling it: hyperparameters, their conditions, unread ones."""
 
-from tune_jobs.keras_tuner.probing.find_space import find_space
+from tune_jobs.keras_tuner.probing.exploration import find_space
 
 __all__ = ["find_space"]

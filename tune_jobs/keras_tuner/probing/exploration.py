@@ -94,11 +94,13 @@ def _start(prober: Prober) -> None:
 
 
 def _change_one_by_one(prober: Prober) -> None:
-    """Change each hyperparameter alone, in the call that asked for most."""
+    """Change each hyperparameter of the first call alone, in the call that asked for most."""
     whole = [probe for probe in prober.probes if not probe.error]
     base = max(whole, key=lambda probe: len(probe.values))
     declared = declarations_of(prober.hp)
     for name, value in base.values.items():
+        if name not in prober.probes[0].values:
+            continue
         values = _values_to_try(prober, declared[name])
         others = [each for each in (values[-1], values[0]) if each != value]
         if prober.calls <= KEPT or (others and prober.ask(base.values | {name: others[0]}) is None):
@@ -109,7 +111,10 @@ def _next_values(prober: Prober, attempted: set[tuple[str, Any]]) -> Values | No
     """Return values of which one at least was not tried yet; None if all were."""
     covered = {pair for probe in prober.probes for pair in probe.values.items()} | attempted
     declared = declarations_of(prober.hp)
-    for probe in sorted(prober.probes, key=lambda each: each.error is not None):
+    # A call that asks for much tries many values at once.
+    for probe in sorted(
+        prober.probes, key=lambda each: (each.error is not None, -len(each.values))
+    ):
         for name in probe.asked:
             for value in _missing(prober, declared[name], covered):
                 attempted.add((name, value))
