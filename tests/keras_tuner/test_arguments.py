@@ -12,6 +12,7 @@ import tune_jobs.keras_tuner as kt
 from tests.keras_tuner.models import X_HELD, X_TRAIN, Y_HELD, Y_TRAIN, build, make_model
 from tune_jobs.engine import JobError
 from tune_jobs.keras_tuner.objective import make_objective
+from tune_jobs.keras_tuner.project import locate_project
 from tune_jobs.keras_tuner.worker.arguments import list_warnings, read_call
 from tune_jobs.keras_tuner.worker.datasets import pack, unpack
 
@@ -34,7 +35,7 @@ def make(tmp_path, model=build, kind=kt.RandomSearch, objective="val_loss", **mo
         ({"model": None}, "hypermodel is missing"),
         ({"model": 3}, "hypermodel is 3, but must be a function build"),
         ({"model": kt.HyperModel}, "hypermodel is the class HyperModel, but must be an instance"),
-        ({"project_name": "a/b"}, "experiment name 'a/b' must be at most 100 letters"),
+        ({"project_name": "n" * 101}, "must be at most 100 letters"),
         ({"distribution_strategy": "mirrored"}, "distribution_strategy is not used"),
         ({"model": lambda hp: make_model()}, "declares no hyperparameter"),  # noqa: ARG005
         ({"cv": 1}, "cv is 1, but must be an integer >= 2"),
@@ -171,6 +172,22 @@ def test_what_is_not_there_says_what_to_do_instead():
     assert kt.oracles.BayesianOptimization is kt.oracles.BayesianOptimizationOracle
     assert kt.engine.hyperparameters.HyperParameters is kt.HyperParameters
     assert kt.tuners.Hyperband is kt.Hyperband
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "said"),
+    [
+        ("mnist fashion", "mnist-fashion", "the folder of project 'mnist fashion' is called"),
+        ("first/second", "first/second", ""),
+        ("_hidden_", "hidden", "the folder of project '_hidden_' is called 'hidden'"),
+        ("plain-1.0", "plain-1.0", ""),
+    ],
+)
+def test_a_project_may_have_any_name(tmp_path, caplog, name, folder, said):
+    directory, own = locate_project(tmp_path, name)
+    assert f"{directory}/{own}" == f"{tmp_path}/{folder}"
+    assert said in caplog.text
+    assert bool(said) == bool(caplog.text)
 
 
 def test_a_project_is_deleted_only_if_it_is_one(tmp_path):

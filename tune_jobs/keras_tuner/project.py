@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,23 @@ logger = logging.getLogger(__name__)
 
 # What KerasTuner writes into a project, of which the second is the state of one of its tuners.
 KERAS_TUNER = ("oracle.json", "tuner0.json")
+
+
+def locate_project(
+    directory: str | os.PathLike[str] | None, name: str
+) -> tuple[str | os.PathLike[str] | None, str]:
+    """Return the directory of a project, and its name as the engine writes names.
+
+    KerasTuner's may be any path: folders before the last part belong to the directory, and what an
+    experiment's name must not have becomes a hyphen.
+    """
+    above, _, last = str(name).rstrip("/").rpartition("/")
+    if above:
+        directory = above if directory is None else f"{os.fspath(directory)}/{above}"
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", last).strip("-._")
+    if plain and plain != last:
+        logger.warning(f"the folder of project {last!r} is called {plain!r}")
+    return directory, plain or last
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from tune_jobs.keras_tuner.errors import FatalTypeError
 from tune_jobs.keras_tuner.hypermodel import HyperModel, as_hypermodel, has_own_fit, program_of
 from tune_jobs.keras_tuner.hyperparameters import HyperParameters
 from tune_jobs.keras_tuner.oracle import Oracle, WorkerOracle
-from tune_jobs.keras_tuner.project import Project
+from tune_jobs.keras_tuner.project import Project, locate_project
 from tune_jobs.keras_tuner.searching import Search
 from tune_jobs.keras_tuner.summaries import print_results, print_space
 from tune_jobs.keras_tuner.trials import Trial, read_trials
@@ -109,7 +109,7 @@ class Tuner:
         self.max_model_size, self.executions_per_trial = max_model_size, executions_per_trial
         self.optimizer, self.loss, self.metrics = optimizer, loss, metrics
         self.cv, self.finalists = cv, finalists
-        self.project_name = project_name or DEFAULT_PROJECT
+        directory, self.project_name = locate_project(directory, project_name or DEFAULT_PROJECT)
         self.worker: Any = None
         self._profile = _profile(profile, directory)
         self.directory = self._profile.storage

@@ -4,6 +4,7 @@ import pytest
 from ray import tune
 
 from tune_jobs.engine import JobError
+from tune_jobs.engine.search.observations import Observation
 from tune_jobs.engine.search.searchers import InOrder
 from tune_jobs.engine.space.grid import count_points, iterate, point_at
 
@@ -36,6 +37,17 @@ def test_points_are_suggested_once_and_in_order() -> None:
     assert [searcher.suggest("") for _ in range(36)] == list(iterate(SPACE))
     assert searcher.suggest("") == searcher.FINISHED
     assert searcher.chosen_by == "grid"
+
+
+def test_points_that_are_known_are_left_out() -> None:
+    searcher, points = InOrder()(0), list(iterate(SPACE))
+    searcher.set_search_properties("loss", "min", SPACE)
+    for point in points[:30:2]:
+        searcher.learn("earlier", Observation(point, ((1, 0.5),), "ended"))
+    searcher.asked = 15
+
+    assert [searcher.suggest("") for _ in range(21)] == [*points[1:30:2], *points[30:]]
+    assert searcher.suggest("") == searcher.FINISHED
 
 
 def test_a_continuous_space_has_no_order() -> None:

@@ -22,6 +22,7 @@ from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space.configs import Config, children
 from tune_jobs.engine.space.domains import Grid, Space, distinct, domain_of
 from tune_jobs.engine.space.grid import count_points, point_at
+from tune_jobs.engine.space.membership import identity
 
 
 class SpaceSearcher(Searcher):  # type: ignore[misc]  # Ray calls it
@@ -112,19 +113,29 @@ class RandomDraws(SpaceSearcher):
 
 
 class OrderedPoints(SpaceSearcher):
-    """Suggests the points of a finite space in their order, and then no more."""
+    """Suggests the points of a finite space in their order, and then no more.
+
+    Points that are known already are left out, so a search whose space was edited tries the others.
+    """
 
     def suggest(self, trial_id: str) -> Config | str:  # noqa: ARG002
-        """Return the next point."""
-        if self.asked >= self._size:
-            return str(Searcher.FINISHED)
-        self.asked += 1
+        """Return the next point that is not known."""
         self.chosen_by = "grid"
-        point: Config = point_at(self._space, self.asked - 1)
-        return point
+        while self._place < self._size:
+            point: Config = point_at(self._space, self._place)
+            self._place += 1
+            if identity(point) not in self._known:
+                self.asked += 1
+                return point
+        return str(Searcher.FINISHED)
+
+    def learn(self, key: str, observation: Observation) -> None:  # noqa: ARG002
+        """Note a config that is known."""
+        self._known.add(identity(observation.config))
 
     def _prepare(self) -> None:
-        self._size = count_points(self._space)
+        self._size, self._place = count_points(self._space), 0
+        self._known: set[str] = set()
 
 
 def _grids(part: object) -> Iterator[Grid]:
