@@ -99,6 +99,20 @@ def test_another_process_finds_the_same_source(found, folder) -> None:
     assert sources(folder, BEFORE) == [found["nothing"]]
 
 
+HELD = """
+from tune_jobs.engine import Job
+from tune_jobs.sklearn.fitting import make_trainable
+train = make_trainable(Job(train, {"x": 1}, num_samples=MOST))
+"""
+
+
+def test_an_object_of_the_library_counts_by_the_functions_that_it_holds(folder) -> None:
+    one, more = (BEFORE + HELD.replace("MOST", number) for number in ("3", "4"))
+    found = sources(folder, one, more, one.replace("math.sqrt", "math.exp"))
+
+    assert found[0] == found[1] != found[2]
+
+
 def test_a_function_that_the_library_made_has_the_source_of_the_users(folder) -> None:
     made = (
         BEFORE

@@ -115,8 +115,8 @@ def source_of(function: Callable[..., Any]) -> str | None:
     else:
         reached = reach(function)
         digests = reached.digests
-        for name in reached.files.keys() - {function.__module__}:
-            _collect(name, reached.files[name], seen)
+        for name, place in reached.files.items():
+            _collect(name, place, seen)
     digests |= {name: source.digest for name, source in seen.items()}
     if not digests:
         return None

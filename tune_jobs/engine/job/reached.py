@@ -18,6 +18,8 @@ from typing import Any
 from tune_jobs.engine.job.companions import is_ours
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...))
+# What an object of the library counts or remembers is not the user's code.
+STATE = (*PLAIN, list, tuple, set, frozenset, dict)
 INSTALLED = ("site-packages", "dist-packages")
 # The members of a container that are looked at; more of them are data.
 MOST = 1000
@@ -77,6 +79,9 @@ def _look_into(name: str, thing: Any, found: Reached) -> Iterator[tuple[str, Any
         yield from ((name, part) for part in parts if part is not None)
     elif _lies_in_no_file(type(thing).__module__):
         yield from ((name, type(thing)), (name, getattr(thing, "__dict__", {})))
+    elif is_ours(type(thing).__module__):
+        held = getattr(thing, "__dict__", {}).items()
+        yield from ((f"{name}.{key}", each) for key, each in held if not isinstance(each, STATE))
 
 
 def _members(name: str, thing: Any) -> Iterator[tuple[str, Any]]:
