@@ -223,3 +223,41 @@ def test_a_mistake_is_one_line(declare, message):
 def test_an_unknown_name_is_a_key_error():
     with pytest.raises(KeyError, match="there is no hyperparameter 'units'; declared: none"):
         HyperParameters().get("units")
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"space": []}, "hyperparameters must have 'space' and 'values', got"),
+        (
+            {"space": [{"class_name": "Normal", "config": {}}], "values": {}},
+            "a hyperparameter must be Int, Float, Choice, Boolean, Fixed with its facts, got",
+        ),
+        (
+            {"space": [{"class_name": "Int", "config": {"name": "n"}}], "values": {}},
+            "a hyperparameter must be Int, Float, Choice, Boolean, Fixed with its facts, got",
+        ),
+    ],
+)
+def test_a_config_of_another_form_is_refused(config, message):
+    with pytest.raises(JobError, match=message):
+        HyperParameters.from_config(config)
+
+
+def test_a_config_that_keras_tuner_wrote_is_read():
+    facts = {"name": "units", "default": None, "conditions": [], "min_value": 8, "max_value": 32}
+    parent = {"class_name": "Parent", "config": {"name": "units", "values": [8, 16]}}
+    other = {"name": "more", "default": True, "conditions": [parent]}
+    config = {
+        "space": [
+            {"class_name": "Int", "config": facts | {"step": 8, "sampling": "linear"}},
+            {"class_name": "Boolean", "config": other},
+        ],
+        "values": {"units": 16, "more": False},
+    }
+    hp = HyperParameters.from_config(config)
+
+    assert hp.values == {"units": 16, "more": False}
+    assert hp.space[0].default == 8
+    assert hp.is_active("more")
+    assert not hp.with_values({"units": 32}).is_active("more")

@@ -240,7 +240,8 @@ class HyperParameters:
         """Return a copy with the same declarations and values."""
         copied = HyperParameters()
         copied._declared = {name: list(declared) for name, declared in self._declared.items()}
-        copied._found, copied.values = dict(self._found), dict(self.values)
+        copied._found, copied._unread = dict(self._found), list(self._unread)
+        copied.values = dict(self.values)
         return copied
 
     def with_values(self, values: Mapping[str, Value]) -> HyperParameters:
