@@ -1,5 +1,6 @@
 """A search over tiny models, run once for all tests that look at its results."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,15 @@ from sklearn.preprocessing import StandardScaler
 
 from tests.scikit_learn.builds import build
 from tune_jobs.engine import Profile
+from tune_jobs.engine.cluster.kept import end_kept
 from tune_jobs.sklearn import SearchCV
+
+
+@pytest.fixture(scope="package", autouse=True)
+def warm_workers() -> Iterator[None]:
+    """End the workers of these tests before those of others begin."""
+    yield
+    end_kept()
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,13 @@ other = where(Profile(env={"A": "b"}))
 assert other[0] != first[0]
 assert kept_ray() is None and not ray.is_initialized()
 
+with ray_of(Profile(), []):  # of a Ray that somebody else has started, the workers are kept
+    node = own_node()
+    first, second = where(is_kept=True), where(is_kept=True)
+    assert first == second and first[0] == node.session.name
+    assert not kept_ray().is_owned
+assert not ray.is_initialized()
+
 last = where(is_kept=True)
 print(own_node().session)
 print(*own_node().processes.values())

@@ -64,20 +64,23 @@ def ray_of(
     """Join the profile's Ray, or start a local one, which ends with the block.
 
     A Ray that this process has joined already is used as it is, and left running. With ``is_kept``
-    a local one that is started here is kept for later runs of this process.
+    a local one that is started here is kept for later runs of this process, and so are workers.
     """
     import ray
 
     is_local = profile.address == "local"
     kept = _find_kept(profile, import_paths, preload)
     if ray.is_initialized():
+        if is_kept and is_local and kept is None:
+            kept = keep(_env_of(profile, import_paths, preload), is_owned=False)
         with used(kept) if kept else nullcontext(), _silenced() if kept else nullcontext():
             yield
         return
     with _silenced() if is_local else _lost_nodes_logged():
         connect(profile, import_paths, preload)
         if is_kept and is_local:
-            with used(keep(_env_of(profile, import_paths, preload))):
+            kept = keep(_env_of(profile, import_paths, preload), is_owned=True)
+            with used(kept) if kept else nullcontext():
                 yield
             return
         user = threading.get_ident()

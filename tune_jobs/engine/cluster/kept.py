@@ -11,6 +11,7 @@ import atexit
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tune_jobs.engine.cluster.local_ray import stop_local
@@ -28,11 +29,15 @@ class KeptRay:
 
     Attributes:
         env: the environment of its workers.
+        session: the folder of its logs, which says which Ray it is.
+        is_owned: whether it ends with this; else somebody else in this process has started it.
         workers: handles of warm workers that no trial uses at the moment.
         users: how many runs use it at the moment.
     """
 
     env: Mapping[str, str]
+    session: Path
+    is_owned: bool
     workers: list[Any] = field(default_factory=list)
     users: int = 0
 
@@ -44,9 +49,11 @@ class KeptRay:
 
     @property
     def lives(self) -> bool:
-        """True if none of its processes has ended."""
+        """True if this process is connected to it, and none of its processes has ended."""
         node = own_node()
-        return node is not None and all(map(is_alive, node.processes.values()))
+        if node is None or node.session != self.session:
+            return False
+        return all(map(is_alive, node.processes.values()))
 
 
 # The one that this process keeps: Ray allows one connection per process.
@@ -58,25 +65,40 @@ def kept_ray() -> KeptRay | None:
     return _KEPT[0] if _KEPT else None
 
 
-def keep(env: Mapping[str, str]) -> KeptRay:
-    """Keep the local Ray that was just started, until this process ends."""
+def keep(env: Mapping[str, str], *, is_owned: bool) -> KeptRay | None:
+    """Keep the local Ray that this process is connected to; None if it has not started it.
+
+    Args:
+        env: the environment of its workers.
+        is_owned: whether it is ended with this process, or by whoever has started it.
+    """
+    node = own_node()
+    if node is None or not node.processes:
+        return None
     if not _KEPT:
         atexit.register(end_kept)
-    kept = KeptRay(env)
+    kept = KeptRay(env, node.session, is_owned)
     _KEPT[:] = [kept]
     return kept
 
 
 def end_kept() -> None:
-    """End the Ray that this process keeps, if it keeps one."""
+    """End the Ray that this process keeps, if it keeps one, or else its warm workers."""
     import ray
 
     if not _KEPT:
         return
+    (kept,) = _KEPT
     _KEPT.clear()
     atexit.unregister(end_kept)
-    if ray.is_initialized():
+    node = own_node()
+    if node is None or node.session != kept.session:
+        return
+    if kept.is_owned:
         stop_local()
+        return
+    for worker in kept.workers:
+        ray.kill(worker)
 
 
 @contextmanager
