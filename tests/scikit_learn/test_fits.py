@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tests.scikit_learn.builds import build, build_or_fail
+from tune_jobs.engine import RandomSearch, as_grid
 from tune_jobs.sklearn import SearchCV
 
 RNG = np.random.default_rng(0)
@@ -181,6 +182,15 @@ def test_a_function_may_choose_the_best_config(small: SearchCV) -> None:
     assert not hasattr(small, "best_score_")
     with pytest.raises(ValueError, match="refit returned 9, but must return an index from 0 to 2"):
         small.set_params(refit=lambda _: 9).fit(X, Y)
+
+
+def test_a_grid_is_searched_once_over(small: SearchCV) -> None:
+    space = as_grid({"units": tune.choice([4, 8]), "learning_rate": tune.choice([0.1, 0.01])})
+
+    small.set_params(n_iter=1, epochs=1, searcher=RandomSearch(), space=space).fit(X, Y)
+
+    found = [tuple(params.values()) for params in small.cv_results_["params"]]
+    assert sorted(found) == [(4, 0.01), (4, 0.1), (8, 0.01), (8, 0.1)]
 
 
 def test_the_same_seed_gives_the_same_results(small: SearchCV) -> None:

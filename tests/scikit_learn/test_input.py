@@ -1,5 +1,8 @@
 """What a search takes: columns, groups, weights, folds, scorers; and what it refuses."""
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,7 @@ from tune_jobs.sklearn.inputs import cut
 from tune_jobs.sklearn.scoring import FoldScorer, find_scorers
 from tune_jobs.sklearn.targets import find_task, read_target
 
+ROOT = Path(__file__).parents[2]
 SPACE = {"units": tune.choice([8])}
 
 
@@ -178,3 +182,13 @@ def test_a_build_that_returns_no_model_ends_with_one_line(small: SearchCV) -> No
     with pytest.raises(ValueError, match="must return a compiled model") as caught:
         small.set_params(build=build_nothing).fit(ROWS, CLASSES)
     assert "\n" not in str(caught.value)
+
+
+def test_the_import_brings_no_tensorflow_and_starts_no_ray() -> None:
+    code = (
+        "import sys, tune_jobs.sklearn\n"
+        "print({'keras', 'tensorflow'} & set(sys.modules))\n"
+        "import ray; print(ray.is_initialized())"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert ran.stdout.split("\n")[:2] == ["set()", "False"], ran.stderr

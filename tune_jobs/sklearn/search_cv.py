@@ -133,10 +133,11 @@ class SearchCV(BaseEstimator):  # type: ignore[misc]
         return np.asarray(self._fitted("decision_function").decision_function(self._check(X)))
 
     def score(self, X: Any, y: Any = None, **params: Any) -> float:  # noqa: N803
-        """Score the best config's model by the scorer that has chosen it."""
+        """Score the best config's model by the scorer that has chosen it, else by the first."""
         self._fitted("score")
-        name = self.refit if isinstance(self.refit, str) else None
-        scorer = self.scorer_[name] if isinstance(self.scorer_, dict) else self.scorer_
+        scorer = self.scorer_
+        if isinstance(scorer, dict):
+            scorer = scorer[self.refit if isinstance(self.refit, str) else next(iter(scorer))]
         return float(scorer(self, X, y, **params))
 
     @property
