@@ -330,3 +330,17 @@ def test_a_config_of_an_earlier_form_migrates():
     assert migrate(migrate({"model": "mlp"})) == {"model": {"model": "mlp"}}
     with pytest.raises(NotInSpaceError, match="units is not a hyperparameter of the space"):
         migrate({"model": "mlp", "units": 3})
+
+
+def test_a_default_of_another_type_in_another_scope_does_no_harm():
+    def build(hp):
+        hp.Boolean("one", default=True)
+        with hp.conditional_scope("one", [True]):
+            hp.Choice("kind", ["a", "b"])
+            hp.Choice("size", ["small", "large"])
+        hp.Int("kind", 1, 3)
+        hp.Choice("size", [8, 16])
+
+    hp = declared(build)
+
+    assert values_of(config_of(hp)) == {"one": True, "kind": 1, "size": 8}

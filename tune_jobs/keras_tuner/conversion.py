@@ -477,13 +477,17 @@ class _Source:
         if name in self.given:
             return _same(values, name, self.given[name])
         default = self.defaults[name]
-        if default in values or not _is_number(default):
-            return default if default in values else values[0]
+        if default in values:
+            return default
+        if not _is_number(default) or not _is_number(values[0]):  # of another scope of the name
+            return values[0]
         return min(values, key=lambda value: abs(value - default))  # type: ignore[operator]
 
     def _number(self, domain: Range, name: str) -> float:
         if name not in self.given:
-            return domain.clip(self.defaults[name])  # type: ignore[arg-type]
+            default = self.defaults[name]
+            is_number = isinstance(default, int | float) and not isinstance(default, bool)
+            return domain.clip(default) if is_number else domain.first  # type: ignore[arg-type]
         value = self.given[name]
         if not isinstance(value, int | float) or not domain.contains(value):
             raise NotInSpaceError(f"{name} is {value!r}, but must come from {domain.as_code()}")
