@@ -11,6 +11,7 @@ from ray import cloudpickle
 import tests.keras_tuner.models as models
 import tune_jobs.keras_tuner as kt
 from tests.keras_tuner.models import X_HELD, X_TRAIN, Y_HELD, Y_TRAIN, build, make_model
+from tune_jobs.engine import Finalists
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 cloudpickle.register_pickle_by_value(models)
@@ -183,7 +184,42 @@ def test_folds_and_what_the_tuner_compiles(tmp_path):
     assert sorted(set(tuner.experiment.epochs["replica"])) == [0, 1, 2]
     assert tuner.get_best_models()[0].loss == "mse"
 
+    tuner = make(
+        tmp_path,
+        model=lambda hp: make_model(hp.Int("units", 2, 8)),
+        cv=3,
+        executions_per_trial=2,
+        finalists=Finalists(count=2, scores=3),
+        project_name="finals",
+    )
+    tuner.search(X_TRAIN, Y_TRAIN, epochs=2)
+    assert sorted(set(tuner.experiment.epochs["replica"])) == list(range(6))
+    assert set(tuner.experiment.finals.epochs["replica"]) == {0}
+    assert tuner.experiment.verdict.trial in (1, 2)
+
     tuner = make(tmp_path, model=build_sequence, project_name="unbuilt")
     tuner.search(X_TRAIN, Y_TRAIN, validation_data=HELD)
     best = tuner.oracle.get_best_trials()[0]
     assert tuner.get_best_models()[0].evaluate(*HELD, verbose=0) == pytest.approx(best.score)
+
+
+class LateRounds(kt.HyperModel):
+    """A model whose own loop asks for one more hyperparameter, but not in all trials."""
+
+    def build(self, hp):
+        return make_model(hp.Int("units", 1, 4))
+
+    def fit(self, hp, model, x, y, **kwargs):
+        rounds = hp.Int("more", 1, 2) if hp.get("units") == 3 else 1
+        return {"loss": sum(float(model.train_on_batch(x, y)[0]) for _ in range(rounds))}
+
+
+def test_a_hyperparameter_that_shows_up_in_mid_search_joins_the_trials_before(tmp_path):
+    tuner = kt.GridSearch(LateRounds(), objective="loss", max_trials=6, directory=tmp_path)
+    tuner.search(X_TRAIN, Y_TRAIN)
+
+    values = [trial.hyperparameters.values for trial in tuner.oracle.trials.values()]
+    assert [v["units"] for v in values[:3]] == [1, 2, 3]
+    assert [v["more"] for v in values[:3]] == [1, 1, 1]  # the default is what they had
+    assert len({(v["units"], v["more"]) for v in values}) == len(values) == 6
+    assert all(t.status == "COMPLETED" for t in tuner.oracle.trials.values())

@@ -283,11 +283,12 @@ def _fit_finalist(
 ) -> None:
     """Train one batch of replicas of a finalist, to the full budget."""
     config = dict(without_patience(config, fixed["max_epochs"]))  # the whole curve is wanted
-    batch = batches[config.pop(BATCH)]
+    number = config.pop(BATCH)
+    batch = batches[number]
     if data is not None and len(batch) > 1:
         data = replace(data, replicas=batch)
     else:
-        fixed = fixed | {"seed": batch[0].seed}
+        fixed = fixed | {"seed": batch[0].seed, BATCH: number}
         data = own_data if data is None else select(data, batch[0])
     fit_trial(config, train=train, fixed=fixed, data=data)
 

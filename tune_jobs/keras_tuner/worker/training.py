@@ -238,7 +238,7 @@ class TrialFit:
         from trainables.fitting import fit
 
         sets, given = call.sets(), call.given
-        sets.replicas = make_replicas(self.settings, sets, self._seed)
+        sets.replicas = make_replicas(self.settings, sets, self._seed, self._fold)
         self._is_reported, self._epochs = True, call.epochs
         model = fit(
             lambda _: self.build(),
@@ -255,7 +255,7 @@ class TrialFit:
                 "cv needs arrays and HyperModel's own fit; with fit or run_trial of your own, "
                 "make the folds there"
             )
-        executions = range(self.settings.executions)
+        executions = range(self._executions)
         returned = [self._execute(number, args, kwargs) for number in executions]
         return returned[0] if len(returned) == 1 else returned
 
@@ -266,7 +266,7 @@ class TrialFit:
         from trainables.fitting.callbacks import files_uploaded, folder_for_files
         from trainables.fitting.session import Session
 
-        is_single = self.settings.executions == 1
+        is_single = self._executions == 1
         session = Session(self._constants) if is_single else None
         recording = Recording(self.settings.objective, session)
         self.recordings.append(recording)
@@ -339,6 +339,15 @@ class TrialFit:
         return {**found, "saves_all": True}
 
     @property
+    def _fold(self) -> int | None:
+        """The number of a finalist's score, each of which is one fit; None in the search."""
+        return self.config.get("finalist_batch")
+
+    @property
+    def _executions(self) -> int:
+        return self.settings.executions if self._fold is None else 1
+
+    @property
     def _seed(self) -> int:
         return int(self.config.get("seed", 0))
 
@@ -402,22 +411,31 @@ def only_passes_on(model: Any) -> bool:
     return used == {"fit"} and "GradientTape" not in names
 
 
-def make_replicas(settings: Settings, sets: Any, seed: int) -> Sequence[Any]:
+def make_replicas(
+    settings: Settings, sets: Any, seed: int, final: int | None = None
+) -> Sequence[Any]:
     """Return the executions of a configuration, each on every fold if there are folds.
+
+    In the finals it is one, the number ``final``, on one fold of fresh ones.
 
     Raises:
         JobError: if there are folds and validation rows.
     """
     from trainables.fitting.task import Replica
 
-    seeds = [seed, *(derive(seed, f"execution {n}") for n in range(1, settings.executions))]
+    executions = settings.executions if final is None else 1
+    seeds = [seed, *(derive(seed, f"execution {n}") for n in range(1, executions))]
     replicas = [Replica(each) for each in seeds]
     if settings.folds is None:
         return replicas
     if sets.x_validation is not None:
         raise JobError("search: cv makes validation rows itself; leave out validation_data")
     sets.x_validation, sets.y_validation = sets.x_train, sets.y_train
-    folds = _cut_folds(sets.y_train, settings.folds, settings.seed)
+    repeat, place = divmod(final or 0, settings.folds)
+    own = settings.seed if final is None else derive(settings.seed, f"finals {repeat}")
+    folds = _cut_folds(sets.y_train, settings.folds, own)
+    if final is not None:
+        folds = folds[place : place + 1]
     return [
         replace(replica, seed=derive(replica.seed, f"fold {n}"), train=train, validation=held)
         for replica in replicas
