@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.slow
 def test_the_program_of_the_page_runs_as_a_script(tmp_path):
     page = (ROOT / "docs" / "from_keras_tuner.md").read_text(encoding="utf-8")
-    (code,) = [each for each in re.findall(r"```python\n(.*?)```", page, re.S) if "build" in each]
+    (code,) = [each for each in re.findall(r"```python\n(.*?)```", page, re.S) if "search(" in each]
     script = tmp_path / "program.py"
     script.write_text(f"{code.replace('max_trials=10', 'max_trials=2')}\nprint(hp.values)\n")
 

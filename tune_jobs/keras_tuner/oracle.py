@@ -50,6 +50,7 @@ class Oracle:
         max_trials: how many configurations are tried, None for all.
         hyperparameters: what the program has declared in advance.
         seed: all other seeds derive from it.
+        joined: the defaults of hyperparameters that joined the space in mid-search.
     """
 
     values_of_ranges: int | None = None
@@ -84,6 +85,7 @@ class Oracle:
         self.seed = seed
         self.max_retries_per_trial = max_retries_per_trial
         self.max_consecutive_failed_trials = max_consecutive_failed_trials
+        self.joined: dict[str, Any] = {}
         self.read: Callable[[], dict[str, Trial]] = dict
 
     def plan(self, space: Space) -> Plan:  # noqa: ARG002

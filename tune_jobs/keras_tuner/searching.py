@@ -174,6 +174,7 @@ class Search:
         added = [read_described(each) for each in declared]
         oracle = self._tuner.oracle
         oracle.hyperparameters = oracle.hyperparameters.joined(added)
+        oracle.joined |= {each.name: each.default for each in added}
         space = to_space(oracle.hyperparameters, values=oracle.values_of_ranges)
         return dict(_defaults_in(space, added))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.experiments.failures import cause
 from tune_jobs.engine.names import trial_id
@@ -140,9 +140,19 @@ class Trial:
 
 
 def read_trials(
-    experiment: Experiment, space: HyperParameters, objective: Objective
+    experiment: Experiment,
+    space: HyperParameters,
+    objective: Objective,
+    joined: Mapping[str, Any],
 ) -> dict[str, Trial]:
-    """Return the trials of an experiment by their ids, in the order of their numbers."""
+    """Return the trials of an experiment by their ids, in the order of their numbers.
+
+    Args:
+        experiment: the project's.
+        space: the hyperparameters.
+        objective: the metric that decides.
+        joined: the defaults of hyperparameters that joined in mid-search: trials before had these.
+    """
     if not experiment.exists:
         return {}
     by_trial = dict(list(experiment.epochs.groupby("trial")))
@@ -151,7 +161,9 @@ def read_trials(
         metrics = _read_metrics(by_trial.get(row.trial), objective)
         failed = isinstance(row.error, str) and row.state == "failed"
         found[trial_id(row.trial)] = Trial(
-            hyperparameters=space.with_values(values_of(experiment.configs[row.trial])),
+            hyperparameters=space.with_values(
+                {**joined, **values_of(experiment.configs[row.trial])}
+            ),
             trial_id=trial_id(row.trial),
             status=STATUS[row.state],
             score=None if row.state == "failed" else metrics.best.get(objective.name),

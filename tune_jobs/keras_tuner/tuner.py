@@ -265,7 +265,10 @@ class Tuner:
 
     def _read_trials(self) -> dict[str, Trial]:
         return read_trials(
-            self._project.experiment, self.oracle.hyperparameters, self.oracle.objective
+            self._project.experiment,
+            self.oracle.hyperparameters,
+            self.oracle.objective,
+            self.oracle.joined,
         )
 
     def __getstate__(self) -> dict[str, Any]:
