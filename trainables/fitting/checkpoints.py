@@ -3,7 +3,8 @@
 ``state.npz`` holds arrays by kind and number, their first axis being the replicas: ``weights``
 (trainable), ``others`` (moving statistics, random states), ``slots`` (the optimizer's variables),
 and ``best_weights`` and ``best_others`` of each replica's best epoch (or of its last, if the config
-has ``epochs``). ``progress.json`` holds the progress of each replica. No pickles.
+has ``epochs``). ``progress.json`` holds the progress of each replica, and ``input_shape.json`` that of a
+row, if the model does not say it by itself. No pickles.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainables.fitting.curves import Progress
+from trainables.fitting.models import build_for
 from trainables.fitting.session import DamagedCheckpointError
 
 if TYPE_CHECKING:
@@ -25,10 +27,17 @@ if TYPE_CHECKING:
 
 KINDS = ("weights", "others", "slots", "best_weights", "best_others")
 
+INPUT_SHAPE = "input_shape.json"
+
 Arrays = Mapping[str, Sequence[Any]]
 
 
-def save_checkpoint(arrays: Arrays, progress: Sequence[Progress], folder: str | Path) -> None:
+def save_checkpoint(
+    arrays: Arrays,
+    progress: Sequence[Progress],
+    folder: str | Path,
+    input_shape: Sequence[int] | None = None,
+) -> None:
     """Write the state of a fit into a folder."""
     numbered = {
         f"{kind}_{index}": np.asarray(value)
@@ -37,6 +46,8 @@ def save_checkpoint(arrays: Arrays, progress: Sequence[Progress], folder: str | 
     }
     np.savez(Path(folder, "state.npz"), allow_pickle=False, **numbered)
     Path(folder, "progress.json").write_text(json.dumps([asdict(each) for each in progress]))
+    if input_shape is not None:
+        Path(folder, INPUT_SHAPE).write_text(json.dumps(list(input_shape)))
 
 
 def load_checkpoint(folder: str | Path) -> tuple[dict[str, list[np.ndarray]], list[Progress]]:
@@ -78,6 +89,9 @@ def check_shapes(found: Arrays, expected: Arrays, folder: str | Path) -> None:
 def load_weights(model: keras.Model, folder: str | Path) -> None:
     """Load the best weights of the first replica into a model that was built with its config."""
     found, _ = load_checkpoint(folder)
+    shape = Path(folder, INPUT_SHAPE)
+    if shape.exists():
+        build_for(model, json.loads(shape.read_text()))
     weights = [array[0] for array in found["best_weights"]]
     others = [array[0] for array in found["best_others"]]
     trainable = model.trainable_variables

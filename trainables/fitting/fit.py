@@ -10,13 +10,15 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from trainables.fitting.callbacks import Callbacks, list_callbacks
 from trainables.fitting.compiled import eligibility
 from trainables.fitting.compiled.fit import fit_compiled
 from trainables.fitting.compiled.keras_internals import check_internals, forget_names
 from trainables.fitting.devices import make_strategy, prepare_gpus
 from trainables.fitting.distributed import fit_distributed
-from trainables.fitting.models import prepare_model
+from trainables.fitting.models import build_for, prepare_model
 from trainables.fitting.plain import fit_plainly
 from trainables.fitting.session import Config, Session
 from trainables.fitting.task import Data, make_task
@@ -64,7 +66,7 @@ def fit(
     """
     session = Session(config)
     task = make_task(config, data, class_weight)
-    build_model = partial(_build, build, config)
+    build_model = partial(_build, build, config, data)
     _start(session)
     strategy = strategy or make_strategy()
     lists = list_callbacks(callbacks, len(task.replicas))
@@ -82,8 +84,10 @@ def fit(
     return fit_plainly(build_model, task, session, lists)
 
 
-def _build(build: Callable[[Config], keras.Model], config: Config) -> keras.Model:
+def _build(build: Callable[[Config], keras.Model], config: Config, data: Data) -> keras.Model:
     model = build(config)
+    if isinstance(data.x_train, np.ndarray):
+        build_for(model, data.x_train.shape[1:])
     prepare_model(model, config)
     return model
 

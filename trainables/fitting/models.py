@@ -85,6 +85,21 @@ def prepare_model(model: keras.Model, config: Mapping[str, Any]) -> None:
     give_units(model, config)
 
 
+def build_for(model: keras.Model, shape: Sequence[int]) -> None:
+    """Build a Sequential model that has no input layer for rows of a shape; leave any other."""
+    import keras
+
+    if isinstance(model, keras.Sequential) and not model.built:
+        model.build((None, *shape))
+
+
+def shape_of(model: keras.Model) -> list[int] | None:
+    """Return the shape of a row of a Sequential model's input; None for any other model."""
+    import keras
+
+    return list(model.input_shape[1:]) if isinstance(model, keras.Sequential) else None
+
+
 def list_others(model: keras.Model) -> list[keras.Variable]:
     """Return the variables that are not trained: those of the layers first, then random states."""
     own = model.non_trainable_weights

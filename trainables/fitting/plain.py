@@ -22,6 +22,7 @@ from trainables.fitting.models import (
     assign,
     build_with_seed,
     prepare_model,
+    shape_of,
     stack,
     state_of,
 )
@@ -82,7 +83,7 @@ class PlainFit:
     def _save(self, folder: str) -> None:
         states = [state_of(model, slots=True) for model in self.models]
         arrays = stack(states) | {f"best_{k}": v for k, v in stack(self.best).items()}
-        save_checkpoint(arrays, self.curves.progress, folder)
+        save_checkpoint(arrays, self.curves.progress, folder, shape_of(self.models[0]))
 
     def _load(self, folder: str) -> None:
         found, progress = load_checkpoint(folder)

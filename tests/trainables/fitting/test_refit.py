@@ -11,7 +11,9 @@ from ray import tune
 
 from trainables import tabular_mlp
 from trainables.fitting import fit
-from trainables.fitting.checkpoints import load_checkpoint
+from trainables.fitting.checkpoints import load_checkpoint, load_weights, save_checkpoint
+from trainables.fitting.curves import Progress
+from trainables.fitting.models import shape_of, stack, state_of
 from trainables.fitting.task import Replica
 
 CONFIG = {
@@ -83,6 +85,22 @@ def test_the_checkpoint_holds_the_last_weights_too(path, monkeypatch, tmp_path):
         assert progress.epoch == progress.best_epoch == 9
         for weights, last in zip(found["best_weights"], found["weights"], strict=True):
             assert np.array_equal(weights, last)
+
+
+def test_a_checkpoint_is_loaded_into_a_model_without_an_input_layer(tmp_path):
+    def build():
+        return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(1)])
+
+    first = build()
+    first.build((None, 3, 2))
+    arrays = stack([state_of(first)])
+    best = {f"best_{kind}": values for kind, values in arrays.items()}
+    save_checkpoint(arrays | best, [Progress()], tmp_path, shape_of(first))
+    second = build()
+    load_weights(second, tmp_path)
+
+    rows = np.ones((4, 3, 2), "float32")
+    assert np.array_equal(second.predict(rows, verbose=0), first.predict(rows, verbose=0))
 
 
 @PATHS

@@ -51,7 +51,7 @@ from trainables.fitting.compiled.sharing import (
 )
 from trainables.fitting.compiled.tensors import to_tensor
 from trainables.fitting.curves import Curves, check_metric
-from trainables.fitting.models import Build, Values, build_replicas, list_others
+from trainables.fitting.models import Build, Values, build_replicas, list_others, shape_of
 from trainables.fitting.outputs import check_values, outputs_of
 from trainables.fitting.session import MESSAGE_SECONDS, Session
 from trainables.fitting.stopping import Stoppers
@@ -380,7 +380,8 @@ class CompiledFit:
         }
 
     def _save(self, folder: str) -> None:
-        save_checkpoint(self._arrays_of_states(), self.curves.progress, folder)
+        arrays = self._arrays_of_states()
+        save_checkpoint(arrays, self.curves.progress, folder, shape_of(self.model))
 
     def _restore(self, group: Sequence[int], found: dict[str, list[np.ndarray]]) -> State:
         import tensorflow as tf

@@ -8,7 +8,7 @@ from typing import Any
 
 from trainables.fitting.checkpoints import load_checkpoint, save_checkpoint
 from trainables.fitting.curves import Progress
-from trainables.fitting.models import assign, stack, state_of
+from trainables.fitting.models import assign, shape_of, stack, state_of
 from trainables.fitting.plain import as_numbers
 from trainables.fitting.session import Session
 from tune_jobs.keras_tuner.objective import Objective
@@ -83,6 +83,7 @@ class Recording:
             {**arrays, **{f"best_{kind}": values for kind, values in best.items()}},
             [self.progress],
             folder,
+            shape_of(self._model),
         )
 
     def _load(self, model: Any, folder: str) -> None:

@@ -550,9 +550,31 @@ def test_weights_that_build_has_loaded_are_those_of_every_replica(rows):
     assert together[1] == pytest.approx(rows[1]["loss"], rel=1e-4)
 
 
-def test_a_model_without_an_input_layer_is_fitted(sessions):
+def test_a_sequential_model_without_an_input_layer_is_compiled(sessions):
+    def build(*first):
+        own = [layers.Dense(4), layers.Dense(1, activation="sigmoid")]
+        model = keras.Sequential([*first, *own])
+        model.compile("adam", "binary_crossentropy")
+        return model
+
+    model = fit(lambda _: build(), CONFIG, make_data())
+    same = fit(lambda _: build(keras.Input((6,))), CONFIG, make_data())
+
+    assert sessions[-2].path == "compiled"
+    assert model.history.history == same.history.history
+
+
+def test_a_model_whose_shapes_only_a_call_tells_is_fitted(sessions):
+    class Subclassed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(1, activation="sigmoid")
+
+        def call(self, x):
+            return self.dense(x)
+
     def build(config):
-        model = keras.Sequential([layers.Dense(4), layers.Dense(1, activation="sigmoid")])
+        model = Subclassed()
         model.compile("adam", "binary_crossentropy")
         return model
 
