@@ -3,8 +3,8 @@
 ``state.npz`` holds arrays by kind and number, their first axis being the replicas: ``weights``
 (trainable), ``others`` (moving statistics, random states), ``slots`` (the optimizer's variables),
 and ``best_weights`` and ``best_others`` of each replica's best epoch (or of its last, if the config
-has ``epochs``). ``progress.json`` holds the progress of each replica, ``input_shape.json`` the shape
-of a row of a Sequential model. No pickles.
+has ``epochs``). ``progress.json`` holds the progress of each replica, ``input_shape.json`` the
+shape of a row of a Sequential model. No pickles.
 """
 
 from __future__ import annotations
