@@ -275,3 +275,11 @@ def test_means_of_no_finite_error_may_differ_by_anything(error, scores) -> None:
     found = compare_means(one, Estimate(1, 0, 0, 1.5 * error, 0.5, scores))
 
     assert (found.lower, found.upper) == (-np.inf, np.inf)
+
+
+@pytest.mark.parametrize(("count", "level"), [(8, 0), (8, -1), (1, 0.95), (0, 0.95), (8, np.nan)])
+def test_an_interval_that_says_nothing_has_no_error(count, level) -> None:
+    found = estimate_of_interval(1, [0, 2], count, level)
+
+    assert np.isnan(found.standard_error)
+    assert compare_means(found, found).lower == -np.inf

@@ -48,6 +48,8 @@ def test_the_laptop_profile_is_the_default() -> None:
             "storage is '~/results', but must be a URI or an absolute path",
         ),
         ("jobs_api: head:8265", "jobs_api is 'head:8265', but must be a URL"),
+        ("jobs_api: http://[::1", r"jobs_api is 'http://\[::1', but must be a URL"),
+        ("jobs_api: http://", "jobs_api is 'http://', but must be a URL"),
         ("token_file: 7", "token_file is 7, but must be text"),
         ("env: {A: 1}", "env is {'A': 1}, but must map names to strings"),
         ("- a", "must map keys to values"),

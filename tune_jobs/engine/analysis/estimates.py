@@ -72,7 +72,8 @@ def estimate_of_interval(
     """Return the estimate from which an interval of a number of scores was made."""
     from scipy.stats import t
 
-    error = (interval[1] - interval[0]) / 2 / float(t.ppf((1 + level) / 2, count - 1))
+    reach = float(t.ppf((1 + level) / 2, count - 1))
+    error = (interval[1] - interval[0]) / 2 / reach if reach > 0 else math.nan
     p_value = 2 * float(t.sf(abs(mean) / error, count - 1)) if error else float(mean == 0)
     return Estimate(mean, interval[0], interval[1], error, p_value, count)
 

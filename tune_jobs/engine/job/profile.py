@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -101,7 +102,7 @@ class Profile:
                 )
 
     def _check_places(self) -> None:
-        if self.jobs_api is not None and not self.jobs_api.startswith(("http://", "https://")):
+        if self.jobs_api is not None and not _is_url(self.jobs_api):
             raise JobError(
                 f"jobs_api is {self.jobs_api!r}, but must be a URL such as http://127.0.0.1:8265"
             )
@@ -120,6 +121,14 @@ class Profile:
     def place(self) -> str:
         """Say where trials run, for messages."""
         return "this machine" if self.address == "local" else f"the cluster at {self.address}"
+
+
+def _is_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+    except ValueError:  # a bracket that is not closed
+        return False
+    return url.scheme in ("http", "https") and bool(url.hostname)
 
 
 def find_profile(name: str) -> Path:
