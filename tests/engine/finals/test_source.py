@@ -211,7 +211,10 @@ def test_fresh_scores_do_not_count_any_more_after_the_budget_was_raised(job, pro
     [
         ({"count": 0}, "Finalists: count is 0, but must be an integer >= 1"),
         ({"scores": 1}, "Finalists: scores is 1, but must be an integer from 2 to 1,000"),
-        ({"scores": 2**31}, "Finalists: scores is 2147483648, but must be an integer from 2 to"),
+        (
+            {"scores": 2**31},
+            "Finalists: scores is 2147483648, but must be an integer from 2 to 1,000",
+        ),
         ({"level": 1.0}, "Finalists: level is 1.0, but must be at least 0.5 and below 1"),
     ],
 )
