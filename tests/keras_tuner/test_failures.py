@@ -10,6 +10,7 @@ from ray import cloudpickle
 import tests.keras_tuner.models as models
 import tune_jobs.keras_tuner as kt
 from tests.keras_tuner.models import X_HELD, X_TRAIN, Y_HELD, Y_TRAIN, make_model
+from tune_jobs.engine import Profile
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 cloudpickle.register_pickle_by_value(models)
@@ -88,7 +89,8 @@ def test_too_many_failures_in_a_row_end_the_search(tmp_path):
         if units > 1:
             raise [ValueError, KeyError, OSError][units % 3](f"{units} units")
 
-    tuner = make(tmp_path, fails, trials=6, max_consecutive_failed_trials=2)
+    one_by_one = Profile(storage=str(tmp_path), max_concurrent_trials=1)
+    tuner = make(tmp_path, fails, trials=6, max_consecutive_failed_trials=2, profile=one_by_one)
     with pytest.raises(RuntimeError, match="trials in a row have failed") as caught:
         search(tuner)
     assert "\n" not in str(caught.value)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.experiments.failures import cause
 from tune_jobs.engine.names import trial_id
+from tune_jobs.engine.terminal import write
 from tune_jobs.keras_tuner.conversion import values_of
 from tune_jobs.keras_tuner.objective import Objective
 
@@ -129,14 +130,14 @@ class Trial:
 
     def summary(self) -> None:
         """Print hyperparameters and score."""
-        print(f"Trial {self.trial_id} summary")
-        print("Hyperparameters:")
+        write(f"Trial {self.trial_id} summary")
+        write("Hyperparameters:")
         for name, value in self.hyperparameters.values.items():
-            print(f"{name}: {value}")
+            write(f"{name}: {value}")
         if self.score is not None:
-            print(f"Score: {self.score}")
+            write(f"Score: {self.score}")
         if self.message is not None:
-            print(self.message)
+            write(self.message)
 
 
 def read_trials(

@@ -13,6 +13,7 @@ from ray import tune
 from tune_jobs.engine import ASHA, Experiment, Job, Profile, RandomSearch, run
 from tune_jobs.engine.cluster.connection import ray_of
 from tune_jobs.engine.cluster.kept import end_kept, kept_ray
+from tune_jobs.engine.runs.start_ray import import_roots
 
 
 def train(config: dict[str, Any], data: Any) -> None:
@@ -33,7 +34,7 @@ def die_once(config: dict[str, Any], data: Any) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def kept() -> Iterator[None]:
-    with ray_of(Profile(), [], is_kept=True):
+    with ray_of(Profile(), import_roots(Job(train, {"x": tune.uniform(0, 1)})), is_kept=True):
         pass
     yield
     end_kept()
