@@ -201,6 +201,8 @@ def test_folds_and_what_the_tuner_compiles(tmp_path):
     tuner.search(X_TRAIN, Y_TRAIN, validation_data=HELD)
     best = tuner.oracle.get_best_trials()[0]
     assert tuner.get_best_models()[0].evaluate(*HELD, verbose=0) == pytest.approx(best.score)
+    again = make(tmp_path, model=build_sequence, project_name="unbuilt")  # before any search
+    assert again.get_best_models()[0].evaluate(*HELD, verbose=0) == pytest.approx(best.score)
 
 
 class LateRounds(kt.HyperModel):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainables.fitting.curves import Progress
-from trainables.fitting.models import build_for
+from trainables.fitting.models import build_for, shape_of, stack, state_of
 from trainables.fitting.session import DamagedCheckpointError
 
 if TYPE_CHECKING:
@@ -48,6 +48,18 @@ def save_checkpoint(
     Path(folder, "progress.json").write_text(json.dumps([asdict(each) for each in progress]))
     if input_shape is not None:
         Path(folder, INPUT_SHAPE).write_text(json.dumps(list(input_shape)))
+
+
+def save_models(
+    models: Sequence[keras.Model],
+    best: Sequence[Arrays],
+    progress: Sequence[Progress],
+    folder: str | Path,
+) -> None:
+    """Write the state of replicas that Keras trains, and their best weights, into a folder."""
+    arrays = stack([state_of(model, slots=True) for model in models])
+    arrays |= {f"best_{kind}": values for kind, values in stack(best).items()}
+    save_checkpoint(arrays, progress, folder, shape_of(models[0]))
 
 
 def load_checkpoint(folder: str | Path) -> tuple[dict[str, list[np.ndarray]], list[Progress]]:
@@ -86,12 +98,17 @@ def check_shapes(found: Arrays, expected: Arrays, folder: str | Path) -> None:
             )
 
 
-def load_weights(model: keras.Model, folder: str | Path) -> None:
-    """Load the best weights of the first replica into a model that was built with its config."""
-    found, _ = load_checkpoint(folder)
+def build_as_saved(model: keras.Model, folder: str | Path) -> None:
+    """Build a Sequential model for the rows that a checkpoint was trained on."""
     shape = Path(folder, INPUT_SHAPE)
     if shape.exists():
         build_for(model, json.loads(shape.read_text()))
+
+
+def load_weights(model: keras.Model, folder: str | Path) -> None:
+    """Load the best weights of the first replica into a model that was built with its config."""
+    found, _ = load_checkpoint(folder)
+    build_as_saved(model, folder)
     weights = [array[0] for array in found["best_weights"]]
     others = [array[0] for array in found["best_others"]]
     trainable = model.trainable_variables

@@ -15,14 +15,13 @@ from trainables.fitting.callbacks import (
     folder_for_files,
     trained_in_turns,
 )
-from trainables.fitting.checkpoints import check_shapes, load_checkpoint, save_checkpoint
+from trainables.fitting.checkpoints import check_shapes, load_checkpoint, save_models
 from trainables.fitting.curves import Curves, check_metric
 from trainables.fitting.models import (
     Build,
     assign,
     build_with_seed,
     prepare_model,
-    shape_of,
     stack,
     state_of,
 )
@@ -81,9 +80,7 @@ class PlainFit:
         return model
 
     def _save(self, folder: str) -> None:
-        states = [state_of(model, slots=True) for model in self.models]
-        arrays = stack(states) | {f"best_{k}": v for k, v in stack(self.best).items()}
-        save_checkpoint(arrays, self.curves.progress, folder, shape_of(self.models[0]))
+        save_models(self.models, self.best, self.curves.progress, folder)
 
     def _load(self, folder: str) -> None:
         found, progress = load_checkpoint(folder)

@@ -50,8 +50,9 @@ class CheckpointBudget:
     checkpoints: float = 0.0
 
 
-# By the folder of the experiment; a worker process runs many trials.
-BUDGETS: dict[str, CheckpointBudget] = defaultdict(CheckpointBudget)
+# By the run and the folder of the experiment; a worker process runs many trials. Runs that begin in
+# the same second have the same folder on the machine.
+BUDGETS: dict[tuple[Path, Path], CheckpointBudget] = defaultdict(CheckpointBudget)
 
 
 class Session:
@@ -79,7 +80,10 @@ class Session:
         self._saves_all: bool = config.get("saves_all", False)  # each trial's model is wanted
         self._budget = CheckpointBudget()
         if self.in_tune:
-            self._budget = BUDGETS[str(Path(tune.get_context().get_trial_dir()).parent)]
+            context = tune.get_context()
+            places = (context.get_trial_dir(), context.get_storage().trial_fs_path)
+            run, experiment = (Path(place).parent for place in places)
+            self._budget = BUDGETS[run, experiment]
 
     def resume(self, load: Callable[[str], None]) -> None:
         """Resume from this trial's checkpoint, if it has one; if that is damaged, start afresh.

@@ -115,15 +115,21 @@ class Project:
         """Load the weights of a trial's best epoch into its model.
 
         Raises:
-            JobError: if they were not kept.
+            JobError: if they were not kept, or the model does not know its inputs.
         """
         from ray.tune import Checkpoint
 
-        from trainables.fitting.checkpoints import load_weights
+        from trainables.fitting.checkpoints import build_as_saved, load_weights
 
         experiment = self.experiment
         path = experiment.checkpoint_of(int(trial.trial_id))
         place = Checkpoint(f"{experiment.folder.path}/{path}", experiment.folder.filesystem)
         with place.as_directory() as folder:
+            build_as_saved(model, folder)
+            if not model.built:
+                raise JobError(
+                    "the model has no weights before it knows the shape of its inputs; begin it "
+                    "with keras.Input(shape)"
+                )
             load_weights(model, folder)
         return model

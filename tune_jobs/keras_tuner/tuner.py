@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -177,11 +178,6 @@ class Tuner:
         model = self.build_model(trial.hyperparameters.copy())
         if not model.built and self._search.example is not None:
             model(self._search.example)
-        if not model.built:
-            raise JobError(
-                "the model has no weights before it knows the shape of its inputs; begin it with "
-                "keras.Input(shape)"
-            )
         return self._project.load_weights(model, trial)
 
     def results_summary(self, num_trials: int = 10) -> None:
@@ -309,8 +305,6 @@ SETTINGS: Sequence[str] = (
 
 def _profile(given: Profile | str | None, directory: Any) -> Profile:
     """Return the profile of a search; its storage is the directory if a program names one."""
-    from dataclasses import replace
-
     if isinstance(given, str):
         given = load_profile(given)
     if given is not None and not isinstance(given, Profile):

@@ -64,6 +64,9 @@ class Session:
     def get_trial_dir(self):
         return str(self.folder / "trial")
 
+    def get_storage(self):
+        return SimpleNamespace(trial_fs_path=str(self.folder / "trial"))
+
 
 def compare(strategy, folder):
     data = make_data()

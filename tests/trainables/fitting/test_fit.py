@@ -202,8 +202,8 @@ def test_a_metric_that_keras_does_not_report_is_named_with_those_that_it_does():
 
 
 def test_outside_a_session_no_checkpoint_is_written(monkeypatch):
-    for module in ("compiled.fit", "plain"):
-        name = f"trainables.fitting.{module}.save_checkpoint"
+    for place in ("compiled.fit.save_checkpoint", "plain.save_models"):
+        name = f"trainables.fitting.{place}"
         monkeypatch.setattr(name, lambda *_: pytest.fail("written"))
 
     fit(tabular_mlp.build, CONFIG | {"max_epochs": 1}, make_data())
@@ -337,10 +337,22 @@ def test_the_best_fit_of_a_worker_always_has_a_checkpoint(session):
 def test_a_fit_that_may_be_paused_saves_at_every_rung(session, monkeypatch, pauses, saved):
     # Neither is a checkpoint cheap, nor may it be the best.
     spent = CheckpointBudget(best=-math.inf, checkpoints=math.inf)
-    monkeypatch.setitem(BUDGETS, str(Path(session.get_trial_dir()).parent), spent)
+    places = (session.get_trial_dir(), session.get_storage().trial_fs_path)
+    monkeypatch.setitem(BUDGETS, tuple(Path(place).parent for place in places), spent)
     fit(tabular_mlp.build, RUNGS | {"pauses": pauses}, make_data())
 
     assert {kept.name for kept in session.folder.iterdir()} == saved
+
+
+def test_the_checkpoints_of_another_experiment_do_not_count(session, monkeypatch):
+    fit(tabular_mlp.build, RUNGS, make_data())
+    stored = session.get_storage()
+    stored.trial_fs_path = str(session.folder / "another" / "stored")
+    monkeypatch.setattr(session, "get_storage", lambda: stored)
+    session.checkpoint = None
+    fit(tabular_mlp.build, RUNGS, make_data())  # no better
+
+    assert session.checkpoint is not None
 
 
 def test_a_message_says_where_the_time_went_and_what_path_was_taken(session):

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from trainables.fitting.checkpoints import load_checkpoint, save_checkpoint
+from trainables.fitting.checkpoints import load_checkpoint, save_models
 from trainables.fitting.curves import Progress
-from trainables.fitting.models import assign, shape_of, stack, state_of
+from trainables.fitting.models import assign, state_of
 from trainables.fitting.plain import as_numbers
 from trainables.fitting.session import Session
 from tune_jobs.keras_tuner.objective import Objective
@@ -77,14 +77,7 @@ class Recording:
 
     def save(self, folder: str) -> None:
         """Write the model's weights, and those of its best epoch."""
-        arrays = stack([state_of(self._model, slots=True)])
-        best = stack([self._best])
-        save_checkpoint(
-            {**arrays, **{f"best_{kind}": values for kind, values in best.items()}},
-            [self.progress],
-            folder,
-            shape_of(self._model),
-        )
+        save_models([self._model], [self._best], [self.progress], folder)
 
     def _load(self, model: Any, folder: str) -> None:
         found, progress = load_checkpoint(folder)
