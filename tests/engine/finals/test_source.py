@@ -55,7 +55,7 @@ def profile(local_ray, tmp_path) -> Profile:
 
 
 def make_profile(tmp_path: pathlib.Path) -> Profile:
-    return Profile(storage=str(tmp_path / "results"), max_concurrent_trials=2)
+    return Profile(storage=str(tmp_path / "results"), max_concurrent_trials=1)
 
 
 @pytest.fixture(scope="module")
