@@ -26,14 +26,14 @@ from tune_jobs.cli.experiments import (
     show,
 )
 from tune_jobs.cli.help import write_sections
-from tune_jobs.cli.output import conclude, echo
+from tune_jobs.cli.output import INTERRUPTED, conclude, echo
 from tune_jobs.cli.retest import retest
 from tune_jobs.cli.run import check, run
 from tune_jobs.cli.schedule import schedule
 from tune_jobs.cli.submit import submit
 
 # As in engine.outcome, which is imported only when needed.
-UNEXPECTED, INTERRUPTED, UNREACHABLE = 1, 7, 9
+UNEXPECTED, UNREACHABLE = 1, 9
 
 
 class Group(click.Group):

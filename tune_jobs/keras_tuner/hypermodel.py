@@ -79,6 +79,12 @@ def has_own_fit(model: HyperModel | None) -> bool:
     return model is not None and type(model).fit is not HyperModel.fit
 
 
+def names_in_fit(model: HyperModel | None) -> frozenset[str]:
+    """Return the names that a program's ``fit`` uses; none if it has no code of Python."""
+    code = getattr(getattr(model, "fit", None), "__code__", None)
+    return frozenset(getattr(code, "co_names", ()))
+
+
 def program_of(model: HyperModel | None) -> Any:
     """Return what a program has written of a hypermodel: its function, or its class."""
     return model.function if isinstance(model, BuiltBy) else type(model)

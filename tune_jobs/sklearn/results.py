@@ -12,6 +12,7 @@ import pandas as pd
 from tune_jobs.engine.data.splitting import Array
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.experiment import Experiment
+from tune_jobs.engine.experiments.failures import cause
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.space.configs import Config, flatten
 
@@ -67,7 +68,7 @@ def _score_of_failed(trials: pd.DataFrame, error_score: float | str) -> float:
     if error_score != "raise":
         return float(error_score)
     for number, error in trials.loc[_failed(trials), ["trial", "error"]].itertuples(index=False):
-        raise JobError(f"config {number} failed: {str(error).strip().splitlines()[-1]}")
+        raise JobError(f"config {number} failed: {cause(str(error))}")
     return math.nan
 
 

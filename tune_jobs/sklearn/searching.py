@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,11 +18,12 @@ from tune_jobs.engine.data.dataset import Dataset, Replica, TrainingData, digest
 from tune_jobs.engine.data.splitting import Array
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.experiment import Experiment
-from tune_jobs.engine.job.companions import is_ours
+from tune_jobs.engine.experiments.failures import cause
 from tune_jobs.engine.job.job import Job
-from tune_jobs.engine.job.modules import root_of
 from tune_jobs.engine.job.profile import Profile
+from tune_jobs.engine.outcome import FINAL
 from tune_jobs.engine.runs.run import run
+from tune_jobs.engine.runs.start_ray import import_roots
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space.configs import Config
 from tune_jobs.engine.trials.shipping import Shipped, ship
@@ -116,9 +116,7 @@ class Search:
 
     @property
     def _import_paths(self) -> list[str]:
-        module = sys.modules.get(self.build.__module__)
-        root = None if module is None or is_ours(module.__name__) else root_of(module)
-        return [] if root is None else [str(root)]
+        return import_roots(self.build)
 
 
 @dataclass(frozen=True)
@@ -191,10 +189,10 @@ def _check_end(experiment: Experiment) -> None:
     outcome = summary.outcome if summary else "unexpected error"
     if outcome == "interrupted":
         raise KeyboardInterrupt(f"{experiment.name} was interrupted")
-    if outcome in ("complete", "some trials failed", "budget used") and len(experiment.usable):
+    if outcome in (*FINAL, "budget used") and len(experiment.usable):
         return
     errors = experiment.trials["error"].dropna()
-    said = str(errors.iloc[0]).strip().splitlines()[-1] if len(errors) else ""
+    said = cause(str(errors.iloc[0])) if len(errors) else ""
     reason = said or (summary.error if summary else None) or f"it ended with {outcome!r}"
     raise JobError(
         f"all {len(experiment.trials)} configs of {experiment.folder.uri} failed: {reason}"

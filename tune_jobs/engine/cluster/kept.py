@@ -47,6 +47,11 @@ class KeptRay:
         paths = {*self.env.get(PATHS, "").split(":")} >= {*env.get(PATHS, "").split(":")}
         return same and paths and self.lives
 
+    def drop(self, worker: Any) -> None:
+        """Keep a worker no longer, if it was kept."""
+        if worker in self.workers:
+            self.workers.remove(worker)
+
     @property
     def lives(self) -> bool:
         """True if this process is connected to it, and none of its processes has ended."""

@@ -15,6 +15,9 @@ from tune_jobs.engine.errors import JobError
 MODEL_FUNCTIONS = ("export", "load", "predict")
 LIBRARY = "trainables"
 
+# The folders of installed packages, which every process finds.
+INSTALLED = ("site-packages", "dist-packages")
+
 
 def belongs_to_library(module: str) -> bool:
     """Return whether a module is one of ``trainables``."""

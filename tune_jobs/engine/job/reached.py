@@ -15,12 +15,11 @@ from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from tune_jobs.engine.job.companions import is_ours
+from tune_jobs.engine.job.companions import INSTALLED, is_ours
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...))
 # What an object of the library counts or remembers is not the user's code.
 STATE = (*PLAIN, list, tuple, set, frozenset, dict)
-INSTALLED = ("site-packages", "dist-packages")
 # The members of a container that are looked at; more of them are data.
 MOST = 1000
 READS = ("LOAD_GLOBAL", "LOAD_NAME")

@@ -144,11 +144,8 @@ def read_past(
         curve = curves.get(row.trial, ())
         trial = _past_trial(row, config, curve, asked.get(row.trial, 0), rungs)
         again = code_changed and row.state == "failed" and row.failure == "configuration"
-        past.append(
-            replace(trial, is_finished=False)
-            if again
-            else replace(trial, crashes=0 if code_changed else crashes[trial.number])
-        )
+        counted = 0 if code_changed else crashes[trial.number]
+        past.append(replace(trial, is_finished=trial.is_finished and not again, crashes=counted))
     ceiling = max((each.description["max_epochs"] for each in attempts), default=0)
     past = [
         _with_checkpoint(trial, experiment.folder, checkpoints.get(trial.number, ()))

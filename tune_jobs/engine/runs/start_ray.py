@@ -8,13 +8,13 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tune_jobs.engine.cluster.local_ray import kill_local
 from tune_jobs.engine.cluster.watchdog import watched
 from tune_jobs.engine.environment import environment
 from tune_jobs.engine.errors import ClusterError
-from tune_jobs.engine.job.companions import is_ours
+from tune_jobs.engine.job.companions import INSTALLED, is_ours
 from tune_jobs.engine.job.job import Job, MakeTuner
 from tune_jobs.engine.job.modules import root_of
 from tune_jobs.engine.job.profile import Profile
@@ -37,7 +37,6 @@ TUNE_SETTINGS = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
 }
-INSTALLED = ("site-packages", "dist-packages")
 CHATTY = ("ray", "ray.tune", "hyperopt")
 
 
@@ -127,8 +126,10 @@ def find_preload(job: Job | MakeTuner) -> str | None:
     return None if place == "__main__" else f"{place}.preload"
 
 
-def import_roots(job: Job | MakeTuner) -> list[str]:
+def import_roots(job: Job | Callable[..., Any]) -> list[str]:
     """Return the folder that the module of a job's trainable was imported from, for the workers.
+
+    A function stands for itself.
 
     That is the folder beside a script or a notebook, or around a package. What is installed is
     found without.

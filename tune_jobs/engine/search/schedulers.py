@@ -15,7 +15,7 @@ from ray.tune.schedulers import (
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.ray_internals import rungs_of
-from tune_jobs.engine.search.promotion.brackets import Brackets, plan_brackets
+from tune_jobs.engine.search.promotion.brackets import Bracket, Brackets, plan_brackets
 from tune_jobs.engine.search.promotion.rungs import Rungs
 from tune_jobs.engine.search.promotion.scheduler import PromotingScheduler
 
@@ -106,8 +106,7 @@ class Hyperband:
         """Build the scheduler."""
         _check_reduction_factor(self.reduction_factor)
         if self.resume:
-            plans = plan_brackets(max_epochs, self.reduction_factor)
-            return PromotingScheduler(Brackets(plans), max_epochs)
+            return PromotingScheduler(Brackets(self._plans(max_epochs)), max_epochs)
         return HyperBandScheduler(
             time_attr=EPOCH, max_t=max_epochs, reduction_factor=self.reduction_factor
         )
@@ -116,12 +115,14 @@ class Hyperband:
         """Return the epochs at which trials are compared, None if that may be after any."""
         if not self.resume:
             return None
-        plans = plan_brackets(max_epochs, self.reduction_factor)
-        return sorted({epoch for plan in plans for epoch in plan.epochs})
+        return sorted({epoch for plan in self._plans(max_epochs) for epoch in plan.epochs})
 
     def sizes(self, max_epochs: int) -> list[int]:
         """Return how many trials the brackets begin with."""
-        return [plan.sizes[0] for plan in plan_brackets(max_epochs, self.reduction_factor)]
+        return [plan.sizes[0] for plan in self._plans(max_epochs)]
+
+    def _plans(self, max_epochs: int) -> list[Bracket]:
+        return plan_brackets(max_epochs, self.reduction_factor)
 
 
 @dataclass(frozen=True)

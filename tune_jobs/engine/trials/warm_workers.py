@@ -117,12 +117,9 @@ class _ActorClass(ray.actor.ActorClass):  # type: ignore[misc]
 
 
 def in_warm_workers(profile: Profile) -> AbstractContextManager[None]:
-    """Let Tune run trials in kept workers during a block, if this process keeps its Ray.
-
-    Trials with a GPU get processes of their own: Ray assigns GPUs to a process when it starts.
-    """
-    kept = kept_ray()
-    if kept is None or profile.gpus_per_trial or profile.address != "local":
+    """Let Tune run trials in kept workers during a block, if this process keeps its Ray."""
+    kept = _kept_for(profile)
+    if kept is None:
         return nullcontext()
     kill, kill_all = find(KILL_WORKER), find(KILL_WORKERS)
 
@@ -143,6 +140,14 @@ def in_warm_workers(profile: Profile) -> AbstractContextManager[None]:
     )
 
 
+def _kept_for(profile: Profile) -> KeptRay | None:
+    """Return the kept Ray whose workers a profile may use.
+
+    Trials with a GPU get processes of their own: Ray assigns GPUs to a process when it starts.
+    """
+    return None if profile.gpus_per_trial or profile.address != "local" else kept_ray()
+
+
 def take_worker(kept: KeptRay) -> Any:
     """Take a worker that is idle, the last used first, or start one."""
     while kept.workers:
@@ -157,8 +162,7 @@ def take_worker(kept: KeptRay) -> Any:
 def kill_worker(actor: Any) -> None:
     """Kill the process that runs a trial, whether it is a kept worker or not."""
     if isinstance(actor, _Actor):
-        if actor.worker in actor.kept.workers:
-            actor.kept.workers.remove(actor.worker)
+        actor.kept.drop(actor.worker)
         actor = actor.worker
     ray.kill(actor)
 
@@ -181,8 +185,8 @@ def begin_in_worker(
     Returns:
         The reference of its result, and what breaks the call off.
     """
-    kept = kept_ray()
-    if kept is None or profile.gpus_per_trial or profile.address != "local":
+    kept = _kept_for(profile)
+    if kept is None:
         task = ray.remote(num_cpus=profile.cpus_per_trial, num_gpus=profile.gpus_per_trial)
         reference = task(function).remote(*arguments)
         return reference, lambda: ray.cancel(reference, force=True)
@@ -195,5 +199,4 @@ def begin_in_worker(
 def _reveal(manager: Any, *, doomed_only: bool) -> None:
     """Put the actors behind kept workers in their place, before Tune's manager kills them."""
     for actor in revealed(manager, _Actor, doomed_only=doomed_only):
-        if actor.worker in actor.kept.workers:
-            actor.kept.workers.remove(actor.worker)
+        actor.kept.drop(actor.worker)

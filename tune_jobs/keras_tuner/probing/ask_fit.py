@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tune_jobs.keras_tuner.declarations import Declaration
+from tune_jobs.keras_tuner.hypermodel import names_in_fit
 from tune_jobs.keras_tuner.hyperparameters import HyperParameters
 from tune_jobs.keras_tuner.worker.program import Program
 
@@ -25,8 +26,7 @@ def ask_fit(
     A ``fit`` with a loop of its own is not called: it might train for hours. What it asks for joins
     the space when a trial meets it.
     """
-    code = getattr(getattr(program.hypermodel, "fit", None), "__code__", None)
-    names = getattr(code, "co_names", ())
+    names = names_in_fit(program.hypermodel)
     if "fit" not in names or "GradientTape" in names:
         return []
     defaults = hp.with_values({})

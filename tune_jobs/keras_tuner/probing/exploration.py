@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tune_jobs.engine.errors import JobError, reason_of
+from tune_jobs.engine.errors import JobError, ends_run, reason_of
 from tune_jobs.keras_tuner.conversion import is_tunable
 from tune_jobs.keras_tuner.declarations import Declaration, Value
 from tune_jobs.keras_tuner.hyperparameters import HyperParameters, Values
@@ -84,7 +84,7 @@ def _start(prober: Prober) -> None:
     first = prober.ask({})
     if first and first.error:
         error = first.error
-        if getattr(error, "ends_run", False):
+        if ends_run(error):
             raise error
         values = ", ".join(f"{name}={value!r}" for name, value in first.values.items())
         raise JobError(

@@ -7,6 +7,8 @@ import json
 import sys
 from typing import Any
 
+from trainables.fitting.compiled.keras_internals import is_keras_module
+
 
 def fingerprint(model: Any) -> str | None:
     """Return a text that is equal for equal models; None if a model is more than its config says.
@@ -14,7 +16,7 @@ def fingerprint(model: Any) -> str | None:
     Functions, layers and models of the program may hold values that no config shows.
     """
     keras = sys.modules.get("keras")
-    if keras is None or not type(model).__module__.startswith("keras."):
+    if keras is None or not is_keras_module(type(model).__module__):
         return None
     try:
         config = keras.saving.serialize_keras_object(model)
@@ -32,7 +34,7 @@ def _is_of_keras(part: Any) -> bool:
     if not isinstance(part, dict):
         return True
     module = part.get("module")
-    is_own = isinstance(module, str) and not f"{module}.".startswith("keras.")
+    is_own = isinstance(module, str) and not is_keras_module(module)
     if is_own or part.get("class_name") in ("Lambda", "__lambda__"):
         return False
     return all(_is_of_keras(child) for child in part.values())

@@ -26,7 +26,7 @@ from tune_jobs.keras_tuner.errors import (
     FatalTypeError,
     NewHyperparametersError,
 )
-from tune_jobs.keras_tuner.hypermodel import has_own_fit
+from tune_jobs.keras_tuner.hypermodel import has_own_fit, names_in_fit
 from tune_jobs.keras_tuner.hyperparameters import HyperParameters
 from tune_jobs.keras_tuner.trials import Trial
 from tune_jobs.keras_tuner.worker.arguments import Fit, read_call
@@ -405,10 +405,8 @@ def only_passes_on(model: Any) -> bool:
 
     Else it may read the model afterwards, which the engine leaves at its best epoch.
     """
-    code = getattr(getattr(model, "fit", None), "__code__", None)
-    names = set(getattr(code, "co_names", ()))
-    used = {name for name in names if name in METHODS}
-    return used == {"fit"} and "GradientTape" not in names
+    names = names_in_fit(model)
+    return names & METHODS == {"fit"} and "GradientTape" not in names
 
 
 def make_replicas(
