@@ -81,7 +81,12 @@ def folder(local_ray, tmp_path) -> Path:
     """A folder with the job and a profile that joins the tests' Ray."""
     (tmp_path / "job.py").write_text(JOB.replace("LOG", str(tmp_path / "log")))
     address = ray.get_runtime_context().gcs_address
-    profile = {"address": address, "storage": str(tmp_path / "results"), "max_concurrent_trials": 1}
+    profile = {
+        "address": address,
+        "storage": str(tmp_path / "results"),
+        "max_concurrent_trials": 1,
+        "cpus_per_trial": 0.4,  # a suspended driver keeps what it holds, and starting ones need more
+    }
     (tmp_path / "profile.yaml").write_text(json.dumps(profile))
     return tmp_path
 
