@@ -26,9 +26,10 @@ from tune_jobs.engine.cluster.submit.jobs_api import JobsApi
 
 ROOT = Path(__file__).parents[2]
 
-JOB = '''"""Arithmetic that takes its time."""
+JOB = '''"""Arithmetic that takes its time, and does not begin a third trial while a file is there."""
 
 import os
+import pathlib
 import time
 
 from ray import tune
@@ -37,6 +38,9 @@ from tune_jobs.engine import Job, RandomSearch
 
 
 def train(config, data):
+    hold = pathlib.Path(os.environ.get("HOLD", "no such file"))
+    while int(tune.get_context().get_trial_id()) > 2 and hold.exists():
+        time.sleep(0.05)
     for epoch in range(1, 4):
         time.sleep(float(os.environ.get("PAUSE", "0.05")))
         if config["x"] > {most}:
@@ -209,8 +213,9 @@ def test_a_job_that_fails_exits_as_it_would_here_and_is_tried_again(cluster) -> 
 def test_a_stopped_search_keeps_its_trials_and_goes_on_when_submitted_again(cluster) -> None:
     words = ["submit", "search.py", "--profile", "slow.yaml", "--name", "stopped"]
     words += ["--num-samples", "8"]
-    slow = profile_of(cluster) + "env: {PAUSE: '0.8'}\n"
-    (cluster.folder / "slow.yaml").write_text(slow)
+    hold = cluster.folder / "hold"
+    hold.touch()
+    (cluster.folder / "slow.yaml").write_text(profile_of(cluster) + f"env: {{HOLD: '{hold}'}}\n")
     submitted = cluster.tune_jobs(*words)
     known = ["stopped", "--profile", "cluster.yaml"]
     other = cluster.tune_jobs(*words, "--seed", "7")
@@ -219,6 +224,7 @@ def test_a_stopped_search_keeps_its_trials_and_goes_on_when_submitted_again(clus
     attached = cluster.tune_jobs(*words)
     stopped = cluster.tune_jobs("stop", *known)
     before = cluster.tune_jobs("logs", *known).stdout
+    hold.unlink()
     resumed = cluster.tune_jobs(*words, "--wait")
 
     assert submitted.returncode == 0
