@@ -181,6 +181,16 @@ def test_functions_of_a_job_read_a_model_if_the_user_names_it(here) -> None:
     assert set(pd.read_csv("out.csv")["prediction"]) == {1}
 
 
+def test_a_retest_needs_no_more_of_the_original_command_than_its_job(here) -> None:
+    Path("mine.py").write_text(OWN)
+    claim(command={"job": "mine.py"})
+
+    ran = invoke("retest", "evil", "--resume")
+
+    assert ran.exit_code == 2, ran.output
+    assert "error: --resume needs --name" in ran.stderr
+
+
 def test_not_even_the_user_can_name_code_in_the_folder_of_an_experiment(here) -> None:
     for job in ("results/evil/payload.py", "results.evil.payload"):
         check_refused(invoke(*PREDICT, "--trust", job), "named with --trust, lies below")

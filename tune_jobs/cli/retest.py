@@ -191,7 +191,8 @@ def _asked_of(earlier: Experiment, options: dict[str, Any]) -> dict[str, Any]:
     from tune_jobs.engine.storage.folder import open_folder
 
     begun = original_of(earlier)
-    asked = fill_in(options, {key: begun.get(key) for key in REMEMBERED})
+    unnamed = {**dict.fromkeys(REMEMBERED), "sets": ()}
+    asked = fill_in(unnamed | options, {key: begun[key] for key in REMEMBERED if key in begun})
     asked |= {"job": options["job"] or begun.get("job")}
     if asked["job"] is None:
         raise JobError(f"{earlier.name} does not record its job; name it with --job")
