@@ -10,8 +10,9 @@ ROOT = Path(__file__).parents[3]
 PROGRAM = """
 import os, ray
 from tune_jobs.engine import Profile
-from tune_jobs.engine.cluster.connection import ray_of
-from tune_jobs.engine.cluster.kept import kept_ray
+from tune_jobs.engine.cluster.connection import connect, ray_of
+from tune_jobs.engine.cluster.kept import end_kept, kept_ray
+from tune_jobs.engine.cluster.local_ray import stop_local
 from tune_jobs.engine.ray_internals import own_node
 from tune_jobs.engine.trials.warm_workers import call_in_worker
 
@@ -33,12 +34,20 @@ other = where(Profile(env={"A": "b"}))
 assert other[0] != first[0]
 assert kept_ray() is None and not ray.is_initialized()
 
-with ray_of(Profile(), []):  # of a Ray that somebody else has started, the workers are kept
-    node = own_node()
-    first, second = where(is_kept=True), where(is_kept=True)
+connect(Profile(), [])  # of a Ray that somebody else has started, the workers are kept
+node = own_node()
+first, second = where(is_kept=True), where(is_kept=True)
+assert first == second and first[0] == node.session.name
+assert not kept_ray().is_owned
+end_kept()
+assert ray.is_initialized()
+
+with ray_of(Profile(), []):  # a run's own workers end with it
+    first, second = where(), where()
     assert first == second and first[0] == node.session.name
-    assert not kept_ray().is_owned
-assert not ray.is_initialized()
+assert kept_ray() is None and ray.is_initialized()
+assert where()[1] != first[1]
+stop_local()
 
 last = where(is_kept=True)
 print(own_node().session)

@@ -36,7 +36,8 @@ def train(config: dict, data: object) -> Model | None:
         with tempfile.TemporaryDirectory() as folder:
             (pathlib.Path(folder) / "epoch").write_text(str(epoch))
             loss = abs(epoch - 2) + config["x"]
-            tune.report({"loss": loss}, checkpoint=tune.Checkpoint.from_directory(folder))
+            row = {"loss": loss, "process": os.getpid()}
+            tune.report(row, checkpoint=tune.Checkpoint.from_directory(folder))
     return Model(config, len(data.x_train)) if "says" in config else None
 
 
@@ -48,6 +49,7 @@ def export(build, config, checkpoint, preprocessing, path) -> None:
         models = [build(each) for each in config]
         facts = {name: models[0].config[name] for name in ("x", "epochs", "metric", "seed")}
         content = facts | {"rows": models[0].rows, "members": len(models)}
+        content |= {"process": os.getpid()}
         pathlib.Path(path).write_text(json.dumps(content))
         return
     if config.get("broken"):
@@ -117,6 +119,15 @@ def test_the_winner_is_trained_on_all_rows_but_the_test_part(profile) -> None:
     assert model["metric"] == "loss"
     assert json.loads(result.folder.read("ensemble.keras"))["members"] == 2
     assert result.summary.ensemble.test == result.summary.test
+
+
+def test_search_finals_and_export_run_in_the_same_processes(local_ray, tmp_path) -> None:
+    profile = Profile(storage=str(tmp_path), max_concurrent_trials=1)
+    result = run(FINALS, profile=profile, name="test", listeners=[])
+
+    (searching,) = set(result.epochs["process"])
+    assert set(result.finals.epochs["process"]) == {searching}
+    assert result.best_model()["process"] == searching
 
 
 def test_a_file_that_predicts_otherwise_than_the_trained_model_is_no_winner(profile) -> None:

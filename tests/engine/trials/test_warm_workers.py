@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 from ray import tune
 
 from tune_jobs.engine import ASHA, Experiment, Job, Profile, RandomSearch, run
 from tune_jobs.engine.cluster.connection import ray_of
 from tune_jobs.engine.cluster.kept import end_kept, kept_ray
 from tune_jobs.engine.runs.start_ray import import_roots
+from tune_jobs.engine.trials.warm_workers import call_in_worker
 
 
 def train(config: dict[str, Any], data: Any) -> None:
@@ -81,6 +83,31 @@ def test_a_trial_whose_worker_dies_is_tried_again_in_another(tmp_path: Path) -> 
 
     assert list(found.trials["state"]) == ["complete"] * 2
     assert search(tmp_path, "later").summary.outcome == "complete"
+
+
+def test_a_call_whose_worker_dies_is_repeated_in_another(tmp_path: Path) -> None:
+    def called(mark: Path) -> int:
+        if not mark.exists():
+            mark.write_text(str(os.getpid()))
+            os.kill(os.getpid(), signal.SIGKILL)
+        return os.getpid()
+
+    profile, mark = Profile(), tmp_path / "mark"
+
+    second = call_in_worker(called, mark, profile=profile)
+
+    assert second != int(mark.read_text())
+    assert call_in_worker(os.getpid, profile=profile) == second
+
+
+def test_a_call_that_is_broken_off_leaves_no_worker_behind_that_still_runs_it() -> None:
+    profile = Profile()
+    before = call_in_worker(os.getpid, profile=profile)
+
+    with pytest.raises(ray.exceptions.GetTimeoutError):
+        call_in_worker(time.sleep, 60, profile=profile, timeout=0.1)
+
+    assert call_in_worker(os.getpid, profile=profile) != before
 
 
 def test_a_scheduler_stops_trials_early(tmp_path: Path) -> None:

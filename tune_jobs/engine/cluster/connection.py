@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from tune_jobs.engine.cluster.kept import KeptRay, end_kept, keep, kept_ray, used
-from tune_jobs.engine.cluster.local_ray import start_local, stop_local
+from tune_jobs.engine.cluster.local_ray import start_local
 from tune_jobs.engine.cluster.stderr import stderr_aside
 from tune_jobs.engine.cluster.tokens import use_token
 from tune_jobs.engine.cluster.worker_start import PRELOAD
@@ -63,32 +63,30 @@ def ray_of(
 ) -> Iterator[None]:
     """Join the profile's Ray, or start a local one, which ends with the block.
 
-    A Ray that this process has joined already is used as it is, and left running. With ``is_kept``
-    a local one that is started here is kept for later runs of this process, and so are workers.
+    A Ray that this process has joined already is used as it is, and left running. The workers of a
+    local one stay warm from one search of the block to the next; with ``is_kept`` they, and a Ray
+    that is started here, stay for later runs of this process, too.
     """
     import ray
 
-    is_local = profile.address == "local"
     kept = _find_kept(profile, import_paths, preload)
-    if ray.is_initialized():
-        if is_kept and is_local and kept is None:
-            kept = keep(_env_of(profile, import_paths, preload), is_owned=False)
-        with used(kept) if kept else nullcontext(), _silenced() if kept else nullcontext():
-            yield
-        return
-    with _silenced() if is_local else _lost_nodes_logged():
-        connect(profile, import_paths, preload)
-        if is_kept and is_local:
-            kept = keep(_env_of(profile, import_paths, preload), is_owned=True)
-            with used(kept) if kept else nullcontext():
-                yield
-            return
+    is_local, is_started = profile.address == "local", not ray.is_initialized()
+    ends = is_local and kept is None and not is_kept
+    with _printing(is_local, is_quiet=is_started or is_kept or kept is not None):
+        if is_started:
+            connect(profile, import_paths, preload)
+        if is_local and kept is None:
+            kept = keep(_env_of(profile, import_paths, preload), is_owned=is_started)
         user = threading.get_ident()
         try:
-            yield
+            with used(kept) if kept else nullcontext():
+                yield
         finally:
             if threading.get_ident() == user:  # else another one ends the process, and kills Ray
-                (stop_local if is_local else ray.shutdown)()
+                if ends:
+                    end_kept()
+                elif is_started and not is_local:
+                    ray.shutdown()
 
 
 def _find_kept(
@@ -183,6 +181,13 @@ def _explain(address: str, said: str) -> JobError:
             "a file with the token that the cluster was started with"
         )
     return ClusterError(f"no Ray cluster answers at {address}; {FROM_OUTSIDE}")
+
+
+def _printing(is_local: bool, *, is_quiet: bool) -> AbstractContextManager[None]:
+    """Let Ray print what matters: of a local one nothing, if it is not somebody else's."""
+    if not is_local:
+        return _lost_nodes_logged() if is_quiet else nullcontext()
+    return _silenced() if is_quiet else nullcontext()
 
 
 def _lost_nodes_logged() -> AbstractContextManager[None]:

@@ -1,8 +1,8 @@
-"""A local Ray that outlives a run, with its warm workers, for the next run of this process.
+"""A local Ray with warm workers, for the searches of a run, or for the next run of this process.
 
-Programs that call ``fit`` again and again, as under scikit-learn's ``cross_val_score``, would wait
-for Ray and for the import of Keras each time. It ends with the process, or when a run needs
-another one.
+The finals of a run find the workers of its search, and so does its export. Programs that call
+``fit`` again and again, as under scikit-learn's ``cross_val_score``, would wait for Ray and for the
+import of Keras each time: their Ray ends with the process, or when a run needs another one.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class KeptRay:
         session: the folder of its logs, which says which Ray it is.
         is_owned: whether it ends with this; else somebody else in this process has started it.
         workers: handles of warm workers that no trial uses at the moment.
+        memory: MiB of each worker after its first trial, by the name that trials report.
         users: how many runs use it at the moment.
     """
 
@@ -39,6 +40,7 @@ class KeptRay:
     session: Path
     is_owned: bool
     workers: list[Any] = field(default_factory=list)
+    memory: dict[str, float] = field(default_factory=dict)
     users: int = 0
 
     def fits(self, env: Mapping[str, str]) -> bool:

@@ -30,7 +30,7 @@ from tune_jobs.engine.job.setup import Setup
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space.configs import Config
 from tune_jobs.engine.trials.shipping import Shipped, ship
-from tune_jobs.engine.trials.warm_workers import begin_in_worker
+from tune_jobs.engine.trials.warm_workers import call_in_worker
 
 if TYPE_CHECKING:
     from tune_jobs.engine.data.dataset import Dataset
@@ -253,13 +253,11 @@ def _in_worker(
 
     def call(recipe: Recipe, *arguments: Any) -> Any:
         shipped = ship(recipe, of=recipe.build)
-        reference, cancel = begin_in_worker(
-            _unpacked, function, shipped, *arguments, profile=profile
-        )
         try:
-            return ray.get(reference, timeout=deadline.left)
+            return call_in_worker(
+                _unpacked, function, shipped, *arguments, profile=profile, timeout=deadline.left
+            )
         except ray.exceptions.GetTimeoutError:
-            cancel()
             raise LateError("the time ran out before the model was made") from None
         except ray.exceptions.RayTaskError as error:
             raise JobError(f"the best model could not be exported: {error.cause!r}") from error

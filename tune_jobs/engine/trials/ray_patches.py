@@ -10,6 +10,7 @@ from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskErr
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
+from tune_jobs.engine.cluster.kept import kept_ray
 from tune_jobs.engine.errors import first_line
 from tune_jobs.engine.experiments.messages import memory_in
 from tune_jobs.engine.ray_internals import (
@@ -20,6 +21,7 @@ from tune_jobs.engine.ray_internals import (
     find,
     replaced,
 )
+from tune_jobs.engine.trials.warm_workers import give_up_worker
 
 CHOOSE_TRIAL = "ray.tune.schedulers:FIFOScheduler.choose_trial_to_run"
 
@@ -99,13 +101,15 @@ def replaced_when_grown(most_growth: float = MOST_GROWTH) -> AbstractContextMana
     Tune decides in a private method whether the next trial reuses a worker; the decision stays
     Tune's for a trial that does not report its worker's memory.
     """
-    first: dict[str, float] = {}
+    kept = kept_ray()
+    first = {} if kept is None else kept.memory
     original = find(REUSE_WORKER)
 
     def decide(controller: Any, trial: Trial) -> bool:
         if used := memory_in(trial.last_result or {}):
             worker, memory = used
             if memory - first.setdefault(worker, memory) > most_growth:
+                give_up_worker(trial.temporary_state.ray_actor)
                 return False
         return bool(original(controller, trial))
 

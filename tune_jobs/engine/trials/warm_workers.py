@@ -1,13 +1,15 @@
-"""Trials in worker processes that outlive a run, so that the next one finds them warm.
+"""Trials in worker processes that outlive a search, so that finals and export find them warm.
 
-Tune starts a process per worker and run, which imports Ray, the engine and Keras: seconds, of which
-a small search would be all there is. If this process keeps its Ray
-(:mod:`~tune_jobs.engine.cluster.kept`), workers are kept as well: an actor stays and is given one
-trainable of Tune after another. To Tune it looks like an actor of each trainable.
+Tune starts a process per worker and search, which imports Ray, the engine and Keras: seconds, of
+which a small search would be all there is. In a local Ray (:mod:`~tune_jobs.engine.cluster.kept`)
+workers are kept instead: an actor stays and is given one trainable of Tune after another. To Tune
+it looks like an actor of each trainable.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
@@ -28,6 +30,10 @@ from tune_jobs.engine.ray_internals import (
 
 # Seconds that a worker may take to say that it has nothing left to do.
 PATIENCE = 10.0
+
+# How often a call is repeated whose worker dies, as that of a task of Ray is.
+RETRIES = 3
+LOST = (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError)
 
 
 class Worker:
@@ -70,10 +76,11 @@ class _Actor:
     Attributes:
         kept: what the worker goes back to.
         worker: the actor behind it.
+        is_given_up: whether the worker ends with this trainable.
     """
 
     def __init__(self, kept: KeptRay, worker: Any) -> None:
-        self.kept, self.worker = kept, worker
+        self.kept, self.worker, self.is_given_up = kept, worker, False
 
     def __getattr__(self, method: str) -> _Method:
         if method.startswith("_") and method not in ("__ray_ready__", "__ray_terminate__"):
@@ -95,7 +102,10 @@ class _Method:
         if self._name != "stop":
             return worker.call.remote(self._name, arguments, named)
         stopped = worker.stop.remote()
-        self._actor.kept.workers.append(worker)
+        if self._actor.is_given_up:
+            worker.__ray_terminate__.remote()
+        else:
+            self._actor.kept.workers.append(worker)
         return stopped
 
 
@@ -167,33 +177,67 @@ def kill_worker(actor: Any) -> None:
     ray.kill(actor)
 
 
-def call_in_worker(function: Callable[..., Any], *arguments: Any, profile: Profile) -> Any:
+def give_up_worker(actor: Any) -> None:
+    """Let the process that runs a trial end with it, whether it is a kept worker or not."""
+    if isinstance(actor, _Actor):
+        actor.is_given_up = True
+
+
+def call_in_worker(
+    function: Callable[..., Any],
+    *arguments: Any,
+    profile: Profile,
+    timeout: float | None = None,
+) -> Any:
     """Call a function in a worker of a profile, a kept one if there is one; wait for the result.
 
+    If the worker dies, the function is called again in another one, as Ray does with its tasks.
+
+    Args:
+        function: what is called.
+        arguments: of the function.
+        profile: what the worker may use.
+        timeout: seconds after which the call is broken off.
+
     Raises:
+        GetTimeoutError: if the time is over.
         RayError: if it cannot be called, or raises an exception.
     """
-    result, _ = begin_in_worker(function, *arguments, profile=profile)
-    return ray.get(result)
-
-
-def begin_in_worker(
-    function: Callable[..., Any], *arguments: Any, profile: Profile
-) -> tuple[Any, Callable[[], None]]:
-    """Call a function in a worker of a profile, a kept one if there is one.
-
-    Returns:
-        The reference of its result, and what breaks the call off.
-    """
     kept = _kept_for(profile)
-    if kept is None:
-        task = ray.remote(num_cpus=profile.cpus_per_trial, num_gpus=profile.gpus_per_trial)
-        reference = task(function).remote(*arguments)
-        return reference, lambda: ray.cancel(reference, force=True)
-    worker = take_worker(kept)
-    result = worker.do.remote(function, arguments)
-    kept.workers.append(worker)
-    return result, lambda: kill_worker(_Actor(kept, worker))
+    if kept is not None:
+        return _call_in_kept(kept, function, arguments, timeout)
+    task = ray.remote(num_cpus=profile.cpus_per_trial, num_gpus=profile.gpus_per_trial)
+    reference = task(function).remote(*arguments)
+    try:
+        return ray.get(reference, timeout=timeout)
+    except ray.exceptions.GetTimeoutError:
+        ray.cancel(reference, force=True)
+        raise
+
+
+def _call_in_kept(
+    kept: KeptRay, function: Callable[..., Any], arguments: tuple[Any, ...], timeout: float | None
+) -> Any:
+    """Call a function in a kept worker, again if that dies; one that is called off is killed."""
+    ends, retries = time.monotonic() + (math.inf if timeout is None else timeout), RETRIES
+    while True:
+        worker = take_worker(kept)
+        left = None if timeout is None else max(ends - time.monotonic(), 0.0)
+        try:
+            result = ray.get(worker.do.remote(function, arguments), timeout=left)
+        except ray.exceptions.RayTaskError:
+            kept.workers.append(worker)
+            raise
+        except LOST:
+            retries -= 1
+            if retries < 0:
+                raise
+        except BaseException:
+            ray.kill(worker)
+            raise
+        else:
+            kept.workers.append(worker)
+            return result
 
 
 def _reveal(manager: Any, *, doomed_only: bool) -> None:
