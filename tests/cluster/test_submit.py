@@ -26,7 +26,7 @@ from tune_jobs.engine.cluster.submit.jobs_api import JobsApi
 
 ROOT = Path(__file__).parents[2]
 
-JOB = '''"""Arithmetic that takes its time, and does not begin a third trial while a file is there."""
+JOB = '''"""Arithmetic that takes its time; no third trial begins while a file is there."""
 
 import os
 import pathlib

@@ -85,7 +85,7 @@ def folder(local_ray, tmp_path) -> Path:
         "address": address,
         "storage": str(tmp_path / "results"),
         "max_concurrent_trials": 1,
-        "cpus_per_trial": 0.4,  # a suspended driver keeps what it holds, and starting ones need more
+        "cpus_per_trial": 0.4,  # a suspended driver keeps what it holds; starting needs more
     }
     (tmp_path / "profile.yaml").write_text(json.dumps(profile))
     return tmp_path
