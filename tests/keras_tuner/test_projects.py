@@ -9,6 +9,7 @@ from ray import cloudpickle
 
 import tune_jobs.keras_tuner as kt
 from tune_jobs.engine import JobError
+from tune_jobs.engine.cluster.kept import kept_ray
 from tune_jobs.engine.experiments.history.records import ImportedResult
 from tune_jobs.engine.experiments.history.segments import read_segments
 
@@ -134,6 +135,7 @@ def test_a_project_is_continued_with_another_build(tmp_path, caplog):
     tuner = search(build_scoped, 12)
     after = [trial.hyperparameters.values for trial in tuner.oracle.trials.values()]
 
+    assert kept_ray().workers  # though somebody else has started Ray
     assert after[:4] == before
     assert len(after) == 12
     assert "do not fit the search space" not in caplog.text

@@ -288,11 +288,8 @@ def _module_of(program: Any) -> str:
 
 
 def _keep_ray(stack: ExitStack, profile: Profile, job: Job) -> None:
-    """Start Ray, if it is not running yet, and keep it for later searches of this process."""
-    import ray
-
+    """Start Ray, if it is not running yet, and keep it and its workers for later searches."""
     from tune_jobs.engine.cluster.connection import ray_of
     from tune_jobs.engine.runs.start_ray import find_preload, import_roots
 
-    if not ray.is_initialized():
-        stack.enter_context(ray_of(profile, import_roots(job), find_preload(job), is_kept=True))
+    stack.enter_context(ray_of(profile, import_roots(job), find_preload(job), is_kept=True))
