@@ -26,6 +26,11 @@ MOST_INPUTS = 200
 # By joined input, the type of its values.
 DTYPES = {"numbers": "float64", "texts": "string"}
 
+# Encodings, in the order of their features.
+KINDS = ("number", "date", "words", "categorical")
+
+TEXTS = ("categorical", "words")  # kinds of columns whose raw values are texts
+
 
 def add_preprocessing(
     finish: Callable[[str], keras.Model], columns: Sequence[Column]
@@ -69,7 +74,8 @@ def list_joined(columns: Sequence[Column]) -> dict[str, list[str]]:
 def make_encoder(columns: Sequence[Column], name: str) -> keras.Model:
     """Return a model from the list of raw columns to the encoded float32 matrix.
 
-    Numbers come first, computed in float64, then indicators of missing values, then codes.
+    Numbers come first, computed in float64, then indicators of missing values, then the parts of
+    dates, words and codes.
     The kinds of columns are those of the engine's ``data/column_kinds.py``: a new kind needs its
     operations here.
     """
@@ -77,15 +83,22 @@ def make_encoder(columns: Sequence[Column], name: str) -> keras.Model:
 
     inputs = [_make_input(column, f"column_{index}") for index, column in enumerate(columns)]
     pairs = list(zip(inputs, columns, strict=True))
-    numeric = [pair for pair in pairs if pair[1]["kind"] != "categorical"]
-    categorical = [pair for pair in pairs if pair[1]["kind"] == "categorical"]
+    of_kind = {kind: [pair for pair in pairs if kind_of(pair[1]) == kind] for kind in KINDS}
     parts: list[keras.KerasTensor] = []
-    if numeric:
-        tensors, known = zip(*numeric, strict=True)
+    if of_kind["number"]:
+        tensors, known = zip(*of_kind["number"], strict=True)
         parts += encode_numbers(_join(tensors), known)
-    if categorical:
-        parts.append(encode_categories(categorical))
+    for tensor, column in of_kind["date"]:
+        parts += encode_dates(tensor, column)
+    parts += [encode_words(tensor, column) for tensor, column in of_kind["words"]]
+    if of_kind["categorical"]:
+        parts.append(encode_categories(of_kind["categorical"]))
     return keras.Model(inputs, _join(parts), name=name)
+
+
+def kind_of(column: Column) -> str:
+    """Return which of the encodings here a column has."""
+    return str(column["kind"]) if column["kind"] in KINDS else "number"
 
 
 def make_wide_encoder(columns: Sequence[Column], name: str) -> keras.Model:
@@ -96,14 +109,38 @@ def make_wide_encoder(columns: Sequence[Column], name: str) -> keras.Model:
     import keras
 
     inputs: dict[str, keras.KerasTensor] = {}
-    parts: list[keras.KerasTensor] = []
+    parts: dict[str, list[keras.KerasTensor]] = {kind: [] for kind in KINDS}
     for kind, known in split_columns(columns).items():
-        inputs[kind] = keras.Input((len(known),), name=kind, dtype=DTYPES[kind])
-        if kind == "numbers":
-            parts += encode_numbers(inputs[kind], known)
+        tensor = inputs[kind] = keras.Input((len(known),), name=kind, dtype=DTYPES[kind])
+        places = {own: [n for n, c in enumerate(known) if kind_of(c) == own] for own in KINDS}
+        for place in places["date"]:
+            parts["date"] += encode_dates(_pick(tensor, [place]), known[place])
+        for place in places["words"]:
+            parts["words"].append(encode_words(_pick(tensor, [place]), known[place]))
+        for own, encode in (("number", encode_numbers), ("categorical", _look_up)):
+            if places[own]:
+                picked = tensor if len(places[own]) == len(known) else _pick(tensor, places[own])
+                parts[own] += encode(picked, [known[place] for place in places[own]])
+    return keras.Model(inputs, _join([part for kind in KINDS for part in parts[kind]]), name=name)
+
+
+def _look_up(texts: keras.KerasTensor, columns: Sequence[Column]) -> Iterator[keras.KerasTensor]:
+    yield look_up_together(texts, columns)
+
+
+def _pick(tensor: keras.KerasTensor, places: Sequence[int]) -> keras.KerasTensor:
+    """Return some columns of a matrix; that of texts has no operation but slices."""
+    from keras import ops
+
+    if tensor.dtype != "string":
+        return ops.take(tensor, places, axis=1)
+    runs: list[list[int]] = []
+    for place in places:
+        if runs and runs[-1][-1] == place - 1:
+            runs[-1].append(place)
         else:
-            parts.append(look_up_together(inputs[kind], known))
-    return keras.Model(inputs, _join(parts), name=name)
+            runs.append([place])
+    return _join([tensor[:, run[0] : run[-1] + 1] for run in runs])
 
 
 def encode_numbers(
@@ -122,6 +159,73 @@ def encode_numbers(
     indicated = [index for index, column in enumerate(columns) if column["indicator"]]
     if indicated:
         yield ops.cast(ops.take(missing, indicated, axis=1), "float32")
+
+
+def encode_dates(days: keras.KerasTensor, column: Column) -> Iterator[keras.KerasTensor]:
+    """Yield the standardised parts of a date, days since 1970, and its indicator if it has one.
+
+    The arithmetic is that of the engine's ``data/kinds/dates.py``, number by number.
+    """
+    from keras import ops
+
+    missing = ops.isnan(days)
+    filled = ops.where(missing, np.float64(column["fill"]), days)
+    parts = zip(column["parts"], column["means"], column["scales"], strict=True)
+    for part, mean, scale in parts:
+        value = DATE_PARTS[part](filled, column["first"])
+        yield ops.cast(ops.divide(ops.subtract(value, mean), scale), "float32")
+    if column["indicator"]:
+        yield ops.cast(missing, "float32")
+
+
+def encode_words(texts: keras.KerasTensor, column: Column) -> keras.KerasTensor:
+    """Return for each word of a column whether a text has it."""
+    from keras import layers, ops
+
+    found = layers.TextVectorization(
+        standardize="lower_and_strip_punctuation",
+        split="whitespace",
+        output_mode="multi_hot",
+        vocabulary=list(column["words"]),
+    )(texts)
+    # Keras says that it has another shape than it has. The first is of all other words.
+    flat = ops.reshape(found, (-1, len(column["words"]) + 1))
+    return ops.cast(flat[:, 1:], "float32")
+
+
+def _floor(value: Any) -> Any:
+    from keras import ops
+
+    return ops.floor(value)
+
+
+def _civil(days: Any) -> tuple[Any, Any]:
+    """Return year and month of days since 1970 (Howard Hinnant, ``civil_from_days``)."""
+    from keras import ops
+
+    shifted = _floor(days) + 719_468.0
+    era = _floor(shifted / 146_097.0)
+    day = shifted - era * 146_097.0
+    leaps = _floor(day / 1460.0) - _floor(day / 36_524.0) + _floor(day / 146_096.0)
+    year = _floor((day - leaps) / 365.0)
+    rest = day - (365.0 * year + _floor(year / 4.0) - _floor(year / 100.0))
+    march = _floor((5.0 * rest + 2.0) / 153.0)
+    month = ops.where(march < 10.0, march + 3.0, march - 9.0)
+    return year + era * 400.0 + ops.cast(month <= 2.0, "float64"), month
+
+
+def _weekday(days: Any) -> Any:
+    shifted = _floor(days) + 3.0
+    return shifted - 7.0 * _floor(shifted / 7.0)
+
+
+DATE_PARTS: dict[str, Callable[[Any, float], Any]] = {
+    "days": lambda days, first: days - first,
+    "year": lambda days, _: _civil(days)[0],
+    "month": lambda days, _: _civil(days)[1],
+    "weekday": lambda days, _: _weekday(days),
+    "hour": lambda days, _: _floor((days - _floor(days)) * 24.0 + 1e-6),
+}
 
 
 def encode_categories(pairs: Sequence[Pair]) -> keras.KerasTensor:
@@ -191,7 +295,7 @@ def split_columns(columns: Sequence[Column]) -> dict[str, list[Column]]:
     found: dict[str, list[Column]] = {}
     for kind in DTYPES:
         is_text = kind == "texts"
-        own = [each for each in columns if (each["kind"] == "categorical") == is_text]
+        own = [each for each in columns if (each["kind"] in TEXTS) == is_text]
         found |= {kind: own} if own else {}
     return found
 
@@ -199,7 +303,7 @@ def split_columns(columns: Sequence[Column]) -> dict[str, list[Column]]:
 def _make_input(column: Column, name: str) -> keras.KerasTensor:
     import keras
 
-    dtype = "string" if column["kind"] == "categorical" else "float64"
+    dtype = "string" if column["kind"] in TEXTS else "float64"
     return keras.Input((1,), name=name, dtype=dtype)
 
 

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
-from tune_jobs.engine.data.column_kinds import Column, kind_named
+from tune_jobs.engine.data.column_kinds import kind_named
 from tune_jobs.engine.data.columns import count_codes, encode, fit_columns
+from tune_jobs.engine.data.kinds.kind import Column
 from tune_jobs.engine.data.sources import is_frame, read_table
 from tune_jobs.engine.data.splitting import Array, Fold
 
@@ -137,7 +138,8 @@ def _fit_alike(table: pa.Table, train: Array, whole: Sequence[Column]) -> list[C
         own: Column = {**column, **learnt.get(column["name"], {})}
         if "indicator" in column:
             own["indicator"] = column["indicator"]
-        found.append(own)
+        features = [kind_named(each["kind"]).features(each) for each in (own, column)]
+        found.append(own if features[0] == features[1] else column)
     return found
 
 

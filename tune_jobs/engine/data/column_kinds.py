@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypedDict, get_args
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -25,85 +25,16 @@ from tune_jobs.engine.data.arrays import (
     without_dictionary,
 )
 from tune_jobs.engine.data.dataset import standardisation
+from tune_jobs.engine.data.kinds.dates import Dates
+from tune_jobs.engine.data.kinds.kind import Column, Fitted, Kind, Role, constant, no_value
+from tune_jobs.engine.data.kinds.words import WORDS, is_free_text
 from tune_jobs.engine.data.splitting import Array
 from tune_jobs.engine.errors import JobError
 
-Role = Literal["number", "missing", "code"]
-ROLES: tuple[Role, ...] = get_args(Role)  # the order of features in the matrix
+# Categories that have a code however few rows they have, and the rows that any other needs.
+ALWAYS_CODED, FEWEST_ROWS = 50, 2
 
 IDENTIFIER_SHARE, IDENTIFIER_ROWS = 0.9, 20  # distinct values among how many: a name, not a class
-
-
-class Column(TypedDict, total=False):
-    """The preprocessing learnt for a column; its keys depend on its kind."""
-
-    name: str
-    kind: str
-    mean: float
-    scale: float
-    fill: float
-    indicator: bool
-    categories: list[str]
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """The result of fitting a column: its preprocessing, None if it is dropped, and a warning."""
-
-    column: Column | None
-    warning: str | None = None
-
-
-class Kind(Protocol):
-    """A kind of column."""
-
-    @property
-    def name(self) -> str:
-        """Its name in the preprocessing."""
-
-    @property
-    def is_text(self) -> bool:
-        """True if a CSV file must give it as text, whatever it looks like."""
-
-    @property
-    def is_quantity(self) -> bool:
-        """True if it is a number to predict, rather than a class, when it is the target."""
-
-    def takes(self, arrow: pa.DataType) -> bool:
-        """Return whether values of an Arrow type are of this kind."""
-
-    def count_missing(self, values: pa.ChunkedArray) -> int:
-        """Count the rows without a value."""
-
-    def content(self, name: str, values: pa.ChunkedArray) -> list[object]:
-        """Return texts and arrays that are the same for equal values, however they are stored."""
-
-    def fit(self, name: str, values: pa.ChunkedArray, train: Array, max_categories: int) -> Fitted:
-        """Learn the preprocessing from the rows ``train`` alone.
-
-        Raises:
-            JobError: for values that cannot be used, in any row.
-        """
-
-    def features(self, column: Column) -> list[Role]:
-        """Return the roles of the features that it makes."""
-
-    def count_codes(self, column: Column) -> list[int]:
-        """Return for each of its features that is a code how many codes there are."""
-
-    def encode(self, column: Column, values: pa.ChunkedArray) -> list[Array]:
-        """Make the features, one value per row.
-
-        Raises:
-            JobError: for values that the preprocessing cannot take.
-        """
-
-    def read_raw(self, name: str, values: pa.ChunkedArray) -> Array:
-        """Return the values as the exported model takes them, shape (rows,).
-
-        Raises:
-            JobError: for values that it cannot take.
-        """
 
 
 @dataclass(frozen=True)
@@ -138,9 +69,9 @@ class Numbers:
         learnt = numbers(name, values)[train]
         known = learnt[~np.isnan(learnt)]
         if not len(known):
-            return Fitted(None, _no_value(name))
+            return Fitted(None, no_value(name))
         if len(known) == len(learnt) and known.min() == known.max():
-            return Fitted(None, _constant(name, f"{known[0]:g}"))
+            return Fitted(None, constant(name, f"{known[0]:g}"))
         mean, scale = standardisation(known)
         return Fitted(
             {
@@ -211,13 +142,20 @@ class Categories:
         codes = found.codes[train]
         distinct, counts = np.unique(codes[codes >= 0], return_counts=True)
         if not len(distinct):
-            return Fitted(None, _no_value(name))
+            return Fitted(None, no_value(name))
         texts = [found.values[code] for code in distinct]
         if len(texts) == 1 and counts[0] == len(codes):
-            return Fitted(None, _constant(name, repr(texts[0])))
+            return Fitted(None, constant(name, repr(texts[0])))
+        if is_free_text(name, texts, counts):
+            return WORDS.fit(name, values, train, max_categories)
         # No string of numpy's or Keras' can end in a NUL, so such a value stays without a code.
         codable = [pair for pair in zip(-counts, texts, strict=True) if not pair[1].endswith("\0")]
-        often = sorted(text for _, text in sorted(codable)[:max_categories])
+        ranked = sorted(codable)[:max_categories]
+        often = sorted(
+            text
+            for place, (less, text) in enumerate(ranked)
+            if place < ALWAYS_CODED or -less >= FEWEST_ROWS
+        )
         column: Column = {"name": name, "kind": self.name, "categories": often}
         return Fitted(column, _suspicion(name, counts))
 
@@ -248,7 +186,8 @@ NUMERIC = Numbers("numeric", is_quantity=True, takes=_is_number)
 BOOLEAN = Numbers("boolean", is_quantity=False, takes=pa.types.is_boolean)
 EMPTY = Numbers("empty", is_quantity=False, takes=pa.types.is_null)
 CATEGORICAL = Categories()
-KINDS: tuple[Kind, ...] = (NUMERIC, BOOLEAN, CATEGORICAL, EMPTY)
+DATE = Dates()
+KINDS: tuple[Kind, ...] = (NUMERIC, BOOLEAN, CATEGORICAL, EMPTY, DATE, WORDS)
 
 
 def kind_of(arrow: pa.DataType) -> Kind | None:
@@ -259,14 +198,6 @@ def kind_of(arrow: pa.DataType) -> Kind | None:
 def kind_named(name: str) -> Kind:
     """Return the kind that the preprocessing calls by a name."""
     return next(kind for kind in KINDS if kind.name == name)
-
-
-def _no_value(name: str) -> str:
-    return f"column {name!r} is dropped: it has no value in the training set"
-
-
-def _constant(name: str, value: str) -> str:
-    return f"column {name!r} is dropped: it is {value} in the whole training set"
 
 
 def _suspicion(name: str, counts: Array) -> str | None:

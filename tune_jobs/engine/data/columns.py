@@ -1,10 +1,12 @@
 """The columns of a table: what is learnt from the training rows, and the matrix made of it.
 
 What is learnt is plain JSON, one dict per column, so that an exported model can repeat it:
-``{"name", "kind": "numeric" or "boolean", "mean", "scale", "fill", "indicator"}``, or
+``{"name", "kind": "numeric" or "boolean", "mean", "scale", "fill", "indicator"}``;
 ``{"name", "kind": "categorical", "categories"}`` where category ``i`` has the code ``i + 1`` and
-the code 0 means missing, rare or never seen. What depends on the kind of a column is in
-:mod:`~tune_jobs.engine.data.column_kinds`.
+the code 0 means missing, rare or never seen;
+``{"name", "kind": "date", "first", "fill", "indicator", "parts", "means", "scales"}``; or
+``{"name", "kind": "words", "words"}``. A column that was text has its ``"reading"`` too. What
+depends on the kind of a column is in :mod:`~tune_jobs.engine.data.column_kinds`.
 """
 
 from __future__ import annotations
@@ -16,13 +18,14 @@ import numpy as np
 import pyarrow as pa
 
 from tune_jobs.engine.data.arrays import value_type
-from tune_jobs.engine.data.column_kinds import EMPTY, ROLES, Column, Kind, kind_named, kind_of
+from tune_jobs.engine.data.column_kinds import EMPTY, kind_named, kind_of
 from tune_jobs.engine.data.dataset import digest
+from tune_jobs.engine.data.kinds.kind import ROLES, Column, Kind
 from tune_jobs.engine.data.sources import find_column
 from tune_jobs.engine.data.splitting import Array
 from tune_jobs.engine.errors import JobError
 
-DATE_ADVICE = "a date or time: make it a number, such as days since a start"
+TIME_ADVICE = "a time: make it a number, such as hours since a start"
 OTHER_ADVICE = "not a number, boolean or text: split it into such columns"
 
 
@@ -53,7 +56,8 @@ def fit_columns(
 def encode(table: pa.Table, columns: Sequence[Column], parts: Sequence[Array]) -> list[Array]:
     """Return a float32 matrix of shape (rows, features) for each part, a part being row numbers.
 
-    The features are the numbers, then 0/1 indicators of missing ones, then codes.
+    The features are the numbers, then 0/1 indicators of missing ones, the parts of dates, words and
+    codes.
     """
     places = _places(columns)
     matrices = [np.empty((len(part), len(places)), np.float32) for part in parts]
@@ -73,7 +77,8 @@ def count_codes(columns: Iterable[Column]) -> list[int]:
 def raw_inputs(table: pa.Table, preprocessing: dict[str, Any]) -> dict[str, Array]:
     """Return the columns as the exported model takes them, each of shape (rows, 1).
 
-    Numbers and booleans are float64 with NaN if missing; categories are strings, "" if missing.
+    Numbers and booleans are float64 with NaN if missing, and so are dates, as days since 1970 in
+    UTC; texts are strings, "" if missing.
     Other columns of the table, the target among them, are left alone.
 
     Raises:
@@ -89,7 +94,9 @@ def raw_inputs(table: pa.Table, preprocessing: dict[str, Any]) -> dict[str, Arra
 def string_columns(preprocessing: dict[str, Any]) -> list[str]:
     """Return the columns that a CSV file must give as text, whatever they look like."""
     return [
-        column["name"] for column in preprocessing["columns"] if kind_named(column["kind"]).is_text
+        column["name"]
+        for column in preprocessing["columns"]
+        if kind_named(column["kind"]).is_text or column.get("reading")
     ]
 
 
@@ -108,7 +115,7 @@ def _kinds(table: pa.Table) -> dict[str, Kind]:
 def _known_kind(field: pa.Field) -> Kind:
     if kind := kind_of(field.type):
         return kind
-    advice = DATE_ADVICE if pa.types.is_temporal(value_type(field.type)) else OTHER_ADVICE
+    advice = TIME_ADVICE if pa.types.is_temporal(value_type(field.type)) else OTHER_ADVICE
     raise JobError(
         f"column {field.name!r} has the type {field.type}, {advice}, "
         f"or leave it out with ignore=({field.name!r},)"
@@ -130,7 +137,7 @@ def _read_raw(table: pa.Table, fields: Mapping[str, pa.DataType], column: Column
     if name not in fields:
         find_column(name, fields, "which the model was trained with")
     arrow = fields[name]
-    if kind_of(arrow) not in (wanted, EMPTY):
+    if not (wanted.takes(value_type(arrow)) or EMPTY.takes(arrow)):
         raise JobError(
             f"column {name!r} is {arrow}, but was {wanted.name} when the model was trained"
         )

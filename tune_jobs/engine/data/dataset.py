@@ -53,6 +53,7 @@ class Dataset:
         preprocessing: what was learnt from the training set, as plain JSON.
         fingerprint: a hash of the content, whatever the file format, the split and the seed.
         warnings: what is allowed but probably not meant, one line each.
+        notes: how the source was read, if not as it is, one line each.
         arrangement: the groups or the times of the training rows, then of the validation rows.
     """
 
@@ -65,6 +66,7 @@ class Dataset:
     fingerprint: str
     warnings: tuple[str, ...] = ()
     arrangement: Arrangement | None = None
+    notes: tuple[str, ...] = ()
 
 
 def standardisation(values: Array) -> tuple[float, float]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import csv, fs
+from pyarrow import fs
 
+from tune_jobs.engine.data.reading.csv_files import read_csv
+from tune_jobs.engine.data.reading.dialect import Dialect
 from tune_jobs.engine.errors import JobError, first_line
 from tune_jobs.engine.names import nearest
 
@@ -20,14 +23,39 @@ if TYPE_CHECKING:
 
 Source: TypeAlias = "str | Path | pd.DataFrame"
 
-# A row of a CSV file has to fit into this many bytes; where it does not, more are tried.
-BLOCK, MOST_BLOCK = 2**20, 2**28
-
 # Bytes of a category.
 LONGEST = 100_000
 
-ENDINGS = (".parquet", ".csv", ".csv.gz")
+ENDINGS = (".parquet", ".csv", ".csv.gz", ".tsv")
 UNREADABLE = (pa.ArrowException, OSError, ValueError)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What the user says of how a CSV file is written; None to find it.
+
+    Attributes:
+        encoding: as Python calls it.
+        separator: between columns.
+        decimal: the mark before fractions.
+    """
+
+    encoding: str | None = None
+    separator: str | None = None
+    decimal: str | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """A table as it was read.
+
+    Attributes:
+        table: its columns, with the types that the source gives them.
+        dialect: of a CSV file; None for a source that has types of its own.
+    """
+
+    table: pa.Table
+    dialect: Dialect | None = None
 
 
 def read_table(
@@ -36,10 +64,32 @@ def read_table(
     """Read a whole table into Arrow memory.
 
     Args:
-        source: a ``.parquet``, ``.csv`` or ``.csv.gz`` file, a directory of Parquet files, a pandas
-            DataFrame (which is left as it is), or ``breast_cancer``, ``diabetes`` or ``wine``.
+        source: as for :func:`read_source`.
         ignore: columns to leave out.
         strings: columns that a CSV file has as text, even if they look like numbers.
+
+    Raises:
+        JobError: as :func:`read_source` does.
+    """
+    return read_source(source, ignore=ignore, strings=strings).table
+
+
+def read_source(
+    source: Source,
+    *,
+    ignore: Collection[str] = (),
+    strings: Collection[str] = (),
+    written: Written | None = None,
+) -> Found:
+    """Read a whole table into Arrow memory, and say how a CSV file is written.
+
+    Args:
+        source: a ``.parquet``, ``.csv``, ``.csv.gz`` or ``.tsv`` file, a directory of Parquet
+            files, a pandas DataFrame (which is left as it is), or ``breast_cancer``, ``diabetes``
+            or ``wine``.
+        ignore: columns to leave out.
+        strings: columns that a CSV file has as text, even if they look like numbers.
+        written: what is known of a CSV file.
 
     Raises:
         JobError: if it is missing, cannot be read, has no rows, has two columns of one name, or
@@ -47,16 +97,17 @@ def read_table(
     """
     read, shown = _reader(source)
     try:
-        table = read(ignore, strings)
+        found = read(ignore, strings, written or Written())
     except JobError:
         raise
     except UNREADABLE as error:
         raise JobError(f"{shown} cannot be read: {first_line(error)}") from None
+    table = found.table
     _check_names(table.column_names, shown)
     if not table.num_rows:
         raise JobError(f"{shown} has no rows")
     _check_lengths(table, shown)
-    return table
+    return found
 
 
 def is_frame(source: object) -> bool:
@@ -97,18 +148,31 @@ def find_column(name: str, known: Iterable[str], what: str) -> str:
     raise JobError(f"no column {name!r} ({what}){hint} Columns: {listed}{more}")
 
 
-def _reader(source: Source) -> tuple[Callable[..., pa.Table], str]:
+def _reader(source: Source) -> tuple[Callable[..., Found], str]:
     if is_frame(source):
-        return lambda ignore, _: _read_frame(source, ignore), "the DataFrame"
+        return lambda ignore, *_: Found(_read_frame(source, ignore)), "the DataFrame"
     text = str(source)
     if text in EMBEDDED:
-        return lambda ignore, _: _read_frame(EMBEDDED[text](), ignore), text
+        return lambda ignore, *_: Found(_read_frame(EMBEDDED[text](), ignore)), text
     path = _find_table(text)
     if path.is_dir():
-        return lambda ignore, _: _read_folder(path, ignore), text
+        return lambda ignore, *_: Found(_read_folder(path, ignore)), text
     if path.name.endswith(".parquet"):
-        return lambda ignore, _: _read_parquet(path, ignore), text
-    return lambda ignore, strings: _read_csv(path, ignore, strings), text
+        return lambda ignore, *_: Found(_read_parquet(path, ignore)), text
+    return lambda *wanted: _read_csv(path, *wanted), text
+
+
+def _read_csv(
+    path: Path, ignore: Collection[str], strings: Collection[str], written: Written
+) -> Found:
+    table, dialect = read_csv(
+        path,
+        strings=strings,
+        encoding=written.encoding,
+        separator=written.separator,
+        decimal=written.decimal,
+    )
+    return Found(table.select(_kept(table.column_names, ignore, str(path))), dialect)
 
 
 def _find_table(text: str) -> Path:
@@ -163,53 +227,6 @@ def _check_alike(folder: Path, files: list[str]) -> None:
             raise JobError(
                 f"{folder}: file {file!r} has no column {absent[0]!r}, which other files have"
             )
-
-
-def _read_csv(path: Path, ignore: Collection[str], strings: Collection[str]) -> pa.Table:
-    table = _parse_csv(path, {name: pa.string() for name in strings})
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        if pa.types.is_binary(column.type):
-            raise JobError(f"{path} is not UTF-8: see column {name!r}{_bad_row(column)}")
-    if table.num_columns == 1 and any(mark in table.column_names[0] for mark in ";\t"):
-        raise JobError(
-            f"{path} has one column {table.column_names[0]!r}; columns must be separated by commas"
-        )
-    return table.select(_kept(table.column_names, ignore, str(path)))
-
-
-def _parse_csv(path: Path, types: dict[str, Any], block: int = BLOCK) -> pa.Table:
-    try:
-        table = csv.read_csv(
-            str(path),
-            read_options=csv.ReadOptions(block_size=block),
-            parse_options=csv.ParseOptions(newlines_in_values=True),
-            convert_options=csv.ConvertOptions(column_types=types),
-        )
-        _check_names(table.column_names, str(path))
-        return table
-    except UnicodeDecodeError:
-        raise JobError(f"{path} is not UTF-8: see the names in its first line") from None
-    except pa.ArrowInvalid as error:
-        if "Empty CSV" in str(error):
-            raise JobError(f"{path} is empty") from None
-        if "UTF8" in str(error):
-            raise JobError(f"{path} is not UTF-8: {first_line(error)}") from None
-        if "straddl" in str(error) and block < MOST_BLOCK:
-            return _parse_csv(path, types, min(block * 16, MOST_BLOCK))
-        if "straddl" in str(error):
-            raise JobError(
-                f"{path} has a row of more than {MOST_BLOCK // 2**20} MiB; is a quote not closed?"
-            ) from None
-        raise
-
-
-def _bad_row(column: pa.ChunkedArray) -> str:
-    for row, value in enumerate(column, start=1):
-        try:
-            (value.as_py() or b"").decode()
-        except UnicodeDecodeError:
-            return f", row {row:,}"
-    return ""
 
 
 def _read_frame(frame: pd.DataFrame, ignore: Collection[str]) -> pa.Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from tune_jobs.engine.data.arrangement import read_arrangement, replace_column
-from tune_jobs.engine.data.column_kinds import Column
 from tune_jobs.engine.data.columns import (
     count_codes,
     encode,
@@ -20,7 +19,10 @@ from tune_jobs.engine.data.columns import (
     raw_inputs,
 )
 from tune_jobs.engine.data.dataset import Dataset, TrainingData
-from tune_jobs.engine.data.sources import find_column, is_frame, read_table
+from tune_jobs.engine.data.kinds.kind import Column
+from tune_jobs.engine.data.reading.calendar_texts import ORDERS, DateOrder
+from tune_jobs.engine.data.reading.refine import RefinedTable, Wanted, refine, with_plain_times
+from tune_jobs.engine.data.sources import Found, Written, find_column, is_frame, read_source
 from tune_jobs.engine.data.splitting import (
     Arrangement,
     Array,
@@ -29,12 +31,24 @@ from tune_jobs.engine.data.splitting import (
     kept_rows,
     split_rows,
 )
-from tune_jobs.engine.data.target import TASKS, Target, Targets, Task, read_targets
+from tune_jobs.engine.data.target import (
+    TASKS,
+    Target,
+    Targets,
+    Task,
+    find_missing,
+    read_targets,
+)
 from tune_jobs.engine.errors import JobError, check_whole_number
+from tune_jobs.engine.formatting import count
 from tune_jobs.engine.names import nearest
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+# Fields that its representation shows if they are not as they are by default.
+SHOWN = ("scale_target", "drop_missing_target", "missing", "date_order", "decimal")
 
 
 @dataclass(frozen=True)
@@ -54,10 +68,17 @@ class Table:
     ignore: tuple[str, ...] = ()
     validation: float = 0.2
     test: float = 0.2
-    max_categories: int = 50
+    max_categories: int = 1000
     groups: str | None = None
     order: str | None = None
     scale_target: bool = True
+    drop_missing_target: bool = False
+    ids: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    date_order: DateOrder | None = None
+    encoding: str | None = None
+    separator: str | None = None
+    decimal: str | None = None
 
     def __post_init__(self) -> None:
         _check_fields(self)
@@ -66,7 +87,11 @@ class Table:
     def __repr__(self) -> str:
         """Return the call that makes it; of a DataFrame it shows the size."""
         shown = f"<DataFrame {self.source.shape}>" if is_frame(self.source) else str(self.source)  # type: ignore[union-attr]
-        more = "" if self.scale_target else ", scale_target=False"
+        more = "".join(
+            f", {field.name}={getattr(self, field.name)!r}"
+            for field in fields(self)
+            if field.name in SHOWN and getattr(self, field.name) != field.default
+        )
         target = self.target if isinstance(self.target, str) else list(self.target)
         return f"table({shown!r}, target={target!r}{more})"
 
@@ -79,16 +104,24 @@ class Table:
         """Read the source and make its dataset; preprocessing is learnt from the training set."""
         arranging = [name for name in (self.groups, self.order) if name is not None]
         ignore = [name for name in self.ignore if name not in arranging]
-        whole = read_table(self.source, ignore=ignore)
+        found = read_source(self.source, ignore=ignore, written=self._written)
         for name in self.targets:
-            find_column(name, whole.column_names, "the target")
+            find_column(name, found.table.column_names, "the target")
+        for name in self.ids:
+            find_column(name, found.table.column_names, "an id")
+        refined, notes = self._refine(found)
+        whole = refined.table
         target = read_targets(whole, self.target, self.task)
         arrangement = read_arrangement(whole, self.groups, self.order)
         split = self._split(seed, target, arrangement)
-        features = whole.drop_columns([*self.targets, *arranging])
+        features = whole.drop_columns({*self.targets, *arranging, *self.ids})
         columns, warnings = fit_columns(features, split.train, self.max_categories)
         fitted = self._fit(target, split.train)
-        preprocessing = {"columns": columns, "target": fitted}
+        preprocessing = {
+            "columns": [_with_reading(column, refined) for column in columns],
+            "target": fitted,
+            **({"ids": list(self.ids)} if self.ids else {}),
+        }
         training, x_test, y_test = _arrays(features, target, preprocessing, split)
         return Dataset(
             training,
@@ -98,9 +131,41 @@ class Table:
             signature=_signature(target, fitted, columns, training.x_train),
             preprocessing=preprocessing,
             fingerprint=fingerprint(replace_column(whole, arrangement)),
-            warnings=(*target.warnings, *warnings),
+            warnings=(*refined.warnings, *target.warnings, *warnings),
+            notes=notes,
             arrangement=arrangement and arrangement.take(kept_rows(split)),
         )
+
+    @property
+    def _written(self) -> Written:
+        return Written(self.encoding, self.separator, self.decimal)
+
+    def _refine(self, found: Found) -> tuple[RefinedTable, tuple[str, ...]]:
+        """Return the table with the types that its texts mean, and notes of how it was read."""
+        dialect = found.dialect
+        decimal = self.decimal or (dialect.decimal if dialect else ".")
+        wanted = Wanted(decimal, self.date_order, self.missing)
+        refined = refine(with_plain_times(found.table), wanted, from_text=dialect is not None)
+        notes, warnings = [*refined.notes], [*refined.warnings]
+        if dialect and str(dialect):
+            notes.insert(0, f"the file is {dialect}")
+        if dialect and dialect.is_guessed:
+            warnings.insert(
+                0,
+                f"the file is not UTF-8 and was read as {dialect.encoding}; if letters are wrong, "
+                "name its encoding (--set data.encoding=cp1250)",
+            )
+        table, dropped = refined.table, 0
+        if self.drop_missing_target:
+            kept = ~find_missing(table, self.targets)
+            dropped = int((~kept).sum())
+            table = table.filter(pa.array(kept)) if dropped else table
+        if dropped:
+            notes.append(
+                f"{count(dropped, 'row')} of {len(kept):,} without a target "
+                f"{'is' if dropped == 1 else 'are'} left out"
+            )
+        return RefinedTable(table, refined.readings, warnings=tuple(warnings)), tuple(notes)
 
     def _fit(self, target: Target | Targets, train: Array) -> dict[str, Any]:
         """Return the target's entry in the preprocessing."""
@@ -124,8 +189,15 @@ def table(
     ignore: Iterable[str] = (),
     validation: float = 0.2,
     test: float = 0.2,
-    max_categories: int = 50,
+    max_categories: int = 1000,
     scale_target: bool = True,
+    drop_missing_target: bool = False,
+    ids: Iterable[str] = (),
+    missing: Iterable[str] = (),
+    date_order: DateOrder | None = None,
+    encoding: str | None = None,
+    separator: str | None = None,
+    decimal: str | None = None,
 ) -> Table:
     """Say which table to learn from; nothing is read before the recipe is called with a seed.
 
@@ -136,25 +208,48 @@ def table(
         ignore: columns to leave out, such as identifiers and dates.
         validation: the fraction of rows that trials are compared on.
         test: the fraction of rows that the search never sees.
-        max_categories: how many of the most frequent categories of a text column have a code.
+        max_categories: how many of the most frequent categories of a text column have a code at
+            most; beyond 50, those that two training rows have.
         scale_target: whether a number to predict is standardised for training. Metrics are reported
             in its own unit all the same; so is a loss that means nothing else, such as a
             percentage. With False the trainable gets it as it is.
+        drop_missing_target: leave out rows without a target, which are refused otherwise.
+        ids: columns that are not learnt from, but stand beside the predictions.
+        missing: texts that mean a missing value in every column, such as "?".
+        date_order: ``dmy`` or ``mdy``, for dates such as 03/04/2026 if no value decides.
+        encoding: of a CSV file, as Python calls it; None to find it. So with the next two.
+        separator: between the columns of a CSV file.
+        decimal: the mark before fractions.
 
     Raises:
         JobError: for a wrong argument.
     """
-    left_out = (ignore,) if isinstance(ignore, str) else tuple(ignore)
     return Table(
         source,
         target if isinstance(target, str) else tuple(target),
         task,
-        left_out,
+        _as_tuple(ignore),
         validation,
         test,
         max_categories,
         scale_target=scale_target,
+        drop_missing_target=drop_missing_target,
+        ids=_as_tuple(ids),
+        missing=_as_tuple(missing),
+        date_order=date_order,
+        encoding=encoding,
+        separator=separator,
+        decimal=decimal,
     )
+
+
+def _as_tuple(names: Iterable[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _with_reading(column: Column, refined: RefinedTable) -> Column:
+    reading = refined.readings.get(column["name"])
+    return {**column, "reading": reading} if reading else column
 
 
 def _check_fields(recipe: Table) -> None:
@@ -169,11 +264,26 @@ def _check_fields(recipe: Table) -> None:
     for target in recipe.targets:
         if target in (recipe.groups, recipe.order):
             raise JobError(f"target {target!r} cannot be the groups or the order too")
-        if target in recipe.ignore:
-            raise JobError(f"ignore names {target!r}, which is the target")
+        for field in ("ignore", "ids"):
+            if target in getattr(recipe, field):
+                raise JobError(f"{field} names {target!r}, which is the target")
     check_whole_number("max_categories", recipe.max_categories, 1)
-    if not isinstance(recipe.scale_target, bool):
-        raise JobError(f"scale_target is {recipe.scale_target!r}, but must be True or False")
+    for field in ("scale_target", "drop_missing_target"):
+        if not isinstance(getattr(recipe, field), bool):
+            raise JobError(f"{field} is {getattr(recipe, field)!r}, but must be True or False")
+    _check_texts(recipe)
+
+
+def _check_texts(recipe: Table) -> None:
+    if recipe.date_order not in (None, *ORDERS):
+        raise JobError(f"date_order is {recipe.date_order!r}, but must be 'dmy', 'mdy' or None")
+    if recipe.decimal not in (None, ".", ","):
+        raise JobError(f"decimal is {recipe.decimal!r}, but must be '.', ',' or None")
+    mark = recipe.separator
+    if mark is not None and (not isinstance(mark, str) or len(mark) != 1 or mark == "\n"):
+        raise JobError(f"separator is {mark!r}, but must be one character or None")
+    if both := set(recipe.ids) & set(recipe.ignore):
+        raise JobError(f"ignore and ids both name {min(both)!r}; an id is not learnt from")
 
 
 def _check_targets(recipe: Table) -> None:

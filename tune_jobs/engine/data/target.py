@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tune_jobs.engine.data.arrays import coded, numbers, without_dictionary
-from tune_jobs.engine.data.column_kinds import Kind, kind_of
+from tune_jobs.engine.data.column_kinds import DATE, kind_of
 from tune_jobs.engine.data.dataset import standardisation
+from tune_jobs.engine.data.kinds.kind import Kind
 from tune_jobs.engine.data.scoring.outputs import Meaning
 from tune_jobs.engine.data.splitting import Array
 from tune_jobs.engine.errors import JobError
@@ -159,6 +160,19 @@ def read_targets(
     return Targets(parts)
 
 
+def find_missing(table: pa.Table, names: Sequence[str]) -> Array:
+    """Return for each row whether it lacks one of the targets."""
+    found = np.zeros(table.num_rows, bool)
+    for name in names:
+        column = without_dictionary(table[name])
+        kind = kind_of(column.type)
+        if kind is not None and kind.is_text:
+            found |= coded(column).codes < 0
+        else:
+            found |= column.is_null(nan_is_null=True).to_numpy()
+    return found
+
+
 def read_target(column: pa.ChunkedArray, name: str, task: Task | None) -> Target:
     """Read the target and its task: classes if boolean, text or few integers, else regression.
 
@@ -167,7 +181,7 @@ def read_target(column: pa.ChunkedArray, name: str, task: Task | None) -> Target
     """
     column = without_dictionary(column)
     kind = kind_of(column.type)
-    if kind is None:
+    if kind is None or kind is DATE:
         raise JobError(f"target {name!r} has the type {column.type}; make it numbers or classes")
     _check_present(column, name, kind)
     found = task or _find_task(column, kind)
@@ -233,8 +247,8 @@ def _check_present(column: pa.ChunkedArray, name: str, kind: Kind) -> None:
         raise JobError(f"target {name!r} has no value in any of the {rows:,} rows")
     if missing:
         raise JobError(
-            f"target {name!r} has no value in {missing:,} of {rows:,} rows; drop them first: "
-            f"frame.dropna(subset=[{name!r}])"
+            f"target {name!r} has no value in {missing:,} of {rows:,} rows; leave them out with "
+            "--drop-missing-target (drop_missing_target=True)"
         )
 
 

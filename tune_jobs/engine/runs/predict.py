@@ -12,6 +12,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from tune_jobs.engine.data.columns import raw_inputs, string_columns
+from tune_jobs.engine.data.reading.again import read_again
 from tune_jobs.engine.data.scoring.outputs import meaning_of_outputs
 from tune_jobs.engine.data.sources import read_table
 from tune_jobs.engine.data.target import prediction_table
@@ -82,7 +83,7 @@ def _writer(target: str) -> Any:
 def _inputs(source: str, preprocessing: dict[str, Any], constants: Config) -> Any:
     if preprocessing["columns"] is not None:
         table = read_table(source, strings=string_columns(preprocessing))
-        return raw_inputs(table, preprocessing)
+        return raw_inputs(read_again(table, preprocessing), preprocessing)
     from tune_jobs.engine.data.images import read_images
 
     return read_images(source, constants.get("input_shape"))
