@@ -44,9 +44,10 @@ def features(inputs: keras.KerasTensor, config: Config) -> keras.KerasTensor:
     parts += [one_hot(inputs, small)] if small else []
     large = {column: count for column, count in codes.items() if column not in small}
     if len(large) > MOST_EMBEDDINGS:
-        parts += embed_together(inputs, large)
+        parts += embed_together(inputs, large, config.get("embedding_units"))
     else:
-        parts += [embed(inputs, column, count) for column, count in large.items()]
+        units = config.get("embedding_units")
+        parts += [embed(inputs, column, count, units) for column, count in large.items()]
     return keras.ops.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
 
 
@@ -59,15 +60,17 @@ def one_hot(inputs: keras.KerasTensor, counts: dict[int, int]) -> keras.KerasTen
     return ops.cast(ops.equal(ops.take(inputs, columns, axis=1), codes), "float32")
 
 
-def embed(inputs: keras.KerasTensor, column: int, count: int) -> keras.KerasTensor:
-    """Return a learned vector for each code of a column, of the width that fastai uses."""
+def embed(
+    inputs: keras.KerasTensor, column: int, count: int, units: int | None = None
+) -> keras.KerasTensor:
+    """Return a learned vector for each code of a column, of the width that fastai uses or given."""
     import keras
 
-    return keras.layers.Embedding(count, width_of(count))(inputs[:, column])
+    return keras.layers.Embedding(count, units or width_of(count))(inputs[:, column])
 
 
 def embed_together(
-    inputs: keras.KerasTensor, counts: dict[int, int]
+    inputs: keras.KerasTensor, counts: dict[int, int], units: int | None = None
 ) -> Iterator[keras.KerasTensor]:
     """Yield the vectors of many columns, with one table for all columns of a width.
 
@@ -77,7 +80,7 @@ def embed_together(
 
     widths: dict[int, list[int]] = {}
     for column, count in counts.items():
-        widths.setdefault(width_of(count), []).append(column)
+        widths.setdefault(units or width_of(count), []).append(column)
     for width, columns in widths.items():
         sizes = [counts[column] for column in columns]
         first = np.cumsum([0, *sizes[:-1]]).astype("float32")

@@ -45,9 +45,10 @@ def fit(
 
     Args:
         build: returns a compiled model.
-        config: ``max_epochs``, ``batch_size``, ``seed``, ``metric``, ``mode`` and ``patience`` are
-            read here, the rest by ``build``. With ``epochs``, exactly that many of ``max_epochs``
-            are trained, whatever the patience, and the last one's weights are kept.
+        config: ``max_epochs``, ``batch_size``, ``seed``, ``metric``, ``mode``, ``patience`` and
+            ``class_weight`` (``none`` or ``balanced``) are read here, the rest by ``build``. With
+            ``epochs``, exactly that many of ``max_epochs`` are trained, whatever the patience, and
+            the last one's weights are kept.
         data: arrays; or a Keras or TensorFlow dataset as ``x_train``, with its targets, and
             anything that ``model.fit`` takes as ``validation_data`` as ``x_validation``.
         class_weight: the weight of each class in the training loss, as in ``model.fit``.

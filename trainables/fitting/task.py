@@ -14,6 +14,8 @@ from trainables.fitting.session import Config
 # Rows in a validation batch: more than in a training batch, since no gradients are computed.
 VALIDATION_BATCH = 256
 
+CLASS_WEIGHTS = ("none", "balanced")  # what a config can say of them
+
 
 class Data(Protocol):
     """The training set, which is fitted, and the validation set, which is scored every epoch.
@@ -161,7 +163,7 @@ def make_task(config: Config, data: Data, class_weight: Mapping[int, float] | No
         data=sets,
         truth=sets.y_validation,
         replicas=getattr(data, "replicas", None) or (Replica(int(config.get("seed", 0))),),
-        weights=_weigh_rows(data, class_weight),
+        weights=_weigh_rows(data, class_weight or _balance(config, data)),
         weights_validation=as_rows(getattr(data, "weights_validation", None)),
         scorers=getattr(data, "scorers", None) or {},
         metric=str(config.get("metric", "val_loss")),
@@ -204,6 +206,29 @@ def _gather_sets(data: Data) -> Sets:
     return Sets(**found)
 
 
+def _balance(config: Config, data: Data) -> Mapping[int, float] | None:
+    """Return the weights that give each class the same total, if the config wants them.
+
+    They are those of scikit-learn: rows / (classes * rows of the class).
+
+    Raises:
+        ValueError: if ``class_weight`` is neither ``balanced`` nor ``none``, or no class is known.
+    """
+    wanted = config.get("class_weight", "none")
+    if wanted not in CLASS_WEIGHTS:
+        raise ValueError(f"class_weight is {wanted!r}, but must be one of {CLASS_WEIGHTS}")
+    targets = as_rows(data.y_train)
+    if wanted == "none":
+        return None
+    if not isinstance(targets, np.ndarray) or config.get("task") == "regression":
+        raise ValueError("class_weight='balanced' needs a target of classes")
+    if targets.ndim > 1 and targets.shape[-1] > 1 and config.get("task") == "binary":
+        raise ValueError("class_weight='balanced' needs one target, but there are several labels")
+    labels, counts = np.unique(_classes_of(targets), return_counts=True)
+    weights = len(targets) / (len(labels) * counts)
+    return {int(label): float(weight) for label, weight in zip(labels, weights, strict=True)}
+
+
 def _weigh_rows(data: Data, class_weight: Mapping[int, float] | None) -> np.ndarray | None:
     """Return the weights of the training rows: the data's own times those of their classes."""
     weights: np.ndarray | None = as_rows(getattr(data, "weights_train", None))
@@ -218,9 +243,14 @@ def _weigh_rows(data: Data, class_weight: Mapping[int, float] | None) -> np.ndar
 
 def weigh_classes(targets: np.ndarray, class_weight: Mapping[int, float]) -> np.ndarray:
     """Return each row's weight by its class: an integer, or the largest column of a one-hot row."""
-    classes = targets.argmax(axis=-1) if targets.ndim > 1 and targets.shape[-1] > 1 else targets
-    classes = np.round(classes).astype(int).reshape(len(targets))
+    classes = _classes_of(targets)
     weights = np.ones(len(targets), "float32")
     for label, weight in class_weight.items():
         weights[classes == int(label)] = weight
     return weights
+
+
+def _classes_of(targets: np.ndarray) -> np.ndarray:
+    classes = targets.argmax(axis=-1) if targets.ndim > 1 and targets.shape[-1] > 1 else targets
+    found: np.ndarray = np.round(classes).astype(int).reshape(len(targets))
+    return found

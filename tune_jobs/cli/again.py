@@ -18,8 +18,11 @@ from tune_jobs.engine.storage.folder import Folder, open_folder
 KINDS = {
     **dict.fromkeys(("num_samples", "max_epochs", "seed", "finalists"), int),
     **dict.fromkeys(("job", "cwd", "data", "target", "sets", "profile", "searcher"), str),
-    **dict.fromkeys(("ensemble", "stop_when_done"), bool),
+    **dict.fromkeys(("ignore", "ids", "class_weight"), str),
+    **dict.fromkeys(("ensemble", "stop_when_done", "drop_missing_target"), bool),
 }
+
+LISTS = ("sets", "ignore", "ids")  # options that can be repeated
 
 
 def command_of(job: str | None, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -66,7 +69,7 @@ def original_of(experiment: Experiment) -> dict[str, Any]:
     command = experiment.description.command
     found = {name: command[name] for name in KINDS if command.get(name) is not None}
     for name, value in found.items():
-        parts = value if name == "sets" and isinstance(value, list) else [value]
+        parts = value if name in LISTS and isinstance(value, list) else [value]
         if not all(type(part) is KINDS[name] for part in parts):
             raise JobError(
                 f"{experiment.folder.uri} is damaged: its {DESCRIPTION} has command.{name} "

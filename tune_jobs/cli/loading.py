@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 # A grid of more points than this is searched only with --yes.
 MOST_GRID_TRIALS = 1000
 
-JOB_OPTIONS = ("num_samples", "max_epochs", "seed", "data", "target", "searcher")
+JOB_OPTIONS = (
+    *("num_samples", "max_epochs", "seed", "data", "target", "searcher"),
+    *("ignore", "ids", "drop_missing_target", "class_weight"),
+)
+
+FLAGS = {"ignore": "--ignore", "ids": "--id", "drop_missing_target": "--drop-missing-target"}
 
 DATA = {"source": "data", "target": "target"}  # fields of a job's data, and their options
 
@@ -41,8 +46,8 @@ def load(name: str, options: Mapping[str, Any]) -> tuple[Found, Profile]:
     if isinstance(found.job, Job):
         return replace(found, job=_with_options(found.job, options)), profile
     for option in (*JOB_OPTIONS, "sets", "stop_when_done"):
-        if options[option] not in (None, False, (), []):
-            flag = "--set" if option == "sets" else f"--{option.replace('_', '-')}"
+        if options.get(option) not in (None, False, (), []):
+            flag = {"sets": "--set", "ids": "--id"}.get(option, f"--{option.replace('_', '-')}")
             raise JobError(f"{flag} does not apply: {found.name} builds its own tuner")
     return found, profile
 
@@ -81,7 +86,7 @@ def _with_options(job: Job, options: Mapping[str, Any]) -> Job:
         job = replace(job, searcher=make_recipe(options["searcher"]))
     if options["stop_when_done"]:
         job = replace(job, stop_when_done=True)
-    job = _with_data(job, options)
+    job = _with_class_weight(_with_columns(_with_data(job, options), options), options)
     job = _with_finalists(job, options["finalists"], options["ensemble"])
     for assignment in options["sets"]:
         job = override(job, assignment)
@@ -101,6 +106,39 @@ def _with_data(job: Job, options: Mapping[str, Any]) -> Job:
         recipe: Any = job.data
         job = replace(job, data=replace(recipe, **{field: options[option]}))
     return job
+
+
+def _with_columns(job: Job, options: Mapping[str, Any]) -> Job:
+    """Apply what is said of single columns and of rows without a target."""
+    from tune_jobs.engine.errors import JobError
+
+    added = {
+        name: [column for each in options.get(name) or () for column in each.split(",") if column]
+        for name in ("ignore", "ids")
+    }
+    flags = {"drop_missing_target": True} if options.get("drop_missing_target") else {}
+    given = [FLAGS[name] for name, value in {**added, **flags}.items() if value]
+    if not given:
+        return job
+    if not all(hasattr(job.data, field) for field in (*added, "drop_missing_target")):
+        raise JobError(f"{given[0]} does not apply: the job's data is not a table")
+    recipe: Any = job.data
+    fields = {
+        name: (*getattr(recipe, name), *(c for c in more if c not in getattr(recipe, name)))
+        for name, more in added.items()
+    }
+    return replace(job, data=replace(recipe, **fields, **flags))
+
+
+def _with_class_weight(job: Job, options: Mapping[str, Any]) -> Job:
+    from tune_jobs.engine.errors import JobError
+
+    wanted = options.get("class_weight")
+    if wanted is None:
+        return job
+    if getattr(job.data, "task", None) == "regression":
+        raise JobError("--class-weight does not apply: the target is a number")
+    return replace(job, space={**job.space, "class_weight": wanted})
 
 
 def _with_finalists(job: Job, count: int | None, ensemble: bool) -> Job:

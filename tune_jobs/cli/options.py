@@ -15,6 +15,7 @@ Command = Callable[..., Any]
 # Options that define the search; an experiment remembers them.
 REMEMBERED = (
     *("num_samples", "max_epochs", "seed", "data", "target", "sets", "profile"),
+    *("ignore", "ids", "drop_missing_target", "class_weight"),
     *("searcher", "finalists", "ensemble", "stop_when_done"),
 )
 
@@ -69,6 +70,25 @@ field_options = add_options(
         help="Data set: a table (.parquet, .csv or a folder of .parquet files) or images (.npz).",
     ),
     in_job("--target", metavar="COLUMN", help="Column to predict."),
+    in_job(
+        "--ignore",
+        multiple=True,
+        metavar="A,B",
+        help="Columns to leave out, in addition to the job's (repeatable).",
+    ),
+    in_job(
+        "--id",
+        "ids",
+        multiple=True,
+        metavar="COLUMN",
+        help="Identifier: kept out of training, and written beside the predictions (repeatable).",
+    ),
+    in_job("--drop-missing-target", is_flag=True, help="Leave out rows that have no target value."),
+    in_job(
+        "--class-weight",
+        type=click.Choice(["balanced", "none"]),
+        help="Weight of the classes in the training loss; balanced gives rare ones more.",
+    ),
     in_job(
         "--seed", metavar="N", type=int, help="Seed of the run; all other seeds derive from it."
     ),

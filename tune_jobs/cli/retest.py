@@ -186,12 +186,12 @@ def _challenge_of(options: dict[str, Any]) -> Challenge:
 
 def _asked_of(earlier: Experiment, options: dict[str, Any]) -> dict[str, Any]:
     """Take the options that are not given from the experiment's original command."""
-    from tune_jobs.cli.again import check_original, fill_in, original_of
+    from tune_jobs.cli.again import LISTS, check_original, fill_in, original_of
     from tune_jobs.engine.errors import JobError
     from tune_jobs.engine.storage.folder import open_folder
 
     begun = original_of(earlier)
-    unnamed = {**dict.fromkeys(REMEMBERED), "sets": ()}
+    unnamed = {**dict.fromkeys(REMEMBERED), **dict.fromkeys(LISTS, ())}
     asked = fill_in(unnamed | options, {key: begun[key] for key in REMEMBERED if key in begun})
     asked |= {"job": options["job"] or begun.get("job")}
     if asked["job"] is None:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from tune_jobs.engine.data.columns import raw_inputs, string_columns
 from tune_jobs.engine.data.reading.again import read_again
 from tune_jobs.engine.data.scoring.outputs import meaning_of_outputs
-from tune_jobs.engine.data.sources import read_table
+from tune_jobs.engine.data.sources import find_column, read_table
 from tune_jobs.engine.data.target import prediction_table
 from tune_jobs.engine.errors import JobError, first_line
 from tune_jobs.engine.experiments.experiment import Experiment
@@ -40,13 +40,15 @@ def predict(experiment: Experiment, source: str, target: str) -> int:
         raise JobError(
             f"{experiment.folder.uri} has no data set, so its model cannot predict from a table"
         )
-    inputs = _inputs(source, preprocessing, experiment.description.constants)
+    inputs, ids = _inputs(source, preprocessing, experiment.description.constants)
     model = experiment.best_model()
     described = preprocessing["target"]
     with _mismatches(experiment):
         outputs = np.asarray(experiment.companion("predict")(model, inputs))
         meaning = meaning_of_outputs(outputs, described, experiment.description.constants)
         table = prediction_table(outputs, described, meaning)
+    for name in reversed(ids):
+        table = table.add_column(0, name, ids[name])
     try:
         write(table, target)
     except OSError as error:
@@ -80,10 +82,18 @@ def _writer(target: str) -> Any:
     return WRITERS[Path(target).suffix]
 
 
-def _inputs(source: str, preprocessing: dict[str, Any], constants: Config) -> Any:
+def _inputs(
+    source: str, preprocessing: dict[str, Any], constants: Config
+) -> tuple[Any, dict[str, Any]]:
+    """Return what the model takes, and the columns that identify the rows, if there are any."""
     if preprocessing["columns"] is not None:
-        table = read_table(source, strings=string_columns(preprocessing))
-        return raw_inputs(read_again(table, preprocessing), preprocessing)
+        names = preprocessing.get("ids", [])
+        table = read_table(source, strings=[*string_columns(preprocessing), *names])
+        ids = {
+            name: table[find_column(name, table.column_names, "the id beside the predictions")]
+            for name in names
+        }
+        return raw_inputs(read_again(table, preprocessing), preprocessing), ids
     from tune_jobs.engine.data.images import read_images
 
-    return read_images(source, constants.get("input_shape"))
+    return read_images(source, constants.get("input_shape")), {}
