@@ -113,7 +113,7 @@ def _with_columns(job: Job, options: Mapping[str, Any]) -> Job:
     from tune_jobs.engine.errors import JobError
 
     added = {
-        name: [column for each in options.get(name) or () for column in each.split(",") if column]
+        name: [column for each in options.get(name) or () for column in each.split(",")]
         for name in ("ignore", "ids")
     }
     flags = {"drop_missing_target": True} if options.get("drop_missing_target") else {}

@@ -192,7 +192,7 @@ def test_a_regression_target_is_standardised_by_the_training_part():
 
 
 def test_a_fractional_target_of_two_values_is_warned_about():
-    dataset = table(with_target([0.0, 1.0] * 20), "y")(0)
+    dataset = table(with_target([0.0, 1.0] * 100), "y")(0)
 
     assert dataset.warnings == (
         "target 'y' has 2 values, but is taken as a number; see task='binary'",

@@ -69,6 +69,11 @@ def encode(table: pa.Table, columns: Sequence[Column], parts: Sequence[Array]) -
     return matrices
 
 
+def list_features(columns: Sequence[Column]) -> list[tuple[int, Column]]:
+    """Return the place of each feature in the matrix, and its column."""
+    return [(place, columns[number]) for (number, _), place in _places(columns).items()]
+
+
 def count_codes(columns: Iterable[Column]) -> list[int]:
     """Return how many codes each of the last features of the matrix has."""
     return [count for column in columns for count in kind_named(column["kind"]).count_codes(column)]

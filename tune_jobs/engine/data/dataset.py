@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tune_jobs.engine.data.inspection.facts import ColumnFacts, as_lines, say_classes
 from tune_jobs.engine.data.scoring.scorers import Scorer
 from tune_jobs.engine.data.splitting import Arrangement, Array
 
@@ -54,6 +55,9 @@ class Dataset:
         fingerprint: a hash of the content, whatever the file format, the split and the seed.
         warnings: what is allowed but probably not meant, one line each.
         notes: how the source was read, if not as it is, one line each.
+        columns: of a table, what is known of its first columns.
+        width: of a table, the number of its columns.
+        classes: the rows of each class of the target; empty for numbers and several targets.
         arrangement: the groups or the times of the training rows, then of the validation rows.
     """
 
@@ -67,6 +71,24 @@ class Dataset:
     warnings: tuple[str, ...] = ()
     arrangement: Arrangement | None = None
     notes: tuple[str, ...] = ()
+    columns: tuple[ColumnFacts, ...] = ()
+    classes: Mapping[Any, int] = field(default_factory=dict)
+    width: int = 0
+
+    def describe(self) -> str:
+        """Describe the columns of a table, the classes, the sets and what looks wrong, in lines."""
+        training = self.training
+        sizes = (len(training.x_train), len(training.x_validation), len(self.x_test))
+        classes = [f"classes: {say_classes(self.classes)}"] if self.classes else []
+        return "\n".join(
+            [
+                *as_lines(self.columns, self.width),
+                "rows: {:,} to train, {:,} to validate, {:,} to test".format(*sizes),
+                *classes,
+                *self.notes,
+                *(f"warning: {warning}" for warning in self.warnings),
+            ]
+        )
 
 
 def standardisation(values: Array) -> tuple[float, float]:

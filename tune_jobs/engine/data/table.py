@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from tune_jobs.engine.data.arrangement import read_arrangement, replace_column
@@ -19,6 +21,15 @@ from tune_jobs.engine.data.columns import (
     raw_inputs,
 )
 from tune_jobs.engine.data.dataset import Dataset, TrainingData
+from tune_jobs.engine.data.inspection.columns import describe_columns
+from tune_jobs.engine.data.inspection.suspicions import (
+    find_alike,
+    find_counting,
+    find_doubled,
+    find_identifiers,
+    find_leaks,
+    find_small_sets,
+)
 from tune_jobs.engine.data.kinds.kind import Column
 from tune_jobs.engine.data.reading.calendar_texts import ORDERS, DateOrder
 from tune_jobs.engine.data.reading.refine import RefinedTable, Wanted, refine, with_plain_times
@@ -95,6 +106,10 @@ class Table:
         target = self.target if isinstance(self.target, str) else list(self.target)
         return f"table({shown!r}, target={target!r}{more})"
 
+    def describe(self, seed: int = 0) -> str:
+        """Read the table, and describe its columns, its classes, its sets and what looks wrong."""
+        return self(seed).describe()
+
     @property
     def targets(self) -> tuple[str, ...]:
         """The columns to predict."""
@@ -123,6 +138,17 @@ class Table:
             **({"ids": list(self.ids)} if self.ids else {}),
         }
         training, x_test, y_test = _arrays(features, target, preprocessing, split)
+        classes = _count_classes(target)
+        sets = _sets(training, x_test, y_test)
+        counting = find_counting(features)
+        suspicions = [
+            *counting,
+            *(find_identifiers(features) if not counting else ()),
+            *find_alike(whole, [name for name in whole.column_names if name not in self.ids]),
+            *find_leaks(columns, training.x_train, training.y_train, len(classes)),
+            *find_doubled(sets),
+            *find_small_sets({name: len(y) for name, (_, y) in sets.items()}, classes),
+        ]
         return Dataset(
             training,
             x_test,
@@ -131,10 +157,28 @@ class Table:
             signature=_signature(target, fitted, columns, training.x_train),
             preprocessing=preprocessing,
             fingerprint=fingerprint(replace_column(whole, arrangement)),
-            warnings=(*refined.warnings, *target.warnings, *warnings),
+            warnings=(*refined.warnings, *target.warnings, *warnings, *suspicions),
             notes=notes,
+            columns=describe_columns(whole, preprocessing, self._uses(target, warnings)),
+            classes=classes,
+            width=whole.num_columns,
             arrangement=arrangement and arrangement.take(kept_rows(split)),
         )
+
+    def _uses(self, target: Target | Targets, warnings: Sequence[str]) -> dict[str, str]:
+        """Say what is done with the columns that are no features, by name."""
+        dropped = [re.match(r"column '(.*)' is dropped: (.*)", warning) for warning in warnings]
+        found = {each[1]: f"left out: {each[2]}" for each in dropped if each}
+        found |= dict.fromkeys(self.ids, "kept beside the predictions")
+        found |= dict.fromkeys(self.targets, "the target")
+        if isinstance(target, Target):
+            said = f"{len(target.classes)} classes" if target.classes else "a number"
+            found[target.name] = f"the target: {said}"
+        return found | {
+            name: f"says the {what} of the rows"
+            for name, what in ((self.groups, "groups"), (self.order, "order"))
+            if name is not None
+        }
 
     @property
     def _written(self) -> Written:
@@ -304,6 +348,22 @@ def _arrays(
     y = target.encode(preprocessing["target"])
     training = TrainingData(x_train, y[split.train], x_validation, y[split.validation])
     return training, x_test, y[split.test]
+
+
+def _sets(training: TrainingData, x_test: Array, y_test: Array) -> dict[str, tuple[Array, Array]]:
+    return {
+        "training": (training.x_train, training.y_train),
+        "validation": (training.x_validation, training.y_validation),
+        "test": (x_test, y_test),
+    }
+
+
+def _count_classes(target: Target | Targets) -> dict[Any, int]:
+    """Return the rows of each class of one target; nothing for numbers and several targets."""
+    if not isinstance(target, Target) or not target.classes:
+        return {}
+    counts = np.bincount(target.values.astype(int), minlength=len(target.classes)).tolist()
+    return dict(zip(target.classes, counts, strict=True))
 
 
 def _signature(

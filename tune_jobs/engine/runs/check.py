@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.cluster.concurrency import concurrency_of
 from tune_jobs.engine.cluster.machine import local_node
+from tune_jobs.engine.data.inspection.facts import as_lines, say_classes
 from tune_jobs.engine.data.own_data import OwnData
 from tune_jobs.engine.errors import JobError, first_line, is_mistake
 from tune_jobs.engine.finals.rounds import check_rounds
@@ -22,6 +23,9 @@ from tune_jobs.engine.space.grid import extremes
 
 if TYPE_CHECKING:
     from tune_jobs.engine.data.dataset import Dataset
+
+
+INDENTED = "\n" + " " * 13  # before a further line of a text, below its first
 
 
 def plan(job: Job, profile: Profile) -> dict[str, str]:
@@ -39,6 +43,7 @@ def plan(job: Job, profile: Profile) -> dict[str, str]:
     dataset = None if isinstance(data, OwnData) else data
     check_rounds(job, dataset)
     found = {"data": _say_data(job, data)} if data else {}
+    found |= _say_columns(dataset) if dataset else {}
     with rehearsing(job, data) as rehearsed:
         found |= {
             "search": f"{job.searcher}, {job.scheduler or 'no early stopping'}",
@@ -105,6 +110,16 @@ def _say_data(job: Job, dataset: Dataset | OwnData) -> str:
         f"{parts[1]:,} to validate, {test:,} to test{how}), input {shape}, "
         f"{dataset.signature['task']}"
     )
+
+
+def _say_columns(dataset: Dataset) -> dict[str, str]:
+    """Say what the columns of a table are, and how it was read."""
+    found = {f"reading {n}": note for n, note in enumerate(dataset.notes, 1)}
+    if dataset.classes:
+        found["classes"] = say_classes(dataset.classes)
+    if dataset.columns:
+        found["columns"] = INDENTED.join(as_lines(dataset.columns, dataset.width))
+    return found
 
 
 def _say_models(job: Job, dataset: Dataset | None) -> str:

@@ -1,0 +1,1 @@
+"""What is known of a table before it is learnt from: its columns, and what looks wrong."""
