@@ -59,6 +59,7 @@ def test_wrong_arguments_of_a_tuner_take_one_line(tmp_path, given, said):
         ({"epochs": 0}, "epochs is 0, but must be an integer >= 1"),
         ({"x": iter([]), "y": None, "validation_split": 0.1}, "has no rows to split"),
         ({"x": None, "y": None}, "x is missing"),
+        ({}, "the objective is 'val_loss', but there are no validation data"),
     ],
 )
 def test_wrong_arguments_of_search_take_one_line(tmp_path, given, said):
@@ -72,6 +73,19 @@ def test_wrong_arguments_of_search_take_one_line(tmp_path, given, said):
 def test_an_objective_has_to_be_named_unless_the_program_returns_a_number(tmp_path):
     with pytest.raises(JobError, match="the objective is missing"):
         make(tmp_path, objective=None).search(X_TRAIN, Y_TRAIN)
+
+
+def test_an_objective_that_no_model_reports_is_refused_before_anything_starts(tmp_path):
+    rows = tf.data.Dataset.from_tensor_slices((X_TRAIN, Y_TRAIN)).batch(8)
+    tuner = make(tmp_path, objective="val_auc")
+    for given in ({"x": X_TRAIN, "y": Y_TRAIN}, {"x": rows}):
+        with pytest.raises(JobError) as caught:
+            tuner.search(**given, validation_data=HELD)
+        assert str(caught.value).startswith(
+            "the objective is 'val_auc', but the model reports accuracy, loss, val_accuracy, "
+            "val_loss; "
+        )
+    assert not tuner.experiment.exists
 
 
 def test_a_build_has_to_return_a_compiled_model(tmp_path):

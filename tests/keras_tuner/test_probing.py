@@ -175,7 +175,7 @@ def test_a_scope_of_one_among_many_values_is_reached():
     assert [each.name for each in hp.space] == ["depth", "seen", "lucky"]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(with_ifs, st.integers(0, 10))
 def test_nothing_that_build_asks_for_is_left_out(program, seed):
     def build(hp):

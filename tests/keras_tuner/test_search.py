@@ -43,12 +43,12 @@ def test_a_program_runs_with_one_import_changed(tmp_path, capsys):
     tuner = kt.BayesianOptimization(
         build_digits,
         objective="val_accuracy",
-        max_trials=10,
+        max_trials=4,
         directory=tmp_path,
         project_name="digits",
     )
     tuner.search_space_summary()
-    tuner.search(x, y, validation_split=0.1, epochs=10)
+    tuner.search(x, y, validation_split=0.1, epochs=4)
 
     hp = tuner.get_best_hyperparameters(1)[0]
     assert hp.values.keys() == {"units_1", "units_2", "learning_rate"}
@@ -60,15 +60,15 @@ def test_a_program_runs_with_one_import_changed(tmp_path, capsys):
     assert model.evaluate(x[450:], y[450:], verbose=0)[1] == pytest.approx(best.score)
     assert best.metrics.get_best_value("val_accuracy") == best.score
     assert best.score == max(trial.score for trial in tuner.oracle.trials.values())
-    assert len(tuner.oracle.trials) == 10
+    assert len(tuner.oracle.trials) == 4
     assert set(tuner.experiment.trials["path"]) == {"compiled"}
 
-    tuner.search(x, y, validation_split=0.1, epochs=10)  # all trials are there already
-    assert len(tuner.oracle.trials) == 10
+    tuner.search(x, y, validation_split=0.1, epochs=4)  # all trials are there already
+    assert len(tuner.oracle.trials) == 4
     again = kt.BayesianOptimization(
         build_digits,
         objective="val_accuracy",
-        max_trials=10,
+        max_trials=4,
         directory=tmp_path,
         project_name="digits",
     )

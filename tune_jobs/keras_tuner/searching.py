@@ -26,6 +26,7 @@ from tune_jobs.keras_tuner.errors import (
 )
 from tune_jobs.keras_tuner.hypermodel import has_own_fit
 from tune_jobs.keras_tuner.probing.ask_fit import ask_fit
+from tune_jobs.keras_tuner.probing.ask_metrics import check_reported
 from tune_jobs.keras_tuner.worker.arguments import (
     Fit,
     check_call,
@@ -78,7 +79,7 @@ class Search:
             args, kwargs = with_epochs(args, kwargs, most)
         fit = read_call(args, kwargs)
         check_call(fit, is_free=self._tuner.is_free)
-        self._check_objective()
+        self._check_objective(fit)
         for warning in (*list_warnings(fit), *self._list_unused()):
             logger.warning(warning)
         self.example = example_of(fit)
@@ -188,13 +189,16 @@ class Search:
             if added:
                 oracle.hyperparameters = oracle.hyperparameters.joined(added)
 
-    def _check_objective(self) -> None:
-        objective = self._tuner.oracle.objective
-        if objective.is_default and not self._tuner.is_free:
+    def _check_objective(self, fit: Fit) -> None:
+        oracle = self._tuner.oracle
+        if self._is_free:
+            return
+        if oracle.objective.is_default:
             raise JobError(
                 "the objective is missing; name a metric, such as 'val_loss', or return a number "
                 "from HyperModel.fit"
             )
+        check_reported(self._tuner, oracle.hyperparameters, oracle.objective, fit)
 
     def _list_unused(self) -> list[str]:
         """Return a warning for each hyperparameter that nothing reads."""

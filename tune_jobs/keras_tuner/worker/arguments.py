@@ -46,6 +46,19 @@ class Fit:
         return int(self.given.get("epochs", 1))
 
     @property
+    def callbacks(self) -> Sequence[Any]:
+        """The callbacks; Keras takes one alone, too."""
+        given = self.given.get("callbacks", ())
+        return tuple(given) if isinstance(given, tuple | list) else (given,)
+
+    @property
+    def is_validated(self) -> bool:
+        """True if there are validation rows."""
+        return bool(_as_sequence(self.given.get("validation_data"))) or bool(
+            self.given.get("validation_split")
+        )
+
+    @property
     def takes_arrays(self) -> bool:
         """True if all data are arrays."""
         given = self.given
@@ -103,15 +116,21 @@ def with_epochs(
     return args, {**kwargs, "epochs": epochs}
 
 
-def example_of(fit: Fit) -> Any:
-    """Return the first rows of the training data, None if they cannot be read twice."""
-    x = as_rows(fit.given.get("x"))
+def first_batch(fit: Fit) -> tuple[Any, ...] | None:
+    """Return x and y of the first rows or batch, or x alone; None if they can be read only once."""
+    x, y = as_rows(fit.given.get("x")), as_rows(fit.given.get("y"))
     if are_rows(x):
-        return take(x, slice(1))
+        return tuple(take(each, slice(1)) for each in (x, y) if each is not None)
     if hasattr(x, "element_spec") or hasattr(x, "__getitem__"):
         batch = next(iter(x))
-        return batch[0] if isinstance(batch, tuple) else batch
+        return batch[:2] if isinstance(batch, tuple) else (batch,)
     return None
+
+
+def example_of(fit: Fit) -> Any:
+    """Return the first rows of the training data, None if they cannot be read twice."""
+    batch = first_batch(fit)
+    return None if batch is None else batch[0]
 
 
 def check_call(fit: Fit, *, is_free: bool) -> None:
