@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-from typing import Any
 
 from trainables.fitting.compiled.keras_internals import is_keras
 from tune_jobs.engine.errors import JobError
