@@ -51,7 +51,7 @@ from tune_jobs.engine.data.target import (
     read_targets,
 )
 from tune_jobs.engine.errors import JobError, check_whole_number
-from tune_jobs.engine.formatting import count
+from tune_jobs.engine.formatting import count, listed
 from tune_jobs.engine.names import nearest
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ class Table:
         JobError: for a wrong field; when called, for data that cannot be learnt.
     """
 
-    source: str | Path | pd.DataFrame
-    target: str | tuple[str, ...]
+    source: str | Path | pd.DataFrame | None
+    target: str | tuple[str, ...] | None
     task: Task | None = None
     ignore: tuple[str, ...] = ()
     validation: float = 0.2
@@ -103,7 +103,7 @@ class Table:
             for field in fields(self)
             if field.name in SHOWN and getattr(self, field.name) != field.default
         )
-        target = self.target if isinstance(self.target, str) else list(self.target)
+        target = list(self.target) if isinstance(self.target, tuple) else self.target
         return f"table({shown!r}, target={target!r}{more})"
 
     def describe(self, seed: int = 0) -> str:
@@ -113,13 +113,20 @@ class Table:
     @property
     def targets(self) -> tuple[str, ...]:
         """The columns to predict."""
-        return (self.target,) if isinstance(self.target, str) else tuple(self.target)
+        return (self.target,) if isinstance(self.target, str) else self.target or ()
 
     def __call__(self, seed: int) -> Dataset:
         """Read the source and make its dataset; preprocessing is learnt from the training set."""
         arranging = [name for name in (self.groups, self.order) if name is not None]
         ignore = [name for name in self.ignore if name not in arranging]
+        if self.source is None:
+            raise JobError("the job names no table: give --data FILE and --target COLUMN")
         found = read_source(self.source, ignore=ignore, written=self._written)
+        if self.target is None:
+            raise JobError(
+                "the job names no target: give --target COLUMN, one of "
+                f"{listed(found.table.column_names, 20)}"
+            )
         for name in self.targets:
             find_column(name, found.table.column_names, "the target")
         for name in self.ids:
@@ -226,8 +233,8 @@ class Table:
 
 
 def table(
-    source: str | Path | pd.DataFrame,
-    target: str | Sequence[str],
+    source: str | Path | pd.DataFrame | None = None,
+    target: str | Sequence[str] | None = None,
     *,
     task: Task | None = None,
     ignore: Iterable[str] = (),
@@ -246,8 +253,9 @@ def table(
     """Say which table to learn from; nothing is read before the recipe is called with a seed.
 
     Args:
-        source: what :func:`~tune_jobs.engine.data.sources.read_table` reads.
-        target: the column to predict; or several, all of two classes or all numbers.
+        source: what :func:`~tune_jobs.engine.data.sources.read_source` reads; None if only the
+            command line names it.
+        target: the column to predict; or several, all of two classes or all numbers; or None, too.
         task: what the target is; None to find it from its type and values.
         ignore: columns to leave out, such as identifiers and dates.
         validation: the fraction of rows that trials are compared on.
@@ -270,7 +278,7 @@ def table(
     """
     return Table(
         source,
-        target if isinstance(target, str) else tuple(target),
+        target if isinstance(target, str | None) else tuple(target),
         task,
         _as_tuple(ignore),
         validation,
@@ -297,9 +305,8 @@ def _with_reading(column: Column, refined: RefinedTable) -> Column:
 
 
 def _check_fields(recipe: Table) -> None:
-    if not is_frame(recipe.source) and not (
-        isinstance(recipe.source, str | Path) and str(recipe.source)
-    ):
+    is_path = isinstance(recipe.source, str | Path) and str(recipe.source)
+    if recipe.source is not None and not is_frame(recipe.source) and not is_path:
         raise JobError(f"source is {recipe.source!r}, but must be a path or a DataFrame")
     _check_targets(recipe)
     if recipe.task is not None and recipe.task not in TASKS:
@@ -332,7 +339,7 @@ def _check_texts(recipe: Table) -> None:
 
 def _check_targets(recipe: Table) -> None:
     names = recipe.target
-    if isinstance(names, str) and names:
+    if names is None or (isinstance(names, str) and names):
         return
     if not isinstance(names, tuple | list) or not all(isinstance(n, str) and n for n in names):
         raise JobError(f"target is {names!r}, but must be the name of a column, or several names")

@@ -15,7 +15,7 @@ from tune_jobs.engine.data.kinds.kind import Column
 from tune_jobs.engine.formatting import count
 
 MOST_COLUMNS = 100  # that are looked at: a wide table is read in time proportional to its columns
-EXAMPLES, LENGTH = 3, 24
+EXAMPLES, LENGTH = 3, 18
 
 NAMES = {
     "numeric": "number",
