@@ -43,6 +43,9 @@ def test_a_messy_table_is_searched_and_new_rows_are_predicted(tmp_path):
 
     profile = Profile(storage=str(tmp_path / "results"), max_concurrent_trials=1)
     experiment = run(job, profile=profile, name="messy", listeners=[])
+    described = experiment.description.table
+    assert [column.name for column in described.columns][:2] == ["customer_id", "age"]
+    assert described.notes[0] == "the file is separated by semicolons"
     names, *rows = source.read_text(encoding="utf-8-sig").splitlines()
     new = tmp_path / "new.csv"
     # In another dialect, without the target, and with a text that training took as missing.

@@ -260,6 +260,23 @@ def test_hostile_names_and_values_are_text(make, show) -> None:
         machine=hostile,
         versions={hostile: hostile},
         command={"job": hostile},
+        table={
+            "columns": [
+                {
+                    "name": each,
+                    "kind": "text",
+                    "missing": 3,
+                    "distinct": 40,
+                    "examples": HOSTILE,
+                    "use": each,
+                }
+                for each in HOSTILE
+            ],
+            "width": 500,
+            "classes": dict.fromkeys(HOSTILE, 5),
+            "notes": HOSTILE,
+            "warnings": HOSTILE,
+        },
     )
     opened = show(experiment)
     point_at(opened, 3)
@@ -273,6 +290,10 @@ def test_hostile_names_and_values_are_text(make, show) -> None:
     assert {HOSTILE[0], HOSTILE[1], HOSTILE[3], "a.b[0]['c']"} <= set(heads)
     slices = opened.page.locator(".slice h3").all_text_contents()
     assert HOSTILE[0] in slices
+    columns = opened.page.locator("section[id$=data] tbody th").all_text_contents()
+    assert columns[0] == HOSTILE[0] and len(columns) == len(HOSTILE)
+    said = opened.page.locator("section[id$=data] p").all_text_contents()
+    assert said[-1] == f"The first {len(HOSTILE)} of 500 columns are shown."
     assert "<script>document.title='pwned'</script>" in opened.page.locator(".card").inner_text()
     opened.page.locator(".filter").fill("__proto__>1 constructor<2")
     assert set(column(opened, 1)) == {str(number) for number in range(11, 20)}

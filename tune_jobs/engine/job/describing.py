@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tune_jobs.engine.data.inspection.facts import TableFacts
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.job.changes import modules_beside, source_of
 from tune_jobs.engine.job.companions import is_ours, own_functions
@@ -26,6 +27,7 @@ from tune_jobs.engine.space.domains import Space
 from tune_jobs.engine.space.notation import describe
 
 if TYPE_CHECKING:
+    from tune_jobs.engine.data.dataset import Dataset
     from tune_jobs.engine.job.job import Job
     from tune_jobs.engine.job.setup import Setup
 
@@ -41,10 +43,20 @@ def describe_job(setup: Setup) -> Description:
         constants=job.constants(dataset),
         fingerprint=setup.data.fingerprint if setup.data else None,
         preprocessing=dataset.preprocessing if dataset else None,
+        table=_facts_of(dataset) if dataset else None,
         command=dict(setup.command),
         slot=setup.slot,
     )
     return add_provenance(described, setup.profile)
+
+
+def _facts_of(dataset: Dataset) -> TableFacts | None:
+    if not dataset.columns:
+        return None
+    classes = {str(name): rows for name, rows in dataset.classes.items()}
+    return TableFacts(
+        dataset.columns, dataset.width, classes, dataset.notes, tuple(dataset.warnings)
+    )
 
 
 def _modules_of(trainable: Callable[..., Any]) -> dict[str, str]:

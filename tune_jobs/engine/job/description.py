@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tune_jobs.engine.data.inspection.facts import TableFacts
 from tune_jobs.engine.goal import Goal, Mode
 from tune_jobs.engine.serialization import parse, serialize
 from tune_jobs.engine.space.configs import Config
@@ -65,6 +66,7 @@ class Description:
         batches: of finals, how many replicas each task trains.
         choosing: of finals, how many batches choose the winner.
         overlap: of finals, held-out rows / training rows.
+        table: the columns of a table, and how it was read.
     """
 
     experiment_id: str | None = None
@@ -97,6 +99,7 @@ class Description:
     batches: tuple[int, ...] = ()
     choosing: int | None = None
     overlap: float | None = None
+    table: TableFacts | None = None
 
     @classmethod
     def from_json(cls, content: object) -> Description:

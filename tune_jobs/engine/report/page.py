@@ -95,6 +95,8 @@ def _sections(findings: Findings) -> dict[str, Any]:
         "table": tables.trial_table(findings),
         "hidden_columns": max(0, len(findings.hyperparameters) - tables.COLUMNS),
         "configs": Markup(tables.configs_as_json(findings)),  # has no <
+        "columns": tables.column_table(findings),
+        "data": tables.data_sentences(findings),
         "provenance": tables.provenance(findings),
     }
 

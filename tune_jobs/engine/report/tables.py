@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median
 
+from tune_jobs.engine.data.inspection.facts import HEADS, say_classes
 from tune_jobs.engine.experiments.failures import cause
 from tune_jobs.engine.formatting import (
     NONE,
@@ -55,6 +56,29 @@ class Table:
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
     trials: Sequence[int] = ()
+
+
+def column_table(findings: Findings) -> Table | None:
+    """List the columns of the table that was learnt from; None if it is not known."""
+    facts = findings.experiment.description.table
+    if facts is None:
+        return None
+    return Table(list(HEADS), [[visible(cell) for cell in each.cells] for each in facts.columns])
+
+
+def data_sentences(findings: Findings) -> list[str]:
+    """Say how the table was read, what looks wrong, and how many rows each class has."""
+    facts = findings.experiment.description.table
+    if facts is None:
+        return []
+    more = facts.width - len(facts.columns)
+    said = [
+        f"Classes: {say_classes(facts.classes)}." if facts.classes else "",
+        *facts.notes,
+        *(f"Warning: {warning}" for warning in facts.warnings),
+        f"The first {len(facts.columns)} of {facts.width:,} columns are shown." if more else "",
+    ]
+    return [visible(each) for each in said if each]
 
 
 def rung_table(findings: Findings) -> Table | None:

@@ -8,6 +8,8 @@ from typing import Any
 
 from tune_jobs.engine.formatting import count
 
+HEADS = ("column", "kind", "missing", "distinct", "examples", "use")
+
 MOST_CLASSES = 10  # that are shown
 
 
@@ -31,21 +33,42 @@ class ColumnFacts:
     examples: tuple[str, ...]
     use: str
 
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """What a table shows, below ``HEADS``."""
+        counts = (f"{self.missing:,}", f"{self.distinct:,}")
+        return (self.name, self.kind, *counts, ", ".join(self.examples), self.use)
+
+
+@dataclass(frozen=True)
+class TableFacts:
+    """What a report says of the table that was learnt from.
+
+    Attributes:
+        columns: the first ones.
+        width: the number of all columns.
+        classes: the rows of each class, by its name; empty for numbers and several targets.
+        notes: how the source was read, if not as it is.
+        warnings: what is allowed but probably not meant.
+    """
+
+    columns: tuple[ColumnFacts, ...]
+    width: int
+    classes: Mapping[str, int]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
 
 def as_lines(columns: Sequence[ColumnFacts], total: int) -> list[str]:
     """Return a table of the columns as lines of text."""
-    head = ("column", "kind", "missing", "distinct", "examples", "use")
-    rows = [
-        (c.name, c.kind, f"{c.missing:,}", f"{c.distinct:,}", ", ".join(c.examples), c.use)
-        for c in columns
-    ]
-    widths = [max(len(row[place]) for row in [head, *rows]) for place in range(len(head))]
+    rows = [column.cells for column in columns]
+    widths = [max(len(row[place]) for row in [HEADS, *rows]) for place in range(len(HEADS))]
     lines = [
         "  ".join(
             cell.rjust(width) if place in (2, 3) else cell.ljust(width)
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
-        for row in [head, *rows]
+        for row in [HEADS, *rows]
     ]
     more = total - len(columns)
     return [*lines, f"and {count(more, 'more column')}"] if more else lines
