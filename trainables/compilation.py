@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from trainables.layers import output
@@ -25,7 +26,7 @@ LOSSES = {
 METRICS = {
     "binary": ["accuracy"],
     "multiclass": ["accuracy"],
-    "regression": ["mean_absolute_error"],
+    "regression": ["mean_absolute_error", "root_mean_squared_error"],
 }
 
 # The required and the optional hyperparameters of each decay.
@@ -39,19 +40,53 @@ DECAYS: dict[str, tuple[set[str], set[str]]] = {
 def compile_model(
     inputs: keras.KerasTensor, tensor: keras.KerasTensor, config: Config
 ) -> keras.Model:
-    """Return the model that ends in the output, loss, metrics and optimizer of its config."""
+    """Return the model that ends in the output, loss, metrics and optimizer of its config.
+
+    ``loss`` is any of Keras by its name, such as ``huber`` for a number with outliers or
+    ``poisson`` for a count. With ``quantiles``, such as [0.1, 0.5, 0.9], there is an output for
+    each, and the loss is that of quantiles.
+    """
     import keras
 
     model = keras.Model(inputs, output(tensor, config))
     model.compile(
         optimizer=make_optimizer(config),
-        loss=config.get("loss", LOSSES[config["task"]]),
-        metrics=list(config.get("metrics", METRICS[config["task"]])),
+        loss=make_loss(config),
+        metrics=list(config.get("metrics", _metrics_of(config))),
         # XLA triples the compilation time of a small model, which is most of a fit's time.
         jit_compile=False,
         steps_per_execution=STEPS_PER_CALL,
     )
     return model
+
+
+def make_loss(config: Config) -> str | Callable[[Any, Any], Any]:
+    """Return the loss of a config, by default that of its task.
+
+    Raises:
+        ValueError: for quantiles of anything but one number, or that are not between 0 and 1.
+    """
+    quantiles = config.get("quantiles")
+    if not quantiles:
+        return config.get("loss", LOSSES[config["task"]])  # type: ignore[no-any-return]
+    if config["task"] != "regression" or config.get("outputs", 1) != 1:
+        raise ValueError("quantiles need one number to predict")
+    if not all(0 < each < 1 for each in quantiles):
+        raise ValueError(f"quantiles is {quantiles!r}, but each must be between 0 and 1")
+    return partial(pinball, tuple(map(float, quantiles)))
+
+
+def pinball(quantiles: Sequence[float], truth: Any, outputs: Any) -> Any:
+    """Return the loss of quantiles (Koenker and Bassett, 1978), the mean over them, per row."""
+    from keras import ops
+
+    levels = ops.convert_to_tensor(quantiles, outputs.dtype)
+    errors = ops.subtract(ops.reshape(ops.cast(truth, outputs.dtype), (-1, 1)), outputs)
+    return ops.mean(ops.maximum(levels * errors, (levels - 1) * errors), axis=-1)
+
+
+def _metrics_of(config: Config) -> list[str]:
+    return [] if config.get("quantiles") else METRICS[config["task"]]
 
 
 def make_optimizer(config: Config) -> keras.optimizers.Optimizer:

@@ -95,8 +95,14 @@ def width_of(count: int) -> int:
 
 
 def output(tensor: keras.KerasTensor, config: Config) -> keras.KerasTensor:
-    """Return the task's output: sigmoid, softmax or linear unless the config says otherwise."""
+    """Return the task's output: sigmoid, softmax or linear unless the config says otherwise.
+
+    With the loss ``poisson`` it is exponential, so that a count is never negative. There is an
+    output for each of the config's ``quantiles``.
+    """
     import keras
 
-    activation = config.get("output_activation", OUTPUT_ACTIVATIONS[config["task"]])
-    return keras.layers.Dense(config["outputs"], activation=activation, name="outputs")(tensor)
+    usual = "exponential" if config.get("loss") == "poisson" else OUTPUT_ACTIVATIONS[config["task"]]
+    activation = config.get("output_activation", usual)
+    count = len(config.get("quantiles") or ()) or config["outputs"]
+    return keras.layers.Dense(count, activation=activation, name="outputs")(tensor)

@@ -38,6 +38,11 @@ def test_columns_are_left_out_kept_beside_and_split_at_commas():
     assert load_job().data.drop_missing_target is False
 
 
+def test_several_targets_are_split_at_commas():
+    assert load_job(data="x.csv", target="hot, kind").data.target == ("hot", "kind")
+    assert load_job(data="x.csv", target="hot").data.target == "hot"
+
+
 def test_class_weights_are_a_constant_of_the_space():
     assert load_job(class_weight="balanced").space["class_weight"] == "balanced"
     assert "class_weight" not in load_job().space

@@ -104,7 +104,10 @@ def _with_data(job: Job, options: Mapping[str, Any]) -> Job:
         if not hasattr(job.data, field):
             raise JobError(f"--{option} does not apply: the data set of the job has no {field}")
         recipe: Any = job.data
-        job = replace(job, data=replace(recipe, **{field: options[option]}))
+        value = options[option]
+        if option == "target" and "," in value:
+            value = tuple(name.strip() for name in value.split(","))
+        job = replace(job, data=replace(recipe, **{field: value}))
     return job
 
 

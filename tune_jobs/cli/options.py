@@ -69,7 +69,7 @@ field_options = add_options(
         metavar="PATH",
         help="Data set: a table (.parquet, .csv or a folder of .parquet files) or images (.npz).",
     ),
-    in_job("--target", metavar="COLUMN", help="Column to predict."),
+    in_job("--target", metavar="COLUMN", help="Column to predict; A,B for several."),
     in_job(
         "--ignore",
         multiple=True,

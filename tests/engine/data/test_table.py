@@ -410,3 +410,18 @@ def test_several_numbers_are_standardised_each_by_itself() -> None:
 def test_targets_that_do_not_go_together_are_refused(target, message) -> None:
     with fails(message):
         table(labels(), target=target)(0)
+
+
+def test_classes_take_an_order() -> None:
+    frame = with_target(["low", "middle", "high"] * 20)
+    natural = table(frame, "y")(0).preprocessing["target"]["classes"]
+    dataset = table(frame, "y", classes=["low", "middle", "high"])(0)
+
+    assert natural == ["high", "low", "middle"]
+    assert dataset.preprocessing["target"]["classes"] == ["low", "middle", "high"]
+    raw = dataset.raw_test["x"][:, 0].astype(int)
+    assert dataset.y_test.tolist() == (raw % 3).tolist()
+    with fails("classes=('low', 'high') does not name 'middle' of target 'y'"):
+        table(frame, "y", classes=["low", "high"])(0)
+    with fails("names, but no row has, 'top' of target 'y'"):
+        table(frame, "y", classes=["low", "middle", "high", "top"])(0)

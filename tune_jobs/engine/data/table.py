@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
 
 # Fields that its representation shows if they are not as they are by default.
-SHOWN = ("scale_target", "drop_missing_target", "missing", "date_order", "decimal")
+SHOWN = ("scale_target", "drop_missing_target", "missing", "date_order", "decimal", "classes")
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,7 @@ class Table:
     encoding: str | None = None
     separator: str | None = None
     decimal: str | None = None
+    classes: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
         _check_fields(self)
@@ -133,7 +134,7 @@ class Table:
             find_column(name, found.table.column_names, "an id")
         refined, notes = self._refine(found)
         whole = refined.table
-        target = read_targets(whole, self.target, self.task)
+        target = read_targets(whole, self.target, self.task, self.classes)
         arrangement = read_arrangement(whole, self.groups, self.order)
         split = self._split(seed, target, arrangement)
         features = whole.drop_columns({*self.targets, *arranging, *self.ids})
@@ -249,6 +250,7 @@ def table(
     encoding: str | None = None,
     separator: str | None = None,
     decimal: str | None = None,
+    classes: Iterable[Any] = (),
 ) -> Table:
     """Say which table to learn from; nothing is read before the recipe is called with a seed.
 
@@ -272,6 +274,8 @@ def table(
         encoding: of a CSV file, as Python calls it; None to find it. So with the next two.
         separator: between the columns of a CSV file.
         decimal: the mark before fractions.
+        classes: of one target, in the order of their codes, such as ("low", "middle", "high");
+            without them their natural order.
 
     Raises:
         JobError: for a wrong argument.
@@ -292,6 +296,7 @@ def table(
         encoding=encoding,
         separator=separator,
         decimal=decimal,
+        classes=tuple(classes),
     )
 
 

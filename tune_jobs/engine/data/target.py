@@ -141,15 +141,24 @@ class Targets:
 
 
 def read_targets(
-    table: pa.Table, names: str | Sequence[str], task: Task | None
+    table: pa.Table,
+    names: str | Sequence[str],
+    task: Task | None,
+    classes: Sequence[Any] = (),
 ) -> Target | Targets:
     """Read the target of a table, or several.
+
+    Args:
+        table: with the columns.
+        names: of the target, or of several.
+        task: None to find it.
+        classes: of one target, in the order of their codes; none for their natural order.
 
     Raises:
         JobError: if one cannot be read, or several are neither all of two classes nor all numbers.
     """
     if isinstance(names, str):
-        return read_target(table.column(names), names, task)
+        return read_target(table.column(names), names, task, classes)
     parts = tuple(read_target(table.column(name), name, task) for name in names)
     tasks = {part.task: part.name for part in parts}
     if len(tasks) > 1 or "multiclass" in tasks:
@@ -173,7 +182,9 @@ def find_missing(table: pa.Table, names: Sequence[str]) -> Array:
     return found
 
 
-def read_target(column: pa.ChunkedArray, name: str, task: Task | None) -> Target:
+def read_target(
+    column: pa.ChunkedArray, name: str, task: Task | None, classes: Sequence[Any] = ()
+) -> Target:
     """Read the target and its task: classes if boolean, text or few integers, else regression.
 
     Raises:
@@ -184,12 +195,12 @@ def read_target(column: pa.ChunkedArray, name: str, task: Task | None) -> Target
     if kind is None or kind is DATE:
         raise JobError(f"target {name!r} has the type {column.type}; make it numbers or classes")
     _check_present(column, name, kind)
-    found = task or _find_task(column, kind)
+    found = task or (_task_of(classes) if classes else _find_task(column, kind))
     if found == "regression":
         return _read_numbers(column, name, kind)
     if kind.is_quantity and not pa.types.is_integer(column.type):
         column = _whole(column, name, found)
-    return _read_classes(column, name, found)
+    return _read_classes(column, name, found, classes)
 
 
 def prediction_table(outputs: Array, target: Mapping[str, Any], meaning: Meaning) -> pa.Table:
@@ -277,9 +288,17 @@ def _whole(column: pa.ChunkedArray, name: str, task: str) -> pa.ChunkedArray:
     return pa.chunked_array([values.astype(np.int64)])
 
 
-def _read_classes(column: pa.ChunkedArray, name: str, task: str) -> Target:
+def _task_of(classes: Sequence[Any]) -> str:
+    return "binary" if len(classes) == 2 else "multiclass"
+
+
+def _read_classes(
+    column: pa.ChunkedArray, name: str, task: str, wanted: Sequence[Any] = ()
+) -> Target:
     found = coded(column)
     order = sorted(range(len(found.values)), key=found.values.__getitem__)
+    if wanted:
+        order = [found.values.index(value) for value in _check_order(found.values, wanted, name)]
     classes = [found.values[place] for place in order]
     if len(classes) == 1:
         raise JobError(f"target {name!r} is {classes[0]!r} in all rows; there is nothing to learn")
@@ -288,6 +307,15 @@ def _read_classes(column: pa.ChunkedArray, name: str, task: str) -> Target:
     codes = np.argsort(order)[found.codes]
     _check_members(np.bincount(codes), classes, name, column)
     return Target(name, task, codes, classes)
+
+
+def _check_order(known: Sequence[Any], wanted: Sequence[Any], name: str) -> Sequence[Any]:
+    """Refuse an order of the classes that lacks one, or has another."""
+    for value in [*known, *wanted]:
+        if value not in wanted or value not in known:
+            rule = "does not name" if value in known else "names, but no row has,"
+            raise JobError(f"classes={tuple(wanted)!r} {rule} {value!r} of target {name!r}")
+    return wanted
 
 
 def _check_members(counts: Array, classes: list[Any], name: str, column: pa.ChunkedArray) -> None:
