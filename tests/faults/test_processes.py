@@ -148,7 +148,7 @@ def test_a_signal_to_every_process(alone) -> None:
 
 @pytest.mark.slow
 def test_timeout_of_the_shell(alone) -> None:
-    run = alone(before=("timeout", "25"))
+    run = alone(before=("timeout", "60"))
     run.wait_for_epoch()
     code, _, _ = run.end()
 
