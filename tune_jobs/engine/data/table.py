@@ -211,6 +211,8 @@ class Table:
         if self.drop_missing_target:
             kept = ~find_missing(table, self.targets)
             dropped = int((~kept).sum())
+            if dropped == len(kept):
+                dropped = 0  # none is left: the target itself is refused
             table = table.filter(pa.array(kept)) if dropped else table
         if dropped:
             notes.append(

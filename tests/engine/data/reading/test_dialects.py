@@ -56,13 +56,17 @@ def test_how_a_file_is_written_is_said(tmp_path):
 
     assert found.notes[0] == "the file is CP1252, separated by semicolons, with decimal commas"
     assert found.warnings[0].startswith("the file is not UTF-8 and was read as cp1252")
-    assert table(path, "y", encoding="latin-1")(0).warnings == ()
+    assert "UTF-8" not in "".join(table(path, "y", encoding="latin-1")(0).warnings)
 
 
 def test_comments_above_the_names_are_left_out(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("# exported; by me\n# twice\n" + FRAME.to_csv(index=False))
     assert read_table(path).column_names == ["a", "town", "y"]
+
+    path.write_text("Sales of March\n\n" + FRAME.to_csv(index=False, sep=";"))
+    assert read_table(path).column_names == ["a", "town", "y"]
+    assert str(sniff(path)) == "separated by semicolons, below 2 lines of comment"
 
     path.write_text("#id,town,y\n1,Bern,0\n2,Bern,1\n")
     assert read_table(path).column_names == ["#id", "town", "y"]

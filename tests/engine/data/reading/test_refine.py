@@ -127,6 +127,9 @@ def test_spaces_around_categories_are_left_out():
         ("31/1/26 2:30 PM", (2026, 1, 31, 14, 30)),
         ("31 Jan 2026", (2026, 1, 31)),
         ("31-Jan-26", (2026, 1, 31)),
+        ("Jan-31-2026", (2026, 1, 31)),
+        ("2026-02", (2026, 2, 1)),
+        ("Feb 2026", (2026, 2, 1)),
         ("January 31, 2026", (2026, 1, 31)),
         ("Sat, 31 Jan 2026 12:00:00", (2026, 1, 31, 12)),
     ],
@@ -222,3 +225,6 @@ def test_rows_without_a_target_are_left_out_if_asked(tmp_path):
     found = table(path, "y", drop_missing_target=True)(0)
     assert found.preprocessing["target"]["classes"] == ["no", "yes"]
     assert found.notes == ("2 rows of 42 without a target are left out",)
+    path.write_text("x,y\n" + "1,NA\n" * 9)
+    with pytest.raises(JobError, match="target 'y' has no value in any of the 9 rows"):
+        table(path, "y", drop_missing_target=True)(0)

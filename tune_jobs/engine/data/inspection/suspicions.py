@@ -56,7 +56,7 @@ def find_counting(table: pa.Table) -> list[str]:
         if column[rows - 1].as_py() - column[0].as_py() not in (rows - 1, 1 - rows):
             continue
         values = column.to_numpy()
-        if abs(np.diff(values.astype(np.int64))).max() == 1:
+        if values.min() in (0, 1) and abs(np.diff(values.astype(np.int64))).max() == 1:
             found.append(
                 f"column {name!r} counts the rows ({values[0]} to {values[-1]}): an order of the "
                 f"file is no property of a row; leave it out with ignore=({name!r},) "
@@ -105,10 +105,10 @@ def find_small_sets(sizes: Mapping[str, int], counts: Mapping[Any, int]) -> list
     rare = {label: rows for label, rows in counts.items() if rows < FEWEST_MEMBERS}
     if rare:
         label = min(rare, key=rare.__getitem__)
-        more = f" and {len(rare) - 1} other classes too few" if len(rare) > 1 else ""
+        more = f", and {count(len(rare) - 1, 'other')} are rare, too" if len(rare) > 1 else ""
         found.append(
-            f"class {label!r} has {count(rare[label], 'row')}{more}: fewer than "
-            f"{FEWEST_MEMBERS} cannot be learnt or scored well"
+            f"class {label!r} has {count(rare[label], 'row')}: fewer than {FEWEST_MEMBERS} cannot "
+            f"be learnt or scored well{more.replace('1 other are', '1 other is')}"
         )
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -29,8 +29,12 @@ NAMED = tuple(
     re.compile(_WEEKDAY + day + _TIME, re.IGNORECASE)
     for day in (
         r"(?P<day>\d{1,2})[ -]" + _MONTH + r"[ ,-]+(?P<year>\d{4}|\d{2})",
-        _MONTH + r" (?P<day>\d{1,2}),? (?P<year>\d{4})",
+        _MONTH + r"[ -](?P<day>\d{1,2}),?[ -](?P<year>\d{4})",
     )
+)
+MONTH_ALONE = (
+    re.compile(r"(?P<year>(?:19|20)\d{2})-(?P<month>\d{2})"),
+    re.compile(_MONTH + r"[ -](?P<year>\d{4})", re.IGNORECASE),
 )
 COMPACT = re.compile(r"(?P<year>(?:19|20)\d{2})(?P<month>\d{2})(?P<day>\d{2})" + _TIME)
 
@@ -63,16 +67,14 @@ def parse_date(text: str, order: DateOrder | None) -> datetime | None:
     if found := YEAR_LAST.fullmatch(text):
         one, two = int(found["one"]), int(found["two"])
         return _make(found, one, two) if order == "mdy" else _make(found, two, one)
-    for pattern in NAMED:
+    for pattern in (*NAMED, *MONTH_ALONE):
         if found := pattern.fullmatch(text):
-            month = 1 + MONTHS.index(found["month"][:3].lower())
-            return _make(found, month, int(found["day"]))
+            return _make(found, _month_of(found["month"]), int(found.groupdict().get("day") or 1))
     return None
 
 
-def parser(order: DateOrder | None) -> Callable[[str], datetime | None]:
-    """Return :func:`parse_date` for an order."""
-    return lambda text: parse_date(text, order)
+def _month_of(text: str) -> int:
+    return int(text) if text.isdigit() else 1 + MONTHS.index(text[:3].lower())
 
 
 def find_evidence(texts: Iterable[str]) -> Evidence:
@@ -96,15 +98,14 @@ def _make(found: re.Match[str], month: int, day: int) -> datetime | None:
     year, parts = int(found["year"]), found.groupdict()
     if len(found["year"]) == 2:
         year += 2000 if year < CENTURY else 1900
-    hour = int(parts["hour"] or 0)
-    if half := parts["half"]:
+    hour = int(parts.get("hour") or 0)
+    if half := parts.get("half"):
         hour = hour % 12 + (12 if half[0] in "pP" else 0)
-    micro = int((parts["fraction"] or "0")[:6].ljust(6, "0"))
+    micro = int((parts.get("fraction") or "0")[:6].ljust(6, "0"))
     try:
-        made = datetime(
-            year, month, day, hour, int(parts["minute"] or 0), int(parts["second"] or 0)
-        )
-        return made.replace(microsecond=micro) - _offset(parts["zone"])
+        minute, second = (int(parts.get(unit) or 0) for unit in ("minute", "second"))
+        made = datetime(year, month, day, hour, minute, second, micro)
+        return made - _offset(parts.get("zone"))
     except (ValueError, OverflowError):
         return None
 

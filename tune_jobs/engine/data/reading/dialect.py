@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
+from tune_jobs.engine.formatting import count
+
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 HEAD = 2**17  # bytes of the file that are looked at
 LINES = 100
+MOST_SKIPPED = 30  # lines above the names
 
 MARKS = ((b"\xff\xfe\x00\x00", "utf-32"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 FALLBACK = "cp1252"  # what Excel writes in Western Europe and America; it holds Latin-1's letters
@@ -29,7 +33,7 @@ class Dialect:
         encoding: as Python calls it.
         separator: between columns.
         decimal: the mark before fractions.
-        skipped: lines of comment above the names.
+        skipped: lines of comment, or a title, above the names.
         is_guessed: True if the encoding is a guess, for the bytes are not UTF-8.
     """
 
@@ -46,7 +50,7 @@ class Dialect:
             self.encoding.upper() if self.encoding != "utf8" else "",
             f"separated by {separated}" if self.separator != "," else "",
             "with decimal commas" if self.decimal == "," else "",
-            f"below {self.skipped} lines of comment" if self.skipped else "",
+            f"below {count(self.skipped, 'line')} of comment" if self.skipped else "",
         ]
         return ", ".join(filter(None, found))
 
@@ -71,7 +75,7 @@ def sniff(
     if len(head) == HEAD:
         lines = lines[:-1]
     found = separator or _find_separator([line for line in lines if line[:1] not in ("", "#")])
-    skipped = _count_comments(lines, found)
+    skipped = _count_preamble(lines, found) if lines else 0
     mark = decimal or _find_decimal(lines[skipped + 1 :], found)
     return Dialect(code, found, mark, skipped)
 
@@ -89,27 +93,32 @@ def _find_encoding(head: bytes) -> str:
 
 
 def _find_separator(lines: Sequence[str]) -> str:
-    """Return the separator that most lines have as often as the first does."""
+    """Return the separator that most lines have equally often."""
     best, best_score = ",", (0.0, 0)
     bare = [QUOTED.sub("", line) for line in lines[:LINES]]
     for mark in SEPARATORS:
-        counts = [line.count(mark) for line in bare]
-        if not counts or not counts[0]:
-            continue
-        score = (counts.count(counts[0]) / len(counts), counts[0])
-        if score > best_score:
+        counts = Counter(line.count(mark) for line in bare)
+        usual, lines_of_it = counts.most_common(1)[0] if counts else (0, 0)
+        score = (lines_of_it / max(1, len(bare)), usual)
+        if usual and score > best_score:
             best, best_score = mark, score
     return best
 
 
-def _count_comments(lines: Sequence[str], separator: str) -> int:
-    """Count the lines above the names: those that begin with ``#`` and do not look like names."""
-    first = next((n for n, line in enumerate(lines) if line[:1] not in ("", "#")), 0)
-    if not any(line.startswith("#") for line in lines[:first]):
-        return 0
-    last = max(n for n, line in enumerate(lines[:first]) if line.startswith("#"))
-    columns = lines[first].count(separator)
-    return last if columns and lines[last].count(separator) == columns else first
+def _count_preamble(lines: Sequence[str], separator: str) -> int:
+    """Count the lines above the names: comments, and a title that no separator divides.
+
+    A first line that begins with ``#`` and has as many columns as the next one is names.
+    """
+    usual = Counter(line.count(separator) for line in lines[:LINES]).most_common(1)[0][0]
+    for place, line in enumerate(lines[:MOST_SKIPPED]):
+        divided = separator in line
+        below = lines[place + 1].count(separator) if place + 1 < len(lines) else 0
+        if line.startswith("#") and not (divided and line.count(separator) == below):
+            continue
+        if line and (divided or not usual):
+            return place
+    return 0
 
 
 def _find_decimal(lines: Sequence[str], separator: str) -> str:
