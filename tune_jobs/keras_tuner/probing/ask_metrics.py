@@ -13,6 +13,7 @@ from tune_jobs.keras_tuner.worker.arguments import Fit, first_batch
 from tune_jobs.keras_tuner.worker.program import Program
 
 VALIDATION = "val_"
+LOSSES = ("loss", "val_loss")  # every compiled model reports them
 
 
 def check_reported(program: Program, hp: HyperParameters, objective: Objective, fit: Fit) -> None:
@@ -31,7 +32,7 @@ def check_reported(program: Program, hp: HyperParameters, objective: Objective, 
             f"the objective is {objective.name!r}, but there are no validation data; give "
             "validation_data or validation_split to search"
         )
-    own = _list_metrics(program, hp, fit)
+    own = [] if objective.name in LOSSES else _list_metrics(program, hp, fit)
     reported = [*own, *(VALIDATION + name for name in own if is_validated)]
     if own and objective.name not in reported:
         raise JobError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from tune_jobs.engine.errors import JobError, ends_run, reason_of
@@ -25,6 +26,24 @@ KEPT = 20
 MOST_VALUES = 12
 
 
+@contextmanager
+def _models_collected() -> Iterator[None]:
+    """Collect the models that were thrown away, without a look at what was there before.
+
+    Imported libraries are a million objects, which the garbage collector would walk through again
+    and again.
+    """
+    is_frozen = gc.get_freeze_count() > 0  # by the program, which knows why
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.collect()
+        if not is_frozen:
+            gc.unfreeze()
+
+
+@_models_collected()
 def find_space(
     build: Build,
     hyperparameters: HyperParameters | None = None,
@@ -63,10 +82,7 @@ def find_space(
     until = time.monotonic() + seconds
     prober = Prober(build, given, names, tune_new, allow_new, calls, until)
     _start(prober)
-    attempted: set[tuple[str, Any]] = set()
-    while values := _next_values(prober, attempted):
-        if prober.ask(values) is None:
-            break
+    _try_values(prober)
     if not may_be_empty and not any(is_tunable(each) for each in prober.hp.space):
         raise JobError(
             "build declares no hyperparameter to tune: let it call hp.Int, hp.Float, hp.Choice or "
@@ -76,8 +92,15 @@ def find_space(
     found = prober.hp.with_found(find_conditions(prober, seed), find_unread(prober))
     found.values = {}
     found.ensure_active_values()
-    gc.collect()  # the models
     return found
+
+
+def _try_values(prober: Prober) -> None:
+    """Call ``build`` until nothing new appears, or the budget is spent."""
+    attempted: set[tuple[str, Any]] = set()
+    while values := _next_values(prober, attempted):
+        if prober.ask(values) is None:
+            break
 
 
 def _start(prober: Prober) -> None:
