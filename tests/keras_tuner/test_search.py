@@ -58,6 +58,9 @@ def test_a_program_runs_with_one_import_changed(tmp_path, capsys):
     best = tuner.oracle.get_best_trials(1)[0]
     model = tuner.get_best_models(1)[0]
     assert model.evaluate(x[450:], y[450:], verbose=0)[1] == pytest.approx(best.score)
+    model.save(tmp_path / "best.keras")
+    read = keras.saving.load_model(tmp_path / "best.keras")
+    assert read.evaluate(x[450:], y[450:], verbose=0)[1] == pytest.approx(best.score)
     assert best.metrics.get_best_value("val_accuracy") == best.score
     assert best.score == max(trial.score for trial in tuner.oracle.trials.values())
     assert len(tuner.oracle.trials) == 4

@@ -1,20 +1,24 @@
 """What a search takes: columns, groups, weights, folds, scorers; and what it refuses."""
 
+import inspect
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
 import sklearn
 from ray import tune
 from scipy import stats
+from sklearn.base import clone
 from sklearn.metrics import accuracy_score, get_scorer, make_scorer
 from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 
 from tests.scikit_learn.builds import build, build_nothing
+from tune_jobs.engine import Profile
 from tune_jobs.sklearn import SearchCV
 from tune_jobs.sklearn.features import encode_columns, encode_numbers
 from tune_jobs.sklearn.inputs import cut
@@ -178,10 +182,48 @@ def lower_half(estimator: Any, x: Any, y: Any) -> float:
     return float(accuracy_score(y, estimator.predict(x))) / 2
 
 
-def test_a_build_that_returns_no_model_ends_with_one_line(small: SearchCV) -> None:
-    with pytest.raises(ValueError, match="must return a compiled model") as caught:
-        small.set_params(build=build_nothing).fit(ROWS, CLASSES)
+def build_uncompiled(config: dict[str, Any]) -> Any:
+    return keras.Sequential([keras.Input(tuple(config["input_shape"])), keras.layers.Dense(1)])
+
+
+def build_relu(config: dict[str, Any]) -> Any:
+    model = keras.Sequential(
+        [keras.Input(tuple(config["input_shape"])), keras.layers.Dense(1, "relu")]
+    )
+    model.compile("adam", "binary_crossentropy")
+    return model
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (build_nothing, "build(config) returned None, but must return a compiled model"),
+        (build_uncompiled, "build(config) returned a model that is not compiled"),
+        (build_relu, "the model ends in 'relu'"),
+    ],
+)
+def test_a_build_that_returns_no_model_to_train_is_refused_before_anything_starts(
+    function: Any, said: str, tmp_path: Path
+) -> None:
+    search = SearchCV(
+        function, SPACE, task="classification", profile=Profile(storage=str(tmp_path))
+    )
+
+    with pytest.raises(ValueError, match=r".") as caught:
+        search.fit(ROWS, CLASSES)
+    assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_setting_names_the_nearest_and_the_signature_is_that_of_init() -> None:
+    with pytest.raises(TypeError, match=r"no setting 'epoch'; did you mean 'epochs'\?"):
+        SearchCV(build, SPACE, epoch=3)  # type: ignore[call-arg]
+
+    parameters = list(inspect.signature(SearchCV).parameters)
+    assert parameters == [*inspect.signature(SearchCV.__init__).parameters][1:]
+    assert sorted(parameters) == SearchCV._get_param_names()
+    assert clone(SearchCV(build, SPACE, epochs=3)).epochs == 3
 
 
 def test_the_import_brings_no_tensorflow_and_starts_no_ray() -> None:

@@ -1,8 +1,10 @@
 """A search on arrays, end to end: what is searched, scored, chosen and predicted."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -65,7 +67,7 @@ def test_the_best_mean_over_the_folds_wins(searched: SearchCV) -> None:
 
 
 def test_the_final_model_is_trained_on_all_rows_for_the_best_number_of_epochs(
-    searched: SearchCV, rows: tuple[Any, Any]
+    searched: SearchCV, rows: tuple[Any, Any], tmp_path: Path
 ) -> None:
     x, y = rows
     config = searched.best_estimator_.outputs.config
@@ -83,6 +85,9 @@ def test_the_final_model_is_trained_on_all_rows_for_the_best_number_of_epochs(
     )
     assert list(searched.classes_) == [0, 1]
     assert searched.n_features_in_ == 30
+    searched.best_estimator_.outputs.model.save(tmp_path / "best.keras")  # no pickle
+    read = keras.saving.load_model(tmp_path / "best.keras").predict(x, verbose=0)
+    assert np.allclose(read[:, 0], searched.predict_proba(x)[:, 1], atol=1e-6)
 
 
 def test_a_clone_is_not_fitted_and_has_the_same_settings(searched: SearchCV) -> None:

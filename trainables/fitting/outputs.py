@@ -124,6 +124,8 @@ def check_model(model: object, config: Mapping[str, Any]) -> None:
     """
     if not hasattr(model, "trainable_variables"):
         raise ModelError(f"build(config) returned {model!r}, but must return a compiled model")
+    if not getattr(model, "compiled", True):
+        raise ModelError("build(config) returned a model that is not compiled; call model.compile")
     outputs_of(model, config)
 
 

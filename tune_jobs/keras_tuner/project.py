@@ -132,4 +132,7 @@ class Project:
                     "with keras.Input(shape)"
                 )
             load_weights(model, folder)
+        if model.optimizer is not None:
+            # Else Keras warns whoever reads a file that the model was saved to.
+            model.optimizer.build(model.trainable_variables)
         return model

@@ -255,7 +255,7 @@ class Tuner:
             raise JobError(
                 f"build returned a {type(model).__name__}, but must return a keras.Model"
             )
-        if not self.is_free and getattr(model, "optimizer", None) is None:
+        if not self.is_free and not model.compiled:
             raise JobError("build returned a model that is not compiled; call model.compile in it")
         return model
 

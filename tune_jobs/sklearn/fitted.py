@@ -41,6 +41,8 @@ class FittedModel:
         if self._model is None:
             self._model = self.build(dict(self.config))
             self._model.set_weights(self.weights)
+            # Else Keras warns whoever reads a file that the model was saved to.
+            self._model.optimizer.build(self._model.trainable_variables)
         return self._model
 
     def __call__(self, x: Any) -> Array:

@@ -24,8 +24,14 @@ def make_trainable(build: Build, callbacks: Sequence[Any] = ()) -> Callable[[Any
 
 
 def refit(build: Build, callbacks: Sequence[Any], config: Any, data: Any) -> list[Any]:
-    """Fit a config to all rows for a given number of epochs, and return its model's weights."""
-    lasting = [each for each in callbacks if type(each).__name__ != "EarlyStopping"]
+    """Fit a config to all rows for a given number of epochs, and return its model's weights.
+
+    The search has found that number, and no rows are left by which EarlyStopping could decide.
+    """
+    import keras
+
+    early = keras.callbacks.EarlyStopping
+    lasting = [each for each in callbacks if not isinstance(each, early)]
     model = make_trainable(build, lasting)(config, data)
     return [*map(_as_array, model.get_weights())]
 

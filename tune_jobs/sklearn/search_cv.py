@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,6 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from tune_jobs.engine.data.splitting import Array
+from tune_jobs.engine.names import nearest
 from tune_jobs.sklearn.targets import Task
 
 if TYPE_CHECKING:
@@ -45,6 +47,19 @@ class SearchCV(BaseEstimator):  # type: ignore[misc]
         name: what the names of experiments begin with.
         verbose: above 0, a live view of the search is shown.
     """
+
+    def __new__(cls, *_: Any, **named: Any) -> SearchCV:
+        """Refuse an unknown setting.
+
+        Raises:
+            TypeError: naming it, and the nearest known one.
+        """
+        known = cls._get_param_names()
+        for name in named:
+            if name not in known and cls.__init__ is SearchCV.__init__:
+                raise TypeError(f"{cls.__name__} has no setting {name!r}{nearest(name, known)}")
+        made: SearchCV = super().__new__(cls)
+        return made
 
     def __init__(
         self,
@@ -185,3 +200,7 @@ class SearchCV(BaseEstimator):  # type: ignore[misc]
             tags.estimator_type = "regressor"
             tags.regressor_tags = RegressorTags()
         return tags
+
+
+# What scikit-learn and editors read of a class is its ``__init__``, not its ``__new__``.
+SearchCV.__new__.__signature__ = inspect.signature(SearchCV.__init__)  # type: ignore[attr-defined]

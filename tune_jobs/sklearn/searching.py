@@ -26,9 +26,11 @@ from tune_jobs.engine.runs.run import run
 from tune_jobs.engine.runs.start_ray import import_roots
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space.configs import Config
+from tune_jobs.engine.space.grid import pick
 from tune_jobs.engine.trials.shipping import Shipped, ship
 from tune_jobs.engine.trials.warm_workers import call_in_worker
 from tune_jobs.sklearn.features import Encoded
+from tune_jobs.sklearn.first_build import check_build
 from tune_jobs.sklearn.fitted import FittedModel
 from tune_jobs.sklearn.fitting import Build, make_trainable, preload, refit
 from tune_jobs.sklearn.scoring import FoldScorer
@@ -70,6 +72,15 @@ class Search:
         with ONE_AT_A_TIME, ray_of(self.profile, self._import_paths, named, is_kept=True):
             yield
 
+    def check(self) -> None:
+        """Refuse a space and a build with which no trial could be trained.
+
+        Raises:
+            JobError: naming what is wrong with them.
+        """
+        signature = self.rows.signature(len(self.rows.features.folds[0][0]))
+        check_build(self.build, {**pick(self._job.space, "low"), **signature})
+
     def run(self) -> Experiment:
         """Search; the experiment lies in the profile's storage.
 
@@ -80,7 +91,7 @@ class Search:
         """
         name = f"{self.name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
         found = run(
-            self.job(trainable=make_trainable(self.build, self.callbacks), data=self.rows),
+            self._job,
             profile=self.profile,
             name=name,
             import_paths=self._import_paths,
@@ -113,6 +124,10 @@ class Search:
                 f"the best config could not be trained on all rows: {error.cause!r}"
             ) from error
         return FittedModel(self.build, config, weights, self.rows.features.encoder)
+
+    @property
+    def _job(self) -> Job:
+        return self.job(trainable=make_trainable(self.build, self.callbacks), data=self.rows)
 
     @property
     def _import_paths(self) -> list[str]:
