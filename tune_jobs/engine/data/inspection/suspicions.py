@@ -21,7 +21,7 @@ FEWEST_ROWS, FEWEST_MEMBERS = 30, 10  # of a set, and of a class
 ID_NAME = re.compile(r"(^|[ _.-])([iI][dD]|ID|uuid|key|index|[nN]o|[nN]r)$|[a-z]I[dD]$")
 COUNTING = 20  # rows from which whole numbers one apart count the rows
 
-MOST_CELLS = 10**7  # of the matrix that leaks are looked for in
+MOST_CELLS = 2 * 10**6  # of the matrix that leaks are looked for in
 SURE = 0.995  # of a ranking, a correlation or a share of rows from which a column gives the target
 VALUES = 10  # rows per distinct value from which a feature is one of few values
 FEW_ROWS = 40  # fewer show nothing
@@ -258,13 +258,13 @@ def _share_in_order(codes: Array, sizes: Array, labels: Array) -> float:
 
 def _hash_rows(x: Array, y: Array) -> Array:
     """Return a number per row that is the same for equal rows, and hardly for others."""
-    whole = np.column_stack([x.reshape(len(x), -1), y.reshape(len(y), -1)]).astype(np.float32)
-    bits = np.ascontiguousarray(whole + np.float32(0)).view(np.uint32)  # -0.0 is 0.0
-    keys = np.random.default_rng(0).integers(1, 2**63, bits.shape[1], dtype=np.uint64) | np.uint64(
-        1
-    )
-    found = np.zeros(len(bits), np.uint64)
-    for place in range(bits.shape[1]):
-        mixed = (bits[:, place] + np.uint64(0x9E3779B9)) * keys[place]
-        found += mixed ^ (mixed >> np.uint64(29))
+    parts = [part.reshape(len(part), -1) for part in (x, y)]
+    draw = np.random.default_rng(0)
+    found = np.zeros(len(x), np.uint64)
+    for part in parts:
+        keys = draw.integers(1, 2**63, part.shape[1], dtype=np.uint64) | np.uint64(1)
+        for place, key in enumerate(keys):
+            bits = (part[:, place].astype(np.float32) + np.float32(0)).view(np.uint32)
+            mixed = (bits + np.uint64(0x9E3779B9)) * key
+            found += mixed ^ (mixed >> np.uint64(29))
     return found

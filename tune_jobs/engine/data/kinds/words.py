@@ -86,7 +86,7 @@ class Words:
         """Return for each word whether a row has it."""
         found = coded(values)
         table = _find_words(found, column["words"])
-        return [row[found.codes] for row in table]
+        return [row[found.codes].astype(np.float32) for row in table]
 
     def read_raw(self, name: str, values: pa.ChunkedArray) -> Array:  # noqa: ARG002
         """Return texts, "" if missing."""
@@ -135,7 +135,7 @@ def _frequent(texts: Sequence[str]) -> list[str]:
 def _find_words(found: Coded, words: Sequence[str]) -> Array:
     """Return a matrix of words and distinct texts, with a last text that has none."""
     places = {word: place for place, word in enumerate(words)}
-    table = np.zeros((len(words), len(found.values) + 1), np.float32)
+    table = np.zeros((len(words), len(found.values) + 1), np.uint8)
     for code, text in enumerate(found.values):
         for word in split_words(text or ""):
             if word in places:

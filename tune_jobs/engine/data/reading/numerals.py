@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 SPACES = "\u00a0\u202f\u2009"
 
@@ -26,7 +27,7 @@ class Notation:
     decimal: str = "."
     thousands: str = ""
 
-    @property
+    @cached_property
     def pattern(self) -> re.Pattern[str]:
         """What a number without sign, currency and per cent looks like."""
         mark, group = re.escape(self.decimal), re.escape(self.thousands)

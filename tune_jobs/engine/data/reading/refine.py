@@ -376,16 +376,14 @@ def _with_missing(reading: Reading, unread: Sequence[str]) -> Reading:
 
 
 def _say_notation(texts: Texts, notation: Notation) -> tuple[str, ...]:
-    odd = [
-        text for text in texts.values if text and not is_plain(text) and not is_placeholder(text)
-    ]
-    return (f"is read as numbers: {_examples(odd, notation)}",) if odd else ()
-
-
-def _examples(texts: Sequence[str], notation: Notation) -> str:
-    read = [(text, parse_number(text, notation)) for text in texts]
-    shown = [f"{text!r} is {value:.12g}" for text, value in read if value is not None]
-    return ", ".join(shown[:1])
+    """Show one number that had to be read; nothing if all are plain."""
+    for text in texts.values:
+        if not text or is_plain(text) or is_placeholder(text):
+            continue
+        value = parse_number(text, notation)
+        if value is not None:
+            return (f"is read as numbers: {text!r} is {value:.12g}",)
+    return ()
 
 
 def _say_ambiguous(texts: Texts, notation: Notation, other: Notation) -> str:
