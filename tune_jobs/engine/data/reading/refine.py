@@ -367,7 +367,7 @@ def _with_nulls(column: pa.ChunkedArray, markers: Sequence[str]) -> pa.ChunkedAr
 def _whole_if_possible(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return numbers without fractions as whole numbers, so that a target of few has classes."""
     values = column.drop_null().to_numpy()
-    is_whole = bool((np.mod(values, 1) == 0).all() and (np.abs(values) < 2**53).all())
+    is_whole = bool((np.abs(values) < 2**53).all()) and bool((np.mod(values, 1) == 0).all())
     return column.cast(pa.int64()) if is_whole else column
 
 
