@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import fs
@@ -241,9 +242,23 @@ def _read_series(name: str, series: pd.Series) -> Any:
     try:
         return pa.array(series, from_pandas=True)
     except (*UNREADABLE, TypeError) as error:
+        if (texts := _as_texts(series)) is not None:
+            return texts
         raise JobError(
             f"column {name!r} of the DataFrame cannot be read: {first_line(error)}"
         ) from None
+
+
+def _as_texts(series: pd.Series) -> Any:
+    """Return numbers among texts, as spreadsheets have them, as texts; None for anything else."""
+    present = series.notna().to_numpy()
+    values = [value if known else None for value, known in zip(series, present, strict=True)]
+    given = [value for value in values if value is not None]
+    if not all(isinstance(value, str | int | float | np.number) for value in given):
+        return None
+    if any(isinstance(value, bool) for value in given):
+        return None
+    return pa.array([None if value is None else str(value) for value in values], pa.string())
 
 
 def _kept(names: list[str], ignore: Collection[str], shown: str) -> list[str]:

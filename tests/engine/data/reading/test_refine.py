@@ -104,6 +104,20 @@ def test_texts_of_a_frame_that_are_plain_numbers_are_meant_as_texts():
     assert values(["a", "NA"], from_text=False) == ["a", "NA"]
 
 
+def test_numbers_among_texts_of_a_spreadsheet_are_numbers():
+    ages = [25, "unknown", 30.5, None, *range(18, 90)]
+    frame = pd.DataFrame({"age": pd.Series(ages, dtype=object), "y": np.arange(float(len(ages)))})
+
+    found = table(frame, "y")(0)
+
+    assert found.preprocessing["columns"][0]["kind"] == "numeric"
+    assert "column 'age' has 1 value that is not numbers ('unknown'): missing" in found.warnings
+
+
+def test_a_number_beyond_all_bounds_is_refused_as_infinite():
+    assert values(["1e400", "1,234"]) == [float("inf"), 1234.0]
+
+
 def test_what_pandas_takes_as_missing_is_missing_in_texts_too():
     assert values(["a", "NA", "null", "None", "N/A", "nan", "?"]) == ["a", *[None] * 5, "?"]
     assert values(["a", "?"], missing=("?",)) == ["a", None]
@@ -141,7 +155,7 @@ def test_dates_in_the_usual_forms(text, moment):
     ]
 
 
-def test_day_and_month_are_told_apart_by_the_column():
+def test_the_column_decides_the_order_of_day_and_month():
     assert values(["03/04/2026", "31/01/2026"])[0] == datetime.datetime(2026, 4, 3)
     assert values(["03/04/2026", "01/31/2026"])[0] == datetime.datetime(2026, 3, 4)
     assert read(["03/04/2026", "31/01/2026"]).notes == ("column 'x' is read as day/month/year",)
