@@ -12,6 +12,9 @@ for thread in threading.enumerate():
 import gc
 assert gc.get_freeze_count() > 100_000
 assert "tensorflow" in sys.modules
+assert "sklearn" not in sys.modules  # until somebody uses it
+assert keras.wrappers.SKLearnClassifier.__name__ == "SKLearnClassifier"
+assert "sklearn" in sys.modules
 """
 
 
