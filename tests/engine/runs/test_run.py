@@ -30,7 +30,7 @@ from tune_jobs.engine import (
     table,
 )
 from tune_jobs.engine.experiments.history.records import Epoch, Event
-from tune_jobs.engine.trials.tuner import fit_trial
+from tune_jobs.engine.trials.fitting import fit_trial
 from tune_jobs.engine.views.show import as_dict, lines
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])

@@ -22,8 +22,8 @@ from tune_jobs.engine.environment import environment
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.runs.start_ray import TUNE_SETTINGS
 from tune_jobs.engine.storage.folder import Folder, open_folder
+from tune_jobs.engine.trials.fitting import fit_trial
 from tune_jobs.engine.trials.shipping import ship
-from tune_jobs.engine.trials.tuner import fit_trial
 from tune_jobs.engine.views import tracking
 from tune_jobs.engine.views.trackers import Destination, find_destination
 from tune_jobs.engine.views.tracking import EpochByEpoch, Tracker, as_table, make_trackers

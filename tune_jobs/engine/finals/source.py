@@ -35,8 +35,9 @@ from tune_jobs.engine.experiments.history.records import (
     TrialStart,
 )
 from tune_jobs.engine.finals.candidates import Candidate
+from tune_jobs.engine.finals.fitting import BATCH, fit_finalist
 from tune_jobs.engine.finals.race import Race, Task
-from tune_jobs.engine.finals.rounds import Rounds, select, without_patience
+from tune_jobs.engine.finals.rounds import Rounds
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.job.changes import differing
 from tune_jobs.engine.job.description import Description
@@ -49,14 +50,11 @@ from tune_jobs.engine.trials.recorder import Recorder
 from tune_jobs.engine.trials.shipping import ship
 from tune_jobs.engine.trials.source import make_trial
 from tune_jobs.engine.trials.stopping import RunStopper
-from tune_jobs.engine.trials.tuner import Prepared, begin, build_tuner, fit_trial
+from tune_jobs.engine.trials.tuner import Prepared, begin, build_tuner
 
 if TYPE_CHECKING:
     from tune_jobs.engine.job.job import Job
 
-
-# The key of a config that names the batch of replicas to be trained.
-BATCH = "finalist_batch"
 
 # What must be the same for earlier fresh scores to count, in addition to job, data and code.
 BASIS = ("metric", "mode", "max_epochs", "seed", "batches", "choosing")
@@ -263,34 +261,13 @@ def _make_race(goal: Goal, count: int, rounds: Rounds, finalists: Finalists) -> 
 
 def _trainable(setup: Setup, rounds: Rounds) -> Any:
     return tune.with_parameters(
-        _fit_finalist,
+        fit_finalist,
         train=ship(setup.job.trainable, of=setup.job.trainable),
         fixed=rounds.constants,
         batches=rounds.batches,
         data=rounds.dataset.training if rounds.dataset else None,
         own_data=setup.own_data.training if setup.own_data else None,
     )
-
-
-def _fit_finalist(
-    config: dict[str, Any],
-    *,
-    train: Any,
-    fixed: dict[str, Any],
-    batches: Any,
-    data: Any,
-    own_data: Any,
-) -> None:
-    """Train one batch of replicas of a finalist, to the full budget."""
-    config = dict(without_patience(config, fixed["max_epochs"]))  # the whole curve is wanted
-    number = config.pop(BATCH)
-    batch = batches[number]
-    if data is not None and len(batch) > 1:
-        data = replace(data, replicas=batch)
-    else:
-        fixed = fixed | {"seed": batch[0].seed, BATCH: number}
-        data = own_data if data is None else select(data, batch[0])
-    fit_trial(config, train=train, fixed=fixed, data=data)
 
 
 def _describe(job: Job, experiment: Experiment, rounds: Rounds) -> Description:

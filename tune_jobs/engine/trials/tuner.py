@@ -34,32 +34,30 @@ from tune_jobs.engine.experiments.history.records import (
 )
 from tune_jobs.engine.experiments.history.segments import SegmentWriter
 from tune_jobs.engine.experiments.identity import draw_id
-from tune_jobs.engine.experiments.messages import as_report
 from tune_jobs.engine.job.companions import belongs_to_library, beside
 from tune_jobs.engine.job.describing import describe_job
 from tune_jobs.engine.job.description import Description
 from tune_jobs.engine.job.profile import Profile, locate
 from tune_jobs.engine.job.setup import Setup
-from tune_jobs.engine.names import default_name, trial_id
+from tune_jobs.engine.names import default_name
 from tune_jobs.engine.resume.continuation import Continuation, check_name
 from tune_jobs.engine.resume.replay import check_replayable, replay
 from tune_jobs.engine.search.promotion.scheduler import PromotingScheduler
 from tune_jobs.engine.search.ray_searcher import FlatSpaceAdapter
 from tune_jobs.engine.search.space_searcher import SpaceSearcher
 from tune_jobs.engine.seeds import derive
-from tune_jobs.engine.space.configs import Config
 from tune_jobs.engine.space.domains import Space, distinct
 from tune_jobs.engine.space.membership import from_json
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.checkpoint_limit import CheckpointLimit
 from tune_jobs.engine.trials.done_rule import DoneRule
+from tune_jobs.engine.trials.fitting import fit_trial
 from tune_jobs.engine.trials.recorder import Recorder
-from tune_jobs.engine.trials.shipping import Shipped, ship
+from tune_jobs.engine.trials.shipping import ship
 from tune_jobs.engine.trials.source import TrialSource
 from tune_jobs.engine.trials.stopping import GIB, RunStopper
 
 if TYPE_CHECKING:
-    from tune_jobs.engine.data.dataset import TrainingData
     from tune_jobs.engine.job.job import Job
 
 
@@ -300,38 +298,6 @@ def _find_check(trainable: Callable[..., Any]) -> Callable[..., Any] | None:
     export = getattr(module, "export", None)
     is_ours = callable(export) and belongs_to_library(getattr(export, "__module__", ""))
     return beside(export, "check_savable") if is_ours and callable(export) else None
-
-
-def fit_trial(
-    config: Config,
-    *,
-    train: Shipped,
-    fixed: Config,
-    data: TrainingData | None,
-    check: Callable[..., Any] | None = None,
-) -> None:
-    """Fit, and report an exception instead of raising it: the worker stays warm for the next.
-
-    The model of the first trial is checked, so that one of which no file can be made ends the run.
-    """
-    try:
-        model = train.unpack()({**config, **fixed}, data)
-        is_first = tune.get_context().get_trial_id() == trial_id(1)
-        if check is not None and is_first and hasattr(model, "predict"):
-            check(model)
-    except (Exception, SystemExit) as error:  # the history records any
-        if _is_end_of_session(error):
-            raise
-        tune.report(as_report(error))
-
-
-def _is_end_of_session(error: BaseException) -> bool:
-    """Return whether Ray itself ends the thread of a trial that has been stopped."""
-    innermost = error.__traceback__
-    while innermost is not None and innermost.tb_next is not None:
-        innermost = innermost.tb_next
-    name = innermost.tb_frame.f_globals.get("__name__", "") if innermost else ""
-    return isinstance(error, SystemExit) and name.startswith("ray.")
 
 
 def trial_folder(trial: Trial, attempt: int) -> str:
