@@ -9,12 +9,10 @@ from __future__ import annotations
 import json
 import math
 import os
-import random
 import re
 import signal
-import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -44,8 +42,7 @@ WORKER = "ray._private.worker:global_worker"
 RESOLVE_HOST = "ray._private.services:resolve_ip_for_localhost"
 START_PROCESS = "ray._private.services:ConsolePopen"
 NOTE_PORT = "ray._raylet:persist_port"
-ENVIRONMENTS_PORT = "ray._raylet:RUNTIME_ENV_AGENT_PORT_NAME"
-DASHBOARD_PORTS = (
+AGENT_PORTS = (
     "ray._raylet:DASHBOARD_AGENT_LISTEN_PORT_NAME",
     "ray._raylet:METRICS_AGENT_PORT_NAME",
     "ray._raylet:METRICS_EXPORT_PORT_NAME",
@@ -68,7 +65,7 @@ NEEDED = (
     *(FREE_RESOURCES, CLUSTER_CONFIG, STATUS_KEY, READ_STORE, PRINT_TO_DRIVER, NATIVE_CONFIG),
     *(START_MONITOR, START_LOG_MONITOR, START_DASHBOARD),
     *(WORKER, RESOLVE_HOST, START_PROCESS, FIND_NODE, MAKE_FOLDER, TEMP_FOLDER),
-    *(NOTE_PORT, ENVIRONMENTS_PORT, *DASHBOARD_PORTS),
+    *(NOTE_PORT, *AGENT_PORTS),
     *(TRAINING_RESULT, SAVE_STATE, REUSE_WORKER, FIND_CLASS, KILL_WORKER, KILL_WORKERS, SESSION),
 )
 
@@ -91,9 +88,6 @@ RAYLET_ID = "RAY_RAYLET_PID"
 
 # The variable behind ``worker_process_setup_hook``.
 SETUP_HOOK = "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR"
-
-# Ports that Linux and macOS give to nobody who asks for any.
-OWN_PORTS = (20_000, 32_000)
 
 # The umask under which what is written is open to its user alone.
 PRIVATE = 0o077
@@ -239,7 +233,7 @@ def apart(started: list[Popen[Any]]) -> AbstractContextManager[None]:
                 os.umask(PRIVATE)
 
             super().__init__(
-                not_waiting(command), preexec_fn=prepare, start_new_session=True, **options
+                without_agent(command), preexec_fn=prepare, start_new_session=True, **options
             )
             started.append(self)
 
@@ -250,40 +244,22 @@ def apart(started: list[Popen[Any]]) -> AbstractContextManager[None]:
     return replaced({START_PROCESS: Apart})
 
 
-def not_waiting(command: Sequence[str]) -> list[str]:
-    """Return the command of a raylet that starts workers at once; another one stays as it is.
+def without_agent(command: Sequence[str]) -> list[str]:
+    """Return the command of a raylet that starts no dashboard agent; another one stays as it is.
 
-    It waits until its two agents have noted their ports, and each imports half of what a worker
-    does. The port of the one for runtime environments is chosen here instead. The dashboard's is
-    left out, since there is no dashboard: Ray itself notes -1 for what is not there. The raylet
-    ends if that agent does, so ``cat`` is in its place, whose input is a pipe from the raylet.
+    A raylet waits for the agent before it starts workers, and the agent imports half of what a
+    worker does. Without a dashboard nobody asks it: Ray itself notes -1 as the port of what is not
+    there. The raylet ends if the agent does, so ``cat`` is in its place, which ends with the
+    raylet: its input is a pipe from there.
     """
-    dashboard, environments = "--dashboard_agent_command=", "--runtime_env_agent_command="
-    if not any(each.startswith(dashboard) for each in command):
+    agent = "--dashboard_agent_command="
+    if not any(each.startswith(agent) for each in command):
         return [*command]
     pairs = (each.removeprefix("--").partition("=") for each in command)
     options = {name: value for name, _, value in pairs}
-    port = unused_port()
-    ports = dict.fromkeys(DASHBOARD_PORTS, -1) | {ENVIRONMENTS_PORT: port}
-    for place, number in ports.items():
-        find(NOTE_PORT)(options["session_dir"], options["node_id"], find(place), number)
-    changed = [f"{dashboard}cat" if each.startswith(dashboard) else each for each in command]
-    return [
-        each.replace("--runtime-env-agent-port=0", f"--runtime-env-agent-port={port}")
-        if each.startswith(environments)
-        else each
-        for each in changed
-    ]
-
-
-def unused_port() -> int:
-    """Return a port of the loopback address that nobody uses, and that no system gives away."""
-    draws = random.SystemRandom()
-    while True:
-        port = draws.randrange(*OWN_PORTS)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+    for place in AGENT_PORTS:
+        find(NOTE_PORT)(options["session_dir"], options["node_id"], find(place), -1)
+    return [f"{agent}cat" if each.startswith(agent) else each for each in command]
 
 
 def temp_folder() -> Path:
