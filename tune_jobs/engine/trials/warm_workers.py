@@ -76,11 +76,12 @@ class _Actor:
     Attributes:
         kept: what the worker goes back to.
         worker: the actor behind it.
+        begun: the reference of the start of the trainable, which may fail.
         is_given_up: whether the worker ends with this trainable.
     """
 
-    def __init__(self, kept: KeptRay, worker: Any) -> None:
-        self.kept, self.worker, self.is_given_up = kept, worker, False
+    def __init__(self, kept: KeptRay, worker: Any, begun: Any) -> None:
+        self.kept, self.worker, self.begun, self.is_given_up = kept, worker, begun, False
 
     def __getattr__(self, method: str) -> _Method:
         if method.startswith("_") and method not in ("__ray_ready__", "__ray_terminate__"):
@@ -97,8 +98,10 @@ class _Method:
     def remote(self, *arguments: Any, **named: Any) -> Any:
         """Call the method in the worker; one that has stopped its trainable is kept."""
         worker = self._actor.worker
-        if self._name in ("__ray_ready__", "__ray_terminate__"):
-            return getattr(worker, self._name).remote()
+        if self._name == "__ray_ready__":
+            return self._actor.begun
+        if self._name == "__ray_terminate__":
+            return worker.__ray_terminate__.remote()
         if self._name != "stop":
             return worker.call.remote(self._name, arguments, named)
         stopped = worker.stop.remote()
@@ -122,8 +125,7 @@ class _ActorClass(ray.actor.ActorClass):  # type: ignore[misc]
     def remote(self, **arguments: Any) -> _Actor:
         """Give a kept worker the trainable."""
         worker = take_worker(self._kept)
-        worker.begin.remote(self._trainable, arguments)
-        return _Actor(self._kept, worker)
+        return _Actor(self._kept, worker, worker.begin.remote(self._trainable, arguments))
 
 
 def in_warm_workers(profile: Profile) -> AbstractContextManager[None]:
