@@ -1,75 +1,12 @@
 """Trials on a cluster of several nodes, one of which is lost."""
 
-import json
 import os
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from tune_jobs.engine import open_experiment
-
-SCRIPT = Path(__file__).with_name("raylets.py")
-
-
-class Cluster:
-    """A cluster in a process of its own, whose head trains nothing."""
-
-    def __init__(self, env: dict[str, str]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, str(SCRIPT)],
-            env=env,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.address = self._ask({"add": {"num_cpus": 0}})["address"]
-
-    def add(self, **node: Any) -> str:
-        """Start a node; its id."""
-        return self._ask({"add": node})["node"]
-
-    def kill(self, node: str) -> None:
-        """Kill what makes a node, as when the machine is gone."""
-        self._ask({"kill": node})
-
-    def remove(self, node: str) -> None:
-        """End a node in good order, so that the cluster knows at once."""
-        self._ask({"remove": node})
-
-    def end(self) -> None:
-        self._process.communicate(timeout=60)
-
-    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
-
-
-@pytest.fixture(scope="module")
-def cluster(token_env) -> Iterator[Cluster]:
-    cluster = Cluster(token_env)
-    yield cluster
-    cluster.end()
-
-
-@pytest.fixture
-def nodes(cluster) -> Iterator[Any]:
-    """Start nodes that are gone after the test."""
-    added = []
-
-    def add(**node: Any) -> str:
-        added.append(cluster.add(**node))
-        return added[-1]
-
-    yield add
-    for node in added:
-        cluster.remove(node)
 
 
 @pytest.fixture(scope="module")
