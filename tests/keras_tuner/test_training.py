@@ -206,6 +206,39 @@ def test_folds_and_what_the_tuner_compiles(tmp_path):
     assert again.get_best_models()[0].evaluate(*HELD, verbose=0) == pytest.approx(best.score)
 
 
+class OwnOptimizer(kt.HyperModel):
+    """A model that is never compiled, and a loop that tells its callbacks what it has reached."""
+
+    def build(self, hp):
+        return keras.Sequential([keras.Input((4,)), keras.layers.Dense(hp.Int("units", 1, 4))])
+
+    def fit(self, hp, model, x, y, callbacks=None, **kwargs):
+        optimizer = keras.optimizers.SGD(hp.Float("rate", 0.01, 0.1, default=0.05))
+        for callback in callbacks:
+            callback.set_model(model)
+        losses = []
+        for epoch in range(2):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((model(x) - y[:, None]) ** 2)
+            variables = model.trainable_variables
+            optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+            losses.append(float(loss))
+            for callback in callbacks:
+                callback.on_epoch_end(epoch, logs={"own_loss": float(loss)})
+        return min(losses)
+
+
+def test_a_loop_with_an_optimizer_of_its_own_needs_no_compiled_model(tmp_path, caplog):
+    tuner = make(tmp_path, model=OwnOptimizer(), objective=kt.Objective("own_loss", "min"))
+    tuner.search(X_TRAIN, Y_TRAIN)
+
+    (trial,) = tuner.oracle.trials.values()
+    assert trial.status == "COMPLETED"
+    assert "the program asks for 'rate', which probing has not found" in caplog.text
+    after = tuner.get_best_models()[0](X_TRAIN)  # the weights at the end of the best epoch
+    assert float(np.mean((after - Y_TRAIN[:, None]) ** 2)) < trial.score
+
+
 class LateRounds(kt.HyperModel):
     """A model whose own loop asks for one more hyperparameter, but not in all trials."""
 

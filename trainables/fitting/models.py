@@ -108,9 +108,18 @@ def list_others(model: keras.Model) -> list[keras.Variable]:
 
 
 def variables_of(model: keras.Model, *, slots: bool) -> dict[str, list[keras.Variable]]:
-    """Return a model's variables by the kinds of a checkpoint."""
+    """Return a model's variables by the kinds of a checkpoint; without compile it has no slots."""
     kinds = {"weights": list(model.trainable_variables), "others": list_others(model)}
-    return kinds | {"slots": list(model.optimizer.variables)} if slots else kinds
+    optimizer = getattr(model, "optimizer", None)
+    own = [] if optimizer is None else list(optimizer.variables)
+    return kinds | {"slots": own} if slots else kinds
+
+
+def build_optimizer(model: keras.Model) -> None:
+    """Make the variables of a model's optimizer, if it has been compiled with one."""
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is not None:
+        optimizer.build(model.trainable_variables)
 
 
 def state_of(model: keras.Model, *, slots: bool = False) -> dict[str, list[np.ndarray]]:

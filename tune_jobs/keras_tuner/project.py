@@ -120,6 +120,7 @@ class Project:
         from ray.tune import Checkpoint
 
         from trainables.fitting.checkpoints import build_as_saved, load_weights
+        from trainables.fitting.models import build_optimizer
 
         experiment = self.experiment
         path = experiment.checkpoint_of(int(trial.trial_id))
@@ -132,7 +133,5 @@ class Project:
                     "with keras.Input(shape)"
                 )
             load_weights(model, folder)
-        if model.optimizer is not None:
-            # Else Keras warns whoever reads a file that the model was saved to.
-            model.optimizer.build(model.trainable_variables)
+        build_optimizer(model)  # else Keras warns whoever reads a file that it was saved to
         return model

@@ -176,6 +176,10 @@ class Search:
         oracle = self._tuner.oracle
         oracle.hyperparameters = oracle.hyperparameters.joined(added)
         oracle.joined |= {each.name: each.default for each in added}
+        logger.warning(
+            f"the program asks for {', '.join(repr(each.name) for each in added)}, which probing "
+            "has not found; from now on the space has it, and the search continues"
+        )
         space = to_space(oracle.hyperparameters, values=oracle.values_of_ranges)
         return dict(_defaults_in(space, added))
 

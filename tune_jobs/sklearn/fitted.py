@@ -38,11 +38,12 @@ class FittedModel:
     @property
     def model(self) -> Any:
         """The Keras model, built when it is first asked for."""
+        from trainables.fitting.models import build_optimizer
+
         if self._model is None:
             self._model = self.build(dict(self.config))
             self._model.set_weights(self.weights)
-            # Else Keras warns whoever reads a file that the model was saved to.
-            self._model.optimizer.build(self._model.trainable_variables)
+            build_optimizer(self._model)  # else Keras warns whoever reads a file of it
         return self._model
 
     def __call__(self, x: Any) -> Array:

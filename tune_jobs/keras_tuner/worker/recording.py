@@ -8,7 +8,7 @@ from typing import Any
 
 from trainables.fitting.checkpoints import load_checkpoint, save_models
 from trainables.fitting.curves import Progress
-from trainables.fitting.models import assign, state_of
+from trainables.fitting.models import assign, build_optimizer, state_of
 from trainables.fitting.plain import as_numbers
 from trainables.fitting.session import Session
 from tune_jobs.keras_tuner.objective import Objective
@@ -82,7 +82,7 @@ class Recording:
     def _load(self, model: Any, folder: str) -> None:
         found, progress = load_checkpoint(folder)
         one = {kind: [array[0] for array in arrays] for kind, arrays in found.items()}
-        model.optimizer.build(model.trainable_variables)
+        build_optimizer(model)
         assign(model, one, slots=True)
         self.progress = progress[0]
         self._model = model
