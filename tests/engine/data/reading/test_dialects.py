@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tune_jobs.engine.data.reading.again import read_again
 from tune_jobs.engine.data.reading.csv_files import read_csv
 from tune_jobs.engine.data.reading.dialect import sniff
 from tune_jobs.engine.data.sources import read_table
@@ -70,6 +71,18 @@ def test_comments_above_the_names_are_left_out(tmp_path):
 
     path.write_text("#id,town,y\n1,Bern,0\n2,Bern,1\n")
     assert read_table(path).column_names == ["#id", "town", "y"]
+
+
+def test_columns_without_a_name_are_called_as_pandas_calls_them(tmp_path):
+    path = tmp_path / "t.csv"
+    FRAME.to_csv(path)
+
+    assert read_table(path).column_names == list(pd.read_csv(path).columns)
+    assert read_table(path, ignore=["Unnamed: 0"]).column_names == ["a", "town", "y"]
+    texts = read_table(path, strings=["Unnamed: 0"])
+    assert texts["Unnamed: 0"][0].as_py() == "0"
+    learnt = {"columns": [{"name": "", "kind": "numeric"}]}  # by version 0.1
+    assert read_again(read_table(path), learnt).column_names == ["", "a", "town", "y"]
 
 
 @pytest.mark.parametrize(

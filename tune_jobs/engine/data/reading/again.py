@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from tune_jobs.engine.data.arrays import coded
 from tune_jobs.engine.data.reading.calendar_texts import parse_date
+from tune_jobs.engine.data.reading.csv_files import UNNAMED
 from tune_jobs.engine.data.reading.missing import NULLS, is_placeholder
 from tune_jobs.engine.data.reading.numerals import Notation, parse_number
 from tune_jobs.engine.data.reading.refine import (
@@ -34,7 +35,7 @@ def read_again(table: pa.Table, preprocessing: Mapping[str, Any]) -> pa.Table:
     Raises:
         JobError: for a text that is not written as the numbers or dates of the column were.
     """
-    table = with_plain_times(table)
+    table = _with_nameless(with_plain_times(table), preprocessing)
     places = {name: place for place, name in enumerate(table.column_names)}
     columns = list(table.columns)
     for column in preprocessing["columns"]:
@@ -42,6 +43,13 @@ def read_again(table: pa.Table, preprocessing: Mapping[str, Any]) -> pa.Table:
         if place is not None:
             columns[place] = _read(columns[place], column)
     return pa.Table.from_arrays(columns, names=table.column_names)
+
+
+def _with_nameless(table: pa.Table, preprocessing: Mapping[str, Any]) -> pa.Table:
+    """Return the table with its first column without a name, if a model of version 0.1 wants it."""
+    wanted = any(column["name"] == "" for column in preprocessing["columns"])
+    names = ["" if wanted and name.startswith(UNNAMED) else name for name in table.column_names]
+    return table.rename_columns(names)
 
 
 def _read(values: pa.ChunkedArray, column: Mapping[str, Any]) -> pa.ChunkedArray:

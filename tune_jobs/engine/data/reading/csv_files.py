@@ -19,6 +19,8 @@ from tune_jobs.engine.errors import JobError, first_line
 # A row of a CSV file has to fit into this many bytes; if it does not, more are tried.
 BLOCK, MOST_BLOCK = 2**20, 2**28
 
+UNNAMED = "Unnamed: "  # before the place of a column without a name
+
 PADDED = re.compile(rb'(?:^|[,;\t|"\n\r ])0\d')
 PIECE = 2**22
 
@@ -53,17 +55,27 @@ def read_csv(
         dialect = sniff(path, encoding=encoding, separator=separator, decimal=decimal)
     except LookupError:
         raise JobError(f"encoding is {encoding!r}, but must be one that Python knows") from None
-    types = {name: pa.string() for name in strings}
+    types = dict.fromkeys(strings, pa.string())
+    if any(name.startswith(UNNAMED) for name in strings):
+        types[""] = pa.string()
     for each in _attempts(dialect, is_given=encoding is not None):
         try:
             table = _parse(path, each, types)
-            return _with_padded_numbers(table, path, each), each
+            return _named(_with_padded_numbers(table, path, each)), each
         except (NotUtf8Error, UnicodeError) as error:
             reason = first_line(error)
     raise JobError(
         f"{path} is not {dialect.encoding.upper()}: {reason}; name its encoding, such as "
         "encoding='cp1250' (--set data.encoding=cp1250)"
     )
+
+
+def _named(table: pa.Table) -> pa.Table:
+    """Return the table with columns without a name called as pandas calls them."""
+    if "" not in table.column_names:
+        return table
+    names = [name or f"{UNNAMED}{place}" for place, name in enumerate(table.column_names)]
+    return table.rename_columns(names)
 
 
 def _attempts(dialect: Dialect, *, is_given: bool) -> list[Dialect]:
