@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -24,11 +25,10 @@ if TYPE_CHECKING:
     from tune_jobs.engine.experiments.experiment import Experiment
     from tune_jobs.engine.job.finalists import Finalists
 
-# What every tuner takes beside its oracle's settings.
-OPTIONS = (
-    *("hypermodel", "max_model_size", "optimizer", "loss", "metrics", "distribution_strategy"),
-    *("directory", "project_name", "logger", "tuner_id", "overwrite", "executions_per_trial"),
-    *("profile", "cv", "finalists"),
+# Settings that some tuners have and others do not.
+ALL_SETTINGS = (
+    *("max_trials", "max_epochs", "factor", "hyperband_iterations", "num_initial_points"),
+    *("alpha", "beta"),
 )
 
 DEFAULT_PROJECT = "untitled_project"
@@ -90,7 +90,7 @@ class Tuner:
         Raises:
             JobError: for an argument that is not as it must be, and for a ``build`` that fails.
         """
-        _refuse(unknown)
+        _refuse(unknown, type(self))
         if oracle is None:
             raise JobError(
                 "a kt.Tuner needs an oracle, such as kt.oracles.RandomSearch(objective='val_loss')"
@@ -284,23 +284,29 @@ class Tuner:
             self.worker.note(metrics)
 
 
-def _refuse(unknown: Mapping[str, Any]) -> None:
+def _refuse(unknown: Mapping[str, Any], tuner: type) -> None:
     """Refuse unknown arguments.
 
     Raises:
         JobError: naming the first, and the nearest known one.
     """
     for name in unknown:
-        known = [*OPTIONS, *SETTINGS]
+        known = _arguments_of(tuner)
+        if name in ALL_SETTINGS:
+            raise JobError(
+                f"{tuner.__name__} has no argument {name!r}, which other tuners have; it has: "
+                f"{', '.join(known)}"
+            )
         raise JobError(f"unknown argument {name!r}{nearest(name, known)}")
 
 
-# The settings of all oracles, for the nearest name to a wrong one.
-SETTINGS: Sequence[str] = (
-    *("objective", "max_trials", "max_epochs", "factor", "hyperband_iterations", "seed"),
-    *("num_initial_points", "alpha", "beta", "hyperparameters", "tune_new_entries"),
-    *("allow_new_entries", "max_retries_per_trial", "max_consecutive_failed_trials"),
-)
+def _arguments_of(tuner: type) -> list[str]:
+    """Return what a tuner and the classes that it derives from take."""
+    made = [vars(each)["__init__"] for each in tuner.__mro__[:-1] if "__init__" in vars(each)]
+    taken = [each for own in made for each in inspect.signature(own).parameters.values()]
+    is_any = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    names = [each.name for each in taken if each.kind not in is_any]
+    return [name for name in dict.fromkeys(names) if name not in ("self", "oracle")]
 
 
 def _profile(given: Profile | str | None, directory: Any) -> Profile:
