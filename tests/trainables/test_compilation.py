@@ -107,14 +107,17 @@ def test_exponential_decay_is_smooth_or_in_stairs(staircase, expected):
 
 
 @pytest.mark.parametrize(
-    ("task", "outputs", "activation", "loss", "metric"),
+    ("task", "outputs", "activation", "loss", "metrics"),
     [
-        ("binary", 1, "sigmoid", "binary_crossentropy", "accuracy"),
-        ("multiclass", 3, "softmax", "sparse_categorical_crossentropy", "accuracy"),
-        ("regression", 1, "linear", "mean_squared_error", "mean_absolute_error"),
+        ("binary", 1, "sigmoid", "binary_crossentropy", ["accuracy"]),
+        ("multiclass", 3, "softmax", "sparse_categorical_crossentropy", ["accuracy"]),
+        (
+            *("regression", 1, "linear", "mean_squared_error"),
+            ["mean_absolute_error", "root_mean_squared_error"],
+        ),
     ],
 )
-def test_the_output_loss_and_metrics_follow_from_the_task(task, outputs, activation, loss, metric):
+def test_the_output_loss_and_metrics_follow_from_the_task(task, outputs, activation, loss, metrics):
     config = {"input_shape": [2], "task": task, "outputs": outputs}
     inputs = make_inputs(config)
     model = compile_model(inputs, inputs, config)
@@ -123,7 +126,7 @@ def test_the_output_loss_and_metrics_follow_from_the_task(task, outputs, activat
     assert model.output_shape == (None, outputs)
     assert model.layers[-1].activation.__name__ == activation
     assert model.loss == loss
-    assert scores.keys() == {"loss", metric}
+    assert scores.keys() == {"loss", *metrics}
 
 
 def test_a_config_overrides_the_output_loss_and_metrics():
