@@ -2,7 +2,9 @@
 
 The space suits most tables of a hundred to a million rows: one to three layers, Adam with or
 without weight decay, a constant or a falling learning rate. 40 trials and the finals. `check`
-shows the columns, what is done with each, and what looks wrong; try it first.
+shows the columns, what is done with each, and what looks wrong; try it first. On the 2,139 rows of
+ACTG175 (of the package lifelines; target cens, without pidnum and days) it took 229 s on 2 CPU
+cores that others used, too; test log loss 0.413 and accuracy 0.818, a linear model 0.404 and 0.827.
 
 tune-jobs check tabular --data customers.csv --target churned
 tune-jobs run tabular --data customers.csv --target churned
