@@ -1,6 +1,8 @@
 """Projects that are continued, and those that KerasTuner itself has left."""
 
 import json
+import os
+import signal
 import sys
 
 import numpy as np
@@ -144,3 +146,31 @@ def test_a_project_is_continued_with_another_build(tmp_path, caplog):
         assert values.keys() == expected
         assert ("filters" in values) == (values["model"] == "cnn")
     assert {values["model"] for values in after[4:]} == {"mlp", "cnn"}
+
+
+class Interrupting(Arithmetic):
+    """A tuner whose third trial interrupts the program, as Ctrl-C does."""
+
+    def run_trial(self, trial, *args, **kwargs):
+        if trial.trial_id == "00003":
+            os.kill(DRIVER, signal.SIGINT)
+        return super().run_trial(trial, *args, **kwargs)
+
+
+DRIVER = os.getpid()
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_an_interrupt_ends_the_program_and_the_next_start_continues(tmp_path):
+    def make(kind):
+        goal = kt.Objective("val_accuracy", "max")
+        return kind(build_flat, objective=goal, max_trials=6, directory=tmp_path)
+
+    with pytest.raises(KeyboardInterrupt, match="was interrupted; search again to continue"):
+        make(Interrupting).search(verbose=0)
+    tuner = make(Arithmetic)
+    before = len([each for each in tuner.oracle.trials.values() if each.score is not None])
+    tuner.search(verbose=0)
+
+    assert 0 < before < 6
+    assert [each.status for each in tuner.oracle.trials.values()].count("COMPLETED") == 6

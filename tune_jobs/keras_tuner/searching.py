@@ -72,6 +72,7 @@ class Search:
         Raises:
             JobError: for a mistake in the arguments or in the program.
             FatalError: if the program raises one.
+            KeyboardInterrupt: if a signal has ended it.
             RuntimeError: if one trial after another fails.
         """
         most = getattr(self._tuner.oracle, "max_epochs", None)
@@ -227,9 +228,14 @@ class Search:
         """Raise what ended the search.
 
         Raises:
+            KeyboardInterrupt: if a signal has ended it.
             RuntimeError: if all trials failed alike.
         """
         summary = self._project.experiment.summary
+        if summary is not None and summary.outcome == "interrupted":
+            raise KeyboardInterrupt(
+                f"{self._project.name} was interrupted; search again to continue"
+            )
         if summary is not None and summary.outcome == "same error":
             raise ConsecutiveFailuresError(
                 f"the search has ended, since its trials fail alike: {cause(summary.error or '')}"
