@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tune_jobs.engine.background import in_background
 from tune_jobs.engine.data.dataset import TrainingData
 from tune_jobs.engine.data.scoring.baselines import score_baselines
 from tune_jobs.engine.data.scoring.outputs import Meaning, meaning_of
@@ -393,6 +394,10 @@ def make_model(
     members = [_member(job, decision, place) for place in decision.race.ranking]
     ensemble = bool(job.finalists and job.finalists.ensemble)
     used = members if ensemble else members[:1]
+    later = decision.rounds.batches[decision.rounds.choosing :]
+    replicas = [replica for batch in later for replica in batch]
+    # While a worker trains.
+    baselines = in_background(lambda: score_baselines(whole, replicas, job.metric))
     files = refit(
         experiment,
         recipe,
@@ -405,13 +410,10 @@ def make_model(
     )
     if not files:
         return None
-    later = decision.rounds.batches[decision.rounds.choosing :]
-    replicas = [replica for batch in later for replica in batch]
-    baselines = score_baselines(whole, replicas, job.metric)
     verdict = replace(
         verdict,
         baselines=tuple(
-            Baseline(name=each.name, mean=each.mean, test=each.test) for each in baselines
+            Baseline(name=each.name, mean=each.mean, test=each.test) for each in baselines.result()
         ),
     )
     experiment.write(VERDICT, verdict)

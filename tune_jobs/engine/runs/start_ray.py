@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from tune_jobs.engine.background import in_background
 from tune_jobs.engine.cluster.local_ray import kill_local
 from tune_jobs.engine.cluster.watchdog import watched
 from tune_jobs.engine.environment import environment
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from tune_jobs.engine.data.own_data import OwnData
 
 logger = logging.getLogger(__name__)
-
-Result = TypeVar("Result")
 
 # Ray's screen output, loggers and signal handling give way to the history and its listeners.
 TUNE_SETTINGS = {
@@ -58,7 +55,7 @@ def start_ray(
         job: what is searched.
         name: the experiment's.
     """
-    reading = _in_background(job.load_data) if isinstance(job, Job) else None
+    reading = in_background(job.load_data) if isinstance(job, Job) else None
     stack.enter_context(ray)
     interruption.listen()
     stack.enter_context(
@@ -82,20 +79,6 @@ def _lost(died: str, name: str) -> ClusterError:
         f"Ray's {died} has ended, so the run cannot continue; results so far are kept, continue "
         f"them later with --name {name} --resume"
     )
-
-
-def _in_background(function: Callable[[], Result]) -> Future[Result]:
-    """Call a function in a thread that nobody has to wait for."""
-    future: Future[Result] = Future()
-
-    def call() -> None:
-        try:
-            future.set_result(function())
-        except BaseException as error:  # noqa: BLE001  # whoever asks for the result gets it
-            future.set_exception(error)
-
-    threading.Thread(target=call, daemon=True).start()
-    return future
 
 
 def _examine(profile: Profile) -> None:
