@@ -100,7 +100,8 @@ def export(experiment: str, target: str, trust: str | None) -> None:
     """
     from tune_jobs.engine.errors import JobError
     from tune_jobs.engine.experiments.files import MODEL
-    from tune_jobs.engine.finals.export import export_file, recipe_of
+    from tune_jobs.engine.finals.export import recipe_of
+    from tune_jobs.engine.finals.making import export_file
 
     if not target.endswith(".keras"):
         raise JobError(f"TARGET must end in .keras, got {target!r}")

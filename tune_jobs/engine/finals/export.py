@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tune_jobs.engine.background import in_background
-from tune_jobs.engine.data.dataset import TrainingData
 from tune_jobs.engine.data.scoring.baselines import score_baselines
-from tune_jobs.engine.data.scoring.outputs import Meaning, meaning_of
-from tune_jobs.engine.data.scoring.scorers import Scorer
-from tune_jobs.engine.data.scoring.test_scores import in_units, score
+from tune_jobs.engine.data.scoring.outputs import meaning_of
+from tune_jobs.engine.data.scoring.test_scores import in_units
 from tune_jobs.engine.deadline import Deadline
 from tune_jobs.engine.errors import JobError, first_line
 from tune_jobs.engine.experiments.experiment import Experiment
@@ -24,13 +17,20 @@ from tune_jobs.engine.experiments.files import CONFIG, ENSEMBLE, MODEL, REBUILD,
 from tune_jobs.engine.experiments.summary import Ensemble, Scores
 from tune_jobs.engine.experiments.verdict import Baseline
 from tune_jobs.engine.finals.decide import Decision
+from tune_jobs.engine.finals.making import (
+    Made,
+    Member,
+    Recipe,
+    TestSet,
+    export_and_score,
+    refit_and_score,
+    unpacked,
+)
 from tune_jobs.engine.finals.rebuild import code_that_rebuilds
 from tune_jobs.engine.finals.rounds import without_patience
-from tune_jobs.engine.job.companions import beside
 from tune_jobs.engine.job.setup import Setup
 from tune_jobs.engine.seeds import derive
-from tune_jobs.engine.space.configs import Config
-from tune_jobs.engine.trials.shipping import Shipped, ship
+from tune_jobs.engine.trials.shipping import ship
 from tune_jobs.engine.trials.warm_workers import call_in_worker
 
 if TYPE_CHECKING:
@@ -40,52 +40,6 @@ if TYPE_CHECKING:
 
 # A refit trains on all rows; a few of them stand in for validation rows, and their score is unused.
 FEW_ROWS = 256
-
-# How far predictions of the file may be from those of the trained model, which are computed in
-# another order; more in half precision.
-TOLERANCE, HALF_TOLERANCE = 1e-3, 3e-2
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """All that a process with Keras needs to make the model file: functions, config, weights."""
-
-    build: Callable[..., Any]
-    export: Callable[..., Any]
-    load: Callable[..., Any]
-    predict: Callable[..., Any]
-    config: Config
-    checkpoint: Any
-    preprocessing: dict[str, Any] | None
-
-
-@dataclass(frozen=True)
-class Member:
-    """A model that is trained on all rows but the test set.
-
-    Attributes:
-        config: hyperparameters and constants.
-        epochs: the number of epochs, at most ``max_epochs``.
-        seed: of its weights and batches.
-    """
-
-    config: Config
-    epochs: int
-    seed: int
-
-
-@dataclass(frozen=True)
-class TestSet:
-    """The test set, in the forms that the exported and the trained model take."""
-
-    __test__ = False
-
-    meaning: Meaning
-    inputs: Any
-    encoded: np.ndarray[Any, Any]
-    truth: np.ndarray[Any, Any]
-    target: dict[str, Any]
-    scorers: Mapping[str, Scorer]
 
 
 @dataclass(frozen=True)
@@ -97,15 +51,6 @@ class ExportedModel:
 
     test: Scores | None
     ensemble: Ensemble | None = None
-    unscored: str | None = None
-
-
-@dataclass(frozen=True)
-class Made:
-    """A model file, its scores on the test set (None without data), and why there are none."""
-
-    content: bytes
-    scores: Scores | None = None
     unscored: str | None = None
 
 
@@ -152,12 +97,6 @@ def companions(experiment: Experiment) -> Recipe:
     )
 
 
-def export_file(recipe: Recipe, path: str) -> None:
-    """Write the model file at a path of this machine; this process must have Keras."""
-    with recipe.checkpoint.as_directory() as checkpoint:
-        recipe.export(recipe.build, recipe.config, checkpoint, recipe.preprocessing, path)
-
-
 def save_config(experiment: Experiment) -> None:
     """Write the best configuration as JSON, and a Python file that builds its model."""
     experiment.folder.write_json(CONFIG, experiment.best_config)
@@ -182,7 +121,7 @@ def save_model(
         LateError: if the deadline passes before that.
     """
     test = take_test_set(dataset) if dataset else None
-    made = _in_worker(_export_and_score, profile, deadline)(recipe, test)
+    made = _in_worker(export_and_score, profile, deadline)(recipe, test)
     experiment.export(MODEL, made.content)
     return ExportedModel(made.scores, unscored=made.unscored)
 
@@ -225,7 +164,7 @@ def refit(
         replicas=(),
         scorers={},
     )
-    files: dict[str, Made] = _in_worker(_refit_and_score, profile, deadline)(
+    files: dict[str, Made] = _in_worker(refit_and_score, profile, deadline)(
         recipe, train, members, training, take_test_set(whole), ensemble
     )
     for name, made in files.items():
@@ -256,7 +195,7 @@ def _in_worker(
         shipped = ship(recipe, of=recipe.build)
         try:
             return call_in_worker(
-                _unpacked, function, shipped, *arguments, profile=profile, timeout=deadline.left
+                unpacked, function, shipped, *arguments, profile=profile, timeout=deadline.left
             )
         except ray.exceptions.GetTimeoutError:
             raise LateError("the time ran out before the model was made") from None
@@ -267,108 +206,6 @@ def _in_worker(
             raise JobError(f"the best model could not be exported: {said}") from error
 
     return call
-
-
-def _unpacked(function: Callable[..., Any], recipe: Shipped, *arguments: Any) -> Any:
-    """Call a function with a recipe that has been unpacked in this process."""
-    return function(recipe.unpack(), *arguments)
-
-
-def _export_and_score(recipe: Recipe, test: TestSet | None) -> Made:
-    """Make the model file, and score the model as read back from it."""
-    with tempfile.TemporaryDirectory() as aside:
-        path = str(Path(aside, MODEL))
-        export_file(recipe, path)
-        content = Path(path).read_bytes()
-        if test is None:
-            return Made(content)
-        outputs = np.asarray(recipe.predict(recipe.load(path), test.inputs))
-    return Made(content, *_score(test, outputs))
-
-
-def _score(test: TestSet, outputs: Any) -> tuple[Scores, str | None]:
-    """Score outputs on the test set; return no scores and the reason if they cannot be scored."""
-    try:
-        return score(test.meaning, test.truth, outputs, test.scorers), None
-    except JobError as reason:
-        return {}, str(reason)
-
-
-def _refit_and_score(
-    recipe: Recipe,
-    train: Callable[..., Any],
-    members: Sequence[Member],
-    training: TrainingData,
-    test: TestSet,
-    ensemble: bool,
-) -> dict[str, Made]:
-    """Train and write the models; score each as read back from its file."""
-    models = [_refit_member(train, member, training) for member in members]
-    if not all(hasattr(model, "predict") for model in models):
-        return {}
-    pairs = zip(models, members, strict=True)
-    trained = [_predict_trained(recipe, model, member, test) for model, member in pairs]
-    found = {MODEL: _write_and_check(recipe, members[:1], models[:1], trained[:1], test)}
-    if ensemble:
-        found[ENSEMBLE] = _write_and_check(recipe, members, models, trained, test)
-    return found
-
-
-def _predict_trained(recipe: Recipe, model: Any, member: Member, test: TestSet) -> Any:
-    """Return a trained model's predictions on the test set, as its file has to give them."""
-    outputs = np.asarray(model.predict(test.encoded, verbose=0))
-    read = beside(recipe.export, "read_outputs")
-    return in_units(read(model, outputs, member.config) if read else outputs, test.target)
-
-
-def _refit_member(train: Callable[..., Any], member: Member, training: TrainingData) -> Any:
-    own = {"epochs": member.epochs, "seed": member.seed, "metric": "loss", "mode": "min"}
-    # Files of its callbacks would lie in the folder that the run was started from.
-    with tempfile.TemporaryDirectory() as aside, contextlib.chdir(aside):
-        return train({**member.config, **own}, training)
-
-
-def _write_and_check(
-    recipe: Recipe,
-    members: Sequence[Member],
-    models: Sequence[Any],
-    trained: Sequence[np.ndarray[Any, Any]],
-    test: TestSet,
-) -> Made:
-    """Write the mean of models as a file, and score it on the test set.
-
-    Raises:
-        JobError: if the file predicts otherwise than the trained models.
-    """
-    ready = iter(models)
-    configs: Any = [member.config for member in members]
-    with tempfile.TemporaryDirectory() as aside:
-        path = str(Path(aside, MODEL))
-        recipe.export(lambda _: next(ready), configs, None, recipe.preprocessing, path)
-        content = Path(path).read_bytes()
-        outputs = np.asarray(recipe.predict(recipe.load(path), test.inputs))
-    expected = _average(trained)
-    allowed = tolerance(models, test.target)
-    distance = float(np.abs(outputs.reshape(expected.shape) - expected).max())
-    if not distance <= allowed:
-        raise JobError(
-            f"the exported file's predictions differ from the trained model's by up to "
-            f"{distance:.3g}, more than the allowed {allowed:.3g}"
-        )
-    return Made(content, *_score(test, outputs))
-
-
-def _average(trained: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
-    """Return the mean of predictions; with one output and with two, of the second class."""
-    if len({each.shape for each in trained}) > 1:
-        trained = [each[:, -1:] for each in trained]
-    return np.asarray(np.mean(trained, axis=0))
-
-
-def tolerance(models: Sequence[Any], target: Mapping[str, Any]) -> float:
-    """Return how far predictions may differ, in the units of the target."""
-    half = any(getattr(model, "compute_dtype", "float32") != "float32" for model in models)
-    return (HALF_TOLERANCE if half else TOLERANCE) * float(np.max(target.get("scale", 1.0)))
 
 
 def make_model(

@@ -26,7 +26,7 @@ from tune_jobs.engine.errors import JobError, first_line, is_mistake, reason_of
 from tune_jobs.engine.experiments.files import MODEL
 from tune_jobs.engine.experiments.messages import why_unusable
 from tune_jobs.engine.experiments.model_file import load_model
-from tune_jobs.engine.finals.export import Recipe
+from tune_jobs.engine.finals.making import Recipe
 from tune_jobs.engine.job.companions import companion
 from tune_jobs.engine.job.modules import import_module
 from tune_jobs.engine.job.trust import MODEL_FILES, Trusted
