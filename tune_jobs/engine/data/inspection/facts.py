@@ -78,6 +78,8 @@ def say_classes(classes: Mapping[Any, int]) -> str:
     """Return the rows of each class, the most frequent first, with their share."""
     total = sum(classes.values())
     often = sorted(classes.items(), key=lambda pair: -pair[1])
-    shown = [f"{name}: {rows:,} ({100 * rows / total:.3g} %)" for name, rows in often[:MOST_CLASSES]]
+    shown = [
+        f"{name}: {rows:,} ({100 * rows / total:.3g} %)" for name, rows in often[:MOST_CLASSES]
+    ]
     more = [f"and {len(often) - MOST_CLASSES:,} more"] if len(often) > MOST_CLASSES else []
     return ", ".join([*shown, *more])
