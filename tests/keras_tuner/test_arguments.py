@@ -61,6 +61,9 @@ def test_wrong_arguments_of_a_tuner_take_one_line(tmp_path, given, said):
         ({"epochs": 0}, "epochs is 0, but must be an integer >= 1"),
         ({"x": iter([]), "y": None, "validation_split": 0.1}, "has no rows to split"),
         ({"x": None, "y": None}, "x is missing"),
+        ({"y": [0, 1]}, "y is a list of numbers; give np.array(y)"),
+        ({"validation_data": X_HELD}, "validation_data is x alone, but must be (x, y)"),
+        ({"callbacks": 3}, "callbacks has 3, which is no callback of Keras"),
         ({}, "the objective is 'val_loss', but there are no validation data"),
     ],
 )
@@ -70,6 +73,11 @@ def test_wrong_arguments_of_search_take_one_line(tmp_path, given, said):
         tuner.search(**{"x": X_TRAIN, "y": Y_TRAIN, "epochs": 1, **given})
     assert said in str(caught.value)
     assert not tuner.experiment.exists
+
+
+def test_an_unknown_argument_of_an_oracle_names_the_nearest():
+    with pytest.raises(JobError, match="unknown argument 'objectve'; did you mean 'objective'"):
+        kt.oracles.Hyperband(objectve="loss")
 
 
 def test_an_objective_has_to_be_named_unless_the_program_returns_a_number(tmp_path):

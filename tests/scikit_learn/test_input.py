@@ -136,6 +136,9 @@ CLASSES = np.arange(20) % 2
         ({"scoring": {}}, "scoring is {}, but must be None, the name of a scorer"),
         ({"task": "clustering"}, "task is 'clustering', but must be one of classification"),
         ({"cv": []}, "cv gives no folds"),
+        ({"callbacks": 3}, "callbacks is 3, but must be a list of Keras callbacks"),
+        ({"profile": "laptop"}, "profile is 'laptop', but must be a Profile"),
+        ({"name": "a/b"}, "experiment name 'a/b' must be at most 100 letters"),
         ({"error_score": "nan"}, "error_score is 'nan', but must be a number or 'raise'"),
     ],
 )

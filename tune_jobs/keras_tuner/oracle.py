@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.errors import JobError, check_whole_number
 from tune_jobs.engine.job.job import MakeScheduler
+from tune_jobs.engine.names import nearest
 from tune_jobs.engine.search.schedulers import Hyperband as HyperbandScheduler
 from tune_jobs.engine.search.searchers import Auto, InOrder, MakeSearcher, RandomSearch
 from tune_jobs.keras_tuner.hyperparameters import HyperParameters
@@ -22,6 +23,13 @@ logger = logging.getLogger(__name__)
 
 # What KerasTuner's Gaussian process is given unless a program says otherwise.
 ALPHA, BETA = 1e-4, 2.6
+
+
+# What every oracle takes.
+_SETTINGS = (
+    *("objective", "max_trials", "hyperparameters", "allow_new_entries", "tune_new_entries"),
+    *("seed", "max_retries_per_trial", "max_consecutive_failed_trials"),
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,10 @@ class Oracle:
         seed: int | None = None,
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int | None = 3,
+        **unknown: Any,
     ) -> None:
+        for name in unknown:
+            raise JobError(f"unknown argument {name!r}{nearest(name, _SETTINGS)}")
         self.objective: Objective = make_objective(objective)
         if max_trials is not None:
             check_whole_number("max_trials", max_trials, 1)

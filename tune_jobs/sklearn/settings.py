@@ -10,7 +10,8 @@ from sklearn.model_selection import check_cv
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
 from tune_jobs.engine.errors import JobError, check_whole_number
-from tune_jobs.engine.names import nearest
+from tune_jobs.engine.job.profile import Profile
+from tune_jobs.engine.names import check_experiment_name, nearest
 
 # What ``fit`` takes beside the data, a value per row.
 PARAMS = ("sample_weight", "groups")
@@ -31,6 +32,13 @@ def check_settings(search: BaseEstimator) -> None:
         check_whole_number("patience", search.patience, 1)
     if search.error_score != "raise" and not isinstance(search.error_score, int | float):
         raise JobError(f"error_score is {search.error_score!r}, but must be a number or 'raise'")
+    if not isinstance(search.callbacks, list | tuple):
+        raise JobError(f"callbacks is {search.callbacks!r}, but must be a list of Keras callbacks")
+    if search.profile is not None and not isinstance(search.profile, Profile):
+        raise JobError(
+            f"profile is {search.profile!r}, but must be a Profile; load_profile(name) reads one"
+        )
+    check_experiment_name(search.name)
     _check_space(search.space)
 
 

@@ -147,6 +147,7 @@ def check_call(fit: Fit, *, is_free: bool) -> None:
         _check_names(fit)
         if "x" not in fit.given:
             raise JobError("search: x is missing; give what model.fit takes")
+        _check_kinds(fit)
     epochs = fit.given.get("epochs", 1)
     if isinstance(epochs, bool) or not isinstance(epochs, int | np.integer) or epochs < 1:
         raise JobError(f"search: epochs is {epochs!r}, but must be an integer >= 1")
@@ -160,6 +161,20 @@ def _check_names(fit: Fit) -> None:
             raise JobError(f"search: unknown argument {name!r}{nearest(name, FIT)}")
     if fit.rest:
         raise JobError(f"search: {len(fit.rest)} arguments more than model.fit takes")
+
+
+def _check_kinds(fit: Fit) -> None:
+    """Refuse lists of numbers, validation rows without targets, and what is no callback."""
+    for name in ("x", "y"):
+        value = fit.given.get(name)
+        if isinstance(value, list | tuple) and value and isinstance(value[0], int | float):
+            raise JobError(f"search: {name} is a list of numbers; give np.array({name})")
+    held = fit.given.get("validation_data")
+    if "y" in fit.given and not isinstance(held, list | tuple) and are_rows(as_rows(held)):
+        raise JobError("search: validation_data is x alone, but must be (x, y)")
+    for each in fit.callbacks:
+        if not callable(each) and not hasattr(each, "set_model"):
+            raise JobError(f"search: callbacks has {each!r}, which is no callback of Keras")
 
 
 def _check_split(fit: Fit) -> None:
