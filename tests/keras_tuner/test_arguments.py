@@ -152,7 +152,7 @@ def test_a_batch_size_that_no_fit_reads_is_a_warning(tmp_path, caplog, monkeypat
     monkeypatch.setattr("tune_jobs.keras_tuner.searching.Search._run", lambda *_: None)
     make(tmp_path, model=Reads()).search(X_TRAIN, Y_TRAIN)
     assert "batch_size" not in caplog.text
-    make(tmp_path, model=build_with_batches).search(X_TRAIN, Y_TRAIN)
+    make(tmp_path, model=build_with_batches).search(X_TRAIN, Y_TRAIN, validation_data=HELD)
     assert "hyperparameter 'batch_size' has no effect" in caplog.text
 
 
