@@ -11,5 +11,5 @@ from tune_jobs.engine.job.profile import Profile
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
     """A Ray of this machine, started once and ended by this process alone."""
-    with ray_of(Profile(), []):
+    with ray_of(Profile(), [], is_kept=True):
         yield
