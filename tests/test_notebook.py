@@ -156,6 +156,20 @@ def test_a_run_that_is_interrupted_while_ray_starts_leaves_the_kernel_usable(ker
 
 
 @pytest.mark.slow
+def test_a_notebook_holds_a_layer_a_loss_and_a_metric(tmp_path) -> None:
+    with open_kernel(tmp_path) as kernel:
+        ran = kernel.run(JOB + RUN)
+        again = kernel.run(RUN.replace("name=", "resume=True, extend=1, name="))
+    (tmp_path / "search.py").write_text(JOB)  # as a module, its objects are imported
+    refused, read = python(tmp_path, "-c", READ).splitlines()
+
+    assert shown(ran).split()[-7:] == ["complete", *["compiled"] * 2, *["True"] * 4]
+    assert shown(again).split()[-10:] == ["complete", *["compiled"] * 3, *["True"] * 6]
+    assert refused.startswith("best.keras needs 'Custom>Times'")
+    assert read == "(None, 1)"
+
+
+@pytest.mark.slow
 def test_a_trainable_that_is_defined_again_is_another_one(kernel) -> None:
     kernel.run(AGAIN.format(2, ""))
     kernel.run("job = replace(job, space={**job.space, 'x': tune.uniform(1, 3)})")

@@ -44,7 +44,7 @@ JOB = Job(
     metric="val_loss",
     mode="min",
     searcher=TPE(),
-    scheduler=ASHA(grace_period=3, reduction_factor=3),
+    scheduler=ASHA(),
     num_samples=40,
     max_epochs=45,
 )

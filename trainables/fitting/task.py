@@ -217,9 +217,9 @@ def _balance(config: Config, data: Data) -> Mapping[int, float] | None:
     wanted = config.get("class_weight", "none")
     if wanted not in CLASS_WEIGHTS:
         raise ValueError(f"class_weight is {wanted!r}, but must be one of {CLASS_WEIGHTS}")
-    targets = as_rows(data.y_train)
     if wanted == "none":
         return None
+    targets = as_rows(data.y_train)
     if not isinstance(targets, np.ndarray) or config.get("task") == "regression":
         raise ValueError("class_weight='balanced' needs a target of classes")
     if targets.ndim > 1 and targets.shape[-1] > 1 and config.get("task") == "binary":
