@@ -162,7 +162,7 @@ def test_timeout_of_the_shell(alone) -> None:
         ("raylet", "raylet"),
         ("gcs_server", "GCS"),
         pytest.param("RuntimeEnv", "agent", marks=pytest.mark.slow),
-        pytest.param("Dashboard", "agent", marks=pytest.mark.slow),
+        pytest.param("cat", "agent", marks=pytest.mark.slow),  # of the dashboard
     ],
 )
 def test_a_part_of_its_ray_dies(alone, told, process, part) -> None:

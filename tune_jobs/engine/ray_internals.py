@@ -89,6 +89,9 @@ RAYLET_ID = "RAY_RAYLET_PID"
 # The variable behind ``worker_process_setup_hook``.
 SETUP_HOOK = "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR"
 
+# The program in place of the dashboard's agent.
+STAND_IN = "cat"
+
 # The umask under which what is written is open to its user alone.
 PRIVATE = 0o077
 
@@ -259,7 +262,7 @@ def without_agent(command: Sequence[str]) -> list[str]:
     options = {name: value for name, _, value in pairs}
     for place in AGENT_PORTS:
         find(NOTE_PORT)(options["session_dir"], options["node_id"], find(place), -1)
-    return [f"{agent}cat" if each.startswith(agent) else each for each in command]
+    return [f"{agent}{STAND_IN}" if each.startswith(agent) else each for each in command]
 
 
 def temp_folder() -> Path:

@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from tune_jobs.engine.cluster.processes import in_sessions, open_shared_pipes, title_of
-from tune_jobs.engine.ray_internals import OwnNode, own_node
+from tune_jobs.engine.ray_internals import STAND_IN, OwnNode, own_node
 
 # Seconds between two looks at a cluster, and for which its head may not answer: it may be
 # restarted, and Ray itself gives up after 60.
@@ -137,7 +137,12 @@ def parts_of(node: OwnNode) -> Mapping[int, str]:
         return {raylet: "raylet"} if raylet else {}
     parts = {pid: WORDS.get(kind, kind) for kind, pid in node.processes.items()}
     agents = {pid: title_of(pid) for pid in in_sessions({*node.processes.values()})}
-    return {**{pid: AGENT for pid, title in agents.items() if "Agent" in title}, **parts}
+    return {**{pid: AGENT for pid, title in agents.items() if _is_agent(title)}, **parts}
+
+
+def _is_agent(title: str) -> bool:
+    """Return whether a process is one that a raylet does not outlive."""
+    return "Agent" in title or title == STAND_IN
 
 
 def hold_agents(node: OwnNode, parts: Mapping[int, str]) -> list[int]:
