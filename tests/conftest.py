@@ -4,12 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tune_jobs.engine.cluster.connection import ray_of
+from tune_jobs.engine.cluster.connection import connect, ray_of
+from tune_jobs.engine.cluster.local_ray import stop_local
 from tune_jobs.engine.job.profile import Profile
 
 
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
-    """A Ray of this machine, started once and ended by this process alone."""
+    """A Ray of this machine with warm workers; a test may end those, and the Ray stays."""
+    connect(Profile(), [])
     with ray_of(Profile(), [], is_kept=True):
         yield
+    stop_local()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tune_jobs.engine import Job, JobError, Profile, open_experiment, run
+from tune_jobs.engine.cluster.connection import ray_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,14 +60,13 @@ def test_a_model_beside_a_script_or_in_a_package_is_imported_by_workers(tmp_path
 def only_here(tmp_path, monkeypatch) -> Job:
     """The job of a module that this process can import, and the workers of its Ray cannot."""
     (tmp_path / "only_here.py").write_text(MODEL)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    yield import_module("only_here").JOB
+    with ray_of(Profile(), []):  # a Ray that starts later would know the path
+        monkeypatch.syspath_prepend(str(tmp_path))
+        yield import_module("only_here").JOB
     del sys.modules["only_here"]
 
 
-def test_a_module_that_workers_cannot_import_is_the_jobs_mistake(
-    local_ray, only_here, tmp_path
-) -> None:
+def test_a_module_that_workers_cannot_import_is_the_jobs_mistake(only_here, tmp_path) -> None:
     profile = Profile(storage=str(tmp_path / "out"))
 
     with pytest.raises(
