@@ -19,7 +19,7 @@ JOB_OPTIONS = (
     *("ignore", "ids", "drop_missing_target", "class_weight"),
 )
 
-FLAGS = {"ignore": "--ignore", "ids": "--id", "drop_missing_target": "--drop-missing-target"}
+FLAGS = {"sets": "--set", "ids": "--id"}  # of options that have another name in Python
 
 DATA = {"source": "data", "target": "target"}  # fields of a job's data, and their options
 
@@ -47,9 +47,12 @@ def load(name: str, options: Mapping[str, Any]) -> tuple[Found, Profile]:
         return replace(found, job=_with_options(found.job, options)), profile
     for option in (*JOB_OPTIONS, "sets", "stop_when_done"):
         if options.get(option) not in (None, False, (), []):
-            flag = {"sets": "--set", "ids": "--id"}.get(option, f"--{option.replace('_', '-')}")
-            raise JobError(f"{flag} does not apply: {found.name} builds its own tuner")
+            raise JobError(f"{_flag(option)} does not apply: {found.name} builds its own tuner")
     return found, profile
+
+
+def _flag(option: str) -> str:
+    return FLAGS.get(option, f"--{option.replace('_', '-')}")
 
 
 def storage_of(options: Mapping[str, Any]) -> str:
@@ -120,7 +123,7 @@ def _with_columns(job: Job, options: Mapping[str, Any]) -> Job:
         for name in ("ignore", "ids")
     }
     flags = {"drop_missing_target": True} if options.get("drop_missing_target") else {}
-    given = [FLAGS[name] for name, value in {**added, **flags}.items() if value]
+    given = [_flag(name) for name, value in {**added, **flags}.items() if value]
     if not given:
         return job
     if not all(hasattr(job.data, field) for field in (*added, "drop_missing_target")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,13 +24,6 @@ logger = logging.getLogger(__name__)
 
 # What KerasTuner's Gaussian process is given unless a program says otherwise.
 ALPHA, BETA = 1e-4, 2.6
-
-
-# What every oracle takes.
-_SETTINGS = (
-    *("objective", "max_trials", "hyperparameters", "allow_new_entries", "tune_new_entries"),
-    *("seed", "max_retries_per_trial", "max_consecutive_failed_trials"),
-)
 
 
 @dataclass(frozen=True)
@@ -76,7 +70,7 @@ class Oracle:
         **unknown: Any,
     ) -> None:
         for name in unknown:
-            raise JobError(f"unknown argument {name!r}{nearest(name, _SETTINGS)}")
+            raise JobError(f"unknown argument {name!r}{nearest(name, arguments_of(type(self)))}")
         self.objective: Objective = make_objective(objective)
         if max_trials is not None:
             check_whole_number("max_trials", max_trials, 1)
@@ -138,6 +132,15 @@ class Oracle:
     def __getstate__(self) -> dict[str, Any]:
         """Leave what reads results out of what travels to workers."""
         return {name: value for name, value in vars(self).items() if name != "read"}
+
+
+def arguments_of(made: type) -> list[str]:
+    """Return the names of what a tuner or an oracle takes, and the classes that it derives from."""
+    inits = [vars(each)["__init__"] for each in made.__mro__[:-1] if "__init__" in vars(each)]
+    taken = [each for own in inits for each in inspect.signature(own).parameters.values()]
+    is_any = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    names = [each.name for each in taken if each.kind not in is_any]
+    return [name for name in dict.fromkeys(names) if name not in ("self", "oracle")]
 
 
 class RandomSearchOracle(Oracle):

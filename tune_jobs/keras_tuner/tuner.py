@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,7 +14,7 @@ from tune_jobs.engine.names import nearest
 from tune_jobs.keras_tuner.errors import FatalTypeError
 from tune_jobs.keras_tuner.hypermodel import HyperModel, as_hypermodel, has_own_fit, program_of
 from tune_jobs.keras_tuner.hyperparameters import HyperParameters
-from tune_jobs.keras_tuner.oracle import Oracle, WorkerOracle
+from tune_jobs.keras_tuner.oracle import Oracle, WorkerOracle, arguments_of
 from tune_jobs.keras_tuner.project import Project, locate_project
 from tune_jobs.keras_tuner.searching import Search
 from tune_jobs.keras_tuner.summaries import print_results, print_space
@@ -291,22 +290,13 @@ def _refuse(unknown: Mapping[str, Any], tuner: type) -> None:
         JobError: naming the first, and the nearest known one.
     """
     for name in unknown:
-        known = _arguments_of(tuner)
+        known = arguments_of(tuner)
         if name in ALL_SETTINGS:
             raise JobError(
                 f"{tuner.__name__} has no argument {name!r}, which other tuners have; it has: "
                 f"{', '.join(known)}"
             )
         raise JobError(f"unknown argument {name!r}{nearest(name, known)}")
-
-
-def _arguments_of(tuner: type) -> list[str]:
-    """Return what a tuner and the classes that it derives from take."""
-    made = [vars(each)["__init__"] for each in tuner.__mro__[:-1] if "__init__" in vars(each)]
-    taken = [each for own in made for each in inspect.signature(own).parameters.values()]
-    is_any = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    names = [each.name for each in taken if each.kind not in is_any]
-    return [name for name in dict.fromkeys(names) if name not in ("self", "oracle")]
 
 
 def _profile(given: Profile | str | None, directory: Any) -> Profile:

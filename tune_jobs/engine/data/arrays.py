@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,16 @@ class Coded:
 
     codes: Array
     values: list[Any]
+
+    @property
+    def counts(self) -> Array:
+        """The rows of each value."""
+        return np.bincount(self.codes[self.codes >= 0], minlength=len(self.values))
+
+    def spread(self, values: Sequence[Any], arrow: pa.DataType) -> pa.ChunkedArray:
+        """Return the column with another value in place of each, null for a missing one."""
+        codes = pa.array(self.codes, mask=self.codes < 0)
+        return pa.chunked_array([pa.array(values, arrow).take(codes)])
 
 
 def coded(column: pa.ChunkedArray) -> Coded:
@@ -65,3 +76,11 @@ def without_dictionary(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def value_type(arrow: pa.DataType) -> pa.DataType:
     """Return the type of the values, which a dictionary only refers to."""
     return arrow.value_type if pa.types.is_dictionary(arrow) else arrow
+
+
+def is_text(arrow: pa.DataType) -> bool:
+    """Return whether values are texts, and not a dictionary of texts."""
+    types = pa.types
+    return bool(
+        types.is_string(arrow) or types.is_large_string(arrow) or types.is_string_view(arrow)
+    )

@@ -14,19 +14,19 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tune_jobs.engine.data.arrays import (
     Coded,
     coded,
     count_nulls,
+    is_text,
     numbers,
     value_type,
-    without_dictionary,
 )
 from tune_jobs.engine.data.dataset import standardisation
 from tune_jobs.engine.data.kinds.dates import Dates
-from tune_jobs.engine.data.kinds.kind import Column, Fitted, Kind, Role, constant, no_value
+from tune_jobs.engine.data.kinds.kind import NO_VALUE, Column, Fitted, Kind, Role, constant
+from tune_jobs.engine.data.kinds.texts import count_missing_texts, read_texts, text_content
 from tune_jobs.engine.data.kinds.words import WORDS, is_free_text
 from tune_jobs.engine.data.splitting import Array
 from tune_jobs.engine.errors import JobError
@@ -69,9 +69,9 @@ class Numbers:
         learnt = numbers(name, values)[train]
         known = learnt[~np.isnan(learnt)]
         if not len(known):
-            return Fitted(None, no_value(name))
+            return Fitted(None, dropped=NO_VALUE)
         if len(known) == len(learnt) and known.min() == known.max():
-            return Fitted(None, constant(name, f"{known[0]:g}"))
+            return Fitted(None, dropped=constant(f"{known[0]:g}"))
         mean, scale = standardisation(known)
         return Fitted(
             {
@@ -122,19 +122,15 @@ class Categories:
 
     def takes(self, arrow: pa.DataType) -> bool:
         """Return whether values are texts."""
-        types = pa.types
-        return bool(
-            types.is_string(arrow) or types.is_large_string(arrow) or types.is_string_view(arrow)
-        )
+        return is_text(arrow)
 
     def count_missing(self, values: pa.ChunkedArray) -> int:
         """Count nulls and empty texts."""
-        return int((coded(values).codes < 0).sum())
+        return count_missing_texts(values)
 
     def content(self, name: str, values: pa.ChunkedArray) -> list[object]:  # noqa: ARG002
         """Return the distinct texts and the codes."""
-        found = coded(values)
-        return [*found.values, found.codes]
+        return text_content(values)
 
     def fit(self, name: str, values: pa.ChunkedArray, train: Array, max_categories: int) -> Fitted:
         """Learn the most frequent texts; drop a constant column, warn of an identifier."""
@@ -142,10 +138,10 @@ class Categories:
         codes = found.codes[train]
         distinct, counts = np.unique(codes[codes >= 0], return_counts=True)
         if not len(distinct):
-            return Fitted(None, no_value(name))
+            return Fitted(None, dropped=NO_VALUE)
         texts = [found.values[code] for code in distinct]
         if len(texts) == 1 and counts[0] == len(codes):
-            return Fitted(None, constant(name, repr(texts[0])))
+            return Fitted(None, dropped=constant(repr(texts[0])))
         if is_free_text(name, texts, counts):
             return WORDS.fit(name, values, train, max_categories)
         # No string of numpy's or Keras' can end in a NUL, so such a value stays without a code.
@@ -173,8 +169,7 @@ class Categories:
 
     def read_raw(self, name: str, values: pa.ChunkedArray) -> Array:  # noqa: ARG002
         """Return texts, "" if missing."""
-        texts = pc.fill_null(without_dictionary(values).cast(pa.large_string()), "")
-        return np.array(texts.to_pylist(), dtype=object)
+        return read_texts(values)
 
 
 def _is_number(arrow: pa.DataType) -> bool:

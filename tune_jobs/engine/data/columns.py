@@ -20,7 +20,7 @@ import pyarrow as pa
 from tune_jobs.engine.data.arrays import value_type
 from tune_jobs.engine.data.column_kinds import EMPTY, kind_named, kind_of
 from tune_jobs.engine.data.dataset import digest
-from tune_jobs.engine.data.kinds.kind import ROLES, Column, Kind
+from tune_jobs.engine.data.kinds.kind import ROLES, Column, Fitted, Kind
 from tune_jobs.engine.data.sources import find_column
 from tune_jobs.engine.data.splitting import Array
 from tune_jobs.engine.errors import JobError
@@ -40,11 +40,33 @@ def fit_columns(
     Raises:
         JobError: for a column of no known kind, infinite values, or a table without any use.
     """
-    fitted = [
-        kind.fit(name, table[name], train, max_categories) for name, kind in _kinds(table).items()
+    return choose_columns(fit_each(table, train, max_categories))
+
+
+def fit_each(table: pa.Table, train: Array, max_categories: int) -> dict[str, Fitted]:
+    """Learn the preprocessing of each column, by its name, from the rows ``train`` alone.
+
+    Raises:
+        JobError: for a column of no known kind, or infinite values.
+    """
+    return {
+        name: kind.fit(name, table[name], train, max_categories)
+        for name, kind in _kinds(table).items()
+    }
+
+
+def choose_columns(fitted: Mapping[str, Fitted]) -> tuple[list[Column], list[str]]:
+    """Return the columns that are kept, numbers first, and a warning for each other or odd one.
+
+    Raises:
+        JobError: if none is kept.
+    """
+    columns = [each.column for each in fitted.values() if each.column]
+    said = [
+        f"column {name!r} is dropped: {each.dropped}" if each.dropped else each.warning
+        for name, each in fitted.items()
     ]
-    columns = [each.column for each in fitted if each.column]
-    warnings = [each.warning for each in fitted if each.warning]
+    warnings = [warning for warning in said if warning]
     if not columns:
         why = "; ".join(warnings) or "the table has no other column than the target"
         raise JobError(f"no column is left to learn from: {why}")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -14,23 +13,17 @@ import pyarrow as pa
 
 from tune_jobs.engine.data.arrangement import read_arrangement, replace_column
 from tune_jobs.engine.data.columns import (
+    choose_columns,
     count_codes,
     encode,
     fingerprint,
-    fit_columns,
+    fit_each,
     raw_inputs,
 )
 from tune_jobs.engine.data.dataset import Dataset, TrainingData
 from tune_jobs.engine.data.inspection.columns import describe_columns
-from tune_jobs.engine.data.inspection.suspicions import (
-    find_alike,
-    find_counting,
-    find_doubled,
-    find_identifiers,
-    find_leaks,
-    find_small_sets,
-)
-from tune_jobs.engine.data.kinds.kind import Column
+from tune_jobs.engine.data.inspection.suspicions import find_suspicions
+from tune_jobs.engine.data.kinds.kind import Column, Fitted
 from tune_jobs.engine.data.reading.calendar_texts import ORDERS, DateOrder
 from tune_jobs.engine.data.reading.refine import RefinedTable, Wanted, refine, with_plain_times
 from tune_jobs.engine.data.sources import Found, Written, find_column, is_frame, read_source
@@ -120,25 +113,15 @@ class Table:
         """Read the source and make its dataset; preprocessing is learnt from the training set."""
         arranging = [name for name in (self.groups, self.order) if name is not None]
         ignore = [name for name in self.ignore if name not in arranging]
-        if self.source is None:
-            raise JobError("the job names no table: give --data FILE and --target COLUMN")
-        found = read_source(self.source, ignore=ignore, written=self._written)
-        if self.target is None:
-            raise JobError(
-                "the job names no target: give --target COLUMN, one of "
-                f"{listed(found.table.column_names, 20)}"
-            )
-        for name in self.targets:
-            find_column(name, found.table.column_names, "the target")
-        for name in self.ids:
-            find_column(name, found.table.column_names, "an id")
-        refined, notes = self._refine(found)
+        refined, notes = self._refine(self._read(ignore))
         whole = refined.table
-        target = read_targets(whole, self.target, self.task, self.classes)
+        names = self.target if isinstance(self.target, str) else self.targets
+        target = read_targets(whole, names, self.task, self.classes)
         arrangement = read_arrangement(whole, self.groups, self.order)
         split = self._split(seed, target, arrangement)
         features = whole.drop_columns({*self.targets, *arranging, *self.ids})
-        columns, warnings = fit_columns(features, split.train, self.max_categories)
+        learnt = fit_each(features, split.train, self.max_categories)
+        columns, warnings = choose_columns(learnt)
         fitted = self._fit(target, split.train)
         preprocessing = {
             "columns": [_with_reading(column, refined) for column in columns],
@@ -148,15 +131,8 @@ class Table:
         training, x_test, y_test = _arrays(features, target, preprocessing, split)
         classes = _count_classes(target)
         sets = _sets(training, x_test, y_test)
-        counting = find_counting(features)
-        suspicions = [
-            *counting,
-            *(find_identifiers(features) if not counting else ()),
-            *find_alike(whole, [name for name in whole.column_names if name not in self.ids]),
-            *find_leaks(columns, training.x_train, training.y_train, len(classes)),
-            *find_doubled(sets),
-            *find_small_sets({name: len(y) for name, (_, y) in sets.items()}, classes),
-        ]
+        labels = whole.drop_columns([*self.ids])
+        suspicions = find_suspicions(features, labels, columns, sets, classes)
         return Dataset(
             training,
             x_test,
@@ -167,16 +143,30 @@ class Table:
             fingerprint=fingerprint(replace_column(whole, arrangement)),
             warnings=(*refined.warnings, *target.warnings, *warnings, *suspicions),
             notes=notes,
-            columns=describe_columns(whole, preprocessing, self._uses(target, warnings)),
+            columns=describe_columns(whole, preprocessing, self._uses(target, learnt)),
             classes=classes,
             width=whole.num_columns,
             arrangement=arrangement and arrangement.take(kept_rows(split)),
         )
 
-    def _uses(self, target: Target | Targets, warnings: Sequence[str]) -> dict[str, str]:
+    def _read(self, ignore: Sequence[str]) -> Found:
+        """Read the source, and refuse one without the columns that are named."""
+        if self.source is None:
+            raise JobError("the job names no table: give --data FILE and --target COLUMN")
+        found = read_source(self.source, ignore=ignore, written=self._written)
+        names = found.table.column_names
+        if self.target is None:
+            raise JobError(
+                f"the job names no target: give --target COLUMN, one of {listed(names, 20)}"
+            )
+        for what, wanted in (("the target", self.targets), ("an id", self.ids)):
+            for name in wanted:
+                find_column(name, names, what)
+        return found
+
+    def _uses(self, target: Target | Targets, learnt: Mapping[str, Fitted]) -> dict[str, str]:
         """Say what is done with the columns that are no features, by name."""
-        dropped = [re.match(r"column '(.*)' is dropped: (.*)", warning) for warning in warnings]
-        found = {each[1]: f"left out: {each[2]}" for each in dropped if each}
+        found = {name: f"left out: {each.dropped}" for name, each in learnt.items() if each.dropped}
         found |= dict.fromkeys(self.ids, "kept beside the predictions")
         found |= dict.fromkeys(self.targets, "the target")
         if isinstance(target, Target):

@@ -8,7 +8,6 @@ it looks like an actor of each trainable.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -17,6 +16,7 @@ from typing import Any
 import ray
 
 from tune_jobs.engine.cluster.kept import KeptRay, kept_ray
+from tune_jobs.engine.deadline import Deadline
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.ray_internals import (
     FIND_CLASS,
@@ -221,12 +221,12 @@ def _call_in_kept(
     kept: KeptRay, function: Callable[..., Any], arguments: tuple[Any, ...], timeout: float | None
 ) -> Any:
     """Call a function in a kept worker, again if that dies; one that is called off is killed."""
-    ends, retries = time.monotonic() + (math.inf if timeout is None else timeout), RETRIES
+    deadline = Deadline(None if timeout is None else time.monotonic() + timeout)
+    retries = RETRIES
     while True:
         worker = take_worker(kept)
-        left = None if timeout is None else max(ends - time.monotonic(), 0.0)
         try:
-            result = ray.get(worker.do.remote(function, arguments), timeout=left)
+            result = ray.get(worker.do.remote(function, arguments), timeout=deadline.left)
         except ray.exceptions.RayTaskError:
             kept.workers.append(worker)
             raise

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tune_jobs.engine.data.arrays import coded, value_type
+from tune_jobs.engine.data.arrays import coded, is_text, value_type
 from tune_jobs.engine.data.columns import list_features
 from tune_jobs.engine.data.kinds.kind import Column
 from tune_jobs.engine.data.splitting import Array
@@ -28,6 +28,34 @@ FEW_ROWS = 40  # fewer show nothing
 MOST_LEAKS = 5  # in messages
 DOUBLED = 0.01  # share of a set whose rows are in the training set, too
 MOST_LABELS = 5_000  # distinct texts that are compared
+
+
+def find_suspicions(
+    features: pa.Table,
+    labels: pa.Table,
+    columns: Sequence[Column],
+    sets: Mapping[str, tuple[Array, Array]],
+    classes: Mapping[Any, int],
+) -> list[str]:
+    """Warn of all that looks wrong.
+
+    Args:
+        features: the columns that are learnt from.
+        labels: the columns whose texts are compared.
+        columns: the preprocessing of the features.
+        sets: features and targets by the name of the set, the training set first.
+        classes: the rows of each class; empty for numbers.
+    """
+    counting = find_counting(features)
+    x, y = next(iter(sets.values()))
+    return [
+        *counting,
+        *(find_identifiers(features) if not counting else ()),
+        *find_alike(labels, labels.column_names),
+        *find_leaks(columns, x, y, len(classes)),
+        *find_doubled(sets),
+        *find_small_sets({name: len(y) for name, (_, y) in sets.items()}, classes),
+    ]
 
 
 def find_identifiers(table: pa.Table) -> list[str]:
@@ -69,8 +97,7 @@ def find_alike(table: pa.Table, names: Sequence[str]) -> list[str]:
     """Warn of texts that differ only in capitals or spaces."""
     found = []
     for name in names:
-        arrow = value_type(table[name].type)
-        if not (pa.types.is_string(arrow) or pa.types.is_large_string(arrow)):
+        if not is_text(value_type(table[name].type)):
             continue
         texts = coded(table[name])
         if len(texts.values) > MOST_LABELS:

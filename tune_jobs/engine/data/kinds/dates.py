@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from tune_jobs.engine.data.arrays import count_nulls, without_dictionary
 from tune_jobs.engine.data.dataset import standardisation
-from tune_jobs.engine.data.kinds.kind import Column, Fitted, Role, constant, no_value
+from tune_jobs.engine.data.kinds.kind import NO_VALUE, Column, Fitted, Role, constant
 from tune_jobs.engine.data.splitting import Array
 
 MICROSECONDS = 86_400_000_000  # of a day
@@ -55,14 +55,14 @@ class Dates:
         learnt = self.read_raw(name, values)[train]
         known = learnt[~np.isnan(learnt)]
         if not len(known):
-            return Fitted(None, no_value(name))
+            return Fitted(None, dropped=NO_VALUE)
         indicator = len(known) < len(learnt)
         first = float(known.min())
         parts = {part: PARTS[part](known, first) for part in PARTS}
         varying = {part: found for part, found in parts.items() if found.min() < found.max()}
         if not varying and not indicator:
             day = np.datetime64(int(first), "D")
-            return Fitted(None, constant(name, str(day)))
+            return Fitted(None, dropped=constant(str(day)))
         learnt_of = {part: standardisation(found) for part, found in varying.items()}
         return Fitted(
             {

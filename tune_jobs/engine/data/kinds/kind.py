@@ -13,6 +13,8 @@ from tune_jobs.engine.data.splitting import Array
 Role = Literal["number", "missing", "part", "word", "code"]
 ROLES: tuple[Role, ...] = get_args(Role)  # the order of features in the matrix
 
+NO_VALUE = "it has no value in the training set"  # why a column is dropped
+
 
 class Column(TypedDict, total=False):
     """The preprocessing learnt for a column; its keys depend on its kind."""
@@ -34,10 +36,17 @@ class Column(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Fitted:
-    """The result of fitting a column: its preprocessing, None if it is dropped, and a warning."""
+    """The result of fitting a column.
+
+    Attributes:
+        column: its preprocessing, None if it is dropped.
+        warning: what looks wrong with it.
+        dropped: why it is dropped, if it is.
+    """
 
     column: Column | None
     warning: str | None = None
+    dropped: str | None = None
 
 
 class Kind(Protocol):
@@ -92,11 +101,6 @@ class Kind(Protocol):
         """
 
 
-def no_value(name: str) -> str:
-    """Say that a column is dropped for it has no value."""
-    return f"column {name!r} is dropped: it has no value in the training set"
-
-
-def constant(name: str, value: str) -> str:
+def constant(value: str) -> str:
     """Say that a column is dropped for it has one value."""
-    return f"column {name!r} is dropped: it is {value} in the whole training set"
+    return f"it is {value} in the whole training set"

@@ -15,8 +15,9 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from tune_jobs.engine.data.arrays import Coded, coded
-from tune_jobs.engine.data.kinds.kind import Column, Fitted, Role, no_value
+from tune_jobs.engine.data.arrays import Coded, coded, is_text
+from tune_jobs.engine.data.kinds.kind import Column, Fitted, Role
+from tune_jobs.engine.data.kinds.texts import count_missing_texts, read_texts, text_content
 from tune_jobs.engine.data.splitting import Array
 from tune_jobs.engine.errors import JobError
 
@@ -40,19 +41,15 @@ class Words:
 
     def takes(self, arrow: pa.DataType) -> bool:
         """Return whether values are texts."""
-        types = pa.types
-        return bool(
-            types.is_string(arrow) or types.is_large_string(arrow) or types.is_string_view(arrow)
-        )
+        return is_text(arrow)
 
     def count_missing(self, values: pa.ChunkedArray) -> int:
         """Count nulls and empty texts."""
-        return int((coded(values).codes < 0).sum())
+        return count_missing_texts(values)
 
     def content(self, name: str, values: pa.ChunkedArray) -> list[object]:  # noqa: ARG002
         """Return the distinct texts and the codes."""
-        found = coded(values)
-        return [*found.values, found.codes]
+        return text_content(values)
 
     def fit(
         self,
@@ -71,7 +68,7 @@ class Words:
         ranked = sorted((-rows, word) for word, rows in counts.items() if rows >= FEWEST_ROWS)
         words = sorted(word for _, word in ranked[:MOST_WORDS])
         if not words:
-            return Fitted(None, no_value(name).replace("no value", "no word of 3 rows"))
+            return Fitted(None, dropped=f"it has no word of {FEWEST_ROWS} rows in the training set")
         return Fitted({"name": name, "kind": self.name, "words": words})
 
     def features(self, column: Column) -> list[Role]:
@@ -90,10 +87,7 @@ class Words:
 
     def read_raw(self, name: str, values: pa.ChunkedArray) -> Array:  # noqa: ARG002
         """Return texts, "" if missing."""
-        found = coded(values)
-        texts = np.array([*(value or "" for value in found.values), ""], dtype=object)
-        raw: Array = texts[found.codes]
-        return raw
+        return read_texts(values)
 
 
 WORDS = Words()

@@ -6,19 +6,18 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tune_jobs.engine.data.arrays import coded
+from tune_jobs.engine.data.arrays import coded, is_text
 from tune_jobs.engine.data.reading.calendar_texts import parse_date
 from tune_jobs.engine.data.reading.csv_files import UNNAMED
 from tune_jobs.engine.data.reading.missing import NULLS, is_placeholder
 from tune_jobs.engine.data.reading.numerals import Notation, parse_number
 from tune_jobs.engine.data.reading.refine import (
     Reading,
-    is_text,
     parse_days,
+    with_nulls,
     with_plain_times,
 )
 from tune_jobs.engine.errors import JobError
@@ -83,8 +82,7 @@ def _trim(values: pa.ChunkedArray, categories: Any) -> pa.ChunkedArray:
         return values
     trimmed = pc.utf8_trim_whitespace(values)
     markers = [text for text in NULLS if text not in categories]
-    found = pc.is_in(trimmed, pa.array(markers, trimmed.type))
-    return pc.if_else(found, pa.scalar(None, trimmed.type), trimmed)
+    return with_nulls(trimmed, markers)
 
 
 def _parse(
@@ -103,10 +101,8 @@ def _parse(
         for code, text in enumerate(texts)
         if read[code] is None and text not in known and not is_placeholder(text)
     ]
-    counts = np.bincount(rows.codes[rows.codes >= 0], minlength=len(texts))
-    _check_odd(column["name"], texts, odd, counts)
-    codes = pa.array(rows.codes, mask=rows.codes < 0)
-    return pa.chunked_array([pa.array(read, arrow).take(codes)])
+    _check_odd(column["name"], texts, odd, rows.counts)
+    return rows.spread(read, arrow)
 
 
 def _check_odd(name: str, texts: list[str], odd: list[int], counts: Any) -> None:

@@ -65,29 +65,24 @@ def read_numerals(texts: Sequence[str], decimal: str = ".") -> Numerals:
         texts: distinct texts.
         decimal: the mark that is expected, of the two that are possible.
     """
-    bodies = [_body(text) for text in texts]
+    bodies = [_strip(text) for text in texts]
     order = sorted(NOTATIONS, key=lambda each: each.decimal != decimal)
-    counts = {each: sum(map(bool, map(each.pattern.fullmatch, bodies))) for each in order}
+    counts = {each: sum(bool(each.pattern.fullmatch(body)) for _, body in bodies) for each in order}
     best = max(order, key=counts.__getitem__)  # the first of equals
-    read = [_value(text, best) for text in texts]
+    read = [_value(*body, best) for body in bodies]
     rivals = [n for n in order if counts[n] == counts[best] and n.decimal != best.decimal]
-    other = next((n for n in rivals if [_value(text, n) for text in texts] != read), None)
+    other = next((n for n in rivals if [_value(*body, n) for body in bodies] != read), None)
     return Numerals(best, read, other)
 
 
 def parse_number(text: str, notation: Notation) -> float | None:
     """Return the number that a text is in a notation; None if it is not one."""
-    return _value(text, notation)
+    return _value(*_strip(text), notation)
 
 
 def is_plain(text: str) -> bool:
     """Return whether a text is a number that needs no reading: an optional sign and digits."""
     return bool(re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text))
-
-
-def _body(text: str) -> str:
-    """Return a text without sign, currency and per cent."""
-    return _strip(text)[1]
 
 
 def _strip(text: str) -> tuple[bool, str]:
@@ -104,8 +99,7 @@ def _strip(text: str) -> tuple[bool, str]:
     return negative, body
 
 
-def _value(text: str, notation: Notation) -> float | None:
-    negative, body = _strip(text)
+def _value(negative: bool, body: str, notation: Notation) -> float | None:
     if not notation.pattern.fullmatch(body):
         return None
     if notation.thousands:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tune_jobs.engine.data.arrays import Coded, coded
+from tune_jobs.engine.data.arrays import Coded, coded, is_text
 from tune_jobs.engine.data.reading.calendar_texts import (
     DateOrder,
     Evidence,
@@ -126,14 +126,6 @@ def refine(table: pa.Table, wanted: Wanted, *, from_text: bool) -> RefinedTable:
     return RefinedTable(refined, readings, tuple(notes), tuple(warnings))
 
 
-def is_text(arrow: pa.DataType) -> bool:
-    """Return whether values are texts, and not pandas' categories, which are meant as they are."""
-    types = pa.types
-    return bool(
-        types.is_string(arrow) or types.is_large_string(arrow) or types.is_string_view(arrow)
-    )
-
-
 def with_plain_times(table: pa.Table) -> pa.Table:
     """Return the table with times of the day as hours, and durations as days."""
     for place, each in enumerate(table.schema):
@@ -162,7 +154,7 @@ def _refine(
     if not is_text(column.type):
         return None
     trimmed, notes = _trim(column)
-    texts = _with_nulls(trimmed, (*wanted.missing, *(NULLS if from_text else ())))
+    texts = with_nulls(trimmed, (*wanted.missing, *(NULLS if from_text else ())))
     found = Texts.of(texts)
     refined = found and (
         _refine_numbers(found, wanted, from_text=from_text) or _refine_dates(name, found, wanted)
@@ -195,8 +187,7 @@ class Texts:
         known = [value for value in values if value]
         if not any(_has_digit(value) for value in known[:SAMPLE]):
             return None
-        counts = np.bincount(rows.codes[rows.codes >= 0], minlength=len(values))
-        return Texts(rows, values, counts)
+        return Texts(rows, values, rows.counts)
 
     @property
     def total(self) -> int:
@@ -206,11 +197,6 @@ class Texts:
     def sample(self) -> list[str]:
         """Return some of the texts."""
         return [value for value in self.values if value][:SAMPLE]
-
-    def spread(self, values: Sequence[Any], arrow: pa.DataType) -> pa.ChunkedArray:
-        """Return a column with a value for each text in place of it, None for a missing one."""
-        codes = pa.array(self.rows.codes, mask=self.rows.codes < 0)
-        return pa.chunked_array([pa.array(values, arrow).take(codes)])
 
 
 @dataclass(frozen=True)
@@ -275,7 +261,7 @@ def _refine_numbers(texts: Texts, wanted: Wanted, *, from_text: bool) -> Refined
     if found.other:
         warnings += (_say_ambiguous(texts, notation, found.other),)
     return Refined(
-        _whole_if_possible(texts.spread(found.values, pa.float64())),
+        _whole_if_possible(texts.rows.spread(found.values, pa.float64())),
         _with_missing(reading, read.unread),
         _say_notation(texts, notation),
         warnings,
@@ -296,7 +282,7 @@ def _refine_dates(name: str, texts: Texts, wanted: Wanted) -> Refined | None:
     _check_order(name, evidence, order)
     reading: Reading = {"form": "date", "order": order}
     return Refined(
-        texts.spread(read.values, pa.timestamp("us")),
+        texts.rows.spread(read.values, pa.timestamp("us")),
         _with_missing(reading, read.unread),
         (f"is read as {SAID[order]}",) if order else (),
         read.warnings("dates"),
@@ -355,7 +341,8 @@ def _trim(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, tuple[str, ...]]:
     return trimmed, (f"has {count(changed, 'value')} with spaces around, which are left out",)
 
 
-def _with_nulls(column: pa.ChunkedArray, markers: Sequence[str]) -> pa.ChunkedArray:
+def with_nulls(column: pa.ChunkedArray, markers: Sequence[str]) -> pa.ChunkedArray:
+    """Return texts without those that mean a missing value."""
     if not markers:
         return column
     found = pc.is_in(column, pa.array(markers, column.type))
