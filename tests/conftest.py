@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tune_jobs.engine.cluster.connection import connect, ray_of
+from tune_jobs.engine.cluster.kept import end_kept
 from tune_jobs.engine.cluster.local_ray import stop_local
 from tune_jobs.engine.job.profile import Profile
 
@@ -12,6 +13,7 @@ from tune_jobs.engine.job.profile import Profile
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
     """A Ray of this machine with warm workers; a test may end those, and the Ray stays."""
+    end_kept()  # that of an earlier test
     connect(Profile(), [])
     with ray_of(Profile(), [], is_kept=True):
         yield

@@ -131,13 +131,16 @@ class Watchdog(threading.Thread):
 
 
 def parts_of(node: OwnNode) -> Mapping[int, str]:
-    """Return the processes on this machine that a node cannot do without, and their names."""
+    """Return the processes on this machine that a node cannot do without, and their names.
+
+    Agents are last: they end with their raylet, and of two ends the first one here is told.
+    """
     if not node.processes:
         raylet = listener_of(node.raylet)
         return {raylet: "raylet"} if raylet else {}
     parts = {pid: WORDS.get(kind, kind) for kind, pid in node.processes.items()}
-    agents = {pid: title_of(pid) for pid in in_sessions({*node.processes.values()})}
-    return {**{pid: AGENT for pid, title in agents.items() if _is_agent(title)}, **parts}
+    others = {pid for pid in in_sessions({*node.processes.values()}) if pid not in parts}
+    return {**parts, **{pid: AGENT for pid in others if _is_agent(title_of(pid))}}
 
 
 def _is_agent(title: str) -> bool:
