@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -213,7 +214,8 @@ def test_the_help_of_run_shows_each_option_once_in_its_section() -> None:
     titles = re.findall(r"^([A-Z][a-z ]+):$", said, re.MULTILINE)
 
     assert titles == [
-        *("Job", "Experiment", "Limits", "Earlier results", "Scheduled runs", "Output", "Options")
+        *("Examples", "Data", "Search", "Experiment", "Limits", "Earlier results"),
+        *("Scheduled runs", "Output", "Options"),
     ]
     shown = re.findall(r"^  (?:-., )?(--[a-z-]+)", said, re.MULTILINE)
     declared = [each.opts[0] for each in main.commands["run"].params if each.opts[0][0] == "-"]
@@ -224,6 +226,76 @@ def test_the_help_lists_every_command_in_its_section() -> None:
     said = invoke("--help").stdout
     shown = re.findall(r"^  ([a-z]+)  ", said, re.MULTILINE)
     assert sorted(shown) == sorted(main.commands)
+
+
+def test_no_summary_of_a_command_is_cut_off_at_80_columns() -> None:
+    said = CliRunner().invoke(main, ["--help"], terminal_width=80).stdout
+    lines = [line for line in said.splitlines() if re.match("  [a-z]+  ", line)]
+
+    assert len(lines) == len(main.commands)
+    assert all(line.endswith(".") and not line.endswith("...") for line in lines)
+
+
+@pytest.mark.parametrize("command", every_command(), ids=lambda command: command.name)
+def test_the_examples_of_a_command_can_be_typed(command) -> None:
+    if isinstance(command, click.Group):
+        return
+    assert command.examples
+    for example in command.examples:
+        context, words = click.Context(main), shlex.split(example)
+        group: click.Group = main
+        while isinstance(inner := group.commands[words.pop(0)], click.Group):
+            group = inner
+        assert inner is command
+        inner.make_context(str(inner.name), words, parent=context)
+        assert len(f"  tune-jobs {example}") <= 80
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("shwo june", "no command 'shwo'; did you mean 'show'?"),
+        ("cluster lnt", "no command 'lnt'; did you mean 'lint'?"),
+        ("run --nam x", "no option --nam; did you mean '--name'?"),
+        ("run --foo", "no option --foo; see tune-jobs run --help"),
+        (
+            "run a --num-samples abc",
+            "--num-samples must be an integer, got 'abc'; see tune-jobs run --help",
+        ),
+        ("run a --max-hours x", "--max-hours must be a number, got 'x'; see tune-jobs run --help"),
+        ("run a --finalists -1", "--finalists must be at least 0, got -1; see tune-jobs run"),
+        ("run a --extend 1.5", "--extend must be an integer, got '1.5'; see tune-jobs run"),
+        ("run a --searcher tp", "--searcher must be one of auto, tpe, gp, random, hyperopt, got"),
+        ("run a --num-samples", "--num-samples needs a value"),
+        ("run a b c", "unexpected extra arguments (b c); see tune-jobs run --help"),
+        ("clean --yes=3", "--yes does not take a value"),
+        ("show", "EXPERIMENT is missing; see tune-jobs show --help"),
+        ("schedule a --for cron", "--every is missing; see tune-jobs schedule --help"),
+    ],
+)
+def test_a_mistake_in_the_command_line_is_one_line_like_all_others(words, message) -> None:
+    ran = invoke(*shlex.split(words))
+
+    assert ran.exit_code == 2
+    assert ran.stderr.startswith(f"error: {message}")
+    assert ran.stderr.count("\n") == 1
+    assert ran.stdout == ""
+
+
+def test_a_command_without_arguments_shows_its_help() -> None:
+    assert "Start:" in invoke().stderr
+    assert "lint" in invoke("cluster").stderr
+
+
+@pytest.mark.parametrize("command", ["show", "report", "predict", "export", "compare", "status"])
+def test_an_experiment_is_found_in_the_storage_that_is_named(here, command) -> None:
+    Path("elsewhere.yaml").write_text(f"storage: {here / 'there'}\n")
+    words = {"predict": ["a.csv", "b.csv"], "export": ["m.keras"], "compare": ["june"]}
+
+    for place in (["--storage", str(here / "there")], ["--profile", "elsewhere.yaml"]):
+        ran = invoke(command, "june", *words.get(command, []), *place)
+        assert ran.exit_code == 2
+        assert f"no experiment 'june' in {here / 'there'}" in ran.stderr
 
 
 def test_a_slot_is_submitted_by_its_name(here) -> None:

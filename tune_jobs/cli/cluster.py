@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tune_jobs.cli.help import Command, Option
-from tune_jobs.cli.options import AS_JSON, AS_JSON_LINES
+from tune_jobs.cli.options import AS_JSON, AS_JSON_LINES, storage_options
 from tune_jobs.cli.output import echo, end
 
 if TYPE_CHECKING:
-    from ray.dashboard.modules.job.pydantic_models import JobDetails
-
     from tune_jobs.engine.cluster.submit.jobs_api import JobsApi
+    from tune_jobs.engine.experiments.listing import Entry
     from tune_jobs.engine.job.profile import Profile
 
 CLUSTER = click.option(
@@ -28,42 +28,127 @@ CLUSTER = click.option(
 )
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, examples=["status", "status june --profile gpu_cluster"])
 @click.argument("experiment", required=False)
-@CLUSTER
+@storage_options
 @AS_JSON_LINES
-def status(experiment: str | None, profile: str, as_json: bool) -> None:
-    """Show the state of EXPERIMENT or of all experiments on a cluster.
+def status(experiment: str | None, as_json: bool, **place: Any) -> None:
+    """Show how far experiments are: trials, best value, time left.
 
-    With EXPERIMENT, the exit code is that of its run, or 0 while it is running.
+    With a profile that has a jobs_api, shows what was submitted to that cluster. With EXPERIMENT,
+    the exit code is that of its run, or 0 while it is running.
     """
-    from tune_jobs.engine.cluster.submit.submission import exit_code_of
+    from tune_jobs.cli.loading import storage_of
+    from tune_jobs.engine.job.profile import load_profile
 
-    api = _api(profile)
-    jobs = [_last_attempt(api, experiment)] if experiment else _all(api)
-    for job in jobs:
-        echo(json.dumps(_as_dict(job)) if as_json else line_of(job))
+    profile, storage = load_profile(place["profile"] or "laptop"), storage_of(place)
+    if profile.address == "local" or not profile.jobs_api:
+        found = _look_here(experiment, storage)
+    else:
+        found = _look_there(experiment, profile, storage)
+    for line, facts in found:
+        echo(json.dumps(facts) if as_json else line)
+    if experiment:
+        end(found[0][1]["exit_code"])
+
+
+def _look_here(experiment: str | None, storage: str) -> list[tuple[str, dict[str, Any]]]:
+    """Describe experiments by their folders, each in a line and by facts, latest first."""
+    from tune_jobs.engine.errors import JobError
+    from tune_jobs.engine.experiments.listing import list_experiments
+    from tune_jobs.engine.names import nearest
+    from tune_jobs.engine.outcome import EXIT_CODES
+    from tune_jobs.engine.storage.folder import open_folder
+
+    around = open_folder(storage)
+    entries = list_experiments(around, experiment or "*")
+    if not entries and experiment:
+        hint = nearest(experiment, around.folders()).rstrip(".")
+        raise JobError(f"no experiment {experiment!r} in {storage}{hint}")
+    if not entries:
+        echo(f"no experiments in {storage}", err=True)
+    codes: dict[str, int] = dict.fromkeys(("running", "hung"), 0) | {**EXIT_CODES}
+    return [
+        (
+            f"{each.name}  {each.described_state}{_with_progress(each)}",
+            {
+                "experiment": each.name,
+                "status": each.state,
+                "exit_code": codes.get(each.state, EXIT_CODES["unexpected error"]),
+                **_progress_of(each),
+            },
+        )
+        for each in entries
+    ]
+
+
+def _look_there(
+    experiment: str | None, profile: Profile, storage: str
+) -> list[tuple[str, dict[str, Any]]]:
+    """Describe what was submitted to a cluster, with progress if its storage can be read here."""
+    from tune_jobs.engine.cluster.submit.attempts import (
+        attempt_as_dict,
+        describe_attempt,
+        last_attempt,
+        last_attempts,
+    )
+    from tune_jobs.engine.cluster.submit.jobs_api import JobsApi
+
+    api = JobsApi(profile)
+    jobs = [last_attempt(api, experiment)] if experiment else last_attempts(api)
     if not jobs:
         echo(f"no experiments were submitted to {api.address}", err=True)
-    if experiment:
-        end(exit_code_of(jobs[0]))
+    found = []
+    known = _entries_in(storage, experiment or "*") if jobs else {}
+    for job in jobs:
+        facts = attempt_as_dict(job)
+        entry = known.get(facts["experiment"])
+        line = describe_attempt(job) + _with_progress(entry)
+        found.append((line, {**facts, **_progress_of(entry)}))
+    return found
 
 
-@click.command(cls=Command)
+def _entries_in(storage: str, pattern: str) -> Mapping[str, Entry]:
+    """Read experiments by name; none if the storage cannot be read from here."""
+    from tune_jobs.engine.errors import JobError
+    from tune_jobs.engine.experiments.listing import list_experiments
+    from tune_jobs.engine.storage.folder import open_folder
+
+    with suppress(OSError, JobError):
+        return {each.name: each for each in list_experiments(open_folder(storage), pattern)}
+    return {}
+
+
+def _with_progress(entry: Entry | None) -> str:
+    from tune_jobs.engine.experiments.listing import describe_progress
+
+    text = describe_progress(entry) if entry else ""
+    return f"\n  {text}" if text else ""
+
+
+def _progress_of(entry: Entry | None) -> dict[str, Any]:
+    """Return the facts of an experiment's progress; each None if unknown."""
+    names = ("trials", "failed", "target", "metric", "best", "fresh", "left")
+    return {name: getattr(entry, name, None) for name in names}
+
+
+@click.command(cls=Command, examples=["logs june --profile gpu_cluster --follow"])
 @click.argument("experiment")
 @CLUSTER
 @click.option("--follow", "-f", is_flag=True, help="Print until the run ends; exit with its code.")
 def logs(experiment: str, profile: str, follow: bool) -> None:
     """Print the output of the last attempt at EXPERIMENT."""
+    from tune_jobs.engine.cluster.submit.attempts import last_attempt
+
     api = _api(profile)
-    submission_id = str(_last_attempt(api, experiment).submission_id)
+    submission_id = str(last_attempt(api, experiment).submission_id)
     if follow:
         follow_to_end(api, experiment, submission_id)
     else:
         echo(api.log(submission_id), end="")
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, examples=["stop june --profile gpu_cluster"])
 @click.argument("experiment")
 @CLUSTER
 def stop(experiment: str, profile: str) -> None:
@@ -72,18 +157,19 @@ def stop(experiment: str, profile: str) -> None:
     Repeat the submit command to continue it.
     """
     from tune_jobs.cli.following import POLL
+    from tune_jobs.engine.cluster.submit.attempts import describe_attempt, last_attempt
     from tune_jobs.engine.cluster.submit.submission import STOP_SECONDS, is_live
     from tune_jobs.engine.errors import JobError
 
     api = _api(profile)
-    job = _last_attempt(api, experiment)
+    job = last_attempt(api, experiment)
     if is_live(job):
         api.stop(str(job.submission_id))
         end = time.monotonic() + STOP_SECONDS + 10
         while is_live(job) and time.monotonic() < end:
             time.sleep(POLL)
             job = api.find(str(job.submission_id))
-    echo(line_of(job))
+    echo(describe_attempt(job))
     if is_live(job):
         raise JobError(
             f"{experiment} is still running after {STOP_SECONDS + 10} s; Ray cannot stop a job "
@@ -91,7 +177,7 @@ def stop(experiment: str, profile: str) -> None:
         )
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, examples=["doctor", "doctor --profile gpu_cluster"])
 @click.option(
     "--profile",
     default="laptop",
@@ -127,9 +213,11 @@ def doctor(profile: str, storage: str | None, here: bool, as_json: bool) -> None
         found = replace(found, storage=storage)
     if found.address != "local" and found.jobs_api and not here:
         _examine_from_there(found, ["--profile", profile], storage, as_json)
+    if found.address != "local":
+        _announce(f"joining the Ray at {found.address}")
     with nullcontext() if found.address == "local" else ray_of(found, []):
         checks = []
-        for check in examine(found):
+        for check in examine(found, announce=_announce):
             checks.append(check)
             if not as_json:
                 echo(next(tell([check])))
@@ -144,7 +232,9 @@ def cluster() -> None:
     """Tools for the files in ./cluster."""
 
 
-@cluster.command()
+@cluster.command(
+    cls=Command, examples=["cluster lint", "cluster lint cluster/kubernetes/raycluster.yaml"]
+)
 @click.argument("files", nargs=-1, metavar="[FILE...]")
 @click.pass_context
 def lint(context: click.Context, files: tuple[str, ...]) -> None:
@@ -163,6 +253,11 @@ def lint(context: click.Context, files: tuple[str, ...]) -> None:
     for line in summaries(checked):
         echo(line, err=True)
     end(2 if findings else 0)
+
+
+def _announce(text: str) -> None:
+    """Say what is waited for, beside the results."""
+    echo(f"{'...':7}  {text}", err=True)
 
 
 def known_options(context: click.Context) -> dict[str, dict[str, bool]]:
@@ -204,6 +299,7 @@ def _examine_from_there(
     if upload.note:
         echo(f"warning: {upload.note}", err=True)
     request = doctors_request(words, folder)
+    _announce("uploading this folder and submitting a job that examines each node")
     api.submit(**request)
     end(follow(api, request["submission_id"]))
 
@@ -223,58 +319,3 @@ def _api(profile: str) -> JobsApi:
     from tune_jobs.engine.job.profile import load_profile
 
     return JobsApi(load_profile(profile))
-
-
-def _last_attempt(api: JobsApi, experiment: str) -> JobDetails:
-    from tune_jobs.engine.cluster.submit.submission import attempts_of, experiment_of
-    from tune_jobs.engine.errors import JobError
-    from tune_jobs.engine.names import nearest
-
-    jobs = api.list()
-    attempts = attempts_of(experiment, jobs)
-    if not attempts:
-        known = {name for job in jobs if (name := experiment_of(job)) is not None}
-        raise JobError(
-            f"no experiment {experiment!r} was submitted to {api.address}"
-            f"{nearest(experiment, known)}"
-        )
-    return attempts[-1]
-
-
-def _all(api: JobsApi) -> list[JobDetails]:
-    """Find the last attempt at every experiment on a cluster, latest first."""
-    from tune_jobs.engine.cluster.submit.submission import attempt_of, experiment_of
-
-    last: dict[str, JobDetails] = {}
-    for job in sorted(api.list(), key=attempt_of):
-        if experiment := experiment_of(job):
-            last[experiment] = job
-    return sorted(last.values(), key=lambda job: -(job.start_time or 0))
-
-
-def _as_dict(job: JobDetails) -> dict[str, Any]:
-    from tune_jobs.engine.cluster.submit.submission import attempt_of, exit_code_of, experiment_of
-
-    return {
-        "experiment": experiment_of(job),
-        "attempt": attempt_of(job),
-        "submission_id": job.submission_id,
-        "status": job.status.value,
-        "exit_code": exit_code_of(job),
-        "began": job.start_time and job.start_time / 1000,
-        "ended": job.end_time and job.end_time / 1000,
-    }
-
-
-def line_of(job: JobDetails) -> str:
-    """Describe an attempt in one line: experiment, number, state, start and duration."""
-    from tune_jobs.engine.cluster.submit.submission import attempt_of, exit_code_of, experiment_of
-    from tune_jobs.engine.outcome import EXIT_CODES
-
-    code = exit_code_of(job)
-    outcomes = {number: outcome for outcome, number in EXIT_CODES.items()}
-    state = job.status.value.lower() if code is None else outcomes[code]
-    began = time.strftime("%Y-%m-%d %H:%M", time.localtime((job.start_time or 0) / 1000))
-    took = f", {((job.end_time or 0) - (job.start_time or 0)) / 1000:.0f} s" if job.end_time else ""
-    why = "" if code is not None or not job.message or state == "running" else f": {job.message}"
-    return f"{experiment_of(job)}  attempt {attempt_of(job)}, {state}{why}, since {began}{took}"

@@ -11,43 +11,52 @@ import click
 from tune_jobs.cli.help import Command
 from tune_jobs.cli.loading import storage_of
 from tune_jobs.cli.options import AS_JSON, AS_JSON_LINES, storage_options
-from tune_jobs.cli.output import echo, end, print_result, tensorflow_silenced
+from tune_jobs.cli.output import (
+    echo,
+    end,
+    print_result,
+    tensorflow_silenced,
+    terminal_width,
+)
 
 if TYPE_CHECKING:
     from tune_jobs.engine.experiments.experiment import Experiment
 
 
-def open_with_code(place: str, job: str | None) -> Experiment:
+def open_with_code(place: str, job: str | None, storage: str) -> Experiment:
     """Open an experiment, and import the job that may read its model, if the user names one."""
     from tune_jobs.engine.experiments.experiment import open_experiment
     from tune_jobs.engine.experiments.files import DESCRIPTION
     from tune_jobs.engine.job.modules import import_module
     from tune_jobs.engine.job.trust import list_files, refuse_stored
 
-    found = open_experiment(place)
+    found = open_experiment(place, storage)
     if job is None:
         return found
     folders = [found.folder.local_path]
-    storage = found.folder.parent.local_path
-    if storage is not None and not Path.cwd().is_relative_to(storage.resolve()):
-        folders.append(storage)  # else it may be the working directory, which jobs lie in
+    around = found.folder.parent.local_path
+    if around is not None and not Path.cwd().is_relative_to(around.resolve()):
+        folders.append(around)  # else it may be the working directory, which jobs lie in
     refuse_stored("named with --trust", job, list_files(job), folders, DESCRIPTION)
-    return open_experiment(place, code=import_module(job).module)
+    return open_experiment(place, storage, code=import_module(job).module)
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, examples=["show june", "show june --json"])
 @click.argument("experiment")
+@storage_options
 @AS_JSON
-def show(experiment: str, as_json: bool) -> None:
+def show(experiment: str, as_json: bool, **place: Any) -> None:
     """Show the results of an experiment, finished or running."""
     from tune_jobs.engine.experiments.experiment import open_experiment
 
-    print_result(open_experiment(experiment), as_json=as_json, short=False)
+    found = open_experiment(experiment, storage_of(place))
+    print_result(found, as_json=as_json, short=False)
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, examples=["report june", "report june july"])
 @click.argument("experiments", nargs=-1, required=True, metavar="EXPERIMENT...")
-def report(experiments: tuple[str, ...]) -> None:
+@storage_options
+def report(experiments: tuple[str, ...], **place: Any) -> None:
     """Write report.html and report.png to the experiment's folder.
 
     Several experiments are compared on one page, which is written to the folder of the first and
@@ -56,7 +65,8 @@ def report(experiments: tuple[str, ...]) -> None:
     from tune_jobs.engine.experiments.experiment import open_experiment
     from tune_jobs.engine.report import write_report
 
-    found = [open_experiment(each) for each in experiments]
+    storage = storage_of(place)
+    found = [open_experiment(each, storage) for each in experiments]
     names = [experiment.name for experiment in found[1:]]
     for path in write_report(found, name="-".join(["report", *(f"with-{n}" for n in names)])):
         echo(path)
@@ -70,12 +80,13 @@ TRUST = click.option(
 )
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, examples=["predict june new.csv predictions.csv"])
 @click.argument("experiment")
 @click.argument("source")
 @click.argument("target")
+@storage_options
 @TRUST
-def predict(experiment: str, source: str, target: str, trust: str | None) -> None:
+def predict(experiment: str, source: str, target: str, trust: str | None, **place: Any) -> None:
     """Predict every row of a table with the best model.
 
     Reads SOURCE, a table with the same columns as the training data, and writes the predictions to
@@ -84,15 +95,16 @@ def predict(experiment: str, source: str, target: str, trust: str | None) -> Non
     from tune_jobs.engine.runs.predict import predict as predict_rows
 
     with tensorflow_silenced():
-        rows = predict_rows(open_with_code(experiment, trust), source, target)
+        rows = predict_rows(open_with_code(experiment, trust, storage_of(place)), source, target)
     echo(f"{rows:,} predictions in {target}")
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, examples=["export june june.keras"])
 @click.argument("experiment")
 @click.argument("target")
+@storage_options
 @TRUST
-def export(experiment: str, target: str, trust: str | None) -> None:
+def export(experiment: str, target: str, trust: str | None, **place: Any) -> None:
     """Export the winning model to TARGET, a .keras file.
 
     The model takes the columns of the table as they are. If no winner was chosen, the best trial is
@@ -107,7 +119,7 @@ def export(experiment: str, target: str, trust: str | None) -> None:
         raise JobError(f"TARGET must end in .keras, got {target!r}")
     if not Path(target).absolute().parent.is_dir():
         raise JobError(f"cannot write {target!r}: its folder does not exist")
-    found = open_with_code(experiment, trust)
+    found = open_with_code(experiment, trust, storage_of(place))
     if found.folder.exists(MODEL):
         Path(target).write_bytes(found.read_model())
     else:
@@ -116,7 +128,7 @@ def export(experiment: str, target: str, trust: str | None) -> None:
     echo(target)
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, examples=["compare june july"])
 @click.argument("one", metavar="A")
 @click.argument("other", metavar="B")
 @storage_options
@@ -130,7 +142,11 @@ def compare(one: str, other: str, as_json: bool, **place: Any) -> None:
     echo(json.dumps(as_dict(*both)) if as_json else "\n".join(lines(*both)))
 
 
-@click.command("ls", cls=Command)
+@click.command(
+    "ls",
+    cls=Command,
+    examples=["ls nightly", "ls --expect nightly --within 26h"],
+)
 @click.argument("pattern", default="*")
 @storage_options
 @AS_JSON_LINES
@@ -145,8 +161,9 @@ def list_experiments(
 ) -> None:
     """List experiments with their state and results, latest first.
 
-    PATTERN is a name or a glob pattern such as 'nightly-*'. NAME may also be that of a series, such
-    as nightly for nightly-2026-11-28.
+    PATTERN is the name of an experiment or of a series (nightly for nightly-2026-11-28), or a glob
+    pattern such as 'night*'. The best value of a search is optimistic; fresh scores are not.
+    A narrow terminal shows fewer columns; --json has everything.
     """
     from dataclasses import asdict
 
@@ -169,12 +186,12 @@ def list_experiments(
         for entry in entries:
             echo(json.dumps(finite(asdict(entry))))
     elif entries:
-        echo("\n".join(lines(entries)))
+        echo("\n".join(lines(entries, terminal_width())))
     else:
         echo(f"no experiments match {pattern!r} in {storage_of(place)}", err=True)
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, examples=["clean --older-than 30d", "clean --older-than 30d --yes"])
 @storage_options
 @click.option(
     "--keep-last",

@@ -1,13 +1,20 @@
-"""Help in sections, so that a command with many options can be read."""
+"""Help in sections with examples, and mistakes in one line."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
 
+from tune_jobs.cli.output import echo
+
 OTHER = "Options"
+PROGRAM = "tune-jobs"
+
+# The types of click that refuse values.
+KINDS = {"integer": "an integer", "integer range": "an integer", "float": "a number"}
 
 
 class Option(click.Option):
@@ -26,7 +33,23 @@ class Option(click.Option):
 
 
 class Command(click.Command):
-    """A command that lists its options by section, those without one last."""
+    """A command that shows examples, and lists its options by section, those without one last.
+
+    Args:
+        examples: command lines without the program's name.
+    """
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = examples
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the description, then the examples, whose lines are not wrapped."""
+        super().format_help_text(ctx, formatter)
+        if self.examples:
+            with formatter.section("Examples" if self.examples[1:] else "Example"):
+                for example in self.examples:
+                    formatter.write(f"{'':{formatter.current_indent}}{PROGRAM} {example}\n")
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write one list of options per section."""
@@ -49,3 +72,70 @@ def write_sections(
     for title, rows in sections.items():
         with formatter.section(title):
             formatter.write_dl(rows)
+
+
+class Mistake(click.ClickException):
+    """A mistake in a command line."""
+
+    exit_code = 2
+
+    def show(self, file: Any = None) -> None:  # noqa: ARG002  # click gives it
+        """Print it on standard error; words of the command line are in it."""
+        from tune_jobs.engine.credentials import hide_credentials
+
+        echo(f"error: {hide_credentials(' '.join(self.message.splitlines()))}", err=True)
+
+
+def as_mistake(error: click.ClickException) -> click.ClickException:
+    """Return an error of click as one line; a command without arguments shows its help."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError | Mistake):
+        return error
+    text = _describe(error).rstrip(".")
+    context = getattr(error, "ctx", None)
+    command = " ".join([PROGRAM, *_names(context)])
+    needs_hint = context is not None and not text.endswith("?")
+    return Mistake(f"{text}; see {command} --help" if needs_hint else text)
+
+
+def _names(context: click.Context | None) -> list[str]:
+    """Return the names of a command and of the groups that it is in, without the program's."""
+    if context is None or context.parent is None:
+        return []
+    return [*_names(context.parent), str(context.info_name)]
+
+
+def _describe(error: click.ClickException) -> str:
+    """Say what is wrong, naming the option and the value."""
+    from tune_jobs.engine.names import nearest
+
+    known = getattr(error, "possibilities", None) or []
+    match error:
+        case click.NoSuchOption(option_name=name):
+            return f"no option {name}{nearest(name, known)}"
+        case click.exceptions.NoSuchCommand(command_name=name):
+            return f"no command {name!r}{nearest(name, known)}"
+        case click.MissingParameter(param=click.Parameter() as missing):
+            return f"{_name(missing)} is missing"
+        case click.BadParameter(param=click.Parameter() as bad):
+            return f"{_name(bad)} {_rule(bad.type, error.message)}"
+    message = re.sub(r"^Option '(.*)' requires an argument", r"\1 needs a value", error.message)
+    message = re.sub(r"^Option '(.*)' does not", r"\1 does not", message)
+    return (message[:1].lower() + message[1:]).removeprefix("got ")
+
+
+def _name(parameter: click.Parameter) -> str:
+    if isinstance(parameter, click.Option):
+        return parameter.opts[0]
+    return parameter.metavar or str(parameter.name).upper()
+
+
+def _rule(kind: click.ParamType[Any], message: str) -> str:
+    """Say what a value has to be, and what it is."""
+    value = message.partition(" is not ")[0].strip("'")
+    match kind:
+        case click.Choice(choices=choices):
+            return f"must be one of {', '.join(choices)}, got {value!r}"
+        case click.IntRange(min=least) if "in the range" in message:
+            return f"must be at least {least}, got {value}"
+    expected = KINDS.get(kind.name)
+    return f"must be {expected}, got {value!r}" if expected else message

@@ -25,7 +25,7 @@ from tune_jobs.cli.experiments import (
     report,
     show,
 )
-from tune_jobs.cli.help import write_sections
+from tune_jobs.cli.help import Command, as_mistake, write_sections
 from tune_jobs.cli.output import INTERRUPTED, conclude, echo
 from tune_jobs.cli.retest import retest
 from tune_jobs.cli.run import check, run
@@ -61,7 +61,7 @@ class Group(click.Group):
 
     def make_context(self, *args: Any, **options: Any) -> click.Context:
         """Read the command line."""
-        with _errors_visible():
+        with _mistakes_in_one_line():
             return super().make_context(*args, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -69,7 +69,7 @@ class Group(click.Group):
         from tune_jobs.engine.errors import JobError
 
         try:
-            with _errors_visible():
+            with _mistakes_in_one_line():
                 return super().invoke(ctx)
         except (JobError, SystemExit, OSError, KeyboardInterrupt) as error:
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
@@ -90,16 +90,12 @@ class Group(click.Group):
 
 
 @contextmanager
-def _errors_visible() -> Iterator[None]:
-    """Clean what click is about to say of a mistake: words of the command line stand in it."""
-    from tune_jobs.engine.credentials import hide_credentials
-    from tune_jobs.engine.formatting import visible
-
+def _mistakes_in_one_line() -> Iterator[None]:
+    """Say what click finds wrong as other errors are said; words of the command line are in it."""
     try:
         yield
     except click.ClickException as error:
-        vars(error)["message"] = hide_credentials(visible(error.message))
-        raise
+        raise as_mistake(error) from None
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -112,7 +108,7 @@ def main() -> None:
     """
 
 
-@click.command("list")
+@click.command("list", cls=Command, examples=["list"])
 def list_command() -> None:
     """List the jobs in tune_jobs."""
     from tune_jobs.engine.job.modules import list_jobs
@@ -123,10 +119,11 @@ def list_command() -> None:
 
 
 SECTIONS = {
-    "Searches": (list_command, check, run),
-    "Results": (list_experiments, show, report, compare, predict, export, clean),
-    "Recurring runs": (schedule, retest),
-    "Clusters": (submit, status, logs, stop, doctor, cluster),
+    "Start": (list_command, check, run),
+    "Look": (list_experiments, status, show, report, compare),
+    "Use": (predict, export, clean),
+    "Cluster": (doctor, submit, logs, stop, cluster),
+    "Schedule": (schedule, retest),
 }
 
 for section in SECTIONS.values():

@@ -19,7 +19,8 @@ REMEMBERED = (
     *("searcher", "finalists", "ensemble", "stop_when_done"),
 )
 
-in_job = partial(click.option, cls=Option, section="Job")
+in_data = partial(click.option, cls=Option, section="Data")
+in_search = partial(click.option, cls=Option, section="Search")
 in_experiment = partial(click.option, cls=Option, section="Experiment")
 in_limits = partial(click.option, cls=Option, section="Limits")
 in_history = partial(click.option, cls=Option, section="Earlier results")
@@ -61,73 +62,79 @@ def add_options(*options: Callable[[Command], Command]) -> Callable[[Command], C
     return decorate
 
 
-# Options that change a field of the job, except those that say how much is searched.
-field_options = add_options(
-    in_job("--max-epochs", metavar="N", type=int, help="Maximum epochs per trial."),
-    in_job(
+# Options that say what is learned from.
+data_options = add_options(
+    in_data(
         "--data",
         metavar="PATH",
         help="Data set: a table (.parquet, .csv or a folder of .parquet files) or images (.npz).",
     ),
-    in_job("--target", metavar="COLUMN", help="Column to predict; A,B for several."),
-    in_job(
+    in_data("--target", metavar="COLUMN", help="Column to predict; A,B for several."),
+    in_data(
         "--ignore",
         multiple=True,
         metavar="A,B",
         help="Columns to leave out, in addition to the job's (repeatable).",
     ),
-    in_job(
+    in_data(
         "--id",
         "ids",
         multiple=True,
         metavar="COLUMN",
         help="Identifier: kept out of training, and written beside the predictions (repeatable).",
     ),
-    in_job("--drop-missing-target", is_flag=True, help="Leave out rows that have no target value."),
-    in_job(
+    in_data(
+        "--drop-missing-target", is_flag=True, help="Leave out rows that have no target value."
+    ),
+    in_data(
         "--class-weight",
         type=click.Choice(["balanced", "none"]),
         help="Weight of the classes in the training loss; balanced gives rare ones more.",
     ),
-    in_job(
-        "--seed", metavar="N", type=int, help="Seed of the run; all other seeds derive from it."
-    ),
-    in_job(
-        "--set",
-        "sets",
-        multiple=True,
-        metavar="FIELD=VALUE",
-        help="Override any field of the job, e.g. scheduler.grace_period=3 (repeatable).",
-    ),
+)
+
+MAX_EPOCHS = in_search("--max-epochs", metavar="N", type=int, help="Maximum epochs per trial.")
+SEED = in_search(
+    "--seed", metavar="N", type=int, help="Seed of the run; all other seeds derive from it."
+)
+SETS = in_search(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Override any field of the job, e.g. scheduler.grace_period=3 (repeatable).",
 )
 
 job_options = add_options(
-    in_job(
+    data_options,
+    in_search(
         "--num-samples",
         metavar="N",
         type=int,
         help="Number of trials; in a grid search, trials per grid point.",
     ),
-    field_options,
-    in_job(
-        "--searcher",
-        type=click.Choice(["auto", "tpe", "gp", "random", "hyperopt"]),
-        help="How configurations are chosen.",
-        show_default="the job's",
-    ),
-    in_job(
+    MAX_EPOCHS,
+    in_search(
         "--finalists",
         metavar="N",
         type=click.IntRange(0),
         help="Number of best trials to retrain when choosing the winner; 0 for none.",
     ),
-    in_job("--ensemble", is_flag=True, help="Also export the average of the finalists."),
-    in_job(
+    in_search("--ensemble", is_flag=True, help="Also export the average of the finalists."),
+    in_search(
+        "--searcher",
+        type=click.Choice(["auto", "tpe", "gp", "random", "hyperopt"]),
+        help="How configurations are chosen.",
+        show_default="the job's",
+    ),
+    in_search(
         "--stop-when-done",
         is_flag=True,
         help="End the search early once more trials are expected to improve the metric by less "
         "than its noise.",
     ),
+    SEED,
+    SETS,
 )
 
 slot_options = add_options(
@@ -181,7 +188,7 @@ log_options = add_options(
     in_output("--json", "as_json", is_flag=True, help="Print the progress and the result as JSON."),
 )
 
-# Options of the commands that look at several experiments.
+# Options of the commands that read experiments.
 storage_options = add_options(
     click.option(
         "--storage",

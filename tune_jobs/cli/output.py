@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -36,6 +37,11 @@ def echo(text: object = "", *, err: bool = False, end: str = "\n") -> None:
     from tune_jobs.engine.terminal import write
 
     write(text, sys.stderr if err else sys.stdout, end=end)
+
+
+def terminal_width() -> int | None:
+    """Return the width of standard output; None if it is no terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 class JsonLines(logging.Formatter):

@@ -12,15 +12,18 @@ from tune_jobs.cli.help import Command, Option
 from tune_jobs.cli.loading import load, storage_of
 from tune_jobs.cli.options import (
     ALLOW_CHANGED,
+    MAX_EPOCHS,
     PROFILE,
     REMEMBERED,
+    SEED,
+    SETS,
     STORAGE,
     add_options,
-    field_options,
+    data_options,
     in_experiment,
-    in_job,
     in_limits,
     in_output,
+    in_search,
     log_options,
     slot_options,
 )
@@ -43,7 +46,13 @@ if TYPE_CHECKING:
 in_challenge = partial(click.option, cls=Option, section="Challenge")
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    examples=[
+        "retest nightly-2026-11-28",
+        "retest nightly-2026-11-28 --data today.parquet --only-incumbent",
+    ],
+)
 @click.argument("experiment")
 @in_challenge(
     "--num-samples",
@@ -91,11 +100,13 @@ in_challenge = partial(click.option, cls=Option, section="Challenge")
     is_flag=True,
     help="If the verdict is replace, let later retests test the challenger.",
 )
-@in_job(
+@data_options
+@in_search(
     "--job",
+    metavar="JOB",
     help="Job to retest with, if it is no longer the one that the experiment records.",
 )
-@field_options
+@add_options(MAX_EPOCHS, SEED, SETS)
 @in_experiment(
     "--name", help="Name of the retest.", show_default="EXPERIMENT-retest and the start time"
 )

@@ -93,7 +93,13 @@ run_options = add_options(
 )
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    examples=[
+        "check breast_cancer_tpe",
+        "check tabular --data customers.csv --target churned",
+    ],
+)
 @click.argument("job")
 @job_options
 @add_options(PROFILE, STORAGE)
@@ -117,10 +123,18 @@ def check(job: str, **options: Any) -> None:
         echo(f"  {label:9}  {text}")
 
 
-@click.command(cls=Command, short_help="Run a search and export its best model.")
+@click.command(
+    cls=Command,
+    short_help="Run a search and export its best model.",
+    examples=[
+        "run breast_cancer_tpe",
+        "run tabular --data customers.csv --target churned --max-hours 1",
+        "run --name june --resume",
+    ],
+)
 @click.argument("job", required=False)
 @job_options
-@add_options(NAME, PROFILE, STORAGE)
+@NAME
 @in_experiment(
     "--resume", is_flag=True, help="Continue the experiment --name if it exists, else start it."
 )
@@ -130,6 +144,7 @@ def check(job: str, **options: Any) -> None:
     type=click.IntRange(1),
     help="Add this many trials to an existing experiment.",
 )
+@add_options(PROFILE, STORAGE)
 @run_options
 @slot_options
 @TRACK

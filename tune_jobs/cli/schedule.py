@@ -13,9 +13,10 @@ from tune_jobs.cli.options import (
     PROFILE,
     STORAGE,
     add_options,
+    in_data,
     in_experiment,
-    in_job,
     in_limits,
+    in_search,
 )
 from tune_jobs.cli.output import echo
 
@@ -36,7 +37,14 @@ PASSED_ON = ("profile", "storage", "data", "target", "num_samples")
 in_schedule = partial(click.option, cls=Option, section="Schedule")
 
 
-@click.command(cls=Command, short_help="Print a file that makes a scheduler run a job regularly.")
+@click.command(
+    cls=Command,
+    short_help="Print a file that makes a scheduler run a job regularly.",
+    examples=[
+        "schedule breast_cancer_tpe --for cron --every day --at 02:00",
+        "schedule --retest nightly --for kubernetes --every week",
+    ],
+)
 @click.argument("job", required=False)
 @in_schedule("--retest", metavar="EXPERIMENT", help="Retest an experiment instead of running JOB.")
 @in_schedule(
@@ -87,9 +95,9 @@ in_schedule = partial(click.option, cls=Option, section="Schedule")
     metavar="FOLDER",
     help="Write the files to a folder instead of printing them; existing ones are not overwritten.",
 )
-@in_job("--num-samples", metavar="N", type=click.IntRange(1), help="Number of trials.")
-@in_job("--data", metavar="PATH", help="Data set: a table or images.")
-@in_job("--target", metavar="COLUMN", help="Column to predict.")
+@in_data("--data", metavar="PATH", help="Data set: a table or images.")
+@in_data("--target", metavar="COLUMN", help="Column to predict.")
+@in_search("--num-samples", metavar="N", type=click.IntRange(1), help="Number of trials.")
 @in_experiment("--name", help="Name of the experiments, without the slot.", show_default="job name")
 @add_options(PROFILE, STORAGE)
 @in_limits(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tune_jobs.cli.cluster import follow_to_end, line_of
+from tune_jobs.cli.cluster import follow_to_end
 from tune_jobs.cli.help import Command
 from tune_jobs.cli.loading import check_grid_size, load
 from tune_jobs.cli.options import (
@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 OWN = ("name", "slot", "time_zone", "wait", "dry_run")
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    examples=["submit breast_cancer_tpe --profile gpu_cluster --name june --wait"],
+)
 @click.argument("job")
 @job_options
 @in_experiment("--name", help="Name of the experiment.", show_default="job name")
@@ -132,6 +135,7 @@ def _given(context: click.Context) -> list[str]:
 
 def _submit(api: JobsApi, wanted: Submission, size: int) -> str:
     """Submit the next attempt, or find the one to attach to, and print which."""
+    from tune_jobs.engine.cluster.submit.attempts import describe_attempt
     from tune_jobs.engine.cluster.submit.submission import attempts_of, next_attempt
     from tune_jobs.engine.errors import JobError
 
@@ -139,7 +143,7 @@ def _submit(api: JobsApi, wanted: Submission, size: int) -> str:
         before = attempts_of(wanted.experiment, api.list())
         attempt = next_attempt(wanted, before)
         if attempt is None:
-            echo(f"attached to {line_of(before[-1])}", err=True)
+            echo(f"attached to {describe_attempt(before[-1])}", err=True)
             return str(before[-1].submission_id)
         if api.submit(**attempt.request()):
             how = "continuing" if attempt.attempt > 1 else "new"

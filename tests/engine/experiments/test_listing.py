@@ -127,6 +127,12 @@ def ls(storage: Path, *words: str) -> Result:
     return CliRunner().invoke(main, arguments, catch_exceptions=False)
 
 
+def status(storage: Path, *words: str) -> Result:
+    """Ask for the status on the command line."""
+    arguments = ["status", *words, "--storage", str(storage)]
+    return CliRunner().invoke(main, arguments, catch_exceptions=False)
+
+
 def cells(line: str) -> list[str]:
     return re.split(r"\s{2,}", line.strip())
 
@@ -139,18 +145,24 @@ def test_one_that_ended_says_what_it_found_and_cost(tmp_path) -> None:
     entry = look(tmp_path)["a"]
 
     assert (entry.state, entry.trials, entry.failed) == ("some trials failed", 40, 2)
-    assert (entry.metric, entry.best) == ("val_loss", 0.25)  # the winner's mean, not the luckiest
+    assert (entry.metric, entry.best, entry.fresh) == ("val_loss", 0.125, 0.25)
     assert entry.worker_hours == pytest.approx(120 / HOUR)
     assert entry.since == pytest.approx(time.time() - 300, abs=30)
     assert entry.who is None
     assert cells(ls(tmp_path).stdout.splitlines()[1]) == [
-        *("a", "some trials failed", "5 min", "40 (2 failed)", "val_loss 0.25", NONE, "0.03")
+        *("a", "some trials failed", "5 min", "40 (2 failed)", "val_loss", "0.125", "0.25", "0.03")
     ]
 
 
-def test_without_a_winner_the_best_value_is_shown(tmp_path) -> None:
+def test_optimistic_and_fresh_scores_have_columns_of_their_own(tmp_path) -> None:
     end(tmp_path, "a", ago=1)
-    assert look(tmp_path)["a"].best == 0.125
+    end(tmp_path, "b", ago=9, winner={"trial": 3, "mean": 0.25, "interval": [0.2, 0.3]})
+
+    head, a, b = ls(tmp_path).stdout.splitlines()
+
+    assert cells(head)[5:7] == ["best of search", "fresh mean"]
+    assert cells(a)[5:7] == ["0.125", NONE]
+    assert cells(b)[5:7] == ["0.125", "0.25"]
 
 
 @pytest.mark.parametrize("outcome", EXIT_CODES)
@@ -166,8 +178,7 @@ def test_one_that_broke_off_at_once_has_neither_best_nor_cost(tmp_path) -> None:
 
     (row,) = ls(tmp_path).stdout.splitlines()[1:]
 
-    assert cells(row)[:2] == ["a", "configuration error"]
-    assert cells(row)[-4:] == ["0", NONE, NONE, NONE]
+    assert cells(row) == ["a", "configuration error", cells(row)[2], "0"]
 
 
 def test_one_that_runs_says_how_far_it_is_and_who_writes_it(tmp_path) -> None:
@@ -179,7 +190,77 @@ def test_one_that_runs_says_how_far_it_is_and_who_writes_it(tmp_path) -> None:
     assert (entry.state, entry.trials, entry.failed, entry.best) == ("running", 4, 1, 0.5)
     assert entry.since == pytest.approx(lease.moved, abs=5)
     assert entry.who is not None
-    assert cells(row)[1] == f"running, {entry.who}"
+    assert (cells(row)[1], cells(row)[-1]) == ("running", entry.who)
+
+
+def test_the_status_of_one_that_runs_says_trials_best_and_time_left(tmp_path) -> None:
+    begin(tmp_path, "a", ago=HOUR)
+    facts = {"states": {"complete": 3, "failed": 1}, "best": 0.5, "target": 40, "left": 900.0}
+    with held(tmp_path / "a", **facts):
+        ran, as_json = status(tmp_path, "a"), status(tmp_path, "a", "--json")
+    said = json.loads(as_json.stdout)
+
+    assert ran.exit_code == as_json.exit_code == 0
+    assert ran.stdout.splitlines() == [
+        "a  running",
+        "  4 of 40 trials (1 failed), best val_loss 0.5, about 15 min left",
+    ]
+    assert {key: said[key] for key in ("status", "exit_code", "trials", "target", "best")} == {
+        "status": "running",
+        "exit_code": 0,
+        "trials": 4,
+        "target": 40,
+        "best": 0.5,
+    }
+    assert said["left"] == pytest.approx(900, abs=30)
+
+
+def test_the_status_of_finals_counts_fits(tmp_path) -> None:
+    begin(tmp_path, "a", ago=HOUR)
+    facts = {"states": {"complete": 8}, "target": 20, "in_finals": True, "left": 12.0}
+    with held(tmp_path / "a", **facts):
+        (_, line) = status(tmp_path, "a").stdout.splitlines()
+
+    assert re.fullmatch(r"  finals: 8 of at most 20 fits, at most [\d.]+ s left", line)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"), [("complete", 0), ("some trials failed", 3), ("budget used", 6)]
+)
+def test_the_status_of_one_that_ended_exits_as_its_run_did(tmp_path, outcome, code) -> None:
+    winner = {"trial": 3, "mean": 0.25, "interval": [0.2, 0.3]}
+    end(tmp_path, "a", ago=300, outcome=outcome, winner=winner)
+    end(tmp_path, "b", ago=900)
+
+    ran, everything = status(tmp_path, "a"), status(tmp_path)
+
+    assert ran.exit_code == code
+    assert ran.stdout.splitlines() == [
+        f"a  {outcome}, 5 min ago",
+        "  4 trials, best val_loss of the search 0.125, winner 0.25 on fresh scores",
+    ]
+    assert everything.exit_code == 0
+    assert [line.split("  ")[0] for line in everything.stdout.splitlines()][::2] == ["a", "b"]
+
+
+def test_the_status_of_one_that_was_killed_is_a_failure(tmp_path) -> None:
+    begin(tmp_path, "a", ago=600)
+    kill_one(tmp_path / "a")
+
+    ran = status(tmp_path, "a")
+
+    assert ran.exit_code == EXIT_CODES["unexpected error"]
+    assert ran.stdout.startswith("a  killed, ")
+
+
+def test_the_status_of_one_that_is_not_there_names_the_nearest(tmp_path) -> None:
+    end(tmp_path, "june", ago=1)
+
+    ran = status(tmp_path, "jume")
+
+    assert ran.exit_code == 2
+    assert ran.stderr == f"error: no experiment 'jume' in {tmp_path}; did you mean 'june'?\n"
+    assert status(tmp_path / "nothing").stderr == f"no experiments in {tmp_path / 'nothing'}\n"
 
 
 def test_one_that_runs_and_has_written_nothing_yet_is_listed(tmp_path) -> None:
@@ -236,7 +317,8 @@ def test_a_retest_has_its_answer_as_verdict(tmp_path) -> None:
     open_folder(folder).write_json("retest.json", {**ANSWER, "answer": "replace"})
 
     assert look(tmp_path)["a"].verdict == "replace"
-    assert cells(ls(tmp_path).stdout.splitlines()[1])[-2] == "replace"
+    head, row = ls(tmp_path).stdout.splitlines()
+    assert dict(zip(cells(head), cells(row), strict=True))["verdict"] == "replace"
 
 
 def test_the_latest_comes_first(tmp_path) -> None:
@@ -253,9 +335,11 @@ def test_a_pattern_chooses_by_name(tmp_path) -> None:
         end(tmp_path, name, ago=1)
 
     found = list_experiments(open_folder(tmp_path), "nightly-*")
+    series = list_experiments(open_folder(tmp_path), "nightly")
     nothing = ls(tmp_path, "hourly*")
 
     assert {entry.name for entry in found} == {"nightly-2026-11-27", "nightly-2026-11-28"}
+    assert series == found
     assert (nothing.exit_code, nothing.stdout) == (0, "")
     assert "no experiments match 'hourly*'" in nothing.stderr
 
@@ -556,11 +640,29 @@ def test_json_is_an_object_a_line(tmp_path) -> None:
 
 def test_a_head_stands_above_the_columns(tmp_path) -> None:
     end(tmp_path, "a", ago=10)
-    head, row = lines(list_experiments(open_folder(tmp_path)))
+    end(tmp_path, "nightly", ago=10, winner={"trial": 3, "mean": 0.25, "interval": [0.2, 0.3]})
+    head, first, second = lines(list_experiments(open_folder(tmp_path)))
     assert cells(head) == [
-        *("experiment", "state", "age", "trials", "best", "verdict", "worker hours")
+        *("experiment", "state", "age", "trials", "metric"),
+        *("best of search", "fresh mean", "worker hours"),
     ]
-    assert head.index("verdict") == row.index(NONE)
+    assert head.index("state") == first.index("complete") == second.index("complete")
+
+
+def test_a_narrow_terminal_gets_fewer_columns_and_no_broken_lines(tmp_path) -> None:
+    winner = {"trial": 3, "mean": 0.25, "interval": [0.2, 0.3]}
+    end(tmp_path, "nightly-2026-11-28", ago=10, winner=winner)
+    entries = list_experiments(open_folder(tmp_path))
+
+    heads = {width: cells(lines(entries, width)[0]) for width in (200, 90, 80)}
+
+    assert heads[200] == cells(lines(entries)[0])
+    assert heads[200][-1] == "worker hours"
+    assert heads[90] == heads[80] == heads[200][:-1]
+    assert all(len(line) <= 80 for line in lines(entries, 80))
+    assert cells(lines(entries, 10)[0]) == [
+        *("experiment", "state", "trials", "best of search", "fresh mean")
+    ]
 
 
 def test_listing_imports_nothing_heavy(tmp_path) -> None:

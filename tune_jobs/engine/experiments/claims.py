@@ -20,6 +20,7 @@ class Facts:
         target: how many trials there will be.
         in_finals: whether the finalists are trained.
         best: the best value so far.
+        left: seconds that the search, or the finals, will take, counted from its last move.
         writes: the experiment that a run of a series writes.
     """
 
@@ -27,6 +28,7 @@ class Facts:
     target: int | None = None
     in_finals: bool = False
     best: float | None = None
+    left: float | None = None
     writes: str | None = None
 
 

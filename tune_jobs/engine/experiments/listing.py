@@ -19,7 +19,7 @@ from tune_jobs.engine.experiments.holder import choose_holder
 from tune_jobs.engine.experiments.lease import read_claims
 from tune_jobs.engine.experiments.retest_answer import Answer
 from tune_jobs.engine.experiments.summary import Summary
-from tune_jobs.engine.formatting import NONE, columns, duration, number, visible
+from tune_jobs.engine.formatting import NONE, columns, columns_of, duration, number, visible
 from tune_jobs.engine.outcome import Outcome
 from tune_jobs.engine.serialization import parse
 from tune_jobs.engine.storage.folder import AT_ONCE, Folder
@@ -27,6 +27,16 @@ from tune_jobs.engine.storage.folder import AT_ONCE, Folder
 # How a run ends that has results.
 GOOD: tuple[Outcome, ...] = ("complete", "some trials failed")
 HOUR = 3600.0
+
+# The columns of a list: the first four always, the others if there is something in them; in a
+# narrow terminal the spare ones are left out, one after the other.
+HEADS = (
+    *("experiment", "state", "age", "trials"),
+    *("metric", "best of search", "fresh mean", "verdict", "worker hours", "written by"),
+)
+ALWAYS = 4
+NUMBERS = ("age", "trials", "best of search", "fresh mean", "worker hours")
+SPARE = ("worker hours", "written by", "age", "metric")
 
 # The state of an experiment whose small files cannot be read.
 DAMAGED = "damaged"
@@ -48,10 +58,14 @@ class Entry:
         trials: how many have ended; None if unknown.
         failed: how many of them failed; None if unknown.
         metric: what decides.
-        best: the winner's mean on fresh scores, or the best value so far.
+        best: the best value of the search so far, the best of many and therefore optimistic.
+        fresh: the winner's mean on fresh scores.
         verdict: a retest's answer.
         worker_hours: the workers' time.
         who: process and machine of a run that has recorded no end.
+        target: how many trials there will be; in the finals, batches of fits at most.
+        in_finals: whether the finalists are trained.
+        left: seconds that a run is expected to take from now; None if unknown.
     """
 
     name: str
@@ -61,23 +75,50 @@ class Entry:
     failed: int | None = None
     metric: str | None = None
     best: float | None = None
+    fresh: float | None = None
     verdict: str | None = None
     worker_hours: float | None = None
     who: str | None = None
+    target: int | None = None
+    in_finals: bool = False
+    left: float | None = None
 
     @property
     def series(self) -> str:
         """Its name without slot or time."""
         return SLOT.sub("", self.name)
 
+    @property
+    def is_active(self) -> bool:
+        """True while its process is there."""
+        return self.state in ("running", "hung")
+
+    @property
+    def described_state(self) -> str:
+        """The state, with its age: ``complete, 5 min ago``."""
+        age = duration(_age(self))
+        if self.state == "running" or age == NONE:
+            return self.state
+        return f"{self.state} for {age}" if self.state == "hung" else f"{self.state}, {age} ago"
+
 
 def list_experiments(storage: Folder, pattern: str = "*") -> list[Entry]:
-    """List the experiments of a storage whose names match a pattern, the latest first."""
-    names = [name for name in storage.folders() if fnmatchcase(name, pattern)]
+    """List the experiments of a storage, the latest first.
+
+    Args:
+        storage: the folder of the experiments.
+        pattern: their names match it, or it is the name of their series.
+    """
+    names = [name for name in storage.folders() if is_called(name, pattern)]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = list(pool.map(lambda name: look_at(storage.child(name)), names))
     entries = [entry for entry in found if entry is not None]
     return sorted(entries, key=lambda entry: (-(entry.since or 0), entry.name))
+
+
+def is_called(name: str, pattern: str) -> bool:
+    """Return whether a name matches a pattern, or is one of the series of that name."""
+    return fnmatchcase(name, pattern) or SLOT.sub("", name) == pattern
 
 
 def look_at(folder: Folder) -> Entry | None:
@@ -102,15 +143,19 @@ def _look_at(folder: Folder, names: set[str]) -> Entry:
         state = DAMAGED if is_damaged else "killed"
         return Entry(folder.name, state, since=_moment(begun.started) if begun else None)
     state = "killed" if holder.life == "dead" else holder.life
-    states = holder.facts.states
+    facts, left = holder.facts, _moment(holder.facts.left)
     return Entry(
         folder.name,
         DAMAGED if is_damaged and state == "killed" else state,
         since=_moment(time.time() - holder.quiet),
-        trials=sum(states.values()),
-        failed=states.get("failed", 0),
-        best=holder.facts.best,
+        trials=sum(facts.states.values()),
+        failed=facts.states.get("failed", 0),
+        metric=begun.metric if begun else None,
+        best=facts.best,
         who=holder.who,
+        target=facts.target,
+        in_finals=facts.in_finals,
+        left=None if left is None else max(0.0, left - holder.quiet),
     )
 
 
@@ -140,21 +185,60 @@ def _ended(name: str, summary: Summary, answer: Answer | None) -> Entry:
         trials=sum(summary.trials.values()),
         failed=summary.trials.get("failed", 0),
         metric=summary.metric,
-        best=summary.winner.mean if summary.winner else best,
+        best=best,
+        fresh=summary.winner.mean if summary.winner else None,
         verdict=answer.answer if answer else None,
         worker_hours=None if spent is None else spent / HOUR,
     )
 
 
 def _moment(seconds: float | None) -> float | None:
-    """Return a moment that can be compared with others; None if it cannot."""
+    """Return a moment or a time that can be compared with others; None if it cannot."""
     return seconds if seconds is not None and math.isfinite(seconds) else None
 
 
-def lines(entries: Sequence[Entry]) -> list[str]:
-    """Tabulate the entries for a terminal."""
-    head = ["experiment", "state", "age", "trials", "best", "verdict", "worker hours"]
-    return columns([head, *map(_cells, entries)], right=(2, 3, 6))
+def lines(entries: Sequence[Entry], width: int | None = None) -> list[str]:
+    """Tabulate the entries, without columns that would be empty.
+
+    Args:
+        entries: one per line.
+        width: of the terminal; columns are left out if the lines would be longer.
+    """
+    rows = [dict(zip(HEADS, _cells(entry), strict=True)) for entry in entries]
+    heads = [
+        *HEADS[:ALWAYS],
+        *(head for head in HEADS[ALWAYS:] if any(row[head] != NONE for row in rows)),
+    ]
+    for spare in (None, *SPARE):
+        heads = [head for head in heads if head != spare]
+        right = [place for place, head in enumerate(heads) if head in NUMBERS]
+        table = columns([heads, *([row[head] for head in heads] for row in rows)], right)
+        if width is None or max(map(columns_of, table)) <= width:
+            break
+    return table
+
+
+def describe_progress(entry: Entry) -> str:
+    """Say how far an experiment is: trials, best value, time left; empty if nothing is known."""
+    if entry.trials is None:
+        return ""
+    said = [_describe_trials(entry)]
+    if entry.best is not None:
+        of = " of the search" if entry.fresh is not None else ""
+        said.append(f"best {visible(entry.metric or 'value')}{of} {number(entry.best)}")
+    if entry.fresh is not None:
+        said.append(f"winner {number(entry.fresh)} on fresh scores")
+    if entry.left is not None and entry.state == "running":
+        said.append(f"{'at most' if entry.in_finals else 'about'} {duration(entry.left)} left")
+    return ", ".join(said)
+
+
+def _describe_trials(entry: Entry) -> str:
+    failed = f" ({entry.failed} failed)" if entry.failed else ""
+    if entry.in_finals and entry.is_active:
+        return f"finals: {entry.trials} of at most {entry.target} fits{failed}"
+    of = f" of {entry.target}" if entry.target and entry.is_active else ""
+    return f"{entry.trials}{of} trials{failed}"
 
 
 def find_in_time(name: str, entries: Sequence[Entry], seconds: float) -> tuple[bool, str]:
@@ -166,7 +250,7 @@ def find_in_time(name: str, entries: Sequence[Entry], seconds: float) -> tuple[b
         entries: all entries, the latest first.
         seconds: how long ago the end may be.
     """
-    own = [e for e in entries if fnmatchcase(e.name, name) or e.series == name]
+    own = [entry for entry in entries if is_called(entry.name, name)]
     good = [entry for entry in own if entry.state in GOOD]
     if good and (age := _age(good[0])) is not None and age <= seconds:
         return True, f"{good[0].name} ended {duration(age)} ago: {good[0].state}"
@@ -179,16 +263,18 @@ def find_in_time(name: str, entries: Sequence[Entry], seconds: float) -> tuple[b
 
 
 def _cells(entry: Entry) -> list[str]:
-    best = NONE if entry.best is None else number(entry.best)
-    state = entry.state if entry.who is None else f"{entry.state}, {entry.who}"
+    has_value = entry.best is not None or entry.fresh is not None
     return [
         entry.name,
-        state,
+        entry.state,
         duration(_age(entry)),
         _trials(entry),
-        f"{visible(entry.metric)} {best}" if entry.metric and entry.best is not None else best,
+        visible(entry.metric) if entry.metric and has_value else NONE,
+        number(entry.best),
+        number(entry.fresh),
         entry.verdict or NONE,
         NONE if entry.worker_hours is None else f"{entry.worker_hours:.2f}",
+        entry.who or NONE,
     ]
 
 

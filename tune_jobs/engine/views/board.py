@@ -20,6 +20,9 @@ from tune_jobs.engine.experiments.summary import Best
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.space.configs import Config
 
+# So many trials have to end before the time that is left can be estimated.
+FEWEST = 2
+
 
 @dataclass
 class RunningTrial:
@@ -46,6 +49,8 @@ class Board:
         best: the best trial so far.
         in_finals: whether the finalists are trained.
         fits_at_once: replicas in a batch of the finals.
+        began: when the first trial of this search, or of the finals, began; on a monotonic clock.
+        ended_before: how many trials had ended by then, in earlier runs.
     """
 
     num_trials: int
@@ -59,6 +64,8 @@ class Board:
     best: Best | None = None
     in_finals: bool = False
     fits_at_once: int = 1
+    began: float | None = None
+    ended_before: int = 0
 
     @property
     def noun(self) -> str:
@@ -70,6 +77,18 @@ class Board:
         """The number of trials that have ended."""
         return sum(self.states.values())
 
+    @property
+    def seconds_left(self) -> float | None:
+        """The time until the last trial ends, if all take as long as the ended ones did on average.
+
+        None before two have ended in this run.
+        """
+        done = self.ended - self.ended_before
+        if self.began is None or done < FEWEST:
+            return None
+        spent = time.monotonic() - self.began
+        return spent / done * max(self.num_trials - self.ended, 0)
+
     def update(self, event: Event) -> None:
         """Take in a record or an event."""
         match event:
@@ -77,6 +96,8 @@ class Board:
                 self._note_value(event)
             case TrialStart():
                 self.running[event.trial] = RunningTrial(event.config)
+                if self.began is None:
+                    self.began, self.ended_before = time.monotonic(), self.ended
             case TrialEnd():
                 self.running.pop(event.trial, None)
                 self.paused.pop(event.trial, None)
@@ -87,12 +108,13 @@ class Board:
                 self._continue(event)
             case SearchStart():
                 self.num_trials = event.target or self.num_trials
-                self.in_finals, self.fits_at_once = False, 1
+                self.in_finals, self.fits_at_once, self.began = False, 1, None
                 self.running, self.paused, self.values = {}, {}, {}
                 self.states, self.best = dict(event.states or {}), event.best
             case FinalsStart():
                 self.num_trials = event.target
                 self.in_finals, self.fits_at_once = True, event.fits_at_once
+                self.began = None
                 self.running, self.paused, self.values = {}, {}, {}
                 self.states, self.best = {}, None
 

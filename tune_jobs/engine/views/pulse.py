@@ -28,6 +28,7 @@ class Pulse:
             "states": dict(board.states),
             "target": board.num_trials,
             "in_finals": board.in_finals,
+            "left": board.seconds_left,
             "best": board.best.value if board.best else None,
         }
 
