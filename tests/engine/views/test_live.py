@@ -4,6 +4,7 @@ import io
 import json
 import math
 import pickle
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -26,7 +27,8 @@ from tune_jobs.engine.experiments.history.records import (
 from tune_jobs.engine.formatting import brief
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.views.board import Board
-from tune_jobs.engine.views.live import JsonView, LineView, as_text, draw, finals_line, headline
+from tune_jobs.engine.views.lines import cut, finals_line, headline
+from tune_jobs.engine.views.live import SAFE, JsonView, LineView, as_text, draw
 
 CONFIG = {
     "layers": [{"units": 64, "dropout": 0.1}, {"units": 32, "dropout": 0.0}],
@@ -48,7 +50,13 @@ RECORDS = [
 ]
 FINALS = [
     FinalsStart(
-        "mine", "results/mine", target=8, trials=[3, 9], has_incumbent=False, fits_at_once=4
+        "mine",
+        "results/mine",
+        target=8,
+        trials=[3, 9],
+        has_incumbent=False,
+        fits_at_once=4,
+        seconds=90.0,
     ),
     TrialStart(1, {}, of=3, batch=0),
     *(Epoch(1, 0, 1, 0.1, {"loss": 0.5}), Progress(1, 1, 0.5)),
@@ -176,10 +184,75 @@ def test_the_finals_are_told_by_their_decisions() -> None:
     lines = [line.split("  ", 1)[1] for line in stream.getvalue().splitlines()]
     begins = "finals: retraining trial 3 and trial 9 with fresh seeds and folds"
     assert lines == [
-        f"{begins}, at most 32 fits",
+        f"{begins}, at most 32 fits or about 90 s",
+        "finals: 4 of at most 32 fits: fits 1-4 of trial 3 complete: loss 0.5 at epoch 1",
         "trial 9 is eliminated after 4 fresh scores",
         "trial 3 wins; retraining it to estimate its score",
     ]
+
+
+def test_the_live_view_of_the_finals_counts_fits_and_ranks_finalists() -> None:
+    board = Board(40, 9, Goal("loss"))
+    for event in (
+        replace(FINALS[0], fits_at_once=1),
+        *(TrialStart(1, {"x": 1}, of=3, batch=0), Progress(1, 1, 0.5), Progress(1, 2, 0.25)),
+        *(TrialStart(2, {"x": 2}, of=9, batch=0), Progress(2, 1, 0.2)),
+        *(TrialEnd(1, "complete", None, None), TrialEnd(2, "complete", None, None)),
+        *(TrialStart(3, {"x": 1}, of=3, batch=1), Progress(3, 1, 0.1)),
+    ):
+        board.update(event)
+
+    first, standings, row = as_text(board).splitlines()
+
+    assert first.startswith("finals: 2 of at most 8 fits (2 complete)  0:00, at most ")
+    assert standings == "loss so far  trial 9 0.2, trial 3 0.25"
+    assert row == "fit 3 of trial 3  epoch 1/9  loss 0.1  x=1"
+
+
+def test_the_time_left_follows_from_the_trials_of_this_run(board, monkeypatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("tune_jobs.engine.views.board.time.monotonic", lambda: now)
+    board.update(SearchStart("mine", "results/mine", target=20, states={"complete": 10}))
+    now = 200.0  # workers have started
+    board.update(TrialStart(11, CONFIG))
+    board.update(TrialStart(12, CONFIG))
+    now = 230.0
+    board.update(TrialEnd(11, "complete", None, None))
+    assert board.seconds_left is None  # one trial says little
+    board.update(TrialEnd(12, "stopped", None, None))
+
+    assert board.seconds_left == pytest.approx(30 / 2 * 8)
+    assert headline(board).endswith(", about 2 min left")
+    assert f"{board.seconds_left:.0f}" == "120"
+
+
+def test_no_line_of_the_live_view_is_cut_in_the_middle_of_a_word(board) -> None:
+    for record in RECORDS[:9]:
+        board.update(record)
+    words = set(as_text(board).replace("(", " ").split()) | set(SAFE.split())
+    for width in (80, 60, 43, 20):
+        stream = io.StringIO()
+        Console(file=stream, width=width).print(draw(board, width))
+        lines = stream.getvalue().splitlines()
+
+        assert len(lines) == 6  # none has wrapped
+        shown = [word for line in lines for word in line.replace("(", " ").split()]
+        assert {word for word in shown if "\u2501" not in word} <= words | {"..."}
+    assert "Ctrl-C is safe" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("line", "width", "short"),
+    [
+        ("one two three", 13, "one two three"),
+        ("one two three", 12, "one two ..."),
+        ("one two three", 11, "one two ..."),
+        ("one two three", 10, "one ..."),
+        ("unbreakable", 8, "unbr ..."),
+    ],
+)
+def test_a_line_is_cut_after_a_whole_word(line, width, short) -> None:
+    assert cut(line, width) == short
 
 
 def test_a_trial_that_is_paused_is_counted_and_not_shown_as_running(board) -> None:

@@ -63,12 +63,12 @@ def choose_finalists(
     defaults: Mapping[str, Any] = NO_DEFAULTS,
 ) -> list[Candidate]:
     """Choose the best trials of a search; an incumbent always comes first."""
-    config = finalists.incumbent
+    config, count = finalists.incumbent, finalists.size(len(experiment.trials)).count
     if config is None:
-        return choose_candidates(experiment, job, finalists.count, defaults)
+        return choose_candidates(experiment, job, count, defaults)
     own = identity(config)
-    others = choose_candidates(experiment, job, finalists.count + 1, defaults)
-    others = [each for each in others if identity(each.config) != own][: finalists.count]
+    others = choose_candidates(experiment, job, count + 1, defaults)
+    others = [each for each in others if identity(each.config) != own][:count]
     trials = experiment.trials
     rows = trials[[identity(experiment.configs[number]) == own for number in trials["trial"]]]
     if rows.empty:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tune_jobs.engine.deadline import Deadline
@@ -76,7 +77,7 @@ def decide(
     if job.finalists is None:
         raise ValueError("the job has no finalists")
     candidates = choose_finalists(experiment, job, job.finalists, defaults)
-    rounds = make_rounds(job, setup.dataset, job.finalists)
+    rounds = make_rounds(job, setup.dataset, job.finalists, trials=len(experiment.trials))
     prepared, race = prepare_finals(
         setup,
         experiment,
@@ -90,6 +91,9 @@ def decide(
     failure = None
     if not race.is_done:
         start = _describe_start(experiment, race, candidates, len(rounds.batches[0]))
+        seconds = _expect_seconds(experiment, candidates, job.max_epochs)
+        if seconds is not None:
+            start = replace(start, seconds=seconds * start.target / concurrency)
         for listen in listeners:
             listen(start)
         failure = fit(prepared)
@@ -101,6 +105,16 @@ def decide(
     verdict = _judge(experiment, race, candidates, rounds)
     reason = "" if verdict else f"every finalist failed: {next(iter(race.failures.values()))}"
     return Decision(None, verdict, reason, rounds, race, candidates)
+
+
+def _expect_seconds(
+    experiment: Experiment, candidates: Sequence[Candidate], max_epochs: int
+) -> float | None:
+    """Expect how long a task of the finals takes, by the epochs of the finalists in the search."""
+    epochs = experiment.epochs
+    known = epochs["trial"].isin([each.trial for each in candidates]) & (epochs["replica"] == 0)
+    seconds = float(epochs.loc[known, "seconds"].mean())
+    return seconds * max_epochs if math.isfinite(seconds) else None
 
 
 def _why_ended(prepared: Prepared, failure: JobError | None) -> str:

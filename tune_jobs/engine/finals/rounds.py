@@ -42,7 +42,7 @@ class Rounds:
     dataset: Dataset | None = field(default=None, repr=False)
 
 
-def make_rounds(job: Job, dataset: Dataset | None, finalists: Finalists) -> Rounds:
+def make_rounds(job: Job, dataset: Dataset | None, finalists: Finalists, *, trials: int) -> Rounds:
     """Draw fresh seeds and folds, the same for all finalists.
 
     If a search's trials are one fit each, so is a finalist's task; else its replicas are a whole
@@ -52,8 +52,9 @@ def make_rounds(job: Job, dataset: Dataset | None, finalists: Finalists) -> Roun
         job: the job that was searched.
         dataset: the job's data.
         finalists: how many scores choose; as many confirm.
+        trials: of the search, whose size that of the finals may follow.
     """
-    wanted, level = finalists.scores, finalists.level
+    wanted, level = finalists.size(trials).scores, finalists.level
     seed = derive(job.seed, "finalists")
     if dataset is None:
         fits = [(Replica(derive(seed, f"fit {number}")),) for number in range(2 * wanted)]
@@ -83,7 +84,7 @@ def check_rounds(job: Job, dataset: Dataset | None) -> None:
     if job.finalists is None:
         return
     try:
-        make_rounds(job, dataset, job.finalists)
+        make_rounds(job, dataset, job.finalists, trials=job.num_trials)
     except JobError as reason:
         raise JobError(f"finalists: {reason}; to run without finals add --finalists 0") from None
 

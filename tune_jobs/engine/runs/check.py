@@ -86,9 +86,11 @@ def _say_trials(job: Job) -> str:
 def _say_finalists(job: Job) -> str:
     if job.finalists is None:
         return "the best trial of the search (its score is optimistic)"
+    finals = job.finalists.size(job.num_trials)
+    most = (finals.count + min(finals.count, 2)) * finals.scores
     return (
-        f"one of the best {job.finalists.count}, retrained for {job.max_epochs:,} epochs at least "
-        f"{job.finalists.scores} times with fresh seeds and folds"
+        f"one of the best {finals.count}, retrained for {job.max_epochs:,} epochs at least "
+        f"{finals.scores} times with fresh seeds and folds, about {most} fits at most"
     )
 
 

@@ -26,11 +26,12 @@ FEWEST = 2
 
 @dataclass
 class RunningTrial:
-    """A trial that runs: its config, its last epoch and the value there."""
+    """A trial that runs: its config, last epoch and value there, and the finalist of a fit."""
 
     config: Config
     epoch: int = 0
     value: float = math.nan
+    of: int | None = None
 
 
 @dataclass
@@ -46,6 +47,7 @@ class Board:
         paused: those that wait until a scheduler lets them continue.
         states: how many trials ended in each state.
         values: the best value of each trial, and its epoch.
+        finalist_of: the finalist of each fit of the finals.
         best: the best trial so far.
         in_finals: whether the finalists are trained.
         fits_at_once: replicas in a batch of the finals.
@@ -61,16 +63,31 @@ class Board:
     paused: dict[int, RunningTrial] = field(default_factory=dict)
     states: dict[str, int] = field(default_factory=dict)
     values: dict[int, tuple[float, int]] = field(default_factory=dict)
+    finalist_of: dict[int, int] = field(default_factory=dict)
     best: Best | None = None
     in_finals: bool = False
     fits_at_once: int = 1
     began: float | None = None
     ended_before: int = 0
 
+    def name(self, number: int) -> str:
+        """Name a trial, or in the finals the fits of a task and their finalist."""
+        if not self.in_finals:
+            return f"trial {number}"
+        size, last = self.fits_at_once, number * self.fits_at_once
+        fits = f"fit {last}" if size == 1 else f"fits {last - size + 1}-{last}"
+        of = self.finalist_of.get(number)
+        return fits if of is None else f"{fits} of trial {of}"
+
     @property
-    def noun(self) -> str:
-        """The name of what is counted."""
-        return "fit" if self.in_finals else "trial"
+    def standings(self) -> list[tuple[int, float]]:
+        """The finalists with the means of their fits' best values so far, the best first."""
+        found: dict[int, list[float]] = {}
+        for number, (value, _) in self.values.items():
+            if number in self.finalist_of and number not in self.running:
+                found.setdefault(self.finalist_of[number], []).append(value)
+        means = [(trial, sum(values) / len(values)) for trial, values in found.items()]
+        return sorted(means, key=lambda each: self.goal.sign * each[1])
 
     @property
     def ended(self) -> int:
@@ -95,7 +112,9 @@ class Board:
             case Progress():
                 self._note_value(event)
             case TrialStart():
-                self.running[event.trial] = RunningTrial(event.config)
+                self.running[event.trial] = RunningTrial(event.config, of=event.of)
+                if event.of is not None:
+                    self.finalist_of[event.trial] = event.of
                 if self.began is None:
                     self.began, self.ended_before = time.monotonic(), self.ended
             case TrialEnd():
@@ -116,7 +135,7 @@ class Board:
                 self.in_finals, self.fits_at_once = True, event.fits_at_once
                 self.began = None
                 self.running, self.paused, self.values = {}, {}, {}
-                self.states, self.best = {}, None
+                self.states, self.best, self.finalist_of = {}, None, {}
 
     def _continue(self, event: Continued) -> None:
         if event.trial in self.paused:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
-from tune_jobs.engine.experiments.failures import cause
 from tune_jobs.engine.experiments.files import FINALISTS
 from tune_jobs.engine.experiments.history.records import (
     Challenger,
@@ -25,19 +24,20 @@ from tune_jobs.engine.experiments.history.records import (
     TrialStart,
 )
 from tune_jobs.engine.experiments.history.segments import to_json
-from tune_jobs.engine.formatting import brief, listed, shortened, visible
+from tune_jobs.engine.formatting import visible
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.plain import plain
 from tune_jobs.engine.terminal import write
 from tune_jobs.engine.views.board import Board
+from tune_jobs.engine.views.lines import cut, end_line, finals_line, headline, race_line, view_lines
 
 if TYPE_CHECKING:
     from IPython.display import DisplayHandle
     from rich.console import Group
     from rich.live import Live
 
-# Characters of an error that are shown.
-LONGEST = 500
+# The last line of a live view.
+SAFE = "Ctrl-C is safe: what was found is kept, and the run can be continued"
 
 # Decisions of the finals.
 RACE = (Dropped, Chosen, Challenger)
@@ -104,7 +104,7 @@ class LineView:
                 self._print(finals_line(event))
             case Dropped() | Chosen() | Challenger():
                 self._print(race_line(event))
-            case TrialEnd() if not self._board.in_finals:
+            case TrialEnd():
                 self._print(end_line(self._board, event))
 
     def _print(self, text: str) -> None:
@@ -138,9 +138,11 @@ class LiveView:
             self._live.console.print(Text(visible(end_line(self._board, event))))
         elif isinstance(event, RACE):
             self._live.console.print(Text(race_line(event)))
+        elif isinstance(event, FinalsStart):
+            self._live.console.print(Text(finals_line(event)))
         if time.monotonic() - self._drawn > 0.25:
             self._drawn = time.monotonic()
-            self._live.update(draw(self._board), refresh=True)
+            self._live.update(draw(self._board, self._live.console.width), refresh=True)
         if isinstance(event, Finish):
             self._live.stop()
             self._live = None
@@ -178,43 +180,7 @@ class NotebookView:
         return {"_board": self._board}
 
 
-def end_line(board: Board, end: TrialEnd) -> str:
-    """Describe how a trial ended, in a line."""
-    number = end.trial
-    head = f"{board.noun} {number} of {board.num_trials} {end.state}"
-    if end.state == "failed":
-        return f"{head}: {shortened(cause(end.error or ''), LONGEST)}"
-    if number not in board.values:
-        if end.state == "unfinished":
-            return f"{head}: the run ended before its first epoch"
-        return f"{head}: no finite {board.goal.metric}"
-    value, epoch = board.values[number]
-    text = f"{head}: {board.goal.metric} {value:.5g} at epoch {epoch}"
-    if board.best is not None:
-        text += f" (best {board.best.value:.5g}, trial {board.best.trial})"
-    return text
-
-
-def finals_line(start: FinalsStart) -> str:
-    """Describe the plan of the finals, in a line."""
-    trials = [f"trial {number}" for number in start.trials]
-    if start.has_incumbent:
-        trials[0] = f"the incumbent ({trials[0]})"
-    fits = start.target * start.fits_at_once
-    return f"finals: retraining {listed(trials)} with fresh seeds and folds, at most {fits} fits"
-
-
-def race_line(decision: Dropped | Chosen | Challenger) -> str:
-    """Describe a decision of the finals, in a line."""
-    who = f"trial {decision.of}"
-    if isinstance(decision, Dropped):
-        return f"{who} is eliminated after {decision.scores} fresh scores"
-    if isinstance(decision, Challenger):
-        return f"{who} challenges the incumbent on more fresh seeds and folds"
-    return f"{who} wins; retraining it to estimate its score"
-
-
-def draw(board: Board) -> Group:
+def draw(board: Board, width: int = 80) -> Group:
     """Draw the live view: progress, the best so far, and the trials that run."""
     from rich.console import Group
     from rich.progress_bar import ProgressBar
@@ -222,52 +188,15 @@ def draw(board: Board) -> Group:
     from rich.text import Text
 
     done = Table.grid()
-    done.add_row(ProgressBar(total=board.num_trials, completed=board.ended, width=60))
-    table, metric = Table.grid(padding=(0, 2)), visible(board.goal.metric)
-    for number, trial in sorted(board.running.items()):
-        table.add_row(
-            f"{board.noun} {number}",
-            f"epoch {trial.epoch}/{board.max_epochs}",
-            Text(f"{metric} {trial.value:.5g}" if trial.epoch else "starting"),
-            Text(visible(brief(trial.config)), overflow="ellipsis", no_wrap=True, style="dim"),
-        )
-    return Group(
-        Text(headline(board)),
-        done,
-        Text(visible(best_line(board)), style="bold", overflow="ellipsis", no_wrap=True),
-        table,
-    )
+    done.add_row(ProgressBar(total=board.num_trials, completed=board.ended, width=min(60, width)))
+    first, best, *running = [Text(cut(visible(line), width)) for line in view_lines(board)]
+    best.stylize("bold")
+    return Group(first, done, best, *running, Text(cut(SAFE, width), style="dim"))
 
 
 def as_text(board: Board) -> str:
     """Write the live view as plain text."""
-    running = [
-        f"{board.noun} {number}  epoch {trial.epoch}/{board.max_epochs}  "
-        f"{board.goal.metric} {trial.value:.5g}"
-        for number, trial in sorted(board.running.items())
-    ]
-    return visible("\n".join([headline(board), best_line(board), *running]))
-
-
-def headline(board: Board) -> str:
-    """Describe the progress of the search, in a line."""
-    counts = {**board.states, **({"paused": len(board.paused)} if board.paused else {})}
-    states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()) if count)
-    seconds = int(time.monotonic() - board.started)
-    progress = f"{board.ended} of {board.num_trials} trials"
-    if board.in_finals:
-        size = board.fits_at_once
-        progress = f"finals: {board.ended * size} of at most {board.num_trials * size} fits"
-    return f"{progress}{f' ({states})' if states else ''}  {seconds // 60}:{seconds % 60:02d}"
-
-
-def best_line(board: Board) -> str:
-    """Describe the best trial so far, in a line."""
-    if board.best is None:
-        return "starting workers"
-    best = board.best
-    place = f"trial {best.trial}, epoch {best.epoch}"
-    return f"best {board.goal.metric} {best.value:.5g}  {place}: {brief(best.config)}"
+    return "\n".join(view_lines(board))
 
 
 def _in_notebook() -> bool:

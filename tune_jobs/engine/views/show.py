@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,19 +16,21 @@ from tune_jobs.engine.experiments.failures import cause
 from tune_jobs.engine.experiments.files import MODEL, REPORT
 from tune_jobs.engine.experiments.summary import Summary
 from tune_jobs.engine.experiments.verdict import RunnerUp, Verdict
-from tune_jobs.engine.formatting import NONE, brief, count, shortened, show
+from tune_jobs.engine.formatting import NONE, count, shortened, show
 from tune_jobs.engine.plain import finite, plain
 from tune_jobs.engine.space.configs import flatten
 from tune_jobs.engine.storage.uris import join
 from tune_jobs.engine.terminal import write
 from tune_jobs.engine.views.searching import describe_search, outlook_as_json
 from tune_jobs.engine.views.status_line import headline, is_held
+from tune_jobs.engine.views.trial_table import trial_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MOST_ROWS = 20
 LONGEST = 1_000  # characters of a line
+LABEL = 12  # columns of a label and the gap after it
 MOST_CHANGES = MOST_ANSWERS = 5
 ADVICE = {
     "replace": "use the model below: the challenger, trained on these data",
@@ -61,12 +64,26 @@ def as_dict(experiment: Experiment, *, short: bool) -> dict[str, Any]:
 
 def print_lines(experiment: Experiment, *, short: bool) -> None:
     """Print the best, the folder and the next command; unless ``short``, also the trials."""
-    for line in lines(experiment, short=short):
-        write(line)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in lines(experiment, short=short, width=width):
+        for each in _wrapped(line, width) if width else [line]:
+            write(each)
 
 
-def lines(experiment: Experiment, *, short: bool) -> list[str]:
-    """Describe an experiment, from the outcome to the next command."""
+def _wrapped(line: str, width: int) -> list[str]:
+    """Break a line between words; what follows stands below the text after its label."""
+    found = textwrap.wrap(
+        line,
+        width,
+        subsequent_indent=" " * min(LABEL, width // 2),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return found or [line]
+
+
+def lines(experiment: Experiment, *, short: bool, width: int | None = None) -> list[str]:
+    """Describe an experiment, from the outcome to the next command; ``width`` limits its table."""
     trials, usable = experiment.trials, experiment.usable
     said = [headline(experiment), *_failures(trials), *_why_ended(experiment)]
     said += _answer(experiment)
@@ -75,7 +92,7 @@ def lines(experiment: Experiment, *, short: bool) -> list[str]:
         said += ["", *_best(experiment)]
     said += _space(experiment)
     if not short:
-        said += ["", *_table(trials, usable, experiment), *_searching(experiment)]
+        said += ["", *trial_table(experiment, width), *_searching(experiment)]
     said += _usage(experiment, short=short)
     said += ["", *_next(experiment, short=short)]
     return [shortened(line, LONGEST) for line in said]
@@ -239,25 +256,6 @@ def _failures(trials: pd.DataFrame) -> list[str]:
         f"{', ...' if len(numbers) > 5 else ''})"
         for (kind, text), numbers in grouped.items()
     ]
-
-
-def _table(trials: pd.DataFrame, usable: pd.DataFrame, experiment: Experiment) -> list[str]:
-    """Show the best trials, then failed ones and those without a value."""
-    top = experiment.ranked.head(MOST_ROWS)
-    head = f"{'trial':>5}  {experiment.goal.metric:>12}  {'epoch':>7}  state       config"
-    rows = [
-        f"{row.trial:>5}  {row.value:>12.5g}  {row.best_epoch:>3}/{row.epochs:<3}  "
-        f"{row.state:10}  {brief(experiment.configs[row.trial])}"
-        for row in top.itertuples()
-    ]
-    others = trials.drop(usable.index).head(MOST_ROWS)
-    rows += [
-        f"{row.trial:>5}  {'-':>12}  {'-':>3}/{row.epochs:<3}  "
-        f"{row.state:10}  {brief(experiment.configs[row.trial])}"
-        for row in others.itertuples()
-    ]
-    left = len(trials) - len(rows)
-    return [head, *rows, *([f"and {left} more in trials.parquet"] if left else [])]
 
 
 def _next(experiment: Experiment, *, short: bool) -> list[str]:

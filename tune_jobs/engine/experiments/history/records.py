@@ -308,6 +308,7 @@ class FinalsStart:
         trials: the finalists, the best first.
         has_incumbent: whether the first of them is the incumbent.
         fits_at_once: replicas in a batch.
+        seconds: how long they are expected to take at most, by the epochs of the search.
     """
 
     kind: ClassVar[str] = "start"
@@ -318,6 +319,7 @@ class FinalsStart:
     trials: Sequence[int]
     has_incumbent: bool
     fits_at_once: int
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
