@@ -11,6 +11,7 @@ import math
 import os
 import re
 import signal
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -91,6 +92,9 @@ SETUP_HOOK = "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR"
 
 # The program in place of the dashboard's agent.
 STAND_IN = "cat"
+
+# A raylet's option, and its agent's, by which the agent of runtime environments chooses its port.
+ANY_RUNTIME_PORT = r"(--runtime[_-]env[_-]agent[_-]port=)0\b"
 
 # The umask under which what is written is open to its user alone.
 PRIVATE = 0o077
@@ -236,7 +240,7 @@ def apart(started: list[Popen[Any]]) -> AbstractContextManager[None]:
                 os.umask(PRIVATE)
 
             super().__init__(
-                without_agent(command), preexec_fn=prepare, start_new_session=True, **options
+                without_waiting(command), preexec_fn=prepare, start_new_session=True, **options
             )
             started.append(self)
 
@@ -247,13 +251,17 @@ def apart(started: list[Popen[Any]]) -> AbstractContextManager[None]:
     return replaced({START_PROCESS: Apart})
 
 
-def without_agent(command: Sequence[str]) -> list[str]:
-    """Return the command of a raylet that starts no dashboard agent; another one stays as it is.
+def without_waiting(command: Sequence[str]) -> list[str]:
+    """Return the command of a raylet that waits for no agent; another one stays as it is.
 
-    A raylet waits for the agent before it starts workers, and the agent imports half of what a
-    worker does. Without a dashboard nobody asks it: Ray itself notes -1 as the port of what is not
-    there. The raylet ends if the agent does, so ``cat`` is in its place, which ends with the
+    A raylet waits for the dashboard's agent before it starts workers, and the agent imports half of
+    what a worker does. Without a dashboard nobody asks it: Ray itself notes -1 as the port of what
+    is not there. The raylet ends if the agent does, so ``cat`` is in its place, which ends with the
     raylet: its input is a pipe from there.
+
+    It waits as well for the port that the agent of runtime environments finds, and ends after 15 s,
+    which a busy machine needs for Python to start: so the port is chosen here. The raylet asks that
+    agent again and again until it answers.
     """
     agent = "--dashboard_agent_command="
     if not any(each.startswith(agent) for each in command):
@@ -262,7 +270,15 @@ def without_agent(command: Sequence[str]) -> list[str]:
     options = {name: value for name, _, value in pairs}
     for place in AGENT_PORTS:
         find(NOTE_PORT)(options["session_dir"], options["node_id"], find(place), -1)
+    port = _free_port()
+    command = [re.sub(ANY_RUNTIME_PORT, rf"\g<1>{port}", each) for each in command]
     return [f"{agent}{STAND_IN}" if each.startswith(agent) else each for each in command]
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def temp_folder() -> Path:

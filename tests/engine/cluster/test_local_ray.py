@@ -89,12 +89,39 @@ with ray_of(Profile(), []):
 """
 
 
+# Runs before any Python program: the agent takes longer to start than a raylet would wait for it.
+SLEEPING_AGENT = """
+import sys, time
+if any(each.endswith("/runtime_env/agent/main.py") for each in sys.orig_argv):
+    time.sleep(600)
+"""
+
+
 @pytest.mark.slow
 def test_a_start_on_a_busy_machine_is_waited_for() -> None:
     ran = subprocess.run([sys.executable, "-c", SLOW], capture_output=True, text=True, check=True)
 
     assert ran.stdout == "started\n"
     assert ran.stderr == ("waiting: Ray has not started in 20 seconds; this machine is busy\n")
+
+
+def test_a_start_does_not_wait_for_the_agent_of_runtime_environments(tmp_path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SLEEPING_AGENT)
+    start = (
+        "from tune_jobs.engine.cluster.connection import ray_of\n"
+        "from tune_jobs.engine.job.profile import Profile\n"
+        "with ray_of(Profile(), []): print('started')"
+    )
+    paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    ran = subprocess.run(
+        [sys.executable, "-c", start],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": paths},
+    )
+
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "started\n", "")
 
 
 @pytest.fixture(scope="module")
