@@ -75,6 +75,49 @@ def test_wrong_arguments_of_search_take_one_line(tmp_path, given, said):
     assert not tuner.experiment.exists
 
 
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda hp: hp.Int("n", 1, 8, stp=1), "hp.Int has no argument 'stp'; did you mean 'step'?"),
+        (lambda hp: hp.Float("n", 0, 1, smpling="log"), "hp.Float has no argument 'smpling'; did"),
+        (lambda hp: hp.Choice("n", ["a"], order=True), "did you mean 'ordered'?"),
+        (lambda hp: hp.Boolean("n", defalt=True), "did you mean 'default'?"),
+        (lambda hp: hp.Fixed("n", valu=3), "did you mean 'value'?"),
+        (lambda hp: hp.get(nam="n"), "hp.get has no argument 'nam'; did you mean 'name'?"),
+        (lambda hp: hp.conditional_scope("n", value=[1]), "hp.conditional_scope has no argument"),
+    ],
+)
+def test_an_unknown_argument_of_hp_names_the_nearest(tmp_path, call, said):
+    with pytest.raises(JobError) as caught:
+        make(tmp_path, model=call)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_argument_in_a_fit_is_refused_before_anything_starts(tmp_path):
+    class Fits(kt.HyperModel):
+        def build(self, hp):
+            return build(hp)
+
+        def fit(self, hp, model, *args, **kwargs):
+            return model.fit(*args, batch_size=hp.Int("batch_size", 8, 32, stp=8), **kwargs)
+
+    tuner = make(tmp_path, model=Fits())
+    with pytest.raises(JobError, match=r"hp\.Int has no argument 'stp'; did you mean 'step'"):
+        tuner.search(X_TRAIN, Y_TRAIN, validation_data=HELD)
+    assert not tuner.experiment.exists
+
+
+def test_an_unknown_argument_of_what_reads_results_names_the_nearest(tmp_path):
+    tuner = make(tmp_path)
+    for call in (tuner.results_summary, tuner.oracle.get_best_trials):
+        with pytest.raises(JobError, match="has no argument 'num_trial'; did you mean 'num_trials"):
+            call(num_trial=1)
+    with pytest.raises(JobError, match=r"tuner\.get_best_models has no argument 'n'"):
+        tuner.get_best_models(n=1)
+
+
 def test_an_unknown_argument_of_an_oracle_names_the_nearest():
     with pytest.raises(JobError, match="unknown argument 'objectve'; did you mean 'objective'"):
         kt.oracles.Hyperband(objectve="loss")

@@ -90,6 +90,7 @@ def test_domains_are_those_of_ray():
         hp.Choice("kind", ["a", "b"])
         hp.Choice("size", [16, 8])
         hp.Choice("code", [1, 2], ordered=False)
+        hp.Choice("extent", ["small", "large"], ordered=True)
         hp.Boolean("bias")
         hp.Fixed("fixed", 3)
         hp.Int("only", 4, 4)
@@ -104,10 +105,32 @@ def test_domains_are_those_of_ray():
         "kind": {"choice": ["a", "b"]},
         "size": {"choice": [8, 16]},
         "code": {"choice": [2, 1]},
+        "extent": {"choice": ["small", "large"], "is_ranked": True},
         "bias": {"choice": [False, True]},
         "fixed": 3,
         "only": 4,
     }
+
+
+def test_an_ordered_choice_of_texts_has_neighbours_that_are_alike():
+    def build(hp):
+        hp.Choice("plain", ["s", "m", "l"])
+        hp.Choice("ranked", ["s", "m", "l"], ordered=True)
+        hp.Choice("parent", ["s", "m", "l"], ordered=True)
+        with hp.conditional_scope("parent", ["m"]):
+            hp.Int("inner", 1, 3)
+
+    space = to_space(declared(build))
+    columns = {column.label: column for column in Coordinates(space).columns}
+    assert {name: columns[name].is_ordered for name in ("plain", "ranked", "parent")} == {
+        "plain": False,
+        "ranked": True,
+        "parent": True,
+    }
+    configs = draw(space, 60)
+    assert {config["ranked"] for config in configs} == {"s", "m", "l"}
+    assert {values_of(config)["parent"] for config in configs} == {"s", "m", "l"}
+    assert config_of(declared(build), {"ranked": "l", "parent": "m"})["ranked"] == "l"
 
 
 def test_a_reversed_logarithm_is_dense_near_the_upper_end():

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import inspect
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import ParamSpec, TypeVar
 
 from tune_jobs.engine.errors import JobError
+
+Arguments = ParamSpec("Arguments")
+Returned = TypeVar("Returned")
 
 EXPERIMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -18,6 +24,33 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if not matches:
         return "."
     return f"; did you mean {' or '.join(repr(match) for match in matches)}?"
+
+
+def refuse_unknown(
+    owner: str,
+) -> Callable[[Callable[Arguments, Returned]], Callable[Arguments, Returned]]:
+    """Make a method refuse an unknown argument with a JobError that names the nearest known one.
+
+    Args:
+        owner: the object as programs call it, such as ``hp`` of ``hp.Int``.
+    """
+
+    def decorate(method: Callable[Arguments, Returned]) -> Callable[Arguments, Returned]:
+        known = [name for name in inspect.signature(method).parameters if name != "self"]
+
+        @functools.wraps(method)
+        def checked(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Returned:
+            for name in kwargs:
+                if name not in known:
+                    raise JobError(
+                        f"{owner}.{method.__name__} has no argument {name!r}"
+                        f"{nearest(name, known)} Known: {', '.join(known)}"
+                    )
+            return method(*args, **kwargs)
+
+        return checked
+
+    return decorate
 
 
 def check_experiment_name(name: str) -> None:

@@ -184,7 +184,7 @@ class _Builder:
             own = [node.given(root.name, alike) for node in inner]
             part = self.part([node for node in own if node], above)
             options.append({root.name: _options(alike), **part})
-        return _choice(options)
+        return _choice(options, is_ranked=_is_ranked(root.declared))
 
     def _layers(
         self,
@@ -373,7 +373,7 @@ def _domain(declared: Declaration, count: int | None) -> Any:
         case Fixed():
             return declared.value
         case Choice():
-            return _options(_in_order(declared))
+            return _options(_in_order(declared), is_ranked=_is_ranked(declared))
         case Float() if declared.values is None:
             return _range(declared, count)
         case Int(step=None) if declared.sampling != "linear":
@@ -428,14 +428,19 @@ def _in_order(declared: Choice) -> list[Value]:
     return rising if declared.ordered else rising[::-1] if values == rising else values
 
 
-def _options(values: Sequence[Value]) -> Any:
-    return _choice(values) if len(values) > 1 else values[0]
+def _is_ranked(declared: Declaration) -> bool:
+    """Return whether neighbours are alike because the program says so, and not as numbers."""
+    return isinstance(declared, Choice) and declared.ordered and not _is_number(declared.values[0])
 
 
-def _choice(options: Sequence[Any]) -> Any:
+def _options(values: Sequence[Value], *, is_ranked: bool = False) -> Any:
+    return _choice(values, is_ranked=is_ranked) if len(values) > 1 else values[0]
+
+
+def _choice(options: Sequence[Any], *, is_ranked: bool = False) -> Any:
     from tune_jobs.engine.space.ray_domains import make_choice
 
-    return make_choice(list(options))
+    return make_choice(list(options), is_ranked=is_ranked)
 
 
 @dataclass(frozen=True)

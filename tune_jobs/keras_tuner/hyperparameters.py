@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.names import refuse_unknown
 from tune_jobs.keras_tuner.declarations import (
     Condition,
     Conditions,
@@ -23,6 +24,8 @@ from tune_jobs.keras_tuner.declarations import (
 )
 
 Values: TypeAlias = dict[str, Value]
+
+_refuse_unknown = refuse_unknown("hp")
 
 
 class HyperParameters:
@@ -46,6 +49,7 @@ class HyperParameters:
         self._added: list[Declaration] = []
         self._unread: list[str] = []
 
+    @_refuse_unknown
     def Int(  # noqa: N802  # KerasTuner's name, as those below
         self,
         name: str,
@@ -75,6 +79,7 @@ class HyperParameters:
         with self._under(parent_name, parent_values):
             return self._ask(make_int, name, min_value, max_value, step, sampling, default)
 
+    @_refuse_unknown
     def Float(  # noqa: N802
         self,
         name: str,
@@ -94,6 +99,7 @@ class HyperParameters:
         with self._under(parent_name, parent_values):
             return self._ask(make_float, name, min_value, max_value, step, sampling, default)
 
+    @_refuse_unknown
     def Choice(  # noqa: N802
         self,
         name: str,
@@ -119,6 +125,7 @@ class HyperParameters:
         with self._under(parent_name, parent_values):
             return self._ask(make_choice, name, values, ordered, default)
 
+    @_refuse_unknown
     def Boolean(  # noqa: N802
         self,
         name: str,
@@ -134,6 +141,7 @@ class HyperParameters:
         with self._under(parent_name, parent_values):
             return self._ask(make_boolean, name, default)
 
+    @_refuse_unknown
     def Fixed(  # noqa: N802
         self,
         name: str,
@@ -149,6 +157,7 @@ class HyperParameters:
         with self._under(parent_name, parent_values):
             return self._ask(make_fixed, name, value)
 
+    @_refuse_unknown
     def get(self, name: str) -> Any:
         """Return the value of an active hyperparameter.
 
@@ -170,6 +179,7 @@ class HyperParameters:
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and self._full(name) in self.values
 
+    @_refuse_unknown
     @contextmanager
     def name_scope(self, name: str) -> Iterator[None]:
         """Put a name and a slash before the names of hyperparameters inside."""
@@ -180,6 +190,7 @@ class HyperParameters:
         finally:
             self._scopes.pop()
 
+    @_refuse_unknown
     @contextmanager
     def conditional_scope(self, parent_name: str, parent_values: object) -> Iterator[None]:
         """Make the hyperparameters inside active only if another one has one of some values.
@@ -203,6 +214,7 @@ class HyperParameters:
         finally:
             self._conditions.pop()
 
+    @_refuse_unknown
     def is_active(self, hyperparameter: str | Declaration) -> bool:
         """Return whether a hyperparameter is used with the present values."""
         if not isinstance(hyperparameter, str):
@@ -264,6 +276,7 @@ class HyperParameters:
         copied.merge(added, overwrite=False)
         return copied
 
+    @_refuse_unknown
     def merge(self, hps: HyperParameters | Iterable[Declaration], overwrite: bool = True) -> None:
         """Declare the hyperparameters of another object here.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.errors import JobError, check_whole_number
 from tune_jobs.engine.job.job import MakeScheduler
-from tune_jobs.engine.names import nearest
+from tune_jobs.engine.names import nearest, refuse_unknown
 from tune_jobs.engine.search.schedulers import Hyperband as HyperbandScheduler
 from tune_jobs.engine.search.searchers import Auto, InOrder, MakeSearcher, RandomSearch
 from tune_jobs.keras_tuner.hyperparameters import HyperParameters
@@ -106,6 +106,7 @@ class Oracle:
         """Return the trial with an id."""
         return self.trials[trial_id]
 
+    @refuse_unknown("oracle")
     def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
         """Return the trials with the best scores, the best first."""
         return rank(list(self.trials.values()), self.objective)[:num_trials]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.errors import JobError, check_whole_number
 from tune_jobs.engine.job.profile import Profile, load_profile
-from tune_jobs.engine.names import nearest
+from tune_jobs.engine.names import nearest, refuse_unknown
 from tune_jobs.keras_tuner.errors import FatalTypeError
 from tune_jobs.keras_tuner.hypermodel import HyperModel, as_hypermodel, has_own_fit, program_of
 from tune_jobs.keras_tuner.hyperparameters import HyperParameters
@@ -156,10 +156,12 @@ class Tuner:
             return model.fit(*args, **kwargs)
         return self.hypermodel.fit(hp, model, *args, **kwargs)
 
+    @refuse_unknown("tuner")
     def get_best_hyperparameters(self, num_trials: int = 1) -> list[HyperParameters]:
         """Return the hyperparameters of the best trials, the best first."""
         return [trial.hyperparameters for trial in self.oracle.get_best_trials(num_trials)]
 
+    @refuse_unknown("tuner")
     def get_best_models(self, num_models: int = 1) -> list[Any]:
         """Return the models of the best trials, with the weights of their best epochs.
 
@@ -179,10 +181,12 @@ class Tuner:
             model(self._search.example)
         return self._project.load_weights(model, trial)
 
+    @refuse_unknown("tuner")
     def results_summary(self, num_trials: int = 10) -> None:
         """Print the best trials."""
         print_results(self._project.folder.uri, self.oracle, num_trials)
 
+    @refuse_unknown("tuner")
     def search_space_summary(self, extended: bool = False) -> None:
         """Print the hyperparameters; ``extended`` is KerasTuner's, and changes nothing."""
         del extended

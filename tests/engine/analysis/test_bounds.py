@@ -10,6 +10,7 @@ from tune_jobs.engine.analysis.bounds import find_crowding
 from tune_jobs.engine.analysis.observed import observe
 from tune_jobs.engine.space.domains import distinct
 from tune_jobs.engine.space.membership import NotInSpaceError
+from tune_jobs.engine.space.ray_domains import make_choice
 
 
 def find_edges(space, configs, noise=()) -> list[str]:
@@ -80,6 +81,7 @@ def test_the_best_crowd_at_a_bound(domain, values, line) -> None:
         (tune.randint(0, 2), [1] * 8 + [0] * 2),
         (tune.quniform(0, 0.2, 0.1), [0.1] * 6 + [0.0] * 2 + [0.2] * 2),
         (tune.choice(["a", "b"]), ["b"] * 10),
+        (make_choice(["a", "b", "c"], is_ranked=True), ["c"] * 10),
         (tune.choice([True, False]), [True] * 10),
         (tune.randn(0, 1), [-5.0] * 10),
         (tune.grid_search([1, 2]), [1] * 10),

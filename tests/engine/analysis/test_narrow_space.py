@@ -1,6 +1,7 @@
 """The narrower space holds the best, lies in the old one, and says why it is as it is."""
 
 import math
+from functools import partial
 from typing import Any
 
 import hypothesis.strategies as st
@@ -20,6 +21,7 @@ from tune_jobs.engine.space.encoding import dimensions, flat_domains
 from tune_jobs.engine.space.grid import extremes
 from tune_jobs.engine.space.membership import NotInSpaceError, from_json, identity
 from tune_jobs.engine.space.notation import describe
+from tune_jobs.engine.space.ray_domains import make_choice
 
 
 def draw(space: dict, count: int, seed: int = 0) -> list[dict]:
@@ -32,6 +34,7 @@ def size_of(config: dict) -> float:
     return len(values) + sum(math.tanh(v) for v in values if isinstance(v, int | float))
 
 
+make_ranked = partial(make_choice, is_ranked=True)
 numbers = st.integers(1, 50)
 leaves = st.one_of(
     st.builds(lambda a, b: tune.uniform(a, a + b), st.floats(-10, 10), st.floats(0.1, 10)),
@@ -46,6 +49,7 @@ leaves = st.one_of(
     st.builds(lambda a: near_one(1 - a, 1 - a / 100), st.floats(0.01, 0.5)),
     st.builds(tune.randn, st.floats(-1, 1), st.floats(0.1, 1)),
     st.builds(tune.choice, st.lists(st.text() | numbers | st.booleans() | st.none(), min_size=1)),
+    st.builds(make_ranked, st.lists(st.text(), min_size=1, unique=True)),
     st.text(),
     numbers,
 )

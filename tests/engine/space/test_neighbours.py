@@ -1,5 +1,6 @@
 """Neighbours belong to the space, and differ from their config in one hyperparameter, a little."""
 
+from functools import partial
 from typing import Any
 
 import hypothesis.strategies as st
@@ -14,6 +15,7 @@ from tune_jobs.engine.space.domains import Range, distinct, domain_of, has_domai
 from tune_jobs.engine.space.encoding import dimensions, encode, flat_domains
 from tune_jobs.engine.space.membership import from_json, identity
 from tune_jobs.engine.space.neighbours import FARTHEST, NEAREST, as_choices, neighbours
+from tune_jobs.engine.space.ray_domains import make_choice
 
 
 def draw(space: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -23,6 +25,7 @@ def draw(space: dict[str, Any], seed: int) -> dict[str, Any]:
 
 
 # Left out are domains whose values do not come back exactly; those have a test of their own.
+make_ranked = partial(make_choice, is_ranked=True)
 numbers = st.integers(1, 50)
 leaves = st.one_of(
     st.builds(lambda a, b: tune.uniform(a, a + b), st.floats(-10, 10), st.floats(0.1, 10)),
@@ -40,6 +43,7 @@ leaves = st.one_of(
     st.builds(lambda a, b, q: tune.qlograndint(a * q, (a + b) * q, q), numbers, numbers, numbers),
     st.builds(lambda a: near_one(1 - a, 1 - a / 100), st.floats(0.01, 0.5)),
     st.builds(tune.choice, st.lists(st.text() | numbers | st.booleans() | st.none(), min_size=1)),
+    st.builds(make_ranked, st.lists(st.text(), min_size=1, unique=True)),
     st.text(),
     numbers,
 )

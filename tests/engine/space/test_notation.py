@@ -10,7 +10,7 @@ from ray import tune
 from tune_jobs.engine import near_one
 from tune_jobs.engine.space.domains import Choice, Grid, Normal, Range, Unknown, domain_of
 from tune_jobs.engine.space.notation import describe, parse_number, read_described
-from tune_jobs.engine.space.ray_domains import make_flat
+from tune_jobs.engine.space.ray_domains import make_choice, make_flat
 
 whole = st.integers(1, 50)
 ranges = st.one_of(
@@ -89,6 +89,7 @@ def test_values_have_places_on_the_scale(found, share) -> None:
         (tune.randn(1, 2), Normal(1, 2)),
         (tune.qrandn(1, 2, 0.5), Normal(1, 2, 0.5)),
         (tune.choice([1, 2]), Choice([1, 2])),
+        (make_choice(["s", "l"], is_ranked=True), Choice(["s", "l"], is_ranked=True)),
         (tune.grid_search([1, 2]), Grid([1, 2])),
         (tune.sample_from(lambda: 1), Unknown("sample_from")),
         ({"a": 1}, None),
@@ -122,6 +123,7 @@ def test_a_space_is_read_back_from_its_description() -> None:
         "rate": tune.loguniform(1e-4, 1),
         "layers": tune.choice([[{"units": tune.randint(1, 9)}] * n for n in (1, 2)]),
         "kind": tune.choice(["a", None, 3]),
+        "size": make_choice(["s", "l"], is_ranked=True),
         "grid": tune.grid_search([1, 2]),
         "own": tune.sample_from(lambda: 1),
         "constant": [1, {"x": 2}],
@@ -135,6 +137,7 @@ def test_a_space_is_read_back_from_its_description() -> None:
         [[{"units": Range(1, 9, is_integer=True)}] * n for n in (1, 2)]
     )
     assert domain_of(again["grid"]) == Grid([1, 2])
+    assert again["size"] == Choice(["s", "l"], is_ranked=True)
     assert again["own"] == Unknown("sample_from")
 
 

@@ -74,7 +74,8 @@ FIRST_STEPS = 200
 MOST_ORDERED_ROWS = 20_000_000
 
 # By the description of the model; a worker process trains many. The last used is the last here.
-PROGRAMS: OrderedDict[str, Program] = OrderedDict()
+# None: TensorFlow cannot trace it for replicas in step.
+PROGRAMS: OrderedDict[str, Program | None] = OrderedDict()
 
 
 def fit_compiled(
@@ -121,19 +122,24 @@ class CompiledFit:
         self.optimizer = make_stateless(model.optimizer)
         self.places = list_places(model, self.optimizer)
         self.others = list_others(model)
-        flat = is_elementwise(model)
-        self.groups = group_replicas(task, stacked=can_be_stacked(model))
-        self.layout = Layout(
-            flat=flat,
-            any_width=flat and is_of_any_width(model),
-            stacked=max(map(len, self.groups)) > 1,
-            scores=len(task.scorers),
-        )
         self.curves = Curves(task)
         self.stoppers = Stoppers([], model)
-        self.states = [self._start(group, values) for group in self.groups]
         self.metrics: list[str] = []  # those of the program, then those of the scorers
+        self.values = values
+        self._lay_out(stacked=can_be_stacked(model))
         self.seconds_per_epoch = math.nan
+
+    def _lay_out(self, *, stacked: bool) -> None:
+        """Group the replicas, and give each group the state before the first epoch."""
+        flat = is_elementwise(self.model)
+        self.groups = group_replicas(self.task, stacked=stacked)
+        self.layout = Layout(
+            flat=flat,
+            any_width=flat and is_of_any_width(self.model),
+            stacked=max(map(len, self.groups)) > 1,
+            scores=len(self.task.scorers),
+        )
+        self.states = [self._start(group, self.values) for group in self.groups]
 
     @cached_property
     def arrays(self) -> Arrays:
@@ -151,21 +157,45 @@ class CompiledFit:
     def compile(self) -> None:
         """Find the program for this model, or compile it.
 
+        Replicas whose steps cannot be traced together, as those of two recurrent layers, are
+        trained one after the other.
+
         Raises:
             UncompilableError: if TensorFlow cannot trace the model, with the reason.
+        """
+        program = self._find_program()
+        if program is None:
+            self._lay_out(stacked=False)
+            program = self._find_program()
+        assert program is not None  # one for single replicas is traced, or raises
+        self.program = program
+        self.metrics = [*program.metrics, *self.task.scores]
+
+    def _find_program(self) -> Program | None:
+        """Return the program; None if it would be one for replicas in step and cannot be traced.
+
+        Raises:
+            UncompilableError: if a program for single replicas cannot be traced.
         """
         try:
             key = self._describe()
         except NotComparableError as reason:
             self.session.path = f"compiled, not shared: {reason}"
-            self.program = self._trace()
-        else:
-            self.session.path = "compiled"
-            self.program = PROGRAMS.pop(key) if key in PROGRAMS else self._trace()
-            PROGRAMS[key] = self.program
-            while len(PROGRAMS) > MOST_PROGRAMS:
-                PROGRAMS.popitem(last=False)
-        self.metrics = [*self.program.metrics, *self.task.scores]
+            return self._trace_if_possible()
+        self.session.path = "compiled"
+        program = PROGRAMS.pop(key) if key in PROGRAMS else self._trace_if_possible()
+        PROGRAMS[key] = program
+        while len(PROGRAMS) > MOST_PROGRAMS:
+            PROGRAMS.popitem(last=False)
+        return program
+
+    def _trace_if_possible(self) -> Program | None:
+        try:
+            return self._trace()
+        except UncompilableError:
+            if not self.layout.stacked:
+                raise
+            return None
 
     def stop_with(self, callbacks: Lists) -> None:
         """Let callbacks stop the replicas; they ask the metrics in which direction they improve."""

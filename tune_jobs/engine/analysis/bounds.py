@@ -82,7 +82,7 @@ def _number(observed: Observed) -> _Number | None:
     domain = observed.domain
     if isinstance(domain, Range):
         return _Number(observed.name, domain, None)
-    if len(domain.options) < 2 or not domain.is_ordered:
+    if len(domain.options) < 2 or not domain.is_rising:
         return None
     places = Range(0, len(domain.options), is_integer=True)
     return _Number(observed.name, places, domain.options)

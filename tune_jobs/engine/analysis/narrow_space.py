@@ -64,4 +64,4 @@ def _narrow_choice(choice: Choice, found: Mapping[str, Narrower], label: str) ->
     options = [
         _narrow(choice.options[place], found, branch_label(choice, label, place)) for place in kept
     ]
-    return make_choice(options)
+    return make_choice(options, is_ranked=choice.is_ranked)

@@ -197,13 +197,20 @@ class Choice:
 
     Attributes:
         options: as the space has them, so that a config gets the space's own objects.
+        is_ranked: whether neighbours are alike though they are no rising numbers.
     """
 
     options: Sequence[Any]
+    is_ranked: bool = False
 
     @property
     def is_ordered(self) -> bool:
-        """True if the options are rising numbers, so that neighbours are alike."""
+        """True if neighbours are alike: rising numbers, or ranked options."""
+        return self.is_ranked or self.is_rising
+
+    @property
+    def is_rising(self) -> bool:
+        """True if the options are rising numbers."""
         if not all(_is_number(option) for option in self.options):
             return False
         return all(one < other for one, other in itertools.pairwise(self.options))
@@ -292,11 +299,12 @@ def distinct(part: Any) -> Any:
 
     Ray fills a space in place: in ``[LAYER] * 3`` the three layers would get one layer's values.
     """
-    from ray import tune
+    from tune_jobs.engine.space.ray_domains import make_choice
 
     domain = domain_of(part)
     if isinstance(domain, Choice) and is_branching(domain):
-        return tune.choice([distinct(option) for option in domain.options])
+        options = [distinct(option) for option in domain.options]
+        return make_choice(options, is_ranked=domain.is_ranked)
     if not children(part) or not has_domain(part):
         return part
     copies = {name: distinct(child) for name, child in children(part)}
@@ -319,7 +327,7 @@ def _read_domain_of_ray(part: object) -> Range | Normal | Choice | Unknown | Non
     from ray.tune.search import sample  # here, since a space that was written down needs no Ray
 
     if isinstance(part, sample.Categorical):
-        return Choice(part.categories)
+        return Choice(part.categories, getattr(part, "is_ranked", False))
     if isinstance(part, sample.Float | sample.Integer):
         return _read_number(part)
     if isinstance(part, sample.Domain):

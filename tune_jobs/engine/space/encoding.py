@@ -46,7 +46,8 @@ class Dimension:
         simple: a continuous range without a step, or a choice between places.
         branches: for each option of a choice between sub-spaces, the dimensions of the option.
         numbers: of a range with few values, the number that stands for each, rising.
-        is_ordered: whether neighbours are alike: numbers, and networks of rising depth.
+        is_ordered: whether neighbours are alike: numbers, ranked options, and networks of
+            rising depth.
     """
 
     simple: Range | Choice
@@ -143,10 +144,9 @@ def encode(part: object, config: Any, label: str = "") -> dict[str, float]:
     match domain_of(part):
         case Choice() as choice:
             place, option = place_of(choice, config)
-            drawn = {label: place + 0.5 if choice.is_ordered else place}
             if not is_branching(choice):
-                return drawn
-            return drawn | encode(option, config, branch_label(choice, label, place))
+                return {label: place + 0.5 if choice.is_ordered else place}
+            return {label: place} | encode(option, config, branch_label(choice, label, place))
         case Range() | Normal() as number:
             return {label: _drawn(number, config)}
     found: dict[str, float] = {}
@@ -201,8 +201,8 @@ def _choice_dimension(choice: Choice, label: str) -> Dimension:
             dimensions(option, branch_label(choice, label, place))
             for place, option in enumerate(choice.options)
         ]
-        repeats = is_repetition(choice)
-        return Dimension(Choice(list(places)), tuple(branches), is_ordered=repeats)
+        is_ordered = choice.is_ranked or is_repetition(choice)
+        return Dimension(Choice(list(places)), tuple(branches), is_ordered=is_ordered)
     if choice.is_ordered:
         return Dimension(Range(0, len(places)), numbers=tuple(place + 0.5 for place in places))
     return Dimension(Choice(list(places)), is_ordered=False)

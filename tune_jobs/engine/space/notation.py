@@ -19,7 +19,8 @@ def describe(part: object) -> Any:
     """Write a space as JSON, domains as the calls that make them."""
     match domain_of(part):
         case Choice() as choice:
-            return {"choice": [describe(option) for option in choice.options]}
+            options = {"choice": [describe(option) for option in choice.options]}
+            return options | ({"is_ranked": True} if choice.is_ranked else {})
         case Range() | Normal() | Unknown() as domain:
             return domain.as_code()
     if isinstance(part, dict):
@@ -35,8 +36,9 @@ def read_described(described: object) -> Any:
         return _read_text(described)
     if isinstance(described, dict):
         options = described.get("choice")
-        if described.keys() == {"choice"} and isinstance(options, list):
-            return Choice([read_described(option) for option in options])
+        is_ranked = described.get("is_ranked") is True
+        if len(described) == 1 + is_ranked and isinstance(options, list):
+            return Choice([read_described(option) for option in options], is_ranked)
         return {name: read_described(child) for name, child in described.items()}
     if isinstance(described, list):
         return [read_described(child) for child in described]

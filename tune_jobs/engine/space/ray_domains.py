@@ -6,9 +6,15 @@ import copy
 from collections.abc import Sequence
 
 from ray import tune
-from ray.tune.search.sample import Domain
+from ray.tune.search.sample import Categorical, Domain
 
 from tune_jobs.engine.space.domains import Choice, Range
+
+
+class Ranked(Categorical):  # type: ignore[misc]  # Ray's are untyped
+    """Ray's choice between options of which neighbours are alike, such as sizes by name."""
+
+    is_ranked = True
 
 
 def with_bounds(domain: Domain, bounds: Range) -> Domain:
@@ -18,9 +24,9 @@ def with_bounds(domain: Domain, bounds: Range) -> Domain:
     return changed
 
 
-def make_choice(options: Sequence[object]) -> Domain:
-    """Make Ray's choice between options."""
-    return tune.choice(options)
+def make_choice(options: Sequence[object], *, is_ranked: bool = False) -> Domain:
+    """Make Ray's choice between options, or a :class:`Ranked` one."""
+    return Ranked(options).uniform() if is_ranked else tune.choice(options)
 
 
 def make_flat(domain: Range | Choice) -> Domain:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tune_jobs.engine.errors import JobError
 from tune_jobs.keras_tuner.declarations import Declaration
 from tune_jobs.keras_tuner.hypermodel import names_in_fit
 from tune_jobs.keras_tuner.hyperparameters import HyperParameters
@@ -25,6 +26,9 @@ def ask_fit(
 
     A ``fit`` with a loop of its own is not called: it might train for hours. What it asks for joins
     the space when a trial meets it.
+
+    Raises:
+        JobError: if it declares one as none can be.
     """
     names = names_in_fit(program.hypermodel)
     if "fit" not in names or "GradientTape" in names:
@@ -37,6 +41,8 @@ def ask_fit(
         for name in METHODS:
             object.__setattr__(model, name, _reach)
         program.fit_model(own, model, *args, **{"callbacks": [], **kwargs})
+    except JobError:
+        raise
     except Exception:  # noqa: BLE001  # a trial shows it, if it is more than having reached the fit
         return own.added
     return own.added

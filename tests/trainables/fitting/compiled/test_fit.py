@@ -221,6 +221,25 @@ def test_replicas_in_step_are_equal_to_separate_fits(stackable, rows, monkeypatc
             np.testing.assert_allclose(found, values, rtol=2e-4, atol=1e-5)
 
 
+def test_replicas_whose_steps_cannot_be_one_take_turns_in_compiled_epochs(sessions, rows):
+    build = make_build(
+        lambda: layers.SimpleRNN(2, return_sequences=True), lambda: layers.SimpleRNN(2)
+    )
+    config = CONFIG | {"shape": (4, 3)}
+    replicas = [Replica(seed) for seed in (1, 2)]
+    compiled.PROGRAMS.clear()
+    fit(build, config, make_data((4, 3), replicas=replicas))
+
+    assert sessions[0].path == "compiled"
+    assert sessions[0].fallback is None
+    for index, replica in enumerate(replicas):
+        alone = fit(build, config, make_data((4, 3), replicas=[replica]))
+        for name, values in alone.history.history.items():
+            found = [row["replicas"][index][name] for row in rows[: config["max_epochs"]]]
+            np.testing.assert_allclose(found, values, rtol=2e-4, atol=1e-5)
+    assert len(compiled.PROGRAMS) == 2  # that there is no program for both is known, too
+
+
 TABLE = {
     "task": "binary",
     "input_shape": [6],
