@@ -23,6 +23,7 @@ from tune_jobs.sklearn import SearchCV
 from tune_jobs.sklearn.features import encode_columns, encode_numbers
 from tune_jobs.sklearn.inputs import cut
 from tune_jobs.sklearn.scoring import FoldScorer, find_scorers
+from tune_jobs.sklearn.searching import Search
 from tune_jobs.sklearn.targets import find_task, read_target
 
 ROOT = Path(__file__).parents[2]
@@ -126,6 +127,10 @@ CLASSES = np.arange(20) % 2
         ({"epochs": 1.5}, "epochs is 1.5, but must be an integer >= 1"),
         ({"patience": 0}, "patience is 0, but must be an integer >= 1"),
         ({"space": {}}, "space is {}, but must be a dict of name -> domain, not empty"),
+        (
+            {"space": {"units": 8, "rate": 0.1}},
+            "space has no hyperparameter to search: units, rate",
+        ),
         ({"space": {"units": [4, 8]}}, "space has a list for 'units'; write tune.choice([4, 8])"),
         ({"space": {"rate": stats.uniform(0, 1)}}, "space has a distribution of scipy for 'rate'"),
         (
@@ -205,9 +210,14 @@ def build_relu(config: dict[str, Any]) -> Any:
         (build_relu, "the model ends in 'relu'"),
     ],
 )
-def test_a_build_that_returns_no_model_to_train_is_refused_before_anything_starts(
-    function: Any, said: str, tmp_path: Path
+@pytest.mark.parametrize("has_keras", [True, False])
+def test_a_build_that_returns_no_model_to_train_is_refused_before_any_trial(
+    function: Any, said: str, has_keras: bool, tmp_path: Path, monkeypatch: Any
 ) -> None:
+    if has_keras:
+        monkeypatch.setattr(Search, "connected", lambda _: pytest.fail("Ray is started"))
+    else:  # of a program that leaves it to the workers; theirs is there in any case
+        monkeypatch.setattr("tune_jobs.sklearn.searching.check_build", lambda *_: False)
     search = SearchCV(
         function, SPACE, task="classification", profile=Profile(storage=str(tmp_path))
     )

@@ -42,8 +42,10 @@ def fit_search(search: BaseEstimator, x: Any, y: Any, params: Mapping[str, Any])
     deciding = find_deciding(search.refit, scorers)
     rows = _make_rows(search, x, y, task, scorers, weights, for_splitter, for_scorers)
     made, added = _make_search(search, rows, f"val_{deciding}")
-    made.check()
+    is_checked = made.check()
     with made.connected():
+        if not is_checked:
+            made.check_in_worker()
         experiment = made.run()
         results = collect_results(
             experiment,

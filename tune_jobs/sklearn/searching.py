@@ -30,7 +30,7 @@ from tune_jobs.engine.space.grid import pick
 from tune_jobs.engine.trials.shipping import Shipped, ship
 from tune_jobs.engine.trials.warm_workers import call_in_worker
 from tune_jobs.sklearn.features import Encoded
-from tune_jobs.sklearn.first_build import check_build
+from tune_jobs.sklearn.first_build import check_build, check_build_in_worker
 from tune_jobs.sklearn.fitted import FittedModel
 from tune_jobs.sklearn.fitting import Build, make_trainable, preload, refit
 from tune_jobs.sklearn.scoring import FoldScorer
@@ -72,14 +72,24 @@ class Search:
         with ONE_AT_A_TIME, ray_of(self.profile, self._import_paths, named, is_kept=True):
             yield
 
-    def check(self) -> None:
+    def check(self) -> bool:
         """Refuse a space and a build with which no trial could be trained.
+
+        Returns:
+            Whether the build was checked, too; else :meth:`check_in_worker` does.
 
         Raises:
             JobError: naming what is wrong with them.
         """
-        signature = self.rows.signature(len(self.rows.features.folds[0][0]))
-        check_build(self.build, {**pick(self._job.space, "low"), **signature})
+        return check_build(self.build, self._first_config)
+
+    def check_in_worker(self) -> None:
+        """Refuse a build with which no trial could be trained, once Ray runs.
+
+        Raises:
+            JobError: naming what is wrong with it.
+        """
+        check_build_in_worker(self.build, self._first_config, self.profile)
 
     def run(self) -> Experiment:
         """Search; the experiment lies in the profile's storage.
@@ -124,6 +134,11 @@ class Search:
                 f"the best config could not be trained on all rows: {error.cause!r}"
             ) from error
         return FittedModel(self.build, config, weights, self.rows.features.encoder)
+
+    @property
+    def _first_config(self) -> Config:
+        signature = self.rows.signature(len(self.rows.features.folds[0][0]))
+        return {**pick(self._job.space, "low"), **signature}
 
     @property
     def _job(self) -> Job:

@@ -12,6 +12,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from tune_jobs.engine.errors import JobError, check_whole_number
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.names import check_experiment_name, nearest
+from tune_jobs.engine.space.domains import has_domain
 
 # What ``fit`` takes beside the data, a value per row.
 PARAMS = ("sample_weight", "groups")
@@ -43,7 +44,7 @@ def check_settings(search: BaseEstimator) -> None:
 
 
 def _check_space(space: Any) -> None:
-    """Refuse what a grid or a distribution of scikit-learn has in place of a domain."""
+    """Refuse a space without a domain, and what scikit-learn has in place of one."""
     if not isinstance(space, dict) or not space:
         raise JobError(f"space is {space!r}, but must be a dict of name -> domain, not empty")
     for name, value in space.items():
@@ -54,6 +55,11 @@ def _check_space(space: Any) -> None:
                 f"space has a distribution of scipy for {name!r}; write tune.uniform(low, high), "
                 "tune.loguniform(low, high) or tune.randint(low, high)"
             )
+    if not has_domain(space):
+        raise JobError(
+            f"space has no hyperparameter to search: {', '.join(map(str, space))} have one value "
+            "each; write tune.choice([...]), tune.loguniform(low, high) or the like for one of them"
+        )
 
 
 def make_router(search: BaseEstimator, scorers: Mapping[str, Any]) -> MetadataRouter:
