@@ -13,6 +13,7 @@ from tests.keras_tuner.models import X_HELD, X_TRAIN, Y_HELD, Y_TRAIN, build, ma
 from tune_jobs.engine import JobError
 from tune_jobs.keras_tuner.objective import make_objective
 from tune_jobs.keras_tuner.project import locate_project
+from tune_jobs.keras_tuner.trials import Metrics, Trial
 from tune_jobs.keras_tuner.worker.arguments import list_warnings, read_call
 from tune_jobs.keras_tuner.worker.datasets import pack, unpack
 
@@ -197,6 +198,42 @@ def test_a_batch_size_that_no_fit_reads_is_a_warning(tmp_path, caplog, monkeypat
     assert "batch_size" not in caplog.text
     make(tmp_path, model=build_with_batches).search(X_TRAIN, Y_TRAIN, validation_data=HELD)
     assert "hyperparameter 'batch_size' has no effect" in caplog.text
+
+
+def trials_with(*curves):
+    found = {}
+    for number, curve in enumerate(curves):
+        metrics = Metrics({"val_loss": min(curve)}, {"val_loss": [*enumerate(curve, 1)]}, 1)
+        found[str(number)] = Trial(kt.HyperParameters(), score=min(curve), metrics=metrics)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("curves", "is_useless"),
+    [
+        (([0.0, 0.0], [0.0, 0.0]), True),
+        (([0.25], [0.25], [0.25]), True),
+        (([0.0, 0.0], [0.0, 0.1]), False),  # its best is the same, by chance
+        (([0.0], [0.0]), False),
+        (([0.0, 0.0, 0.0],), False),
+        ((), False),
+    ],
+)
+def test_an_objective_that_is_the_same_in_all_trials_is_a_warning(
+    tmp_path, caplog, capsys, monkeypatch, curves, is_useless
+):
+    monkeypatch.setattr("tune_jobs.keras_tuner.searching.Search._run", lambda *_: None)
+    tuner = make(tmp_path)
+    tuner.oracle.read = lambda: trials_with(*curves)
+    tuner.search(X_TRAIN, Y_TRAIN, validation_data=HELD)
+    tuner.results_summary()
+
+    said = [each.message for each in caplog.records if "every trial has" in each.message]
+    assert len(said) == is_useless
+    assert capsys.readouterr().out.count("Warning: every trial has val_loss") == is_useless
+    for line in said:
+        assert line.startswith(f"every trial has val_loss {curves[0][0]:g} in all its epochs")
+        assert "\n" not in line
 
 
 def test_rows_are_split_as_keras_splits_them():

@@ -27,6 +27,7 @@ from tune_jobs.keras_tuner.errors import (
 from tune_jobs.keras_tuner.hypermodel import has_own_fit
 from tune_jobs.keras_tuner.probing.ask_fit import ask_fit
 from tune_jobs.keras_tuner.probing.ask_metrics import check_reported
+from tune_jobs.keras_tuner.summaries import find_constant
 from tune_jobs.keras_tuner.worker.arguments import (
     Fit,
     check_call,
@@ -225,7 +226,7 @@ class Search:
         return found
 
     def _check_end(self) -> None:
-        """Raise what ended the search.
+        """Raise what ended the search; warn if its objective has told it nothing.
 
         Raises:
             KeyboardInterrupt: if a signal has ended it.
@@ -240,6 +241,9 @@ class Search:
             raise ConsecutiveFailuresError(
                 f"the search has ended, since its trials fail alike: {cause(summary.error or '')}"
             )
+        oracle = self._tuner.oracle
+        if warning := find_constant(oracle.trials.values(), oracle.objective.name):
+            logger.warning(warning)
 
 
 class FailureCount:

@@ -30,6 +30,9 @@ BY_VARIABLE = frozenset(["Lamb", "Adafactor"])
 # Layers that one program for all replicas does not make faster; measured, see docs/performance.md.
 NOT_STACKED = ("Conv2D", "Conv3D", "DepthwiseConv", "SeparableConv")
 
+# Layers of which a second one after the first cannot be traced for all replicas.
+RECURRENT = ("LSTM", "GRU", "RNN")
+
 
 class UncompilableError(Exception):
     """Raised with the reason why a fit cannot be compiled, so that ``model.fit`` has to run."""
@@ -87,8 +90,10 @@ def check_model(model: keras.Model) -> None:
 
 
 def can_be_stacked(model: keras.Model) -> bool:
-    """Return whether one program for all replicas is faster than one after the other."""
+    """Return whether one program for all replicas works, and is faster than one after the other."""
     kinds = [type(layer).__name__ for layer in layers_of(model)]
+    if sum(part in kind for kind in kinds for part in RECURRENT) > 1:
+        return False
     return not any(part in kind for kind in kinds for part in NOT_STACKED)
 
 

@@ -157,8 +157,7 @@ class CompiledFit:
     def compile(self) -> None:
         """Find the program for this model, or compile it.
 
-        Replicas whose steps cannot be traced together, as those of two recurrent layers, are
-        trained one after the other.
+        Replicas whose steps cannot be traced together are trained one after the other.
 
         Raises:
             UncompilableError: if TensorFlow cannot trace the model, with the reason.

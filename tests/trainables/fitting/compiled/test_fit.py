@@ -221,7 +221,12 @@ def test_replicas_in_step_are_equal_to_separate_fits(stackable, rows, monkeypatc
             np.testing.assert_allclose(found, values, rtol=2e-4, atol=1e-5)
 
 
-def test_replicas_whose_steps_cannot_be_one_take_turns_in_compiled_epochs(sessions, rows):
+@pytest.mark.parametrize("is_known", [True, False])
+def test_replicas_of_two_recurrent_layers_take_turns_in_compiled_epochs(
+    is_known, sessions, rows, monkeypatch
+):
+    if not is_known:  # but found out
+        monkeypatch.setattr(compiled, "can_be_stacked", lambda _: True)
     build = make_build(
         lambda: layers.SimpleRNN(2, return_sequences=True), lambda: layers.SimpleRNN(2)
     )
@@ -237,7 +242,7 @@ def test_replicas_whose_steps_cannot_be_one_take_turns_in_compiled_epochs(sessio
         for name, values in alone.history.history.items():
             found = [row["replicas"][index][name] for row in rows[: config["max_epochs"]]]
             np.testing.assert_allclose(found, values, rtol=2e-4, atol=1e-5)
-    assert len(compiled.PROGRAMS) == 2  # that there is no program for both is known, too
+    assert len(compiled.PROGRAMS) == (1 if is_known else 2)  # that there is none is kept, too
 
 
 TABLE = {
