@@ -438,7 +438,7 @@ def _options(values: Sequence[Value], *, is_ranked: bool = False) -> Any:
 
 
 def _choice(options: Sequence[Any], *, is_ranked: bool = False) -> Any:
-    from tune_jobs.engine.space.ray_domains import make_choice
+    from tune_jobs.engine.space.ray_choices import make_choice
 
     return make_choice(list(options), is_ranked=is_ranked)
 

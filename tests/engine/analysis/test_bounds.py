@@ -10,7 +10,7 @@ from tune_jobs.engine.analysis.bounds import find_crowding
 from tune_jobs.engine.analysis.observed import observe
 from tune_jobs.engine.space.domains import distinct
 from tune_jobs.engine.space.membership import NotInSpaceError
-from tune_jobs.engine.space.ray_domains import make_choice
+from tune_jobs.engine.space.ray_choices import make_choice
 
 
 def find_edges(space, configs, noise=()) -> list[str]:

@@ -21,7 +21,7 @@ from tune_jobs.engine.space.encoding import dimensions, flat_domains
 from tune_jobs.engine.space.grid import extremes
 from tune_jobs.engine.space.membership import NotInSpaceError, from_json, identity
 from tune_jobs.engine.space.notation import describe
-from tune_jobs.engine.space.ray_domains import make_choice
+from tune_jobs.engine.space.ray_choices import make_choice
 
 
 def draw(space: dict, count: int, seed: int = 0) -> list[dict]:

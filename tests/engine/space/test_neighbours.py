@@ -15,7 +15,7 @@ from tune_jobs.engine.space.domains import Range, distinct, domain_of, has_domai
 from tune_jobs.engine.space.encoding import dimensions, encode, flat_domains
 from tune_jobs.engine.space.membership import from_json, identity
 from tune_jobs.engine.space.neighbours import FARTHEST, NEAREST, as_choices, neighbours
-from tune_jobs.engine.space.ray_domains import make_choice
+from tune_jobs.engine.space.ray_choices import make_choice
 
 
 def draw(space: dict[str, Any], seed: int) -> dict[str, Any]:

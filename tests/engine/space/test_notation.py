@@ -10,7 +10,8 @@ from ray import tune
 from tune_jobs.engine import near_one
 from tune_jobs.engine.space.domains import Choice, Grid, Normal, Range, Unknown, domain_of
 from tune_jobs.engine.space.notation import describe, parse_number, read_described
-from tune_jobs.engine.space.ray_domains import make_choice, make_flat
+from tune_jobs.engine.space.ray_choices import make_choice
+from tune_jobs.engine.space.ray_domains import make_flat
 
 whole = st.integers(1, 50)
 ranges = st.one_of(

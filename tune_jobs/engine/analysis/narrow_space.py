@@ -12,7 +12,8 @@ from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.space.configs import Config, children
 from tune_jobs.engine.space.domains import Choice, Grid, Range, Space, domain_of, has_domain
 from tune_jobs.engine.space.encoding import branch_label, label_of
-from tune_jobs.engine.space.ray_domains import make_choice, with_bounds
+from tune_jobs.engine.space.ray_choices import make_choice
+from tune_jobs.engine.space.ray_domains import with_bounds
 
 
 def narrow(space: Space, ranked: Sequence[Config], *, keep: float) -> tuple[Space, list[str]]:

@@ -299,7 +299,7 @@ def distinct(part: Any) -> Any:
 
     Ray fills a space in place: in ``[LAYER] * 3`` the three layers would get one layer's values.
     """
-    from tune_jobs.engine.space.ray_domains import make_choice
+    from tune_jobs.engine.space.ray_choices import make_choice
 
     domain = domain_of(part)
     if isinstance(domain, Choice) and is_branching(domain):

@@ -11,7 +11,8 @@ from tune_jobs.engine.space.configs import Config, children
 from tune_jobs.engine.space.domains import Choice, Grid, Range, Space, domain_of, has_domain
 from tune_jobs.engine.space.encoding import decode, dimensions, encode, flat_domains
 from tune_jobs.engine.space.membership import identity
-from tune_jobs.engine.space.ray_domains import make_choice, make_flat
+from tune_jobs.engine.space.ray_choices import make_choice
+from tune_jobs.engine.space.ray_domains import make_flat
 
 # How far a number moves, as a share of its range on the range's scale.
 NEAREST, FARTHEST = 0.03, 0.15

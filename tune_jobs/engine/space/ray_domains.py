@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 
 from ray import tune
-from ray.tune.search.sample import Categorical, Domain
+from ray.tune.search.sample import Domain
 
 from tune_jobs.engine.space.domains import Choice, Range
-
-
-class Ranked(Categorical):  # type: ignore[misc]  # Ray's are untyped
-    """Ray's choice between options of which neighbours are alike, such as sizes by name."""
-
-    is_ranked = True
 
 
 def with_bounds(domain: Domain, bounds: Range) -> Domain:
@@ -22,11 +15,6 @@ def with_bounds(domain: Domain, bounds: Range) -> Domain:
     changed = copy.copy(domain)
     changed.lower, changed.upper = bounds.lower, bounds.upper
     return changed
-
-
-def make_choice(options: Sequence[object], *, is_ranked: bool = False) -> Domain:
-    """Make Ray's choice between options, or a :class:`Ranked` one."""
-    return Ranked(options).uniform() if is_ranked else tune.choice(options)
 
 
 def make_flat(domain: Range | Choice) -> Domain:
