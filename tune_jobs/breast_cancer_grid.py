@@ -26,7 +26,6 @@ JOB = Job(
     ),
     data=table("breast_cancer", target="malignant"),
     metric="val_loss",
-    mode="min",
     num_samples=1,
     max_epochs=20,
 )

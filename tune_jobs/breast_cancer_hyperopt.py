@@ -16,7 +16,6 @@ JOB = Job(
     space=compose(tabular_mlp.ARCHITECTURE, OPTIMIZER, {"patience": 8}),
     data=table("breast_cancer", target="malignant"),
     metric="val_loss",
-    mode="min",
     searcher=HyperOptTPE(),
     scheduler=ASHA(grace_period=2, reduction_factor=3),
     num_samples=40,

@@ -15,7 +15,6 @@ JOB = Job(
     space=compose(tabular_mlp.ARCHITECTURE, OPTIMIZER, {"patience": 8}),
     data=table("breast_cancer", target="malignant"),
     metric="val_loss",
-    mode="min",
     searcher=RandomSearch(),
     scheduler=MedianStopping(grace_period=3),
     num_samples=40,

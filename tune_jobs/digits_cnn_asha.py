@@ -19,7 +19,6 @@ JOB = Job(
     ),
     data=images("digits"),
     metric="val_accuracy",
-    mode="max",
     searcher=RandomSearch(),
     scheduler=ASHA(grace_period=1, reduction_factor=3),
     num_samples=20,

@@ -21,7 +21,6 @@ JOB = Job(
     },
     data=images("mnist.npz"),
     metric="val_accuracy",
-    mode="max",
     searcher=TPE(),
     scheduler=ASHA(grace_period=1, reduction_factor=3),
     num_samples=20,

@@ -42,7 +42,6 @@ JOB = Job(
     space=SPACE,
     data=table(),
     metric="val_loss",
-    mode="min",
     searcher=TPE(),
     scheduler=ASHA(),
     num_samples=40,

@@ -37,6 +37,12 @@ JOB = Job(
             ("mean area", "mean radius"),
         ),
         ("data.ignore=['a']", lambda job: job.data.ignore, ("a",)),
+        ("evaluation.folds=5", lambda job: job.evaluation and job.evaluation.folds, 5),
+        (
+            "evaluation.scoring=roc_auc",
+            lambda job: job.evaluation and job.evaluation.metrics,
+            ("val_roc_auc",),
+        ),
     ],
 )
 def test_a_fact_is_replaced(assignment, get, value) -> None:
@@ -50,7 +56,8 @@ def test_a_fact_is_replaced(assignment, get, value) -> None:
         ("scheduler.grace_perod=3", "no field 'grace_perod'; did you mean 'grace_period'"),
         ("max_epoch=3", "did you mean 'max_epochs'"),
         ("space.unit=3", "no field 'unit'"),
-        ("metric.x=3", "no field 'x'"),
+        ("metric.x=3", "no field 'x'. It has no fields"),
+        ("evaluation.fold=3", "no field 'fold'; did you mean 'folds'.*Known: folds, repeats, scor"),
         ("max_epochs", "must have the form field=value"),
         ("=3", "must have the form field=value"),
         ("max_epochs=many", "max_epochs must be an integer, got 'many'"),

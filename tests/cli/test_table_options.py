@@ -80,3 +80,12 @@ def test_a_table_that_nobody_names_is_asked_for(tmp_path):
 
 def test_what_an_experiment_remembers_has_a_type():
     assert set(REMEMBERED) <= set(KINDS)
+
+
+def test_the_metric_sets_evaluation_and_mode_and_set_comes_last():
+    job = load_job(metric="roc_auc", sets=("evaluation.folds=3",))
+
+    assert (job.goal.metric, job.goal.mode) == ("val_roc_auc", "max")
+    assert (job.evaluation.scoring, job.evaluation.folds) == (("roc_auc",), 3)
+    assert load_job(mode="max").goal.mode == "max"
+    assert load_job().evaluation is None

@@ -2,8 +2,9 @@ import math
 
 import pytest
 from ray import tune
+from sklearn.metrics import get_scorer_names
 
-from tune_jobs.engine.goal import Goal
+from tune_jobs.engine.goal import Goal, mode_of
 from tune_jobs.engine.job.describing import describe_settings
 from tune_jobs.engine.job.job import Job
 
@@ -30,3 +31,31 @@ def test_the_goal_of_a_job_is_what_its_description_says() -> None:
 
     assert job.goal == Goal("auc", "max")
     assert describe_settings(job).goal == job.goal
+
+
+@pytest.mark.parametrize(
+    ("metric", "mode"),
+    [
+        ("val_loss", "min"),
+        ("val_auc_1", "max"),
+        ("val_AUC", "max"),
+        ("MeanIoU", "max"),
+        ("val_accuracy_loss", "min"),
+        ("d2_absolute_error_score", "max"),
+        ("val_neg_log_loss", "max"),
+        ("val_false_positives", "min"),
+        ("val_true_negatives", "max"),
+        ("val_sparse_categorical_crossentropy", "min"),
+        ("top_k_categorical_accuracy", "max"),
+        ("val_acuracy", None),
+        ("profit", None),
+    ],
+)
+def test_the_name_of_a_metric_says_its_mode(metric, mode) -> None:
+    assert mode_of(metric) == mode
+
+
+def test_every_scorer_of_scikit_learn_that_says_its_mode_is_maximised() -> None:
+    modes = {mode_of(name) for name in get_scorer_names()}
+
+    assert modes <= {"max", None}

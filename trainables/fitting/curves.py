@@ -33,6 +33,20 @@ class Progress:
         return Progress(epoch, value if math.isfinite(value) else None, epoch, dict(metrics))
 
 
+class UnreportedMetricError(ValueError):
+    """Raised if no epoch has the metric that decides.
+
+    Attributes:
+        reported: the metrics that every epoch has.
+    """
+
+    def __init__(self, metric: str, reported: Sequence[str]) -> None:
+        self.reported = sorted(reported)
+        super().__init__(
+            f"metric '{metric}' was not reported; Keras reported: {', '.join(self.reported)}"
+        )
+
+
 class Curves:
     """The progress of a task's replicas, and the mean metrics of every epoch."""
 
@@ -95,9 +109,7 @@ def check_metric(task: Task, known: Sequence[str], *, in_tune: bool) -> None:
     """Refuse a metric that is not reported but decides; in Tune, the job itself ends the run.
 
     Raises:
-        ValueError: naming the metrics that are reported.
+        UnreportedMetricError: naming the metrics that are reported.
     """
     if task.metric not in known and not in_tune and not task.keeps_last:
-        raise ValueError(
-            f"metric '{task.metric}' was not reported; Keras reported: {', '.join(sorted(known))}"
-        )
+        raise UnreportedMetricError(task.metric, known)

@@ -18,7 +18,7 @@ from tune_jobs.engine.storage.folder import Folder, open_folder
 KINDS = {
     **dict.fromkeys(("num_samples", "max_epochs", "seed", "finalists"), int),
     **dict.fromkeys(("job", "cwd", "data", "target", "sets", "profile", "searcher"), str),
-    **dict.fromkeys(("ignore", "ids", "class_weight"), str),
+    **dict.fromkeys(("ignore", "ids", "class_weight", "metric", "mode"), str),
     **dict.fromkeys(("ensemble", "stop_when_done", "drop_missing_target"), bool),
 }
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tune_jobs.engine.goal import Mode
     from tune_jobs.engine.job.job import Job
     from tune_jobs.engine.job.modules import Found
     from tune_jobs.engine.job.profile import Profile
@@ -16,7 +17,7 @@ MOST_GRID_TRIALS = 1000
 
 JOB_OPTIONS = (
     *("num_samples", "max_epochs", "seed", "data", "target", "searcher"),
-    *("ignore", "ids", "drop_missing_target", "class_weight"),
+    *("ignore", "ids", "drop_missing_target", "class_weight", "metric", "mode"),
 )
 
 FLAGS = {"sets": "--set", "ids": "--id"}  # of options that have another name in Python
@@ -91,6 +92,7 @@ def _with_options(job: Job, options: Mapping[str, Any]) -> Job:
         job = replace(job, stop_when_done=True)
     job = _with_class_weight(_with_columns(_with_data(job, options), options), options)
     job = _with_finalists(job, options["finalists"], options["ensemble"])
+    job = _with_metric(job, options.get("metric"), options.get("mode"))
     for assignment in options["sets"]:
         job = override(job, assignment)
     return job
@@ -145,6 +147,14 @@ def _with_class_weight(job: Job, options: Mapping[str, Any]) -> Job:
     if getattr(job.data, "task", None) == "regression":
         raise JobError("--class-weight does not apply: the target is a number")
     return replace(job, space={**job.space, "class_weight": wanted})
+
+
+def _with_metric(job: Job, metric: str | None, mode: Mode | None) -> Job:
+    from tune_jobs.engine.job.metric import with_metric
+
+    if metric is not None:
+        return with_metric(job, metric, mode)
+    return job if mode is None else replace(job, mode=mode)
 
 
 def _with_finalists(job: Job, count: int | None, ensemble: bool) -> Job:

@@ -15,6 +15,7 @@ Command = Callable[..., Any]
 # Options that define the search; an experiment remembers them.
 REMEMBERED = (
     *("num_samples", "max_epochs", "seed", "data", "target", "sets", "profile"),
+    *("metric", "mode"),
     *("ignore", "ids", "drop_missing_target", "class_weight"),
     *("searcher", "finalists", "ensemble", "stop_when_done"),
 )
@@ -114,6 +115,19 @@ job_options = add_options(
         help="Number of trials; in a grid search, trials per grid point.",
     ),
     MAX_EPOCHS,
+    in_search(
+        "--metric",
+        metavar="NAME",
+        help="What to optimise: a scikit-learn scorer such as average_precision, or a metric that "
+        "the model reports.",
+        show_default="the job's",
+    ),
+    in_search(
+        "--mode",
+        type=click.Choice(["min", "max"]),
+        help="Whether low or high values of --metric are good.",
+        show_default="inferred",
+    ),
     in_search(
         "--finalists",
         metavar="N",

@@ -53,14 +53,23 @@ def _set(target: Any, names: list[str], value: Any, path: str) -> Any:
     name, *rest = names
     known = _names(target)
     if name not in known:
-        raise JobError(
-            f"--set {path}: no field {name!r}{nearest(name, known)} Known: {', '.join(known)}"
-        )
+        listed = f" Known: {', '.join(known)}" if known else " It has no fields"
+        raise JobError(f"--set {path}: no field {name!r}{nearest(name, known)}{listed}")
     before = target[name] if isinstance(target, dict) else getattr(target, name)
+    if before is None and rest:
+        before = _absent(name)
     after = _set(before, rest, value, path) if rest else _checked(before, value, path)
     if isinstance(target, dict):
         return {**target, name: after}
     return replace(target, **{name: after})
+
+
+def _absent(name: str) -> Any:
+    """Return what a job has in place of a field that is None, if fields of that are set."""
+    from tune_jobs.engine.data.evaluation import Evaluation
+    from tune_jobs.engine.job.finalists import Finalists
+
+    return {"evaluation": Evaluation(), "finalists": Finalists()}.get(name)
 
 
 def _names(target: Any) -> list[str]:

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 Mode = Literal["min", "max"]
+
+# Words in the names of metrics, and the mode that they stand for.
+WORDS: dict[Mode, re.Pattern[str]] = {
+    "min": re.compile(
+        r"\w*loss|\w*error|err|mae|mse|rmse|mape|msle|\w*entropy|divergence|deviance|hinge|poisson"
+        r"|brier|perplexity|logcosh|cosh"
+    ),
+    "max": re.compile(
+        r"\w*acc|\w*accuracy|\w*auc|precision|recall|f1|fbeta|r2|score|\w*iou|u|dice|jaccard|gain"
+        r"|similarity|sensitivity|specificity|correlation|reward|return|kappa|ndcg|mcc"
+    ),
+}
+
+# Metrics that models often report, for the nearest one to a misspelled name.
+COMMON = (
+    *("loss", "accuracy", "auc", "precision", "recall", "f1_score", "mean_absolute_error"),
+    *("mean_squared_error", "root_mean_squared_error", "r2_score", "mean_io_u"),
+    *("binary_accuracy", "categorical_accuracy", "sparse_categorical_accuracy"),
+)
 
 
 @dataclass(frozen=True)
@@ -42,3 +62,18 @@ class Goal:
     def loss(self, value: float) -> float:
         """Return a value as a loss, the smaller the better: a key to sort by."""
         return self.sign * value
+
+
+def mode_of(metric: str) -> Mode | None:
+    """Infer from a metric's name whether small or large values are good; None if it does not say.
+
+    The last word that says it decides: ``accuracy_loss`` is a loss. ``neg`` turns one around.
+    """
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", metric).lower().removeprefix("val_")
+    words = name.split("_")
+    if words[0] in ("true", "false"):  # positives or negatives
+        return "max" if words[0] == "true" else "min"
+    if words[0] == "neg":
+        return "max"
+    said = [mode for word in words for mode in WORDS if WORDS[mode].fullmatch(word)]
+    return said[-1] if said else None

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.goal import Goal
+from tune_jobs.engine.goal import Goal, mode_of
 
 # What a number is called that HyperModel.fit or run_trial returns.
 DEFAULT = "default_objective"
-
-# Words in the names of metrics whose direction is known; FALLING is looked at first.
-FALLING = (
-    *("loss", "error", "mae", "mse", "mape", "msle", "rmse", "crossentropy", "divergence"),
-    *("hinge", "poisson", "logcosh", "log_cosh", "false_positives", "false_negatives"),
-)
-RISING = (
-    *("acc", "auc", "precision", "recall", "f1", "fbeta", "r2", "iou", "specificity"),
-    *("sensitivity", "true_positives", "true_negatives"),
-)
 
 
 @dataclass(frozen=True)
@@ -75,11 +64,8 @@ def make_objective(given: object) -> Objective:
 
 
 def _infer_direction(name: str) -> str:
-    plain = re.sub(r"^val_|_\d+$", "", name.lower())
-    if any(word in plain for word in FALLING):
-        return "min"
-    if any(word in plain for word in RISING):
-        return "max"
+    if mode := mode_of(name):
+        return mode
     raise JobError(
         f"the objective is {name!r}, whose direction is not known; give "
         f"kt.Objective({name!r}, 'min') or kt.Objective({name!r}, 'max')"

@@ -124,8 +124,9 @@ def test_a_metric_that_is_not_reported_is_named_with_those_that_are(check) -> No
         check(more='metric="val_acc", mode="max"')
 
     assert str(caught.value) == (
-        "the smallest model cannot be trained: ValueError: metric 'val_acc' was not reported; "
-        "Keras reported: accuracy, loss, val_accuracy, val_loss"
+        "metric 'val_acc' is reported by neither the model nor a scorer; scikit-learn computes it "
+        "with --metric accuracy, Evaluation(scoring=...). "
+        "Reported: accuracy, loss, val_accuracy, val_loss"
     )
 
 

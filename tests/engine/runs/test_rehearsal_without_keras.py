@@ -1,8 +1,10 @@
 """A rehearsal of a job whose models are arithmetic: two processes, and no Keras in either."""
 
+from dataclasses import replace
+
 import pytest
 
-from tune_jobs.engine import JobError
+from tune_jobs.engine import JobError, Profile, open_experiment, run
 from tune_jobs.engine.job.modules import find_job
 from tune_jobs.engine.runs import rehearsal
 
@@ -76,9 +78,32 @@ def test_what_a_trainable_reports_itself_is_compared_with_the_metric(rehearse) -
         rehearse('tune.report({"los": 1.0, "accuracy": 0.5})')
 
     assert str(caught.value) == (
-        "the smallest model cannot be trained: metric 'loss' was never reported. The trainable "
-        "reported: accuracy, los."
+        "metric 'loss' is reported by neither the model nor a scorer; did you mean 'los'? "
+        "Reported: accuracy, los"
     )
+
+
+def test_a_run_is_refused_before_its_first_trial_if_the_model_lacks_the_metric(
+    local_ray, tmp_path
+) -> None:
+    path = tmp_path / "job_without_metric.py"
+    train = 'tune.report({"los": 1.0})'
+    path.write_text(JOB.replace("TRAIN", train).replace("EXPORT", "pass"))
+    job = replace(find_job(str(path)).job, metric="accuracy")
+    with pytest.raises(JobError, match="metric 'accuracy' is reported by neither the model nor a"):
+        run(job, profile=Profile(storage=str(tmp_path)), name="x", listeners=[])
+
+    assert not (tmp_path / "x").exists() or not open_experiment(str(tmp_path / "x")).exists
+
+
+@pytest.mark.parametrize(
+    "train", ['raise KeyError("units")', "os._exit(3)", 'tune.report({"accuracy": 1.0})', "pass"]
+)
+def test_before_a_run_only_the_metric_is_refused(train, tmp_path) -> None:
+    path = tmp_path / "arithmetic_job.py"
+    path.write_text(JOB.replace("TRAIN", train).replace("EXPORT", "pass"))
+
+    rehearsal.refuse_unreported(replace(find_job(str(path)).job, metric="accuracy"), None)
 
 
 @pytest.mark.parametrize(

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from tune_jobs.engine.data.own_data import TAKEN, OwnData, as_own_data
 from tune_jobs.engine.errors import JobError, check_whole_number, reason_of
-from tune_jobs.engine.goal import Goal
+from tune_jobs.engine.goal import COMMON, Goal, Mode, mode_of
 from tune_jobs.engine.job.companions import beside
 from tune_jobs.engine.job.finalists import Finalists
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.job.stage import Stage, check_stages
+from tune_jobs.engine.names import nearest
 from tune_jobs.engine.plain import whole
 from tune_jobs.engine.search.schedulers import check_scheduler
 from tune_jobs.engine.search.searchers import Auto, MakeSearcher, RandomSearch
@@ -51,8 +52,6 @@ RESERVED = frozenset(
     + ["task", "input_shape", "outputs", "rows", "categories", "maximum"]
     + ["target_mean", "target_scale"]
 )
-RISING = ("acc", "auc", "precision", "recall", "f1", "r2")
-FALLING = ("loss", "error", "mae", "mse", "rmse")
 
 
 @dataclass(frozen=True)
@@ -61,8 +60,9 @@ class Job:
 
     ``trainable(config, data)`` fits one configuration and reports every epoch. ``data`` is called
     with a seed and gives a :class:`~.data.dataset.Dataset`, or arrays that the trainable gets as
-    they are (:class:`~.data.own_data.OwnData`); without it the trainable
-    gets None. ``searcher`` is called with a seed, ``scheduler`` with ``max_epochs``; both return
+    they are (:class:`~.data.own_data.OwnData`); without it the trainable gets None. ``mode``,
+    ``min`` or ``max``, is inferred from the metric unless given; ``goal`` has both. ``searcher``
+    is called with a seed, ``scheduler`` with ``max_epochs``; both return
     Ray's own objects. ``evaluation`` makes each trial fit several replicas of its config, on folds
     or with several seeds. ``finalists`` says how the winner is chosen among the best trials; with
     None it is the best of the search, whose score is optimistic. ``points_to_evaluate`` are whole
@@ -78,7 +78,7 @@ class Job:
     trainable: Callable[[Config, Any], Any]
     space: Space
     metric: str = "val_loss"
-    mode: Literal["min", "max"] = "min"
+    mode: Mode | None = None
     data: MakeData | None = None
     searcher: MakeSearcher = field(default_factory=Auto)
     scheduler: MakeScheduler | None = None
@@ -159,7 +159,7 @@ class Job:
             "max_epochs": self.max_epochs,
             "seed": derive(self.seed, "model"),
             "metric": self.metric,
-            "mode": self.mode,
+            "mode": self.goal.mode,
             "rungs": self.rungs,
             **({"pauses": True} if getattr(self.scheduler, "resume", False) else {}),
         }
@@ -189,7 +189,13 @@ class Job:
     @property
     def goal(self) -> Goal:
         """The metric, and whether it is minimised or maximised."""
-        return Goal(self.metric, self.mode)
+        return Goal(self.metric, self.mode or self.usual_mode or "min")
+
+    @property
+    def usual_mode(self) -> Mode | None:
+        """The mode that the metric's name says, None if it says none; of a scorer, "max"."""
+        is_scored = self.evaluation is not None and self.metric in self.evaluation.metrics
+        return "max" if is_scored else mode_of(self.metric)
 
     @property
     def rungs(self) -> list[int] | None:
@@ -215,17 +221,17 @@ class Job:
         """Settings that are allowed but probably a mistake."""
         found = []
         scored = self.evaluation.metrics if self.evaluation else ()
-        name = "" if self.metric in scored else self.metric.lower()
-        if self.metric in scored and self.mode == "min":
-            found.append(f"higher is better for scorer {self.metric!r}, but mode is 'min'")
-        if self.mode == "min" and any(word in name for word in RISING):
-            found.append(f"higher is usually better for metric {self.metric!r}, but mode is 'min'")
-        if self.mode == "max" and any(word in name for word in FALLING):
-            found.append(f"lower is usually better for metric {self.metric!r}, but mode is 'max'")
+        usual = self.usual_mode
+        if usual and usual != self.goal.mode:
+            better = "higher" if usual == "max" else "lower"
+            often = "" if self.metric in scored else "usually "
+            found.append(
+                f"{better} is {often}better for metric {self.metric!r}, but mode is {self.mode!r}"
+            )
         if scored and self.metric not in scored:
             found.append(
                 f"the evaluation computes {', '.join(scored)}, but the metric is {self.metric}; to "
-                "optimise one of them, set metric and mode='max'"
+                f"optimise one of them, set metric={scored[0]!r}"
             )
         patience = self.space.get("patience")
         if isinstance(patience, int) and patience > self.max_epochs:
@@ -288,7 +294,7 @@ def _check_fields(job: Job) -> None:
         check_whole_number(name, getattr(job, name), least)
     if job.evaluation is not None and job.data is None:
         raise JobError("the job has an evaluation but no data")
-    if job.mode not in ("min", "max"):
+    if job.mode not in (None, "min", "max"):
         raise JobError(f"mode is {job.mode!r}, but must be 'min' or 'max'")
     if not isinstance(job.metric, str) or not job.metric:
         raise JobError(f"metric is {job.metric!r}, but must be the name of a reported metric")
@@ -302,3 +308,9 @@ def _check_fields(job: Job) -> None:
         if value is not None and not callable(value):
             raise JobError(f"{name} is {value!r}, but must be callable or None")
     _check_parts(job)
+    if job.mode is None and job.usual_mode is None:
+        known = nearest(job.metric, [f"val_{name}" for name in COMMON])
+        raise JobError(
+            f"metric {job.metric!r} does not say whether low or high values are good{known} "
+            "Add mode='min' or mode='max'"
+        )

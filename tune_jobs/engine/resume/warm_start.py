@@ -154,9 +154,9 @@ def _read_optuna(source: str, job: Job) -> Iterator[Result]:
         raise
     except Exception as error:  # noqa: BLE001  # of Optuna, SQLAlchemy or the database
         raise JobError(f"{source} cannot be read by Optuna: {reason_of(error)}") from None
-    if direction != {"min": "MINIMIZE", "max": "MAXIMIZE"}[job.mode]:
+    if direction != {"min": "MINIMIZE", "max": "MAXIMIZE"}[job.goal.mode]:
         raise JobError(
-            f"{source} has direction {direction.lower()}, but the job has mode {job.mode!r}"
+            f"{source} has direction {direction.lower()}, but the job has mode {job.goal.mode!r}"
         )
     for trial in trials:
         if trial.value is not None:

@@ -47,7 +47,7 @@ def plan(job: Job, profile: Profile) -> dict[str, str]:
     with rehearsing(job, data) as rehearsed:
         found |= {
             "search": f"{job.searcher}, {job.scheduler or 'no early stopping'}",
-            "metric": f"{job.metric}, {job.mode}imised",
+            "metric": f"{job.metric}, {job.goal.mode}imised",
             "trials": _say_trials(job),
             "winner": _say_finalists(job),
             "models": _say_models(job, dataset),

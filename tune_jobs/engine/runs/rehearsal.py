@@ -14,27 +14,23 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from tune_jobs.engine.data.dataset import Replica, TrainingData
 from tune_jobs.engine.data.own_data import OwnData
 from tune_jobs.engine.errors import JobError, first_line, is_mistake, reason_of
 from tune_jobs.engine.experiments.files import MODEL
 from tune_jobs.engine.experiments.messages import why_unusable
 from tune_jobs.engine.experiments.model_file import load_model
-from tune_jobs.engine.finals.making import Recipe
 from tune_jobs.engine.job.companions import companion
+from tune_jobs.engine.job.metric import why_unreported
 from tune_jobs.engine.job.modules import import_module
 from tune_jobs.engine.job.trust import MODEL_FILES, Trusted
 from tune_jobs.engine.plain import plain
-from tune_jobs.engine.space.configs import Config
-from tune_jobs.engine.space.grid import extremes
+from tune_jobs.engine.runs.scene import PLACES, SCENE, Scene, make_scene, write_scene
 from tune_jobs.engine.storage.folder import open_folder
-from tune_jobs.engine.trials.shipping import Shipped, ship
+from tune_jobs.engine.trials.shipping import Shipped
 
 if TYPE_CHECKING:
     from tune_jobs.engine.data.dataset import Dataset
@@ -43,34 +39,61 @@ if TYPE_CHECKING:
 # Seconds for everything; after that a rehearsal proves nothing, and is no error.
 LIMIT = 120.0
 
-# Rows that are predicted, and rows that are scored without scorers of one's own.
-FEW, SCORED = 4, 256
-BATCH_SIZE = 32
-
-SCENE, PLACES, ACTED, READ = "scene.pkl", "places.pkl", "acted.json", "read.json"
+ACTED, READ = "acted.json", "read.json"
 CODE = "import sys; from tune_jobs.engine.runs import rehearsal; rehearsal.{}(sys.argv[1])"
 
 
+class UnreportedError(JobError):
+    """Raised for a metric that decides and is not reported."""
+
+
+class FailedError(JobError):
+    """Raised for a model that cannot be trained, saved or read."""
+
+
 @dataclass(frozen=True)
-class Scene:
-    """All that the two processes need.
+class Wait:
+    """The wait for a rehearsal.
 
     Attributes:
-        train: the job's trainable.
-        recipe: the functions that make and read a model file.
+        folder: its files.
         metric: what decides.
-        data: one batch, and validation rows.
-        inputs: rows as the model file takes them; None without data.
-        module: the place of the trainable's module, which ``predict --trust`` would import; None
-            if it is no file.
+        ends: when to give up, as ``time.monotonic`` has it.
     """
 
-    train: Callable[..., Any]
-    recipe: Recipe
+    folder: Path
     metric: str
-    data: Any
-    inputs: Any
-    module: str | None
+    ends: float
+
+    def result(self, name: str, process: subprocess.Popen[bytes]) -> dict[str, Any]:
+        """Return what a process said.
+
+        Raises:
+            UnreportedError: if the metric is not among those that it reports.
+            FailedError: if it failed.
+            TimeoutError: if the time is over.
+        """
+        try:
+            process.wait(max(self.ends - time.monotonic(), 0.0))
+        except subprocess.TimeoutExpired:
+            raise TimeoutError from None
+        if not (self.folder / name).exists():
+            raise self._died(name, process)
+        said: dict[str, Any] = json.loads((self.folder / name).read_text())
+        if (known := said.get("metrics")) and self.metric not in known:
+            raise UnreportedError(why_unreported(self.metric, known))
+        if "error" in said:
+            error = said["error"].replace(f"{self.folder}: ", "")
+            raise FailedError(f"the smallest model cannot {said['stage']}: {error}")
+        return said
+
+    def _died(self, name: str, process: subprocess.Popen[bytes]) -> FailedError:
+        log = self.folder / ("act.log" if name == ACTED else "read.log")
+        lines = log.read_text(errors="replace").strip().splitlines() or ["it says nothing"]
+        return FailedError(
+            f"the smallest model ends the process that tries it (exit code {process.returncode}): "
+            f"{lines[-1]}"
+        )
 
 
 @contextlib.contextmanager
@@ -82,17 +105,38 @@ def rehearsing(job: Job, data: Dataset | OwnData | None) -> Iterator[Callable[[]
         model cannot be trained, saved or read.
     """
     try:
-        scene = _make_scene(job, data)
+        scene = make_scene(job, data)
     except JobError as reason:
         said = f"not done: {reason}"
         yield lambda: said
         return
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        _write_scene(scene, Path(folder))
+        write_scene(scene, Path(folder))
         acting = stack.enter_context(_process("act", folder))
         reading = stack.enter_context(_process("read", folder))
-        ends = time.monotonic() + LIMIT
-        yield lambda: _follow(Path(folder), acting, reading, ends)
+        wait = Wait(Path(folder), scene.metric, time.monotonic() + LIMIT)
+        yield lambda: _follow(wait, acting, reading)
+
+
+def refuse_unreported(job: Job, data: Dataset | OwnData | None) -> None:
+    """Train one batch of a job's smallest model, and refuse a metric that it does not report.
+
+    The loss and what the evaluation scores are always reported. Another failure shows in the run.
+
+    Raises:
+        UnreportedError: naming the metrics that are reported.
+    """
+    scored = job.evaluation.metrics if job.evaluation else ()
+    if job.metric in ("loss", "val_loss", *scored):
+        return
+    try:
+        scene = make_scene(job, data)
+    except JobError:
+        return  # it cannot be tried
+    with contextlib.suppress(FailedError, TimeoutError), tempfile.TemporaryDirectory() as folder:
+        write_scene(scene, Path(folder))
+        with _process("act", folder) as acting:
+            Wait(Path(folder), job.metric, time.monotonic() + LIMIT).result(ACTED, acting)
 
 
 def act(folder: str) -> None:
@@ -107,9 +151,11 @@ def act(folder: str) -> None:
         scene: Scene = Shipped((place / SCENE).read_bytes()).unpack()
         recipe, path = scene.recipe, str(place / MODEL)
         said["stage"] = "be trained"
-        with tempfile.TemporaryDirectory() as aside, contextlib.chdir(aside):
+        with _noting_metrics(said), tempfile.TemporaryDirectory() as aside, contextlib.chdir(aside):
             model = scene.train(recipe.config, scene.data)
         said["metrics"] = _metrics_of(model, reports, scene.metric)
+        if said["metrics"] and scene.metric not in said["metrics"]:
+            return  # whoever waits for this refuses it
         said["stage"] = "be saved"
         # Without a model a run exports the checkpoint of a trial, whose weights do not matter here.
         build = (lambda _: model) if hasattr(model, "predict") else recipe.build
@@ -134,81 +180,6 @@ def read(folder: str) -> None:
         _predict(model, predict, inputs)
 
 
-def _make_scene(job: Job, data: Dataset | OwnData | None) -> Scene:
-    """Gather what a rehearsal needs.
-
-    Raises:
-        JobError: if the trainable's module lacks a function.
-    """
-    module = sys.modules[job.trainable.__module__]
-    names = ("build", "export", "load", "predict")
-    dataset = None if isinstance(data, OwnData) else data
-    smallest = {**extremes(job.space)[0], **job.constants(dataset)}
-    config = {**smallest, "max_epochs": 1, "rungs": []}
-    functions = {name: companion(module, name) for name in names}
-    recipe = Recipe(
-        **functions,
-        config=config,
-        checkpoint=None,
-        preprocessing=dataset.preprocessing if dataset else None,
-    )
-    return Scene(
-        train=job.trainable,
-        recipe=recipe,
-        metric=job.metric,
-        data=_one_batch(data, config),
-        inputs=_few_rows(dataset.raw_test) if dataset else None,
-        module=_place_of(module.__name__),
-    )
-
-
-def _place_of(module: str) -> str | None:
-    """Return what a user would name to import a module: its file, or its dotted name."""
-    file = getattr(sys.modules[module], "__file__", None)
-    if module == "__main__" or file is None:
-        return None
-    return module if "." in module else str(Path(file).absolute())
-
-
-def _one_batch(data: Dataset | OwnData | None, config: Config) -> Any:
-    """Return what a trainable gets of the data: a training batch, and some validation rows."""
-    size = config.get("batch_size", BATCH_SIZE)
-    size = size if isinstance(size, int) else BATCH_SIZE
-    if isinstance(data, OwnData):
-        return data.cut(size, max(size, SCORED)).training
-    return None if data is None else _first_batch(data.training, size)
-
-
-def _first_batch(training: TrainingData, size: int) -> TrainingData:
-    """Return a training batch of the first replica, its validation rows, and at most two seeds."""
-    first = training.replicas[0] if training.replicas else Replica(0)
-    rows = np.arange(len(training.y_train)) if first.train is None else first.train
-    held = np.arange(len(training.y_validation)) if first.validation is None else first.validation
-    rows = rows[:size]
-    held = held if training.scorers else held[:SCORED]
-    return replace(
-        training,
-        x_train=training.x_train[rows],
-        y_train=training.y_train[rows],
-        x_validation=training.x_validation[held],
-        y_validation=training.y_validation[held],
-        replicas=tuple(Replica(each.seed) for each in training.replicas[:2]),
-    )
-
-
-def _few_rows(inputs: Any) -> Any:
-    if isinstance(inputs, dict):
-        return {name: column[:FEW] for name, column in inputs.items()}
-    return inputs[:FEW]
-
-
-def _write_scene(scene: Scene, folder: Path) -> None:
-    from ray import cloudpickle
-
-    (folder / SCENE).write_bytes(ship(scene, of=scene.train).content)
-    (folder / PLACES).write_bytes(cloudpickle.dumps((scene.module, scene.inputs)))
-
-
 @contextlib.contextmanager
 def _process(function: str, folder: str) -> Iterator[subprocess.Popen[bytes]]:
     """Call a function of this module in a fresh process, which ends with the block."""
@@ -230,6 +201,16 @@ def _process(function: str, folder: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextlib.contextmanager
+def _noting_metrics(said: dict[str, Any]) -> Iterator[None]:
+    """Note the metrics that an exception for want of the one that decides says are reported."""
+    try:
+        yield
+    except Exception as error:
+        said["metrics"] = getattr(error, "reported", [])
+        raise
+
+
+@contextlib.contextmanager
 def _told(path: Path) -> Iterator[dict[str, Any]]:
     """Write what a block says, and the exception that ends it, to a file of JSON."""
     said: dict[str, Any] = {}
@@ -248,10 +229,10 @@ def _metrics_of(model: Any, reports: list[dict[str, Any]], metric: str) -> list[
     """Return the names of the metrics that a trainable reports.
 
     Raises:
-        JobError: if the one that decides is not among those that it reports itself.
+        JobError: if the one that decides is not a number.
     """
     if reports:
-        if said := why_unusable(reports[0], metric):
+        if metric in reports[0] and (said := why_unusable(reports[0], metric)):
             raise JobError(said)
         return sorted(reports[0])
     return sorted(getattr(getattr(model, "history", None), "history", None) or {})
@@ -262,49 +243,20 @@ def _predict(model: Any, predict: Callable[..., Any], inputs: Any) -> None:
         predict(model, inputs)
 
 
-def _follow(
-    folder: Path, acting: subprocess.Popen[bytes], reading: subprocess.Popen[bytes], ends: float
-) -> str:
+def _follow(wait: Wait, acting: subprocess.Popen[bytes], reading: subprocess.Popen[bytes]) -> str:
     """Wait for the two processes, one after the other.
 
     Raises:
         JobError: if one has failed.
     """
     try:
-        acted = _result(folder, ACTED, acting, ends)
+        acted = wait.result(ACTED, acting)
         assert reading.stdin is not None
         with contextlib.suppress(OSError):  # it has died, which shows below
             reading.stdin.write(b"\n")
             reading.stdin.flush()
-        _result(folder, READ, reading, ends)
+        wait.result(READ, reading)
     except TimeoutError:
         return f"not finished within {LIMIT:g} s, so a run may still fail at its end"
     names = ", ".join(acted.get("metrics", ())) or "metrics that are not known before a run"
     return f"one batch trained, saved and read in a fresh process; reports {names}"
-
-
-def _result(
-    folder: Path, name: str, process: subprocess.Popen[bytes], ends: float
-) -> dict[str, Any]:
-    """Return what a process said.
-
-    Raises:
-        JobError: if it failed.
-        TimeoutError: if the time is over.
-    """
-    try:
-        process.wait(max(ends - time.monotonic(), 0.0))
-    except subprocess.TimeoutExpired:
-        raise TimeoutError from None
-    if not (folder / name).exists():
-        log = (folder / ("act.log" if name == ACTED else "read.log")).read_text(errors="replace")
-        lines = log.strip().splitlines() or ["it says nothing"]
-        raise JobError(
-            f"the smallest model ends the process that tries it (exit code {process.returncode}): "
-            f"{lines[-1]}"
-        )
-    said: dict[str, Any] = json.loads((folder / name).read_text())
-    if "error" in said:
-        error = said["error"].replace(f"{folder}: ", "")
-        raise JobError(f"the smallest model cannot {said['stage']}: {error}")
-    return said

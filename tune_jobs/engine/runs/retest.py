@@ -239,7 +239,7 @@ def _points(job: Job, earlier: Experiment, incumbent: Config | None) -> list[Con
     ]
     best = [each.config for each in choose_candidates(earlier, job, round(EARLIER * count) + 1)]
     draws = RandomDraws(seed)
-    draws.set_search_properties(job.metric, job.mode, job.space)
+    draws.set_search_properties(job.metric, job.goal.mode, job.space)
     drawn = [draws.suggest("") for _ in range(round(RANDOM * count))]
     found = [*own, *near, *members_from_json(job.space, best), *drawn]
     return list({identity(config): config for config in found}.values())[:count]

@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.background import in_background
@@ -18,6 +19,7 @@ from tune_jobs.engine.job.job import Job, MakeTuner
 from tune_jobs.engine.job.modules import root_of
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.runs.ends import Ends
+from tune_jobs.engine.runs.rehearsal import refuse_unreported
 from tune_jobs.engine.trials.interruption import Interruption
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ def start_ray(
         job: what is searched.
         name: the experiment's.
     """
-    reading = in_background(job.load_data) if isinstance(job, Job) else None
+    reading = in_background(partial(_load_data, job)) if isinstance(job, Job) else None
     stack.enter_context(ray)
     interruption.listen()
     stack.enter_context(
@@ -70,6 +72,13 @@ def start_ray(
     data = reading.result()
     for warning in (*job.warnings, *(data.warnings if data else ())):
         logger.warning(warning)
+    return data
+
+
+def _load_data(job: Job) -> Dataset | OwnData | None:
+    """Read the data of a job, and refuse a metric that its model would not report."""
+    data = job.load_data()
+    refuse_unreported(job, data)
     return data
 
 

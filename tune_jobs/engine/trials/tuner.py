@@ -220,7 +220,7 @@ def build_tuner(
         param_space=space,
         tune_config=tune.TuneConfig(
             metric=setup.job.metric,
-            mode=setup.job.mode,
+            mode=setup.job.goal.mode,
             search_alg=source,
             scheduler=scheduler,
             num_samples=max(source.total_samples, 1),
@@ -329,7 +329,7 @@ def _run_config(
         checkpoint_config=tune.CheckpointConfig(
             num_to_keep=1,  # the best, and the latest
             checkpoint_score_attribute=setup.job.metric,
-            checkpoint_score_order=setup.job.mode,
+            checkpoint_score_order=setup.job.goal.mode,
         ),
         verbose=0,
         progress_reporter=_quiet_reporter(),

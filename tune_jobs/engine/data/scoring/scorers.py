@@ -139,6 +139,13 @@ def make_scorers(
     return {name: Scorer(name, found, meaning, unit) for name, found in names.items()}
 
 
+def scorer_names() -> list[str]:
+    """List the names of scikit-learn's scorers."""
+    from sklearn.metrics import get_scorer_names
+
+    return list(get_scorer_names())
+
+
 def in_own_unit(scorer: Scorer) -> Scorer:
     """Return the scorer for numbers that are in the target's unit already."""
     return replace(scorer, unit=OWN)
@@ -189,9 +196,9 @@ def _describe(scorer: Scorer, truth: Array) -> str:
 def _find(scorer: str | ScikitScorer) -> ScikitScorer:
     if not isinstance(scorer, str):
         return scorer
-    from sklearn.metrics import get_scorer, get_scorer_names
+    from sklearn.metrics import get_scorer
 
-    known = get_scorer_names()
+    known = scorer_names()
     if scorer not in known:
         raise JobError(
             f"Evaluation: scikit-learn has no scorer {scorer!r}{nearest(scorer, known)} "
