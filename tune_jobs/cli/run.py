@@ -65,6 +65,12 @@ run_options = add_options(
         help="Limit the space for checkpoints; those of the worst trials are deleted first.",
     ),
     in_limits(
+        "--require-better-than-baseline",
+        is_flag=True,
+        help="Exit with code 15 unless the model is better than a linear model and a constant on "
+        "the test set, beyond chance.",
+    ),
+    in_limits(
         "--yes",
         is_flag=True,
         help=f"Allow a grid search of more than {MOST_GRID_TRIALS:,} points.",
@@ -161,7 +167,22 @@ def run(job: str | None, max_hours: float | None, **options: Any) -> None:
         experiment = _search(job, max_hours, options, ends)
         notify_change(experiment)
     print_result(experiment, as_json=options["as_json"], short=True)
-    end(experiment.exit_code)
+    end(_exit_code(experiment, is_better_required=options["require_better_than_baseline"]))
+
+
+def _exit_code(experiment: Experiment, *, is_better_required: bool) -> int | None:
+    """Return the code of a run, another one if its model has to beat simple ones and does not."""
+    from tune_jobs.engine.outcome import NOT_BETTER
+
+    summary = experiment.summary
+    if not is_better_required or summary is None or not experiment.is_final:
+        return experiment.exit_code
+    report = summary.on_test
+    if report is not None and report.answer == "better":
+        return experiment.exit_code
+    said = (report and report.sentence) or "the model could not be compared with simple ones"
+    say(click.get_current_context(), "not better than the baseline", said)
+    return NOT_BETTER
 
 
 def _search(
@@ -176,6 +197,7 @@ def _search(
     if given is None:
         say(click.get_current_context(), "job", describe_original(job))
     found, profile = load(job, options)
+    _check_comparable(found.job, options)
     default = default_name(found.name)
     check_named(options, default.rsplit("-", 2)[0], profile.storage)
     if options["max_checkpoint_gb"] is not None:
@@ -197,6 +219,14 @@ def _search(
         ends=ends,
         **{name: options[name] for name in PASSED_ON},
     )
+
+
+def _check_comparable(job: Job | MakeTuner, options: dict[str, Any]) -> None:
+    """Refuse to require a model better than simple ones of a job that has no data for those."""
+    from tune_jobs.engine.errors import JobError
+
+    if options["require_better_than_baseline"] and getattr(job, "data", None) is None:
+        raise JobError("--require-better-than-baseline does not apply: the job has no data")
 
 
 def _views(job: Job | MakeTuner, options: dict[str, Any]) -> list[Listener]:

@@ -28,6 +28,9 @@ RetestAnswer = Literal["keep", "replace", "inconclusive", "alarm"]
 VERDICT_CODES: dict[RetestAnswer, int] = {"keep": 0, "replace": 11, "inconclusive": 12, "alarm": 13}
 OVERDUE = 14
 
+# That of `run --require-better-than-baseline` if the model is not better than simple ones.
+NOT_BETTER = 15
+
 EXIT_CODES: dict[Outcome, int] = {
     "complete": 0,
     "unexpected error": 1,

@@ -41,8 +41,9 @@ class Evaluation:
         repeats: the number of repeats, each with other seeds and other folds.
         scoring: names of scikit-learn's scorers, such as ``average_precision``, or callables
             ``scorer(estimator, X, y)``, where X has the numbers of the rows. Each epoch reports
-            them as ``val_<name>``, greater being better, so that one can be the job's metric. They ignore the weights of rows. A scorer with the name of a metric of
-            Keras replaces it.
+            them as ``val_<name>``, greater being better, so that one can be the job's metric.
+            They ignore the weights of rows. A scorer with the name of a metric of Keras replaces
+            it.
         groups: a column of the table; rows with the same value are never in two of training,
             validation and test set, nor in two folds.
         order: a column of numbers, dates or timestamps; the test set is the latest rows, the

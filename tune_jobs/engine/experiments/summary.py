@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tune_jobs.engine.data.scoring.comparison import TestReport
 from tune_jobs.engine.experiments.verdict import Interval
 from tune_jobs.engine.goal import Mode
 from tune_jobs.engine.outcome import Outcome
@@ -93,6 +94,8 @@ class Summary:
         test: the model's scores on the test set, None if the job has no data, empty without a
             model.
         ensemble: the average of the finalists, None unless the job wants one.
+        on_test: the model's scores that people know, with intervals, and whether it is better than
+            simple models; None without scores.
         metric: what decides.
         mode: whether a lower (``min``) or a higher value is better.
         trials: the number of trials by state.
@@ -118,6 +121,7 @@ class Summary:
     no_model: str | None = None
     test: Scores | None = field(default_factory=dict)
     ensemble: Ensemble | None = None
+    on_test: TestReport | None = None
     metric: str | None
     mode: Mode | None
     trials: Mapping[str, int]

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.background import in_background
-from tune_jobs.engine.data.scoring.baselines import score_baselines
+from tune_jobs.engine.data.scoring.baselines import BaselineScores, score_baselines
+from tune_jobs.engine.data.scoring.comparison import TestReport, report_on
 from tune_jobs.engine.data.scoring.outputs import meaning_of
 from tune_jobs.engine.data.scoring.test_scores import in_units
 from tune_jobs.engine.deadline import Deadline
@@ -46,12 +47,14 @@ FEW_ROWS = 256
 class ExportedModel:
     """Scores on the test set: of the model, None without data, and of an ensemble.
 
-    ``unscored`` is why there are none although there is a test set.
+    ``unscored`` is why there are none although there is a test set; ``report`` compares the model
+    with simple ones.
     """
 
     test: Scores | None
     ensemble: Ensemble | None = None
     unscored: str | None = None
+    report: TestReport | None = None
 
 
 class NoModelError(JobError):
@@ -121,9 +124,13 @@ def save_model(
         LateError: if the deadline passes before that.
     """
     test = take_test_set(dataset) if dataset else None
+    metric = experiment.goal.metric
+    # While a worker exports.
+    baselines = in_background(lambda: score_baselines(dataset, (), metric) if dataset else [])
     made = _in_worker(export_and_score, profile, deadline)(recipe, test)
     experiment.export(MODEL, made.content)
-    return ExportedModel(made.scores, unscored=made.unscored)
+    report = _report_on(made, test, baselines.result(), metric) if test else None
+    return ExportedModel(made.scores, unscored=made.unscored, report=report)
 
 
 def refit(
@@ -255,9 +262,26 @@ def make_model(
     )
     experiment.write(VERDICT, verdict)
     best, both = files[MODEL], files.get(ENSEMBLE)
+    report = _report_on(best, take_test_set(whole), baselines.result(), job.metric)
     trials = tuple(decision.candidates[place].trial for place in decision.race.ranking)
     together = Ensemble(trials=trials, test=both.scores or {}) if both else None
-    return ExportedModel(best.scores, together, best.unscored)
+    return ExportedModel(best.scores, together, best.unscored, report)
+
+
+def _report_on(
+    made: Made, test: TestSet, baselines: Sequence[BaselineScores], metric: str
+) -> TestReport | None:
+    """Compare a model with simple ones on the test set; None if it could not be scored."""
+    if made.outputs is None:
+        return None
+    return report_on(
+        test.meaning,
+        test.truth,
+        made.outputs,
+        {each.name: each.outputs for each in baselines},
+        metric=metric,
+        scorers=test.scorers,
+    )
 
 
 def _member(job: Job, decision: Decision, place: int) -> Member:

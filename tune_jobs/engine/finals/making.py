@@ -73,11 +73,19 @@ class TestSet:
 
 @dataclass(frozen=True)
 class Made:
-    """A model file, its scores on the test set (None without data), and why there are none."""
+    """A model file, and its scores and outputs on the test set.
+
+    Attributes:
+        content: of the file.
+        scores: None without data.
+        unscored: why there are none.
+        outputs: None unless they could be scored.
+    """
 
     content: bytes
     scores: Scores | None = None
     unscored: str | None = None
+    outputs: np.ndarray[Any, Any] | None = None
 
 
 def export_file(recipe: Recipe, path: str) -> None:
@@ -100,15 +108,16 @@ def export_and_score(recipe: Recipe, test: TestSet | None) -> Made:
         if test is None:
             return Made(content)
         outputs = np.asarray(recipe.predict(recipe.load(path), test.inputs))
-    return Made(content, *_score(test, outputs))
+    return _scored(content, test, outputs)
 
 
-def _score(test: TestSet, outputs: Any) -> tuple[Scores, str | None]:
-    """Score outputs on the test set; return no scores and the reason if they cannot be scored."""
+def _scored(content: bytes, test: TestSet, outputs: np.ndarray[Any, Any]) -> Made:
+    """Score outputs on the test set; without scores and with the reason if that cannot be done."""
     try:
-        return score(test.meaning, test.truth, outputs, test.scorers), None
+        scores = score(test.meaning, test.truth, outputs, test.scorers)
     except JobError as reason:
-        return {}, str(reason)
+        return Made(content, {}, str(reason))
+    return Made(content, scores, outputs=outputs)
 
 
 def refit_and_score(
@@ -172,7 +181,7 @@ def _write_and_check(
             f"the exported file's predictions differ from the trained model's by up to "
             f"{distance:.3g}, more than the allowed {allowed:.3g}"
         )
-    return Made(content, *_score(test, outputs))
+    return _scored(content, test, outputs)
 
 
 def _average(trained: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:

@@ -64,6 +64,8 @@ def _of_winner(findings: Findings, winner: Verdict) -> Headline:
         value_of=f"{mean} {what}" if answer else what,
         sentences=_not_empty(
             _challenge(winner) or _sentence(winner),
+            _known_scores(findings),
+            _against_baselines(findings),
             _optimism(winner),
             _runner_up(winner),
             _cheapest(findings, winner),
@@ -99,6 +101,8 @@ def _provisional(findings: Findings) -> Headline:
         "during the search",
         sentences=_not_empty(
             optimistic if len(findings.ranked) > 1 else "Only this trial has a value.",
+            _known_scores(findings),
+            _against_baselines(findings),
             _no_winner(findings),
             _convergence(findings),
             *_stages(findings),
@@ -108,6 +112,25 @@ def _provisional(findings: Findings) -> Headline:
         trial=best.number,
         warnings=_warnings(findings),
     )
+
+
+def _known_scores(findings: Findings) -> str:
+    """Say how good the model is on the test set, in measures that people know."""
+    report = findings.summary.on_test if findings.summary else None
+    if report is None or not report.known:
+        return ""
+    said = []
+    for score in report.known:
+        low, high = score.interval or (None, None)
+        spread = "" if low is None else f" (95 % CI {number(low)} to {number(high)})"
+        said.append(f"{visible(score.name)} {number(score.value)}{spread}")
+    return f"On {report.rows:,} test rows: {', '.join(said)}."
+
+
+def _against_baselines(findings: Findings) -> str:
+    """Say whether the model is better than simple ones."""
+    report = findings.summary.on_test if findings.summary else None
+    return visible(report.sentence) if report else ""
 
 
 def _challenge(winner: Verdict) -> str:

@@ -73,7 +73,7 @@ def _head(parts: list[Markup], findings: Findings, top: float) -> float:
     value = Markup('<text class="value" x="{}" y="{}">{}</text>')
     parts.append(value.format(EDGE, top, first.value))
     top = _write(parts, [first.value_of], top + 26, "words")
-    return _write(parts, [*first.warnings, *first.sentences[:3]], top, "soft") + 16
+    return _write(parts, [*first.warnings, *first.sentences[:4]], top, "soft") + 16
 
 
 def _charts(findings: Findings, *, few: bool) -> list[Chart | None]:

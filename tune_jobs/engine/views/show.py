@@ -179,10 +179,24 @@ def _best(experiment: Experiment) -> list[str]:
         earlier = "this verdict is from an earlier run; the last run produced none"
         said.append(f"{earlier if verdict else 'no winner'}: {summary.no_winner}")
     if summary and summary.test:
-        said += ["", "Test set (not used for tuning):", *_test_table(verdict, summary)]
+        said += ["", *_on_test(summary), *_test_table(verdict, summary)]
     config = flatten(experiment.best_config)
     width = max(map(len, config), default=0)
     return [*said, "", *(f"  {name:{width}}  {show(value)}" for name, value in config.items())]
+
+
+def _on_test(summary: Summary) -> list[str]:
+    """Show the scores that people know, with intervals, and how simple models do."""
+    report = summary.on_test
+    if report is None:
+        return ["Test set (not used for tuning):"]
+    said = [f"Test set of {report.rows:,} rows (not used for tuning):"]
+    for score in report.known:
+        spread = (
+            "" if score.interval is None else "  (95 % CI {:.4g} to {:.4g})".format(*score.interval)
+        )
+        said.append(f"  {score.name} {score.value:.4g}{spread}")
+    return [*said, *([f"  {report.sentence}"] if report.sentence else [])]
 
 
 def _found(experiment: Experiment) -> list[str]:

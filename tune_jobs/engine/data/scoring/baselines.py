@@ -33,11 +33,13 @@ class BaselineScores:
         name: what it is.
         mean: the mean of the metric over the winner's folds, None if it does not have that metric.
         test: its scores on the test set.
+        outputs: its outputs on the test set, as a model has them, in the target's unit.
     """
 
     name: str
     mean: float | None
     test: Mapping[str, float]
+    outputs: Array
 
 
 def score_baselines(
@@ -61,12 +63,12 @@ def score_baselines(
     scorer = training.scorers.get(metric.removeprefix("val_"))
     found = []
     for name, model in make_baselines(signature["task"]).items():
-        test = _score_test_set(model, whole, x)
+        outputs = _predict_test_set(model, whole, x)
         mean = None
         if scorer is not None:
             folds = [_score_fold(scorer, model, training, x, signature, r) for r in replicas]
             mean = float(np.mean(folds))
-        found.append(BaselineScores(name, mean, test))
+        found.append(BaselineScores(name, mean, _score_test_set(whole, outputs), outputs))
     return found
 
 
@@ -114,12 +116,15 @@ def fit_and_predict(
     return outputs[:, 1:] if classes == 2 and signature["task"] == "binary" else outputs
 
 
-def _score_test_set(model: BaseEstimator, whole: Dataset, x: Features) -> dict[str, float]:
-    signature, target = whole.signature, whole.preprocessing["target"]
-    held = encode_linearly(whole.x_test, signature)
-    outputs = fit_and_predict(model, signature, x, whole.training.y_train, held)
-    truth, outputs = in_units(whole.y_test, target), in_units(outputs, target)
-    meaning = meaning_of(signature, truth)
+def _predict_test_set(model: BaseEstimator, whole: Dataset, x: Features) -> Array:
+    held = encode_linearly(whole.x_test, whole.signature)
+    outputs = fit_and_predict(model, whole.signature, x, whole.training.y_train, held)
+    return in_units(outputs, whole.preprocessing["target"])
+
+
+def _score_test_set(whole: Dataset, outputs: Array) -> dict[str, float]:
+    truth = in_units(whole.y_test, whole.preprocessing["target"])
+    meaning = meaning_of(whole.signature, truth)
     return score(meaning, truth, outputs, whole.training.scorers)
 
 

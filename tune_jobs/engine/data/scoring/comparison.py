@@ -1,0 +1,254 @@
+"""Compare the winner with simple models on the same test rows, and give scores an interval.
+
+A measure that is a mean over rows has the interval of Student's t, for two models that of their
+paired differences. Others have that of a paired bootstrap: both models are scored on the same rows
+drawn with replacement (Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapters 13
+and 16), and the interval is that of the percentiles.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from tune_jobs.engine.data.scoring.measures import Measure, measure_of, measures_of
+from tune_jobs.engine.data.scoring.outputs import Meaning
+from tune_jobs.engine.data.scoring.scorers import Scorer
+from tune_jobs.engine.data.splitting import Array
+from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.goal import Mode
+
+LEVEL = 0.95
+RESAMPLES = 300
+
+# More rows are not drawn: the interval is narrow, and a scorer takes its time.
+MOST_ROWS = 10_000
+
+Answer: TypeAlias = Literal["better", "not distinguishable", "worse"]
+RANKS: tuple[Answer, ...] = ("better", "not distinguishable", "worse")
+
+IN_WORDS = {
+    "class frequencies": "the majority class",
+    "linear model": "a linear model",
+    "mean": "the mean of the target",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownScore:
+    """A score on the test set in a measure that people know.
+
+    Attributes:
+        name: the measure.
+        value: the score.
+        interval: of the score; None if the rows are too few for one.
+    """
+
+    name: str
+    value: float
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The winner and a simple model on the same test rows.
+
+    Attributes:
+        baseline: the simple model.
+        answer: what the winner is, compared with it.
+        winner: the winner's score.
+        score: the simple model's.
+        gain: how much better the winner is.
+        interval: of the gain.
+    """
+
+    baseline: str
+    answer: Answer
+    winner: float
+    score: float
+    gain: float
+    interval: tuple[float, float]
+
+    @property
+    def sentence(self) -> str:
+        """What the winner is, with the numbers."""
+        how = {"better": "better than", "worse": "worse than"}.get(
+            self.answer, "not distinguishable from"
+        )
+        low, high = self.interval
+        return (
+            f"{how} {IN_WORDS.get(self.baseline, self.baseline)} ({self.winner:.4g} against "
+            f"{self.score:.4g}, gain {self.gain:.2g}, 95 % CI {low:.2g} to {high:.2g})"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestReport:
+    """What the test set says of the winner, beside its scores.
+
+    Attributes:
+        rows: the number of test rows.
+        known: the scores that people know, with intervals.
+        measure: what the comparisons are by.
+        mode: whether small or large values of that are good.
+        comparisons: one per simple model; empty if there are none to compare with.
+        answer: that of the simple model which is hardest to beat, None without one.
+        sentence: the comparisons in words, empty without any.
+    """
+
+    __test__ = False
+
+    rows: int
+    known: tuple[KnownScore, ...] = ()
+    measure: str | None = None
+    mode: Mode | None = None
+    comparisons: tuple[Comparison, ...] = ()
+    answer: Answer | None = None
+    sentence: str = ""
+
+
+def report_on(
+    meaning: Meaning,
+    truth: Array,
+    outputs: Array,
+    baselines: Mapping[str, Array],
+    *,
+    metric: str,
+    scorers: Mapping[str, Scorer],
+) -> TestReport:
+    """Score the winner's outputs with intervals, and compare them with those of simple models.
+
+    Args:
+        meaning: what outputs mean.
+        truth: of the test rows, in the target's unit.
+        outputs: the winner's, in the target's unit.
+        baselines: those of each simple model, by name.
+        metric: the search's.
+        scorers: the evaluation's own.
+    """
+    rows = len(truth)
+    known = [_known(each, truth, outputs) for each in list(measures_of(meaning).values())[:2]]
+    found = TestReport(rows=rows, known=tuple(each for each in known if each))
+    measure = measure_of(metric, meaning, scorers)
+    if measure is None:
+        return found
+    compared = [_compare(measure, truth, outputs, name, baselines[name]) for name in baselines]
+    comparisons = tuple(each for each in compared if each)
+    if not comparisons:
+        return found
+    hardest = max(comparisons, key=lambda each: RANKS.index(each.answer))
+    return TestReport(
+        rows=rows,
+        known=found.known,
+        measure=measure.name,
+        mode=measure.mode,
+        comparisons=comparisons,
+        answer=hardest.answer,
+        sentence=_sentence(measure, rows, comparisons),
+    )
+
+
+def _sentence(measure: Measure, rows: int, comparisons: tuple[Comparison, ...]) -> str:
+    said = " and ".join(each.sentence for each in comparisons)
+    return f"By {measure.name} on {rows:,} test rows, the winner is {said}."
+
+
+def _known(measure: Measure, truth: Array, outputs: Array) -> KnownScore | None:
+    try:
+        value = measure.score(truth, outputs)
+    except JobError:  # such as rows of one class, or outputs that mean something else
+        return None
+    interval = None
+    if measure.name == "accuracy":
+        interval = wilson(value, len(truth))
+    elif measure.per_row is not None:
+        interval = _of_mean(measure.per_row(truth, outputs))
+    else:
+        interval = _of_resamples(len(truth), lambda rows: measure.score(truth[rows], outputs[rows]))
+    return KnownScore(name=measure.name, value=value, interval=interval)
+
+
+def _compare(
+    measure: Measure, truth: Array, winner: Array, name: str, baseline: Array
+) -> Comparison | None:
+    """Compare two models; None if the rows are too few, or cannot be scored."""
+    sign = 1 if measure.mode == "max" else -1
+
+    def gain(rows: Array) -> float:
+        first, second = measure.score(truth[rows], winner[rows]), baseline[rows]
+        return sign * (first - measure.score(truth[rows], second))
+
+    try:
+        first, second = measure.score(truth, winner), measure.score(truth, baseline)
+        if measure.per_row is None:
+            interval = _of_resamples(len(truth), gain)
+        else:
+            values = measure.per_row(truth, winner) - measure.per_row(truth, baseline)
+            interval = _of_mean(sign * values)
+    except JobError:
+        return None
+    if interval is None:
+        return None
+    return Comparison(
+        baseline=name,
+        answer=_answer(interval),
+        winner=first,
+        score=second,
+        gain=sign * (first - second),
+        interval=interval,
+    )
+
+
+def _answer(interval: tuple[float, float]) -> Answer:
+    low, high = interval
+    if low > 0:
+        return "better"
+    return "worse" if high < 0 else "not distinguishable"
+
+
+def _of_mean(values: Array) -> tuple[float, float] | None:
+    """Return the interval of a mean, by Student's t; None of fewer than two values."""
+    from scipy import stats
+
+    if len(values) < 2:
+        return None
+    error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    reach = float(stats.t.ppf(0.5 + LEVEL / 2, len(values) - 1)) * error
+    mean = float(np.mean(values))
+    return mean - reach, mean + reach
+
+
+def wilson(share: float, rows: int) -> tuple[float, float]:
+    """Return the interval of a share (Wilson 1927), which stays between 0 and 1."""
+    z = 1.959964
+    middle = (share + z * z / (2 * rows)) / (1 + z * z / rows)
+    reach = (
+        z * math.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows)) / (1 + z * z / rows)
+    )
+    return max(0.0, middle - reach), min(1.0, middle + reach)
+
+
+def _of_resamples(rows: int, score: Callable[[Array], float]) -> tuple[float, float] | None:
+    """Return the interval of a score by the bootstrap; None if too many samples have none."""
+    values = list(_scores_of_resamples(rows, score))
+    if rows < 2 or len(values) < 0.9 * RESAMPLES:
+        return None
+    tail = 50 * (1 - LEVEL)
+    low, high = np.percentile(values, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def _scores_of_resamples(rows: int, score: Callable[[Array], float]) -> Iterator[float]:
+    """Yield the scores of rows drawn with replacement, without those that have none."""
+    random = np.random.default_rng(0)
+    kept = random.permutation(rows)[:MOST_ROWS]
+    for _ in range(RESAMPLES):
+        with suppress(JobError):
+            value = score(random.choice(kept, len(kept)))
+            if math.isfinite(value):
+                yield value
