@@ -85,10 +85,14 @@ def test_predictions_of_a_table_without_the_target(breast_cancer, tmp_path) -> N
 
     predicted = predict(breast_cancer, tmp_path / "new.parquet", tmp_path / "out.parquet")
 
-    assert predicted.columns.tolist() == ["prediction", "probability"]
+    assert predicted.columns.tolist() == [
+        "prediction",
+        "probability_False",
+        "probability_True",
+    ]
     malignant = frame.target == 0
     assert (predicted["prediction"] == malignant).mean() > 0.9
-    assert (predicted["prediction"] == (predicted["probability"] > 0.5)).all()
+    assert (predicted["prediction"] == (predicted["probability_True"] > 0.5)).all()
 
 
 def test_export_writes_the_same_model_again(breast_cancer, tmp_path) -> None:

@@ -115,7 +115,7 @@ def test_two_classes_are_predicted_in_every_way_of_writing_them(ending, tmp_path
     assert found.exit_code == 0
     assert found.summary.test["roc_auc"] > 0.95
     assert (made["prediction"] == truth).mean() > 0.9
-    assert ((made["probability"] > 0.5) == (truth == "yes")).mean() > 0.9
+    assert ((made["probability_yes"] > 0.5) == (truth == "yes")).mean() > 0.9
 
 
 @pytest.mark.slow

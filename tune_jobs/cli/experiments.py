@@ -80,22 +80,42 @@ TRUST = click.option(
 )
 
 
-@click.command(cls=Command, examples=["predict june new.csv predictions.csv"])
+@click.command(
+    cls=Command,
+    examples=["predict june new.csv out.csv", "predict june new.csv out.csv --keep name,zip"],
+)
 @click.argument("experiment")
 @click.argument("source")
 @click.argument("target")
+@click.option(
+    "--keep",
+    multiple=True,
+    metavar="A,B",
+    help="Columns of SOURCE to write beside the predictions; all for every one (repeatable).",
+)
+@click.option("--force", is_flag=True, help="Overwrite TARGET if it exists.")
 @storage_options
 @TRUST
-def predict(experiment: str, source: str, target: str, trust: str | None, **place: Any) -> None:
+def predict(
+    experiment: str,
+    source: str,
+    target: str,
+    keep: tuple[str, ...],
+    force: bool,
+    trust: str | None,
+    **place: Any,
+) -> None:
     """Predict every row of a table with the best model.
 
     Reads SOURCE, a table with the same columns as the training data, and writes the predictions to
-    TARGET (.parquet or .csv).
+    TARGET (.parquet or .csv): the prediction, the probability of each class, and any identifiers.
     """
     from tune_jobs.engine.runs.predict import predict as predict_rows
 
     with tensorflow_silenced():
-        rows = predict_rows(open_with_code(experiment, trust, storage_of(place)), source, target)
+        found = open_with_code(experiment, trust, storage_of(place))
+        columns = [column for each in keep for column in each.split(",")]
+        rows = predict_rows(found, source, target, keep=columns, force=force)
     echo(f"{rows:,} predictions in {target}")
 
 

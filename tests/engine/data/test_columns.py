@@ -362,7 +362,8 @@ def test_a_binary_prediction_is_the_second_class_above_one_half(classes):
 
         assert found == {
             "prediction": [classes[0], classes[0], classes[1]],
-            "probability": [0.25, 0.5, 0.75],
+            f"probability_{classes[0]}": [0.75, 0.5, 0.25],
+            f"probability_{classes[1]}": [0.25, 0.5, 0.75],
         }
 
 

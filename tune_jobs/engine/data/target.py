@@ -221,9 +221,6 @@ def prediction_table(outputs: Array, target: Mapping[str, Any], meaning: Meaning
     if meaning.has_labels:
         return _table_of_labels(meaning.label_probabilities(outputs), target)
     classes, found = target["classes"], meaning.probabilities(outputs)
-    if meaning.classes == 2:
-        predicted = _take(classes, found[:, 1] > 0.5)
-        return pa.table({"prediction": predicted, "probability": found[:, 1]})
     named = {f"probability_{value}": found[:, place] for place, value in enumerate(classes)}
     return pa.table({"prediction": _take(classes, found.argmax(axis=1)), **named})
 

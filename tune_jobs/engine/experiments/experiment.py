@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from tune_jobs.engine.data.predicting import Predictor, Rows, take_frames
 from tune_jobs.engine.errors import JobError, reason_of
 from tune_jobs.engine.experiments.files import (
     CONFIG,
@@ -317,7 +318,7 @@ class Experiment:
         return float(self.best_trial["value"])
 
     def best_model(self) -> keras.Model:
-        """Load the exported model, which takes raw columns.
+        """Load the exported model, which takes raw columns; its ``predict`` takes a DataFrame, too.
 
         Raises:
             JobError: if none was exported, it cannot be loaded, or it needs code that the user
@@ -326,7 +327,44 @@ class Experiment:
         if not self.folder.exists(MODEL):
             raise JobError(f"{self.folder.uri} has no {MODEL}; create one with tune-jobs export")
         load, content = self.companion("load"), self._read_exported()
-        return load_model(self.folder, content, load, self.trusted, self.description.modules)
+        model = load_model(self.folder, content, load, self.trusted, self.description.modules)
+        if self.description.preprocessing is not None:
+            take_frames(model, lambda: self._predictor_of(model))
+        return model
+
+    def predict(self, rows: Rows, keep: Collection[str] = ()) -> pd.DataFrame:
+        """Predict rows with the best model, as ``tune-jobs predict`` writes it.
+
+        Args:
+            rows: a DataFrame with the columns of the training data, a file, or images.
+            keep: columns that stay beside the predictions; ``("all",)`` for every one.
+
+        Raises:
+            JobError: if a column is missing, or there is no model.
+        """
+        return self.predictor().frame(rows, keep)
+
+    def predictor(self) -> Predictor:
+        """Load the best model as one that predicts tables.
+
+        Raises:
+            JobError: if there is no model, or the experiment has no data set.
+        """
+        if self.description.preprocessing is None:
+            raise JobError(
+                f"{self.folder.uri} has no data set, so its model cannot predict from a table"
+            )
+        return self._predictor_of(self.best_model())
+
+    def _predictor_of(self, model: Any) -> Predictor:
+        return Predictor(
+            model=model,
+            call=self.companion("predict"),
+            preprocessing=self.description.preprocessing or {},
+            constants=self.description.constants,
+            name=self.name,
+            is_trusted=bool(self.trusted),
+        )
 
     def read_model(self) -> bytes:
         """Read the exported model's file, once it is known to be whole.

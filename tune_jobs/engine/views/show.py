@@ -174,29 +174,29 @@ def _usage(experiment: Experiment, *, short: bool) -> list[str]:
 
 def _best(experiment: Experiment) -> list[str]:
     verdict, summary = experiment.verdict, experiment.summary
-    said = _won(verdict) if verdict else _found(experiment)
+    said = _known_scores(summary)
+    said += _won(verdict) if verdict else _found(experiment)
     if summary and summary.no_winner:
         earlier = "this verdict is from an earlier run; the last run produced none"
         said.append(f"{earlier if verdict else 'no winner'}: {summary.no_winner}")
     if summary and summary.test:
-        said += ["", *_on_test(summary), *_test_table(verdict, summary)]
+        said += ["", "Test set (not used for tuning):", *_test_table(verdict, summary)]
+        said += [summary.on_test.sentence] if summary.on_test and summary.on_test.sentence else []
     config = flatten(experiment.best_config)
     width = max(map(len, config), default=0)
     return [*said, "", *(f"  {name:{width}}  {show(value)}" for name, value in config.items())]
 
 
-def _on_test(summary: Summary) -> list[str]:
-    """Show the scores that people know, with intervals, and how simple models do."""
-    report = summary.on_test
-    if report is None:
-        return ["Test set (not used for tuning):"]
-    said = [f"Test set of {report.rows:,} rows (not used for tuning):"]
+def _known_scores(summary: Summary | None) -> list[str]:
+    """Show the scores on the test set that people know, with their intervals."""
+    report = summary.on_test if summary else None
+    if report is None or not report.known:
+        return []
+    said = []
     for score in report.known:
-        spread = (
-            "" if score.interval is None else "  (95 % CI {:.4g} to {:.4g})".format(*score.interval)
-        )
-        said.append(f"  {score.name} {score.value:.4g}{spread}")
-    return [*said, *([f"  {report.sentence}"] if report.sentence else [])]
+        spread = "" if score.interval is None else " (95 % CI {:.4g} to {:.4g})"
+        said.append(f"{score.name} {score.value:.4g}{spread.format(*score.interval or ())}")
+    return [f"test set    {', '.join(said)}, {report.rows:,} rows"]
 
 
 def _found(experiment: Experiment) -> list[str]:

@@ -1,0 +1,132 @@
+"""Predictions of tables and DataFrames, beside ids and other columns; the model is arithmetic."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tune_jobs.engine import JobError, table
+from tune_jobs.engine.data.predicting import Predictor, take_frames
+from tune_jobs.engine.runs.predict import predict
+
+ROWS = 60
+FRAME = pd.DataFrame(
+    {
+        "customer": [f"{1000 + row:06}" for row in range(ROWS)],
+        "zip": [f"{row % 7:05}" for row in range(ROWS)],
+        "age": np.arange(ROWS) / ROWS,
+        "note": ["x, y"] * ROWS,
+        "bought": ["No", "Yes", "Yes"] * (ROWS // 3),
+    }
+)
+RECIPE = table(FRAME, target="bought", ids=["customer"], ignore=["note"])
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return make_predictor(RECIPE)
+
+
+def make_predictor(recipe) -> Predictor:
+    dataset = recipe(0)
+    return Predictor(
+        model=None,
+        call=lambda _, inputs: inputs["age"].reshape(-1, 1),
+        preprocessing=dataset.preprocessing,
+        constants=dataset.signature,
+        name="shop",
+    )
+
+
+@pytest.fixture
+def source(tmp_path):
+    FRAME.drop(columns="bought").to_csv(tmp_path / "new.csv", index=False)
+    return str(tmp_path / "new.csv")
+
+
+def test_each_class_has_a_probability_and_ids_come_first(predictor, source) -> None:
+    found = predictor.table(source)
+
+    assert found.column_names == ["customer", "prediction", "probability_No", "probability_Yes"]
+    assert found["customer"].to_pylist() == FRAME["customer"].tolist()
+    assert found["probability_Yes"].to_numpy() == pytest.approx(FRAME["age"])
+    total = found["probability_No"].to_numpy() + found["probability_Yes"].to_numpy()
+    assert total == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("keep", "before"),
+    [
+        (("note", "zip", "note"), ["customer", "note", "zip"]),
+        (("all",), ["customer", "zip", "age", "note"]),
+        (("customer",), ["customer"]),
+    ],
+)
+def test_columns_are_kept_as_they_are_written(predictor, source, keep, before) -> None:
+    found = predictor.table(source, keep)
+
+    assert found.column_names == [*before, "prediction", "probability_No", "probability_Yes"]
+    for name in {*before} - {"age"}:
+        assert found[name].to_pylist() == FRAME[name].tolist()
+
+
+def test_a_frame_is_predicted_as_a_file_is_and_keeps_its_index(predictor, source) -> None:
+    frame = FRAME.drop(columns="bought").set_index(np.arange(ROWS) + 7)
+    found = predictor.frame(frame, ("zip",))
+
+    assert found.index.tolist() == frame.index.tolist()
+    assert found["zip"].tolist() == FRAME["zip"].tolist()
+    expected = predictor.table(source).to_pandas()
+    pd.testing.assert_frame_equal(
+        found.drop(columns="zip").reset_index(drop=True), expected, check_dtype=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "keep", "message"),
+    [
+        (FRAME.drop(columns="customer"), (), "no column 'customer' \\(the id beside the"),
+        (FRAME, ("zipp",), "no column 'zipp' \\(to keep\\); did you mean 'zip'"),
+        (FRAME.assign(prediction=1), ("prediction",), "column 'prediction' cannot be kept"),
+        (np.ones((3, 2)), (), "predicts a table or a DataFrame, not an array"),
+    ],
+)
+def test_what_cannot_stand_beside_predictions_is_refused(predictor, rows, keep, message) -> None:
+    with pytest.raises(JobError, match=message):
+        predictor.frame(rows, keep)
+
+
+def test_a_number_has_a_prediction_alone() -> None:
+    numbers = FRAME.assign(bought=np.arange(ROWS) * 1.5)
+    found = make_predictor(table(numbers, target="bought")).frame(numbers)
+
+    assert found.columns.tolist() == ["prediction"]
+
+
+def test_a_file_is_overwritten_only_by_force(predictor, source, tmp_path) -> None:
+    experiment, target = SimpleNamespace(predictor=lambda: predictor), tmp_path / "out.csv"
+    assert predict(experiment, source, str(target)) == ROWS
+    before = target.read_bytes()
+    with pytest.raises(JobError, match=r"out\.csv exists; add --force to overwrite it"):
+        predict(experiment, source, str(target), keep=["zip"])
+
+    assert target.read_bytes() == before
+    predict(experiment, source, str(target), keep=["zip"], force=True)
+    assert pd.read_csv(target, dtype=str)["zip"].tolist() == FRAME["zip"].tolist()
+
+
+def test_the_predict_of_a_model_takes_a_frame_and_what_it_took_before(predictor) -> None:
+    class Model:
+        def predict(self, x, verbose=1):
+            return x * 2, verbose
+
+    model = Model()
+    take_frames(model, lambda: predictor)
+
+    assert model.predict(3, verbose=0) == (6, 0)
+    assert model.predict(FRAME).columns.tolist()[1:] == [
+        "prediction",
+        "probability_No",
+        "probability_Yes",
+    ]
