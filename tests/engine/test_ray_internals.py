@@ -113,7 +113,7 @@ def test_the_ray_that_is_installed_has_each(place) -> None:
 
 def test_a_run_checks_each_that_a_run_uses() -> None:
     check_ray()
-    assert len(set(ray_internals.NEEDED)) == len(ray_internals.NEEDED) == 26
+    assert len(set(ray_internals.NEEDED)) == len(ray_internals.NEEDED) == 33
 
 
 def test_a_ray_that_lacks_one_is_refused_in_one_line(monkeypatch) -> None:

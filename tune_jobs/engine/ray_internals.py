@@ -12,7 +12,7 @@ import os
 import re
 import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -60,6 +60,13 @@ SESSION = "ray.train._internal.session:get_session"
 CALL_FAILED = "ray.air.execution._internal.actor_manager:RayActorManager._actor_task_failed"
 START_FAILED = "ray.air.execution._internal.actor_manager:RayActorManager._actor_start_failed"
 REUSE_WORKER = "ray.tune.execution.tune_controller:TuneController._maybe_cache_trial_actor"
+WRITE_STATE = "ray.tune.execution.tune_controller:TuneController.save_to_dir"
+CHECK_TRAINABLE = "ray.tune.experiment.trial:validate_trainable"
+FIND_TRAINABLE = "ray.tune.experiment.trial:get_trainable_cls"
+SET_WORKER = "ray.tune.experiment.trial:Trial.set_ray_actor"
+COLLECT_RESULTS = "ray.tune.tune:ExperimentAnalysis"
+LIST_RESULTS = "ray.tune.impl.tuner_internal:ResultGrid"
+HIDE_NOTEBOOK = "ray.tune.trainable.trainable:disable_ipython"
 
 # What every run uses.
 NEEDED = (
@@ -68,6 +75,8 @@ NEEDED = (
     *(WORKER, RESOLVE_HOST, START_PROCESS, FIND_NODE, MAKE_FOLDER, TEMP_FOLDER),
     *(NOTE_PORT, *AGENT_PORTS),
     *(TRAINING_RESULT, SAVE_STATE, REUSE_WORKER, FIND_CLASS, KILL_WORKER, KILL_WORKERS, SESSION),
+    *(WRITE_STATE, CHECK_TRAINABLE, FIND_TRAINABLE, SET_WORKER, COLLECT_RESULTS, LIST_RESULTS),
+    HIDE_NOTEBOOK,
 )
 
 # What only some commands use, and check then.
@@ -393,6 +402,17 @@ def restore_from(trial: Trial, checkpoint: Checkpoint, metrics: Mapping[str, Any
     trial._restore_checkpoint_result = find(TRAINING_RESULT)(
         checkpoint=checkpoint, metrics=dict(metrics)
     )
+
+
+def trials_with_worker(controller: Any) -> Collection[Trial]:
+    """Return the trials that have a worker, or wait for one that starts for them.
+
+    Raises:
+        JobError: if this version of Ray keeps them elsewhere.
+    """
+    with _explained("TuneController._trial_to_actor"):
+        found: Collection[Trial] = controller._trial_to_actor
+        return found
 
 
 def revealed(manager: Any, stand_in: type[Any], *, doomed_only: bool) -> list[Any]:

@@ -8,7 +8,11 @@ from ray.exceptions import ActorDiedError, OutOfMemoryError, RayActorError
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 
-from tune_jobs.engine.trials.ray_patches import short_queue, surviving_lost_workers
+from tune_jobs.engine.trials.ray_patches import (
+    short_queue,
+    surviving_lost_workers,
+    without_unused_work,
+)
 
 
 class Waiting:
@@ -40,6 +44,7 @@ class Controller:
 
     def __init__(self, *statuses: str) -> None:
         self.trials = Looked(Waiting(str(number), status) for number, status in enumerate(statuses))
+        self._trial_to_actor: dict[Waiting, object] = {}
 
     def get_trials(self) -> Looked:
         return self.trials
@@ -82,6 +87,18 @@ def test_trials_that_ended_before_the_first_that_waits_are_not_looked_at() -> No
     assert controller.trials.count <= 4
 
 
+def test_a_trial_whose_own_worker_starts_leaves_a_free_one_to_the_next() -> None:
+    controller = Controller(Trial.RUNNING, Trial.PENDING, Trial.PENDING, Trial.PAUSED)
+    controller._trial_to_actor[controller.trials[1]] = "starts"
+    scheduler = FIFOScheduler()
+    assert scheduler.choose_trial_to_run(controller) is controller.trials[1]
+
+    with short_queue():
+        assert scheduler.choose_trial_to_run(controller) is controller.trials[2]
+        controller._trial_to_actor[controller.trials[2]] = "starts"
+        assert scheduler.choose_trial_to_run(controller) is controller.trials[1]
+
+
 def test_tune_chooses_as_ever_afterwards() -> None:
     before = FIFOScheduler.choose_trial_to_run
     with short_queue():
@@ -114,3 +131,21 @@ def test_a_trial_whose_worker_is_lost_in_any_way_is_no_end_of_the_search(error, 
     assert len(heard) == 3
     assert all(isinstance(each, RayActorError) for each in heard)
     assert all(str(each).startswith(said) and "token" not in str(each) for each in heard)
+
+
+def test_a_trainable_is_looked_up_once_and_a_worker_is_asked_nothing(monkeypatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(
+        "ray.tune.experiment.trial.get_trainable_cls", lambda name: asked.append(name) or Trial
+    )
+    worker = SimpleNamespace()  # without a method to call
+
+    with without_unused_work():
+        trials = [Trial("anything", stub=False) for _ in range(3)]
+        for trial in trials:
+            trial.get_trainable_cls()
+            trial.set_ray_actor(worker)
+
+    assert asked == ["anything"]
+    assert [trial.temporary_state.ray_actor for trial in trials] == [worker] * 3
+    assert trials[0].last_result == {"trial_id": trials[0].trial_id}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -43,6 +43,7 @@ from tune_jobs.engine.trials.ray_patches import (
     short_queue,
     surviving_lost_workers,
     without_checkpoint_snapshots,
+    without_unused_work,
 )
 from tune_jobs.engine.trials.stopping import RunStopper
 from tune_jobs.engine.trials.tuner import Prepared, prepare
@@ -250,7 +251,8 @@ class Run:
                 surviving_lost_workers(),
                 short_queue(),
                 without_checkpoint_snapshots(),
-                in_warm_workers(self.profile),
+                nullcontext() if prepared.is_adopted else without_unused_work(),
+                in_warm_workers(self.profile, prepared.recorder.max_epochs),
                 environment({"TUNE_MAX_PENDING_TRIALS_PG": str(prepared.concurrency)}),
             ):
                 prepared.tuner.fit()

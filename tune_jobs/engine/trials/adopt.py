@@ -68,4 +68,4 @@ def adopt(
     run_config.callbacks = [*(run_config.callbacks or []), recorder]
     run_config.stop = stopper if run_config.stop is None else run_config.stop
     concurrency = find_concurrency(profile) if ray.is_initialized() else 1
-    return Prepared(tuner, folder, recorder, stopper, concurrency)
+    return Prepared(tuner, folder, recorder, stopper, concurrency, is_adopted=True)

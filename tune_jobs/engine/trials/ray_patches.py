@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -15,11 +15,18 @@ from tune_jobs.engine.errors import first_line
 from tune_jobs.engine.experiments.messages import memory_in
 from tune_jobs.engine.ray_internals import (
     CALL_FAILED,
+    CHECK_TRAINABLE,
+    COLLECT_RESULTS,
+    FIND_TRAINABLE,
+    LIST_RESULTS,
     REUSE_WORKER,
     SAVE_STATE,
+    SET_WORKER,
     START_FAILED,
+    WRITE_STATE,
     find,
     replaced,
+    trials_with_worker,
 )
 from tune_jobs.engine.trials.warm_workers import give_up_worker
 
@@ -35,16 +42,19 @@ MOST_GROWTH = 2048
 def short_queue() -> AbstractContextManager[None]:
     """Find the next trial without a look at all that have ended, at each of Tune's steps.
 
-    Every scheduler that takes trials in their order shares the method, and chooses as before.
+    Every scheduler that takes trials in their order shares the method. It chooses as before, but
+    for a trial whose worker is about to start: Tune would give it the worker that another trial has
+    just left and call its own off, again and again while trials are short. It comes after
+    the others that are pending.
     """
     return replaced({CHOOSE_TRIAL: _choose})
 
 
 def _choose(_: FIFOScheduler, controller: Any) -> Trial | None:
     """Return the first trial that is pending, or else the first that is paused."""
-    queue = list(_list_waiting(controller))[::-1]
-    pending = (trial for trial in queue if trial.status == Trial.PENDING)
-    return next(pending, None) or next(iter(queue), None)
+    queue, served = list(_list_waiting(controller))[::-1], trials_with_worker(controller)
+    queue.sort(key=lambda trial: (trial.status != Trial.PENDING, trial in served))
+    return next(iter(queue), None)
 
 
 def _list_waiting(controller: Any) -> Iterator[Trial]:
@@ -67,6 +77,43 @@ def without_checkpoint_snapshots() -> AbstractContextManager[None]:
     continues from that state: searches continue from the history.
     """
     return replaced({SAVE_STATE: lambda *_: None})
+
+
+def without_unused_work() -> AbstractContextManager[None]:
+    """Leave out what Tune does for each trial of a run that nobody asks for.
+
+    It looks the trainable up in the cluster's store, four requests per trial; it asks each worker
+    twice for its address; it writes the state of all trials every 10 seconds, and at the end it
+    collects their results. A run reads its results from the history, and continues from there.
+    """
+    look_up = _remembering(find(FIND_TRAINABLE))
+    return replaced(
+        {
+            CHECK_TRAINABLE: look_up,
+            FIND_TRAINABLE: look_up,
+            SET_WORKER: _set_worker,
+            WRITE_STATE: lambda _: None,
+            COLLECT_RESULTS: lambda **_: None,
+            LIST_RESULTS: lambda _: None,
+        }
+    )
+
+
+def _remembering(look_up: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return a function that looks each name up once."""
+    found: dict[str, Any] = {}
+
+    def remember(name: str) -> Any:
+        if name not in found:
+            found[name] = look_up(name)
+        return found[name]
+
+    return remember
+
+
+def _set_worker(trial: Trial, worker: Any) -> None:
+    """Note the worker of a trial, and ask it nothing."""
+    trial.temporary_state.ray_actor = worker
 
 
 def surviving_lost_workers() -> AbstractContextManager[None]:

@@ -64,6 +64,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         before: called before Tune starts the first trial.
 
     Attributes:
+        max_epochs: where a trial is complete.
         lease: what guards the experiment; None if nothing does.
     """
 
@@ -78,7 +79,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         hang_timeout: float,
         before: Callable[[], None] | None = None,
     ) -> None:
-        self._folder, self._writer, self._max_epochs = folder, writer, max_epochs
+        self._folder, self._writer, self.max_epochs = folder, writer, max_epochs
         self._listeners, self._stopper, self._checkpoint_limit = (
             list(listeners),
             stopper,
@@ -235,7 +236,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
 
     def _state(self, trial: Trial) -> State:
         last = trial.last_result or {}
-        if last.get(EPOCH, 0) >= self._max_epochs:
+        if last.get(EPOCH, 0) >= self.max_epochs:
             return "complete"
         if self._stopper.reached:
             return "unfinished"

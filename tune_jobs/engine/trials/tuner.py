@@ -63,7 +63,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A tuner that is ready to fit, and what was made for it."""
+    """A tuner that is ready to fit, and what was made for it.
+
+    ``is_adopted`` is true of a tuner that a user's module has built.
+    """
 
     tuner: tune.Tuner
     folder: Folder
@@ -71,6 +74,7 @@ class Prepared:
     stopper: RunStopper
     concurrency: int
     source: TrialSource | None = None
+    is_adopted: bool = False
 
 
 def tuner_of(job: Job, profile: Profile, name: str | None) -> tune.Tuner:

@@ -8,18 +8,22 @@ it looks like an actor of each trainable.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import ray
+from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT
 
 from tune_jobs.engine.cluster.kept import KeptRay, kept_ray
 from tune_jobs.engine.deadline import Deadline
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.ray_internals import (
     FIND_CLASS,
+    HIDE_NOTEBOOK,
     KILL_WORKER,
     KILL_WORKERS,
     SESSION,
@@ -27,6 +31,7 @@ from tune_jobs.engine.ray_internals import (
     replaced,
     revealed,
 )
+from tune_jobs.engine.search.schedulers import EPOCH
 
 # Seconds that a worker may take to say that it has nothing left to do.
 PATIENCE = 10.0
@@ -36,23 +41,93 @@ RETRIES = 3
 LOST = (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError)
 
 
+# Arguments of a method, by position and by name.
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class _End:
+    """What followed the last epoch of a trial, before Tune asked for it.
+
+    Attributes:
+        saved: what Tune is given as its checkpoint, None if it has none.
+        error: what its function raised after that epoch, None if it returned.
+    """
+
+    saved: Any
+    error: Exception | None = None
+
+    def result(self) -> Any:
+        """Raise what the function raised."""
+        raise self.error or RuntimeError("a trial that has returned cannot train")
+
+
 class Worker:
     """A process that runs one trainable of Tune after another."""
 
     def __init__(self) -> None:
         self._trainable: Any = None
         self._thread: Any = None
+        self._last_epoch = sys.maxsize
+        self._end: _End | None = None
 
-    def begin(self, trainable: Callable[..., Any], arguments: dict[str, Any]) -> None:
-        """Make a trainable of Tune, as its actor would."""
-        self._trainable = trainable(**arguments)
+    def begin(
+        self, trainable: Callable[..., Any], arguments: dict[str, Any], last_epoch: int
+    ) -> None:
+        """Make a trainable of Tune, as its actor would.
 
-    def call(self, method: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        """Call a method of the trainable."""
-        return getattr(self._trainable, method)(*arguments, **named)
+        Tune looks for a notebook whose output it would hide, and imports IPython for that.
+        """
+        with replaced({HIDE_NOTEBOOK: lambda: None}):
+            self._trainable = trainable(**arguments)
+        self._last_epoch = last_epoch
+
+    def call(
+        self,
+        method: str,
+        arguments: tuple[Any, ...],
+        named: dict[str, Any],
+        reset: Call | None = None,
+    ) -> Any:
+        """Call a method of the trainable, after it was given another trial if there is one."""
+        if reset is not None:
+            self._reset(reset)
+        if self._end is not None and method in ("train", "save"):
+            return self._end.saved if method == "save" else self._end.result()
+        found = getattr(self._trainable, method)(*arguments, **named)
+        return self._with_end(found) if method == "train" else found
+
+    def _reset(self, reset: Call) -> None:
+        """Give the trainable another trial.
+
+        Raises:
+            RuntimeError: if the function of the last one still runs.
+        """
+        self._end = None
+        arguments, named = reset
+        if not self._trainable.reset(*arguments, **named):
+            raise RuntimeError("the function of the last trial still runs in this worker")
+
+    def _with_end(self, result: dict[str, Any]) -> dict[str, Any] | list[dict[str, Any]]:
+        """Add to the message of a last epoch the one that says that its function has returned.
+
+        Tune would ask for that with a call of its own. What goes wrong after the last epoch is
+        raised when Tune asks.
+        """
+        if result.get(EPOCH, 0) < self._last_epoch or RESULT_DUPLICATE in result:
+            return result
+        saved = self._trainable.save() if result.get(SHOULD_CHECKPOINT) else None
+        try:
+            ended = self._trainable.train()
+        except Exception as error:  # noqa: BLE001  # of whatever the function does
+            self._end = _End(saved, error)
+            return result
+        self._end = _End(saved)
+        return [result, ended]
 
     def stop(self) -> None:
         """Stop the trainable, and note the thread that its function runs in."""
+        self._end = None
         session = find(SESSION)()
         self._thread = getattr(session, "training_thread", None)
         trainable, self._trainable = self._trainable, None
@@ -78,10 +153,12 @@ class _Actor:
         worker: the actor behind it.
         begun: the reference of the start of the trainable, which may fail.
         is_given_up: whether the worker ends with this trainable.
+        handed_over: what gives the trainable its next trial, until it travels with the next call.
     """
 
     def __init__(self, kept: KeptRay, worker: Any, begun: Any) -> None:
         self.kept, self.worker, self.begun, self.is_given_up = kept, worker, begun, False
+        self.handed_over: Call | None = None
 
     def __getattr__(self, method: str) -> _Method:
         if method.startswith("_") and method not in ("__ray_ready__", "__ray_terminate__"):
@@ -102,8 +179,12 @@ class _Method:
             return self._actor.begun
         if self._name == "__ray_terminate__":
             return worker.__ray_terminate__.remote()
+        if self._name == "reset":
+            self._actor.handed_over = (arguments, named)
+            return ray.put(True)  # what Tune waits for
         if self._name != "stop":
-            return worker.call.remote(self._name, arguments, named)
+            reset, self._actor.handed_over = self._actor.handed_over, None
+            return worker.call.remote(self._name, arguments, named, reset)
         stopped = worker.stop.remote()
         if self._actor.is_given_up:
             worker.__ray_terminate__.remote()
@@ -115,8 +196,8 @@ class _Method:
 class _ActorClass(ray.actor.ActorClass):  # type: ignore[misc]
     """The class of a trainable's actors, as Tune sees it."""
 
-    def __init__(self, kept: KeptRay, trainable: Any) -> None:
-        self._kept, self._trainable = kept, trainable
+    def __init__(self, kept: KeptRay, trainable: Any, last_epoch: int) -> None:
+        self._kept, self._trainable, self._last_epoch = kept, trainable, last_epoch
 
     def options(self, **_: Any) -> _ActorClass:
         """Return the class: its actors run outside the resources that Tune has reserved."""
@@ -125,11 +206,17 @@ class _ActorClass(ray.actor.ActorClass):  # type: ignore[misc]
     def remote(self, **arguments: Any) -> _Actor:
         """Give a kept worker the trainable."""
         worker = take_worker(self._kept)
-        return _Actor(self._kept, worker, worker.begin.remote(self._trainable, arguments))
+        begun = worker.begin.remote(self._trainable, arguments, self._last_epoch)
+        return _Actor(self._kept, worker, begun)
 
 
-def in_warm_workers(profile: Profile) -> AbstractContextManager[None]:
-    """Let Tune run trials in kept workers during a block, if this process keeps its Ray."""
+def in_warm_workers(profile: Profile, last_epoch: int) -> AbstractContextManager[None]:
+    """Let Tune run trials in kept workers during a block, if this process keeps its Ray.
+
+    Args:
+        profile: what a trial may use.
+        last_epoch: after which a trial has nothing more to report.
+    """
     kept = _kept_for(profile)
     if kept is None:
         return nullcontext()
@@ -145,7 +232,7 @@ def in_warm_workers(profile: Profile) -> AbstractContextManager[None]:
 
     return replaced(
         {
-            FIND_CLASS: lambda _, trainable: _ActorClass(kept, trainable),
+            FIND_CLASS: lambda _, trainable: _ActorClass(kept, trainable, last_epoch),
             KILL_WORKER: kill_one,
             KILL_WORKERS: kill_rest,
         }
