@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -45,23 +44,6 @@ LOST = (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError)
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class _End:
-    """What followed the last epoch of a trial, before Tune asked for it.
-
-    Attributes:
-        saved: what Tune is given as its checkpoint, None if it has none.
-        error: what its function raised after that epoch, None if it returned.
-    """
-
-    saved: Any
-    error: Exception | None = None
-
-    def result(self) -> Any:
-        """Raise what the function raised."""
-        raise self.error or RuntimeError("a trial that has returned cannot train")
-
-
 class Worker:
     """A process that runs one trainable of Tune after another."""
 
@@ -69,7 +51,8 @@ class Worker:
         self._trainable: Any = None
         self._thread: Any = None
         self._last_epoch = sys.maxsize
-        self._end: _End | None = None
+        self._saved: Any = None  # the checkpoint of a last epoch, until Tune asks for it
+        self._raised: Exception | None = None  # after a last epoch, until Tune asks for more
 
     def begin(
         self, trainable: Callable[..., Any], arguments: dict[str, Any], last_epoch: int
@@ -92,8 +75,11 @@ class Worker:
         """Call a method of the trainable, after it was given another trial if there is one."""
         if reset is not None:
             self._reset(reset)
-        if self._end is not None and method in ("train", "save"):
-            return self._end.saved if method == "save" else self._end.result()
+        if method == "save" and self._saved is not None:
+            saved, self._saved = self._saved, None
+            return saved
+        if method == "train" and self._raised is not None:
+            raise self._raised
         found = getattr(self._trainable, method)(*arguments, **named)
         return self._with_end(found) if method == "train" else found
 
@@ -103,7 +89,7 @@ class Worker:
         Raises:
             RuntimeError: if the function of the last one still runs.
         """
-        self._end = None
+        self._saved = self._raised = None
         arguments, named = reset
         if not self._trainable.reset(*arguments, **named):
             raise RuntimeError("the function of the last trial still runs in this worker")
@@ -116,18 +102,16 @@ class Worker:
         """
         if result.get(EPOCH, 0) < self._last_epoch or RESULT_DUPLICATE in result:
             return result
-        saved = self._trainable.save() if result.get(SHOULD_CHECKPOINT) else None
+        self._saved = self._trainable.save() if result.get(SHOULD_CHECKPOINT) else None
         try:
-            ended = self._trainable.train()
+            return [result, self._trainable.train()]
         except Exception as error:  # noqa: BLE001  # of whatever the function does
-            self._end = _End(saved, error)
+            self._raised = error
             return result
-        self._end = _End(saved)
-        return [result, ended]
 
     def stop(self) -> None:
         """Stop the trainable, and note the thread that its function runs in."""
-        self._end = None
+        self._saved = self._raised = None
         session = find(SESSION)()
         self._thread = getattr(session, "training_thread", None)
         trainable, self._trainable = self._trainable, None
