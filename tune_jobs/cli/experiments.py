@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,20 +54,36 @@ def show(experiment: str, as_json: bool, **place: Any) -> None:
     print_result(found, as_json=as_json, short=False)
 
 
-@click.command(cls=Command, examples=["report june", "report june july"])
+@click.command(cls=Command, examples=["report june", "report june july", "report june --serve"])
 @click.argument("experiments", nargs=-1, required=True, metavar="EXPERIMENT...")
 @storage_options
-def report(experiments: tuple[str, ...], **place: Any) -> None:
+@click.option(
+    "--serve", is_flag=True, help="Serve the page to this machine's browser instead, until Ctrl-C."
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0),
+    default=8321,
+    show_default=True,
+    metavar="N",
+    help="Port of --serve on 127.0.0.1; 0 for a free one.",
+)
+def report(experiments: tuple[str, ...], serve: bool, port: int, **place: Any) -> None:
     """Write report.html and report.png to the experiment's folder.
 
     Several experiments are compared on one page, which is written to the folder of the first and
-    named after all of them.
+    named after all of them. The page of a run that has not ended reloads itself.
     """
+    from tune_jobs.cli.serving import serve as serve_page
     from tune_jobs.engine.experiments.experiment import open_experiment
-    from tune_jobs.engine.report import write_report
+    from tune_jobs.engine.report import make_page, write_report
 
     storage = storage_of(place)
     found = [open_experiment(each, storage) for each in experiments]
+    if serve:  # the page is read anew on request, since a run may write meanwhile
+        read = partial(open_experiment, storage=storage)
+        serve_page(lambda: make_page([read(each) for each in experiments]), port)
+        return
     names = [experiment.name for experiment in found[1:]]
     for path in write_report(found, name="-".join(["report", *(f"with-{n}" for n in names)])):
         echo(path)

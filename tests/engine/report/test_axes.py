@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from tune_jobs.engine.formatting import duration, listed, number, setting, shortened, visible
 from tune_jobs.engine.goal import Goal
-from tune_jobs.engine.report.axes import Categories, Linear, Log, NearOne, fit_linear, fit_values
+from tune_jobs.engine.report.axes import (
+    Categories,
+    Linear,
+    Log,
+    NearOne,
+    fit_linear,
+    fit_values,
+    other_scale,
+    say_outliers,
+)
 from tune_jobs.engine.report.hyperparameters import find_hyperparameters
 
 numbers = st.floats(-1e300, 1e300)
@@ -39,6 +48,47 @@ def test_bad_values_far_off_do_not_flatten_the_good_ones() -> None:
 
     assert scale.position(0.16) - scale.position(0.1) > 0.3
     assert scale.position(1e30) == 1.0
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ([0.1, 0.2], [1e6]),
+        ([0.1, 0.2, 0.3], [1e6]),
+        ([0.5, 0.5, 0.5, 0.5], [1e9]),
+        ([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7], [50.0, 1e30]),
+    ],
+)
+def test_a_failed_trial_flattens_no_axis_and_is_counted(mode, good, bad) -> None:
+    sign = 1 if mode == "min" else -1
+    values = [sign * value for value in (*good, *bad)]
+
+    scale = fit_values(values, Goal("score", mode))
+
+    places = [scale.position(sign * value) for value in good]
+    assert max(places) - min(places) > 0.05 or len(set(good)) == 1
+    assert all(0 < place < 1 for place in places)
+    assert {scale.position(sign * value) for value in bad} == {1.0 if mode == "min" else 0.0}
+    clipped = "1 outlier is clipped." if len(bad) == 1 else "2 outliers are clipped."
+    assert say_outliers(values, scale) == clipped
+
+
+@pytest.mark.parametrize("values", [[0.1, 0.2, 0.9], [1.0, 3.0], [5.0], [0.1, 0.1, 0.2, 0.3]])
+def test_few_ordinary_values_are_all_inside(values) -> None:
+    assert say_outliers(values, fit_values(values, Goal("loss"))) == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [([0.1, 0.2, 0.5], Log), ([0.001, 0.1, 0.5], Linear), ([-1.0, 2.0], None), ([1.0, 1.1], None)],
+)
+def test_an_axis_has_another_scale_where_that_shows_more(values, kind) -> None:
+    scale = fit_values(values, Goal("loss"))
+    other = other_scale(scale, values)
+
+    assert type(other) is (type(None) if kind is None else kind)
+    assert other is None or all(0 <= other.position(value) <= 1 for value in values)
 
 
 @pytest.mark.parametrize(

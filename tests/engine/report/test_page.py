@@ -1,12 +1,16 @@
 """The page as a reader has it: opened in a browser that has no network."""
 
 import json
+import math
+import random
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from tune_jobs.engine.report.page import HERE
+from tune_jobs.engine.report import write_report
+from tune_jobs.engine.report.page import HERE, REFRESH
 
 ALL_CHARTS = {
     "Optimisation history",
@@ -330,6 +334,110 @@ def test_two_experiments_share_a_page_and_are_marked_apart(make, show) -> None:
     point_at(opened, 9)
     assert opened.page.locator("#e0 .marked:has(.core)").count() >= 8
     assert opened.page.locator("#e1 .marked:has(.core)").count() == 0
+
+
+def places(page, chart: str, marks: str) -> list[float]:
+    """How far up the marks of a chart are, from 0 to 1."""
+    found = page.locator(f"svg[aria-label^='{chart}'] path.{marks}").first.get_attribute("d")
+    return [1 - float(y) / 1000 for y in re.findall(r"[ML][\d.]+ ([\d.]+)", found)]
+
+
+def test_an_axis_is_switched_to_logarithmic_and_back(make, show) -> None:
+    values = [0.01, 0.1, 0.4, 0.5, 0.6, 0.7]
+    records = [r for n, v in enumerate(values, 1) for r in make.trial(n, make.draw(n), [[v]])]
+    opened = show(make.write("wide", records, summary={}))
+    page, chart = opened.page, "Optimisation history"
+    button = page.locator("#e0-history .switch")
+    before = [places(page, chart, "e5"), button.inner_text()]
+    labels = page.locator("#e0-history svg.y:visible text").all_inner_texts()
+
+    button.click()
+    after, title = places(page, chart, "e5"), page.locator("#e0-history .axis.top").inner_text()
+    others = page.locator("#e0-history svg.y:visible text").all_inner_texts()
+    point_at(opened, 3)
+    marked = opened.marked()
+    button.click()
+
+    assert opened.complaints == []
+    assert [places(page, chart, "e5"), button.inner_text()] == before
+    linear, logarithmic = sorted([before[0], after], key=lambda found: found[1] - found[0])
+    steps = [high - low for low, high in pairwise(logarithmic)]
+    assert steps[0] == pytest.approx(steps[1] * math.log(10) / math.log(4), rel=0.02)
+    steps = [high - low for low, high in pairwise(linear)]
+    assert steps[1] == pytest.approx(steps[0] * 30 / 9, rel=0.05)
+    assert ("logarithmic" in title) == (before[1] == "logarithmic")
+    assert labels != others
+    assert marked == {"3"}
+
+
+def test_sections_fold_and_effects_of_chance_are_one_sentence(make, show) -> None:
+    chance = random.Random(0)
+    records = [
+        record
+        for number in range(1, 25)
+        for record in make.trial(number, make.draw(number), [[chance.random()]])
+    ]
+    page = show(make.write("noise", records, summary={})).page
+    mattered = page.locator("#e0-mattered")
+
+    assert "no hyperparameter has a statistically significant effect in 24 trials" in (
+        mattered.inner_text().lower()
+    )
+    assert mattered.locator(".plot:visible").count() == 0
+    mattered.locator("details details summary").click()
+    assert mattered.locator(".plot:visible").count() == 1
+    page.locator("#e0-curves summary").first.click()
+    assert page.locator("#e0-curves .plot:visible").count() == 0
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("#e0-curves .plot:visible").count() == 1
+
+
+def test_the_page_of_a_run_reloads_itself_and_stays_as_it_was(make, show) -> None:
+    records = [*make.trial(1, make.draw(1), [[0.5, 0.4]]), *make.trial(2, make.draw(2), [[0.3]])]
+    experiment = make.write("live", records)
+    opened = show(experiment)
+    page = opened.page
+    assert page.locator(".live").inner_text().strip() == f"reload every {REFRESH} s"
+    page.locator("#e0-curves summary").first.click()
+    page.locator(".filter").fill("complete")
+
+    more = make.trial(3, make.draw(3), [[0.2]])
+    write_report([make.write("live", [*records, *more])])
+    page.evaluate("tick()")
+    page.wait_for_selector("tr[data-trial='3']", state="attached")
+
+    assert not page.locator("#e0-curves .plot").is_visible()
+    assert page.locator("#e0-history .plot").is_visible()
+    assert page.locator(".filter").input_value() == "complete"
+    page.locator(".reload").uncheck()
+    before = len(opened.requests)
+    page.evaluate("tick()")
+    page.wait_for_timeout(200)
+    assert len(opened.requests) == before
+    assert opened.complaints == []
+
+
+def test_the_page_of_a_run_that_ended_does_not_reload(make, show) -> None:
+    page = show(make.search("ended", 9, summary={})).page
+    assert page.locator(".live").count() == 0
+    assert page.locator("body").get_attribute("data-refresh") is None
+
+
+def test_two_experiments_stand_side_by_side_and_on_a_phone_below_each_other(make, show) -> None:
+    one, other = make.search("one", 18, summary={}), make.search("other", 18, summary={})
+    opened = show(one, other)
+    wide = opened.page
+    for section in ("verdict", "history", "trials", "provenance"):
+        left, right = (wide.locator(f"#e{i}-{section}").bounding_box() for i in (0, 1))
+        assert left["y"] == right["y"], section
+        assert left["x"] + left["width"] <= right["x"], section
+    assert opened.complaints == []
+
+    phone = show(one, other, width=390).page
+    first, second = (phone.locator(f"#e{i}-verdict").bounding_box() for i in (0, 1))
+    assert first["x"] == second["x"]
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 @pytest.mark.parametrize("width", [320, 390, 1280])

@@ -13,11 +13,13 @@ import pytest
 from ray import tune
 
 from tune_jobs.engine.analysis.advice import advise_on, warnings_of
+from tune_jobs.engine.analysis.clock import Clock
 from tune_jobs.engine.analysis.importance import Effect, Importance
 from tune_jobs.engine.analysis.narrow_space import narrow
 from tune_jobs.engine.experiments.history.records import TrialStart
 from tune_jobs.engine.formatting import setting
 from tune_jobs.engine.report import write_report
+from tune_jobs.engine.report.finals_charts import chart_finalists
 from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.headline import make_headline
 from tune_jobs.engine.report.page import render_page
@@ -30,6 +32,7 @@ from tune_jobs.engine.report.space_charts import (
     slices,
 )
 from tune_jobs.engine.report.tables import config_facts
+from tune_jobs.engine.report.work_charts import chart_timeline
 from tune_jobs.engine.storage.folder import open_folder
 from tune_jobs.engine.views.show import lines
 
@@ -431,15 +434,91 @@ def test_experiments_of_different_metrics_are_shown_but_not_compared(make) -> No
 
 
 def test_two_experiments_are_compared_by_what_fresh_seeds_say(make) -> None:
-    better = {**WINNER, "mean": 0.12, "interval": [0.10, 0.14]}
+    better = {**WINNER, "mean": 0.09, "interval": [0.08, 0.1]}
     one = make.search("one", 12, summary={"winner": WINNER})
     other = make.search("other", 12, summary={"winner": better})
 
     write_report([one, other])
 
     page = read_page(one)
-    assert "On fresh seeds other is better: val_loss 0.12 against 0.131 of one" in page
-    assert "the order may be chance" in page
+    assert "On fresh seeds other is better: val_loss 0.09 against 0.131 of one." in page
+    assert "tie" not in page.split("</section>")[0]
+
+
+@pytest.mark.parametrize(
+    ("mean", "interval", "said"),
+    [
+        (0.131, [0.13, 0.132], "On fresh seeds one and other tie: val_loss 0.131."),
+        (0.12, [0.10, 0.14], "it is a tie, since the intervals of the two overlap: other has"),
+    ],
+)
+def test_a_tie_is_a_tie(make, mean, interval, said) -> None:
+    same = {**WINNER, "mean": mean, "interval": interval}
+    one = make.search("one", 12, summary={"winner": WINNER})
+    write_report([one, make.search("other", 12, summary={"winner": same})])
+
+    page = read_page(one)
+    assert said in page
+    assert "is better: val_loss" not in page
+
+
+def test_searches_that_found_the_same_tie(make) -> None:
+    one = make.search("one", 12, summary={})
+    write_report([one, make.search("other", 12, summary={})])
+    assert "During the search, one and other tie: val_loss" in read_page(one)
+
+
+def test_finalists_are_sorted_and_means_of_one_kind_compared(make) -> None:
+    def finalist(trial: int, scores: list[float], later: list[float]) -> dict:
+        mean = sum(later or scores) / len(later or scores)
+        interval = [mean - 0.1, mean + 0.1]
+        return {
+            "trial": trial,
+            "config": {},
+            "search_value": 0.1,
+            "mean": mean,
+            "interval": interval,
+            "scores": scores,
+            "later_scores": later,
+        }
+
+    verdict = {
+        **WINNER,
+        "finalists": [
+            finalist(7, [0.30, 0.32], [0.4, 0.5]),
+            finalist(5, [0.9, 1.1], []),
+            finalist(9, [0.6, 0.62], []),
+            finalist(2, [0.2, 0.22], [0.25, 0.27]),
+        ],
+    }
+    chart = chart_finalists(Findings(make.search("one", 12, summary={"winner": verdict})))
+
+    assert [label for _, label in chart.y] == ["trial 2, winner", "trial 7", "trial 9", "trial 5"]
+    marks = {mark.look: mark.trials for mark in chart.marks}
+    assert marks["mean-chose"] == [2, 7, 9, 5]  # of all
+    assert marks["mean"] == marks["spread"] == [2, 7]  # of the pair
+
+
+def test_time_between_two_runs_is_left_out_of_the_timeline(make, monkeypatch) -> None:
+    experiment = make.search("one", 12)
+    findings = Findings(experiment)
+    first = min(trial.began for trial in findings.trials)
+    last = max(trial.ended for trial in findings.trials)
+    pause = (last + 10, last + 86_410)
+    later = [
+        replace(trial, number=trial.number + 12, began=pause[1] + 5, ended=pause[1] + 20)
+        for trial in findings.trials
+    ]
+    vars(findings)["trials"] = findings.trials + later
+    vars(findings)["clock"] = Clock(first, (pause,))
+
+    chart = chart_timeline(findings)
+
+    assert "24 h between 2 runs are left out" in chart.words
+    assert chart.x_title == "seconds of runs since the first trial"
+    (resumed,) = [mark for mark in chart.marks if mark.look == "resumed"]
+    assert 0.2 < resumed.shapes[0][0][0] < 0.6
+    assert ("lines resumed", "the run was resumed") in chart.legend
 
 
 def test_a_report_needs_an_experiment() -> None:

@@ -34,9 +34,22 @@ def write_report(
     place = folder or experiments[0].folder
     findings = [Findings(experiment, index) for index, experiment in enumerate(experiments)]
     contents = {
-        f"{name}.html": render_page(findings).encode("utf-8", "replace"),
+        f"{name}.html": _encode(findings),
         f"{name}.png": render_picture(findings),
     }
     for file, content in contents.items():
         place.write(file, content)
     return [place.child(file).uri for file in contents]
+
+
+def make_page(experiments: Sequence[Experiment]) -> bytes:
+    """Return the page of one experiment, or of several in one, with what is known now.
+
+    Raises:
+        JobError: if an experiment has no readable description.
+    """
+    return _encode([Findings(experiment, index) for index, experiment in enumerate(experiments)])
+
+
+def _encode(findings: Sequence[Findings]) -> bytes:
+    return render_page(findings).encode("utf-8", "replace")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tune_jobs.engine.formatting import number, setting, shortened
+from tune_jobs.engine.formatting import count, number, setting, shortened
 from tune_jobs.engine.goal import Goal
 
 Tick = tuple[float, str]
@@ -16,6 +16,10 @@ Tick = tuple[float, str]
 LARGEST = 1e300
 # Values that differ by a larger factor are shown by their logarithms.
 WIDE = 10.0
+# Values that differ by a smaller factor look alike on a linear and on a logarithmic axis.
+LEAST_FACTOR = 1.5
+# The fence of outliers in interquartile ranges, of many values and of fewer than eight.
+TUKEY, FEW = 1.5, 5.0
 
 
 class Scale(Protocol):
@@ -128,7 +132,7 @@ def fit_values(values: Sequence[float], goal: Goal) -> Linear | Log:
     finite = sorted(_bounded(value) for value in values if math.isfinite(value))
     if not finite:
         return Linear(0.0, 1.0)
-    low, high = _without_outliers(finite, goal)
+    low, high = _without_outliers(finite, goal) if len(finite) > 2 else (finite[0], finite[-1])
     if low > 0 and goal.minimises and high / low > WIDE:
         return Log(low / 1.1, high * 1.1)
     return fit_linear(low, high)
@@ -142,16 +146,38 @@ def fit_linear(low: float, high: float) -> Linear:
     return Linear(low - margin, high + margin)
 
 
+def other_scale(scale: Linear | Log, values: Iterable[float]) -> Linear | Log | None:
+    """Return the logarithmic scale of a linear one and the reverse; None if it shows no more."""
+    inside = [value for value in values if scale.low <= value <= scale.high]
+    if not inside or min(inside) <= 0 or max(inside) < LEAST_FACTOR * min(inside):
+        return None
+    low, high = min(inside), max(inside)
+    return fit_linear(low, high) if isinstance(scale, Log) else Log(low / 1.1, high * 1.1)
+
+
+def say_outliers(values: Iterable[float], scale: Scale) -> str:
+    """Count the values beyond an axis in a sentence; empty if there are none."""
+    if not isinstance(scale, Linear | Log):
+        return ""
+    amount = sum(not scale.low <= value <= scale.high for value in values)
+    return f"{count(amount, 'outlier')} {'is' if amount == 1 else 'are'} clipped." if amount else ""
+
+
 def _without_outliers(ordered: list[float], goal: Goal) -> tuple[float, float]:
-    """Return the range of sorted values, its bad end cut by Tukey's fence."""
-    low, high = ordered[0], ordered[-1]
-    lower, upper = ordered[len(ordered) // 4], ordered[(3 * len(ordered)) // 4]
-    fence = 1.5 * (upper - lower)
-    if fence == 0:
-        return low, high
-    if goal.minimises:
-        return low, high if high <= upper + 2 * fence else upper + fence
-    return (low if low >= lower - 2 * fence else lower - fence), high
+    """Return the range of sorted values, its bad end cut by Tukey's fence.
+
+    Of few values the fence is wider, and quartiles are rounded towards the good end, so that one
+    failed trial among three does not belong to the quartile that it is measured by.
+    """
+    losses = sorted(goal.sign * value for value in ordered)
+    last = len(losses) - 1
+    upper, worst = losses[3 * last // 4], losses[-1]
+    spread = upper - losses[last // 4] or abs(upper) or 1.0
+    fence = (TUKEY if last >= 7 else FEW) * spread
+    if not math.isfinite(fence) or worst <= upper + 2 * fence:
+        return ordered[0], ordered[-1]
+    ends = sorted([goal.sign * losses[0], goal.sign * (upper + fence)])
+    return ends[0], ends[1]
 
 
 def _brief(value: float) -> str:

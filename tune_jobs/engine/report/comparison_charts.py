@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from tune_jobs.engine.formatting import count, duration, number, shortened
-from tune_jobs.engine.report.axes import Linear, fit_values
+from tune_jobs.engine.report.axes import Linear, fit_values, say_outliers
 from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.marks import Chart, Mark, Shape
 from tune_jobs.engine.report.progress_charts import best_so_far
@@ -40,7 +40,7 @@ def chart_race(all_findings: Sequence[Findings]) -> Chart | None:
             f"{f.name} came to {number(race[-1][1])} after {duration(race[-1][0])}"
             for f, race in zip(runners, races, strict=True)
         )
-        + ".",
+        + f". {say_outliers([value for race in races for _, value in race], y)}".rstrip(),
         x_title=f"{unit} since its first trial",
         y_title=runners[0].metric,
         x=x.ticks(8),
@@ -58,10 +58,10 @@ def chart_race(all_findings: Sequence[Findings]) -> Chart | None:
 
 
 def _race(findings: Findings) -> list[tuple[float, float]]:
-    """List each better value with its time, in seconds since the first trial."""
-    began = min((t.began for t in findings.trials if math.isfinite(t.began)), default=0.0)
+    """List each better value with its time, in seconds of runs since the first trial."""
     found: list[tuple[float, float]] = []
     for trial, value in best_so_far(findings):
         end = trial.ended if math.isfinite(trial.ended) else findings.now
-        found.append((max([0.0, end - began, *(seconds for seconds, _ in found)]), value))
+        elapsed = findings.clock.elapsed(end)
+        found.append((max([0.0, elapsed, *(seconds for seconds, _ in found)]), value))
     return found

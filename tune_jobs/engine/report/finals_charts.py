@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from tune_jobs.engine.experiments.verdict import Finalist
+import math
+
+from tune_jobs.engine.experiments.verdict import Finalist, Verdict
 from tune_jobs.engine.formatting import count, is_number, number, shortened
-from tune_jobs.engine.report.axes import Scale, fit_linear
+from tune_jobs.engine.goal import Goal
+from tune_jobs.engine.report.axes import Log, Scale, fit_values, say_outliers
 from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.marks import Chart, Kind, Mark, Shape, crosswise
+
+# The looks of means, and the scores that each is of: means of one kind stand on one axis.
+MEANS = {"mean-chose": "scores", "mean": "later_scores"}
 
 
 def chart_finalists(findings: Findings) -> Chart | None:
     """Draw the finalists' scores: on fresh seeds, with mean and interval, and in the search."""
     winner = findings.winner
-    finalists = [each for each in winner.finalists if _numbers(each)] if winner else []
+    finalists = _ordered(winner, findings.goal) if winner else []
     if winner is None or not finalists:
         return None
     values = [value for finalist in finalists for value in _numbers(finalist)]
-    x = fit_linear(min(values), max(values))
+    x = fit_values(values, findings.goal)
     near = [
         (base.name, base.mean)
         for base in winner.baselines
@@ -25,7 +31,7 @@ def chart_finalists(findings: Findings) -> Chart | None:
     row = 1 / len(finalists)
     looks: list[tuple[str, Kind]] = [
         *(("spread", "lines"), ("chose", "points"), ("fresh", "points")),
-        *(("mean", "lines"), ("hollow", "points")),
+        *(("mean-chose", "lines"), ("mean", "lines"), ("hollow", "points")),
     ]
     marks = []
     for look, kind in looks:
@@ -37,17 +43,18 @@ def chart_finalists(findings: Findings) -> Chart | None:
         marks.append(Mark(kind, look, [s for s, _ in pairs], [t for _, t in pairs]))
     return Chart(
         title="Finalists on fresh seeds",
-        words=_finalist_words(finalists, findings.metric),
-        x_title=findings.metric,
+        words=_finalist_words(finalists, findings.metric, say_outliers(values, x)),
+        x_title=f"{findings.metric}, logarithmic" if isinstance(x, Log) else findings.metric,
         x=x.ticks(6),
-        y=[(1 - (i + 0.5) * row, f"trial {each.trial}") for i, each in enumerate(finalists)],
+        y=[(1 - (i + 0.5) * row, _label(each, winner.trial)) for i, each in enumerate(finalists)],
         marks=[Mark("lines", "rung", [crosswise(x.position(m)) for _, m in near]), *marks],
         notes=[(x.position(mean), 0.06, shortened(name, 24)) for name, mean in near],
         legend=[
             ("points chose", "score used to choose"),
             ("points fresh", "score held back to estimate"),
-            ("lines mean", "mean"),
-            ("lines spread", f"{winner.level:.0%} CI of the mean"),
+            ("lines mean-chose", "mean of the scores used to choose"),
+            ("lines mean", "mean of those held back"),
+            ("lines spread", f"its {winner.level:.0%} CI"),
             ("points hollow", "score during the search"),
         ],
         height=max(70, 44 * len(finalists)),
@@ -57,32 +64,59 @@ def chart_finalists(findings: Findings) -> Chart | None:
 
 def _scored(look: str, finalist: Finalist, x: Scale, y: float, row: float) -> list[Shape]:
     """Draw one look of a finalist's row."""
-    mean, search_value = finalist.mean, finalist.search_value
+    search_value = finalist.search_value
     if look in ("chose", "fresh"):
         values = finalist.scores if look == "chose" else finalist.later_scores
         return [[(x.position(v), y)] for v in values if is_number(v)]
     if look == "spread":
-        ends = [v for v in finalist.interval or () if is_number(v)]
+        ends = [v for v in finalist.interval or () if is_number(v) and finalist.later_scores]
         return [[(x.position(ends[0]), y), (x.position(ends[1]), y)]] if len(ends) == 2 else []
-    if look == "mean" and is_number(mean):
-        place = x.position(mean)
-        return [[(place, y - 0.28 * row), (place, y + 0.28 * row)]]
+    if look in MEANS and is_number(mean := _mean(finalist, look)):
+        place, half = x.position(mean), 0.28 * row
+        return [[(place, y - half), (place, y + half)]]
     if look == "hollow" and is_number(search_value):
         return [[(x.position(search_value), y)]]
     return []
 
 
+def _ordered(winner: Verdict, goal: Goal) -> list[Finalist]:
+    """Return the finalists that have scores: the winner, the runner-up, the others by their means.
+
+    All are compared by the scores used to choose, since only two have others.
+    """
+    second = winner.runner_up.trial if winner.runner_up else None
+    known = [each for each in winner.finalists if _numbers(each)]
+
+    def place(finalist: Finalist) -> tuple[bool, bool, float]:
+        mean = _mean(finalist, "mean-chose")
+        loss = goal.sign * mean if is_number(mean) else math.inf
+        return finalist.trial != winner.trial, finalist.trial != second, loss
+
+    return sorted(known, key=place)
+
+
+def _mean(finalist: Finalist, look: str) -> float | None:
+    """Return the mean of a finalist's scores of one kind; None if it has none."""
+    values = [v for v in getattr(finalist, MEANS[look]) if is_number(v)]
+    return sum(values) / len(values) if values else None
+
+
+def _label(finalist: Finalist, winner: int) -> str:
+    return f"trial {finalist.trial}{', winner' if finalist.trial == winner else ''}"
+
+
 def _numbers(finalist: Finalist) -> list[float]:
     """Return every number of a finalist's row."""
     scores = (*finalist.scores, *finalist.later_scores, *(finalist.interval or ()))
-    return [v for v in (finalist.mean, finalist.search_value, *scores) if is_number(v)]
+    return [v for v in (finalist.search_value, *scores) if is_number(v)]
 
 
-def _finalist_words(finalists: list[Finalist], metric: str) -> str:
+def _finalist_words(finalists: list[Finalist], metric: str, outliers: str) -> str:
     said = [
         f"trial {finalist.trial} mean {number(finalist.mean)} of "
         f"{count(len(finalist.later_scores or finalist.scores), 'score')}, "
         f"during the search {number(finalist.search_value)}"
         for finalist in finalists
     ]
-    return f"{metric} of the finalists, trained again with fresh seeds: {'; '.join(said)}."
+    of = f"{metric} of the finalists, trained again with fresh seeds, the winner first"
+    return f"{of}: {'; '.join(said)}. {outliers}".rstrip()

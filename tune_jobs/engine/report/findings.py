@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from tune_jobs.engine.analysis.clock import Clock, make_clock
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.history.replicas import average_replicas
 from tune_jobs.engine.experiments.summary import Summary
@@ -257,6 +258,11 @@ class Findings:
         """The hyperparameters' effects, the largest first, but after them those of chance."""
         effects = self.importance.effects if self.importance else ()
         return sorted(effects, key=lambda effect: (effect.is_noise, -effect.share))
+
+    @cached_property
+    def clock(self) -> Clock:
+        """The time that runs took, without the time between them."""
+        return make_clock(self.experiment, [(trial.began, trial.ended) for trial in self.trials])
 
     @cached_property
     def now(self) -> float:

@@ -8,6 +8,7 @@ that is all the page's script needs.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -15,7 +16,7 @@ from typing import Literal
 from markupsafe import Markup, escape
 
 from tune_jobs.engine.formatting import columns_of, visible
-from tune_jobs.engine.report.axes import Tick
+from tune_jobs.engine.report.axes import Linear, Log, Tick
 
 Kind = Literal["points", "lines", "areas"]
 # Places on a chart: from the left and from the bottom, 0 to 1.
@@ -32,12 +33,16 @@ HOLLOW = "hollow"
 
 @dataclass(frozen=True)
 class Mark:
-    """Shapes of one look; ``trials`` has the trial of each, or is empty."""
+    """Shapes of one look; ``trials`` has the trial of each, or is empty.
+
+    ``is_fixed`` if their places on the vertical axis stand for no values.
+    """
 
     kind: Kind
     look: str
     shapes: Sequence[Shape]
     trials: Sequence[int] = ()
+    is_fixed: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,7 @@ class Chart:
         height: in pixels.
         can_step: whether the keyboard moves from trial to trial.
         has_grid: whether lines extend from the labels of the vertical axis.
+        scales: those between which the page can switch the vertical axis, the present one first.
     """
 
     title: str
@@ -68,11 +74,20 @@ class Chart:
     height: int = 280
     can_step: bool = False
     has_grid: bool = True
+    scales: tuple[Linear | Log, Linear | Log] | None = None
+
+    @property
+    def switch(self) -> str:
+        """What the vertical axis can be switched to; empty if it cannot."""
+        if self.scales is None:
+            return ""
+        return "logarithmic" if isinstance(self.scales[1], Log) else "linear"
 
     @property
     def margin(self) -> int:
         """The pixels that the labels of the vertical axis take."""
-        longest = max((columns_of(visible(text)) for _, text in self.y), default=0)
+        labels = [*self.y, *self._other_ticks]
+        longest = max((columns_of(visible(text)) for _, text in labels), default=0)
         return int(longest * LETTER + 14) if longest else 0
 
     def __html__(self) -> str:
@@ -97,7 +112,7 @@ class Chart:
         return Markup("").join(
             [
                 title.format(left, top + 12, visible(self.title)),
-                part.format(left, top + 24, self.margin, deep, self._y_labels()),
+                part.format(left, top + 24, self.margin, deep, self._y_labels(self.y)),
                 part.format(
                     left + self.margin,
                     top + 24,
@@ -114,11 +129,29 @@ class Chart:
     def _plot(self) -> Markup:
         drawing = Markup(
             '<svg class="plot" viewBox="0 0 {0} {0}" preserveAspectRatio="none" height="{1}" '
-            'role="img" aria-label="{2}">{3}<g class="marked"></g></svg>'
+            'role="img" aria-label="{2}"{4}>{3}<g class="marked"></g></svg>'
         )
         words = f"{visible(self.title)}. {visible(self.words)}"
-        return drawing.format(UNITS, self.height, words, self._contents(UNITS, UNITS)) + (
+        contents = self._other_grid() + self._contents(UNITS, UNITS)
+        scales = (
+            Markup(' data-scales="{}"').format(json.dumps([*map(_as_json, self.scales)]))
+            if self.scales
+            else ""
+        )
+        return drawing.format(UNITS, self.height, words, contents, scales) + (
             self._notes() if self.notes else ""
+        )
+
+    @property
+    def _other_ticks(self) -> Sequence[Tick]:
+        return self.scales[1].ticks(max(2, len(self.y))) if self.scales else ()
+
+    def _other_grid(self) -> Markup:
+        lines = [[(0.0, place), (1.0, place)] for place, _ in self._other_ticks]
+        return (
+            draw(Mark("lines", "grid other", lines, is_fixed=True), UNITS, UNITS)
+            if lines
+            else Markup("")
         )
 
     def _notes(self) -> Markup:
@@ -134,25 +167,30 @@ class Chart:
         )
 
     def _contents(self, width: float, height: float) -> Markup:
-        grid = [Mark("lines", "grid", [[(0, place), (1, place)] for place, _ in self.y])]
+        lines = [[(0, place), (1, place)] for place, _ in self.y]
+        grid = [Mark("lines", "grid", lines, is_fixed=True)]
         marks = [*grid, *self.marks] if self.has_grid else self.marks
         drawn = Markup("").join(draw(mark, width, height) for mark in marks if mark.shapes)
         is_dense = sum(len(mark.trials) for mark in self.marks) > DENSE
         return Markup('<g class="dense">{}</g>').format(drawn) if is_dense else drawn
 
     def _y_axis(self) -> Markup:
-        axis = Markup('<svg class="y" width="{}" height="{}" aria-hidden="true">{}</svg>')
-        return axis.format(self.margin, self.height, self._y_labels())
+        axis = Markup('<svg class="y{}" width="{}" height="{}" aria-hidden="true">{}</svg>')
+        drawn = axis.format("", self.margin, self.height, self._y_labels(self.y))
+        if self.scales:
+            labels = self._y_labels(self._other_ticks)
+            drawn += axis.format(" other", self.margin, self.height, labels)
+        return drawn
 
     def _x_axis(self) -> Markup:
         axis = Markup('<svg class="x" height="20" aria-hidden="true">{}</svg>')
         return axis.format(self._x_labels(""))
 
-    def _y_labels(self) -> Markup:
+    def _y_labels(self, ticks: Sequence[Tick]) -> Markup:
         label = Markup('<text x="{}" y="{}%" dy="4" text-anchor="end">{}</text>')
         return Markup("").join(
             label.format(self.margin - 8, _short(100 - 100 * place), visible(text))
-            for place, text in self.y
+            for place, text in ticks
         )
 
     def _x_labels(self, title: str) -> Markup:
@@ -170,8 +208,9 @@ def draw(mark: Mark, width: float, height: float) -> Markup:
     """Draw a path with a piece for each shape."""
     pieces = "".join(_piece(mark.kind, shape, width, height) for shape in mark.shapes)
     trials = f' data-t="{" ".join(map(str, mark.trials))}"' if mark.trials else ""
+    look = f"{mark.look} fixed" if mark.is_fixed else mark.look
     path = Markup('<path class="{} {}"{} d="{}"/>').format(
-        mark.kind, mark.look, Markup(trials), Markup(pieces)
+        mark.kind, look, Markup(trials), Markup(pieces)
     )
     if mark.look == HOLLOW:
         path += draw(Mark(mark.kind, "hole", mark.shapes), width, height)
@@ -211,6 +250,11 @@ def _piece(kind: Kind, shape: Shape, width: float, height: float) -> str:
     if kind == "points":
         return f"M{places[0]}h0"
     return f"M{'L'.join(places)}{'z' if kind == 'areas' else ''}"
+
+
+def _as_json(scale: Linear | Log) -> list[float | bool]:
+    """Return the bounds of a scale, and whether it is logarithmic, for the page's script."""
+    return [scale.low, scale.high, isinstance(scale, Log)]
 
 
 def _short(value: float) -> str:

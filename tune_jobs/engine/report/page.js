@@ -98,26 +98,62 @@ async function copy(text, button) {
   setTimeout(() => (button.textContent = before), 1200);
 }
 
+// Moves the marks of a chart to the other of its two vertical axes, and back.
+function switchAxis(chart, button) {
+  const { svg } = chart, frame = svg.closest(".frame");
+  const [[low, high, isLog], [first, last, toLog]] = JSON.parse(svg.dataset.scales);
+  const isSwitched = frame.classList.toggle("switched");
+  const moved = (text) => {
+    const up = 1 - Number(text) / 1000;
+    if (up <= 0 || up >= 1) return text; // clipped
+    const value = isLog ? low * (high / low) ** up : low + up * (high - low);
+    const share = toLog ? Math.log(value / first) / Math.log(last / first) : (value - first) / (last - first);
+    return (1000 * (1 - Math.max(0, Math.min(1, value <= 0 && toLog ? 0 : share)))).toFixed(1);
+  };
+  for (const path of svg.querySelectorAll("path:not(.fixed)")) {
+    path.original ??= path.getAttribute("d");
+    path.setAttribute("d", isSwitched ? path.original.replace(/([\d.]+) ([\d.]+)/g, (_, x, y) => `${x} ${moved(y)}`) : path.original);
+  }
+  const title = svg.closest("figure").querySelector(".axis.top"), suffix = ", logarithmic";
+  if (title) title.textContent = title.textContent.endsWith(suffix) ? title.textContent.slice(0, -suffix.length) : title.textContent + suffix;
+  const now = button.textContent;
+  button.textContent = now === "linear" ? "logarithmic" : "linear";
+  said.textContent = `The vertical axis is ${now}`;
+  Object.assign(chart, readChart(svg));
+}
+
 class Experiment {
-  constructor(article) {
-    this.article = article;
-    this.texts = new Map(Object.entries(JSON.parse(article.querySelector(".configs").textContent)));
+  constructor(parts) {
+    this.parts = parts;
+    this.texts = new Map(Object.entries(JSON.parse(parts.find((part) => part.matches(".configs")).textContent)));
     this.settings = new Map();
-    this.rows = [...article.querySelectorAll(".all tbody tr")];
+    this.rows = this.all(".all tbody tr");
     this.byTrial = new Map(this.rows.map((row) => [row.dataset.trial, row]));
-    this.heads = [...article.querySelectorAll(".all thead button")];
-    this.charts = [...article.querySelectorAll(".plot")].filter((svg) => svg.querySelector("[data-t]")).map(readChart);
+    this.heads = this.all(".all thead button");
+    this.charts = this.all(".plot").filter((svg) => svg.querySelector("[data-t]")).map(readChart);
     this.kept = null;
     this.trial = null;
     this.charts.forEach((chart) => this.watch(chart));
-    for (const button of article.querySelectorAll(".copy")) {
+    for (const button of this.all(".copy")) {
       button.addEventListener("click", (event) => {
         event.stopPropagation();
         const trial = (button.closest("tr") || button).dataset.trial;
         copy(this.texts.get(trial) || "{}", button);
       });
     }
+    for (const button of this.all(".switch")) {
+      const chart = this.charts.find((each) => each.svg === button.closest("figure").querySelector(".plot"));
+      button.hidden = !chart;
+      button.addEventListener("click", () => {
+        switchAxis(chart, button);
+        draw(chart, this.trial);
+      });
+    }
     if (this.rows.length) this.watchTable();
+  }
+
+  all(selector) {
+    return this.parts.flatMap((part) => [...part.querySelectorAll(selector)]);
   }
 
   settingsOf(trial) {
@@ -146,7 +182,7 @@ class Experiment {
   keep(trial) {
     this.kept = this.kept === trial ? null : trial;
     this.mark(trial);
-    const row = this.byTrial.get(trial), box = this.article.querySelector(".tall");
+    const row = this.byTrial.get(trial), [box] = this.all(".tall");
     if (this.kept && row && box) box.scrollTop = row.offsetTop - box.clientHeight / 2;
   }
 
@@ -216,7 +252,7 @@ class Experiment {
   }
 
   watchTable() {
-    const body = this.rows[0].parentNode, filter = this.article.querySelector(".filter");
+    const body = this.rows[0].parentNode, [filter] = this.all(".filter");
     body.addEventListener("pointerover", (event) => {
       const row = event.target.closest("tr");
       if (row) this.mark(row.dataset.trial);
@@ -282,7 +318,7 @@ class Experiment {
     const first = this.rows.find((row) => !row.hidden);
     this.rows.forEach((row) => (row.tabIndex = row === first ? 0 : -1));
     const all = this.rows.length;
-    this.article.querySelector(".shown").textContent = shown === all ? `${all} trials` : `${shown} of ${all} trials`;
+    this.all(".shown")[0].textContent = shown === all ? `${all} trials` : `${shown} of ${all} trials`;
   }
 
   test(word) {
@@ -315,7 +351,12 @@ class Experiment {
   }
 }
 
-const experiments = [...document.querySelectorAll(".experiment")].map((article) => new Experiment(article));
+const parts = new Map();
+for (const part of document.querySelectorAll("[data-experiment]")) {
+  const id = part.dataset.experiment;
+  parts.set(id, [...(parts.get(id) || []), part]);
+}
+const experiments = [...parts.values()].map((found) => new Experiment(found));
 
 addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
@@ -333,3 +374,56 @@ addEventListener("beforeprint", () => {
   folded.forEach((part) => (part.open = true));
 });
 addEventListener("afterprint", () => folded.forEach((part) => (part.open = false)));
+
+// While a run lasts its report is written anew, so the page reloads itself, and stays as it was:
+// folded sections, axes, filters, the trial that is kept, and the place on the page.
+const memory = {
+  read() {
+    try { return JSON.parse(sessionStorage.getItem(location.pathname)) || {}; } catch { return {}; }
+  },
+  write(state) {
+    try { sessionStorage.setItem(location.pathname, JSON.stringify(state)); } catch { /* it begins anew */ }
+  },
+};
+const folds = [...document.querySelectorAll("details")];
+const filters = [...document.querySelectorAll(".filter")];
+const switches = [...document.querySelectorAll(".switch")];
+
+function takeDown() {
+  return {
+    open: folds.map((fold) => fold.open),
+    filters: filters.map((filter) => filter.value),
+    switched: switches.map((button) => button.closest("figure").querySelector(".frame").matches(".switched")),
+    kept: experiments.map((experiment) => experiment.kept),
+    top: scrollY,
+  };
+}
+
+function restore({ open = [], filters: texts = [], switched = [], kept = [], top = 0 }) {
+  if (open.length === folds.length) folds.forEach((fold, i) => (fold.open = open[i]));
+  switches.forEach((button, i) => switched[i] && button.click());
+  filters.forEach((filter, i) => {
+    filter.value = texts[i] || "";
+    filter.dispatchEvent(new Event("input"));
+  });
+  experiments.forEach((experiment, i) => kept[i] && experiment.keep(kept[i]));
+  scrollTo({ top, behavior: "instant" });
+}
+
+function tick() {
+  if (!document.querySelector(".reload").checked || document.hidden) return;
+  memory.write(takeDown());
+  location.reload();
+}
+
+const refresh = Number(document.body.dataset.refresh || 0);
+if (refresh) {
+  const [live] = document.querySelectorAll(".reload"), state = memory.read();
+  for (const label of document.querySelectorAll(".live")) label.hidden = label.firstElementChild !== live;
+  if (state.open) restore(state);
+  setInterval(tick, 1000 * refresh);
+} else {
+  const state = memory.read();
+  if (state.open) restore(state);
+  memory.write({});
+}

@@ -24,10 +24,19 @@ from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.headline import make_headline, status
 from tune_jobs.engine.report.marks import swatch
 from tune_jobs.engine.report.progress_charts import chart_curves, chart_history
-from tune_jobs.engine.report.space_charts import SLICES, chart_importance, chart_parallel, slices
+from tune_jobs.engine.report.space_charts import (
+    SLICES,
+    chart_importance,
+    chart_parallel,
+    slice_outliers,
+    slices,
+)
 from tune_jobs.engine.report.work_charts import chart_timeline, chart_usage, usage_rows
 
 HERE = Path(__file__).parent
+
+# Seconds after which the page of a run that has not ended reloads itself.
+REFRESH = 20
 
 
 def render_page(all_findings: Sequence[Findings]) -> str:
@@ -43,6 +52,7 @@ def render_page(all_findings: Sequence[Findings]) -> str:
             script=Markup(script),  # our own file
             policy=_policy(style, script),
             written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            refresh=REFRESH if any(findings.summary is None for findings in all_findings) else 0,
             comparison=_comparison(all_findings) if len(all_findings) > 1 else None,
             experiments=[_sections(findings) for findings in all_findings],
         )
@@ -75,6 +85,8 @@ def _sections(findings: Findings) -> dict[str, Any]:
         "headline": make_headline(findings),
         "config": tables.config_facts(findings),
         "finalists": chart_finalists(findings),
+        "trials": count(len(findings.trials), "trial"),
+        "outliers": slice_outliers(findings) if all_slices else "",
         "history": chart_history(findings),
         "curves": chart_curves(findings),
         "importance": chart_importance(findings),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from tune_jobs.engine.formatting import count, number
-from tune_jobs.engine.report.axes import Linear, Log, Scale, fit_values
+from tune_jobs.engine.report.axes import Linear, Log, Scale, fit_values, other_scale, say_outliers
 from tune_jobs.engine.report.findings import Findings, Point, Trial
 from tune_jobs.engine.report.marks import Chart, Mark, Shape, crosswise
 
@@ -22,7 +20,8 @@ def chart_history(findings: Findings) -> Chart | None:
     with_values = [trial for trial in findings.shown if trial.value is not None]
     if not with_values:
         return None
-    y = fit_values([t.value for t in with_values if t.value is not None], findings.goal)
+    values = [t.value for t in with_values if t.value is not None]
+    y = fit_values(values, findings.goal)
     x = _order_scale(findings.trials)
     failed = [trial for trial in findings.shown if trial.state == "failed" and trial.value is None]
     marks = [
@@ -47,6 +46,7 @@ def chart_history(findings: Findings) -> Chart | None:
         ],
         height=300,
         can_step=True,
+        scales=_scales(y, values),
     )
 
 
@@ -55,20 +55,21 @@ def chart_curves(findings: Findings) -> Chart | None:
     curves = {t.number: findings.curves[t.number] for t in _drawn(findings)}
     if not curves:
         return None
-    y = fit_values([p.mean for points in curves.values() for p in points], findings.goal)
+    values = [point.mean for points in curves.values() for point in points]
+    y = fit_values(values, findings.goal)
     x = _epoch_scale(findings)
     groups = _by_fate(findings)
     bands = _bands(findings, x, y)
     rungs = [rung for rung in findings.rungs if rung <= findings.longest]
     return Chart(
         title="Learning curves",
-        words=_curve_words(findings),
+        words=_curve_words(findings, y),
         x_title="epoch, logarithmic" if isinstance(x, Log) else "epoch",
         y_title=_axis_title(findings, y),
         x=x.ticks(8),
         y=y.ticks(6),
         marks=[
-            Mark("lines", "rung", [crosswise(x.position(rung)) for rung in rungs]),
+            Mark("lines", "rung", [crosswise(x.position(rung)) for rung in rungs], is_fixed=True),
             *bands,
             *_curve_marks(findings, groups, x, y),
         ],
@@ -79,6 +80,7 @@ def chart_curves(findings: Findings) -> Chart | None:
         ],
         height=340,
         can_step=True,
+        scales=_scales(y, values),
     )
 
 
@@ -96,9 +98,9 @@ def best_so_far(findings: Findings) -> list[tuple[Trial, float]]:
     return found
 
 
-def clipped(values: Sequence[float], scale: Linear | Log) -> int:
-    """Count the values beyond an axis."""
-    return sum(not scale.low <= value <= scale.high for value in values)
+def _scales(y: Linear | Log, values: list[float]) -> tuple[Linear | Log, Linear | Log] | None:
+    other = other_scale(y, values)
+    return None if other is None else (y, other)
 
 
 def _order_scale(trials: list[Trial]) -> Linear:
@@ -152,7 +154,7 @@ def _shades(findings: Findings) -> list[tuple[str, str]]:
 def _crosses(failed: list[Trial], x: Scale) -> Mark:
     """Draw trials without a value, at the lower edge."""
     shapes = [[(x.position(t.number), 0.0), (x.position(t.number), 0.035)] for t in failed]
-    return Mark("lines", "failed", shapes, [t.number for t in failed])
+    return Mark("lines", "failed", shapes, [t.number for t in failed], is_fixed=True)
 
 
 def _failed_legend(failed: list[Trial]) -> list[tuple[str, str]]:
@@ -180,7 +182,7 @@ def _star(findings: Findings, x: Scale, y: Scale) -> list[Mark]:
     return [Mark("points", "best", [place], [chosen.number])]
 
 
-def _history_words(findings: Findings, y: Linear | Log) -> str:
+def _history_words(findings: Findings, y: Scale) -> str:
     records = best_so_far(findings)
     values = [t.value for t in findings.shown if t.value is not None]
     said = f"The best {findings.metric} of each of {count(len(findings.trials), 'trial')}"
@@ -192,9 +194,7 @@ def _history_words(findings: Findings, y: Linear | Log) -> str:
         )
     elif records:
         said += f"; the best, {number(records[0][1])}, came with trial {records[0][0].number}"
-    if beyond := clipped(values, y):
-        said += f". {count(beyond, 'outlier')} {'is' if beyond == 1 else 'are'} clipped"
-    return f"{said}."
+    return f"{said}. {say_outliers(values, y)}".rstrip()
 
 
 def _drawn(findings: Findings) -> list[Trial]:
@@ -258,7 +258,7 @@ def _thinning(findings: Findings) -> int:
     return max(1, round(points / MOST_POINTS))
 
 
-def _curve_words(findings: Findings) -> str:
+def _curve_words(findings: Findings, y: Scale) -> str:
     drawn = _drawn(findings)
     said = f"{findings.metric} over epochs of {count(len(drawn), 'trial')}"
     if len(drawn) < len(findings.curves):
@@ -271,7 +271,9 @@ def _curve_words(findings: Findings) -> str:
             f"; the best, trial {best.number}, reached {number(best.value)} at epoch "
             f"{best.best_epoch} of {best.epochs}"
         )
-    return f"{said}."
+    worst = max if findings.goal.minimises else min
+    ends = [worst(point.mean for point in findings.curves[trial.number]) for trial in drawn]
+    return f"{said}. {say_outliers(ends, y)}".rstrip()
 
 
 def _bands(findings: Findings, x: Scale, y: Scale) -> list[Mark]:

@@ -87,14 +87,7 @@ def compare(all_findings: Sequence[Findings]) -> list[str]:
         fresh.sort(key=lambda pair: goal.loss(pair[1].mean))
         return [*said, _compare_winners(fresh)]
     first, second = sorted(usable, key=lambda f: goal.loss(f.ranked[0].value or 0.0))[:2]
-    return [
-        *said,
-        (
-            f"During the search, {first.name} found the better {first.metric}: "
-            f"{number(first.ranked[0].value)} against {number(second.ranked[0].value)} of "
-            f"{second.name}. Both are the best of many, so optimistic."
-        ),
-    ]
+    return [*said, f"{_compare_searches(first, second)} Both are the best of many, so optimistic."]
 
 
 def comparison_table(all_findings: Sequence[Findings]) -> Table:
@@ -205,15 +198,29 @@ def _obstacles(all_findings: Sequence[Findings]) -> list[str]:
     return said
 
 
+def _compare_searches(first: Findings, second: Findings) -> str:
+    one, other = (number(findings.ranked[0].value) for findings in (first, second))
+    if one == other:
+        return f"During the search, {first.name} and {second.name} tie: {first.metric} {one}."
+    return (
+        f"During the search, {first.name} found the better {first.metric}: {one} against {other} "
+        f"of {second.name}."
+    )
+
+
 def _compare_winners(ordered: Sequence[tuple[Findings, Verdict]]) -> str:
     (first, one), (second, other) = ordered[:2]
-    said = (
-        f"On fresh seeds {first.name} is better: {first.metric} {number(one.mean)} against "
-        f"{number(other.mean)} of {second.name}"
-    )
+    if number(one.mean) == number(other.mean):
+        return (
+            f"On fresh seeds {first.name} and {second.name} tie: {first.metric} {number(one.mean)}."
+        )
+    values = f"{first.metric} {number(one.mean)} against {number(other.mean)} of {second.name}"
     if max(one.interval[0], other.interval[0]) <= min(one.interval[1], other.interval[1]):
-        return f"{said}; their intervals overlap, so the order may be chance."
-    return f"{said}."
+        return (
+            f"On fresh seeds it is a tie, since the intervals of the two overlap: {first.name} has "
+            f"{values}."
+        )
+    return f"On fresh seeds {first.name} is better: {values}."
 
 
 def _fresh(winner: Verdict | None) -> str:

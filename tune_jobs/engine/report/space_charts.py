@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tune_jobs.engine.analysis.advice import Advice, advise_on
 from tune_jobs.engine.formatting import count, listed, setting, shortened
-from tune_jobs.engine.report.axes import Categories, Scale, fit_values
+from tune_jobs.engine.report.axes import Categories, Scale, fit_values, say_outliers
 from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.hyperparameters import Hyperparameter
 from tune_jobs.engine.report.marks import Chart, Mark, Shape, box, crosswise
@@ -71,9 +71,15 @@ def chart_importance(findings: Findings) -> Chart | None:
     )
 
 
+def slice_outliers(findings: Findings) -> str:
+    """Say how many trials are beyond the axis that all slices share."""
+    values = _sliced(findings)
+    return say_outliers(values.values(), fit_values(list(values.values()), findings.goal))
+
+
 def slices(findings: Findings) -> list[Slice]:
     """Draw a slice for each hyperparameter, the most important first."""
-    values = {n: v for n, v in findings.common_values.items() if n in _shown(findings)}
+    values = _sliced(findings)
     if not values:
         return []
     y = fit_values(list(values.values()), findings.goal)
@@ -98,6 +104,7 @@ def chart_parallel(findings: Findings) -> Chart | None:
     if len(axes) < 2 or not trials:
         return None
     y = fit_values([t.value for t in trials if t.value is not None], findings.goal)
+    outliers = say_outliers([t.value for t in trials if t.value is not None], y)
     order = {trial.number: place for place, trial in enumerate(findings.ranked)}
     top = max(1, round(len(findings.ranked) * 0.1))
     groups: dict[str, list[tuple[int, Shape]]] = {"rest": [], "top": [], "best": []}
@@ -108,7 +115,7 @@ def chart_parallel(findings: Findings) -> Chart | None:
         groups[look].append((trial.number, [*line, (1.0, y.position(trial.value or 0.0))]))
     return Chart(
         title="Parallel coordinates",
-        words=_parallel_words(findings, axes, top),
+        words=_parallel_words(findings, axes, top, outliers),
         marks=[
             Mark("lines", "axis", [crosswise(i / len(axes)) for i in range(len(axes) + 1)]),
             *[
@@ -199,8 +206,10 @@ def _jittered(scale: Scale, value: object, trial: int) -> float:
     return place + ((trial * 0.618034) % 1 - 0.5) * 0.6 / len(scale.labels)
 
 
-def _shown(findings: Findings) -> set[int]:
-    return {trial.number for trial in findings.shown}
+def _sliced(findings: Findings) -> dict[int, float]:
+    """Return the values of the trials that are shown, at the common epoch."""
+    shown = {trial.number for trial in findings.shown}
+    return {trial: value for trial, value in findings.common_values.items() if trial in shown}
 
 
 def _on_axis(h: Hyperparameter, trial: int, x: float) -> tuple[float, float]:
@@ -232,7 +241,7 @@ def _importance_words(findings: Findings) -> str:
     return f"{said}."
 
 
-def _parallel_words(findings: Findings, axes: list[Hyperparameter], top: int) -> str:
+def _parallel_words(findings: Findings, axes: list[Hyperparameter], top: int, outliers: str) -> str:
     best = findings.best
     said = [
         f"{h.name} {setting(best.config[h.name])}" for h in axes if best and h.name in best.config
@@ -240,5 +249,5 @@ def _parallel_words(findings: Findings, axes: list[Hyperparameter], top: int) ->
     return (
         f"Each trial as a line over {listed([h.name for h in axes], AXES)}; "
         f"{'the best one is' if top == 1 else f'the best {top} are'} marked. "
-        f"The best trial: {', '.join(said) or 'none of these active'}."
-    )
+        f"The best trial: {', '.join(said) or 'none of these active'}. {outliers}"
+    ).rstrip()

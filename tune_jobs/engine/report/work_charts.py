@@ -8,7 +8,7 @@ from tune_jobs.engine.analysis.usage import PURPOSES
 from tune_jobs.engine.formatting import count, duration, shortened
 from tune_jobs.engine.report.axes import Linear
 from tune_jobs.engine.report.findings import Findings, Trial
-from tune_jobs.engine.report.marks import Chart, Mark, Shape, box
+from tune_jobs.engine.report.marks import Chart, Mark, Shape, box, crosswise
 
 # The most workers that are shown.
 MOST_WORKERS = 32
@@ -22,20 +22,24 @@ STATES = {
 
 
 def chart_timeline(findings: Findings) -> Chart | None:
-    """Draw a row per worker and a bar per trial; gaps are idle time."""
-    lanes = assign_lanes(findings)
+    """Draw a row per worker and a bar per trial; gaps are idle time.
+
+    The time between two runs is left out, with a line at its place.
+    """
+    lanes, clock = assign_lanes(findings), findings.clock
     if not lanes:
         return None
     shown = dict(list(lanes.items())[:MOST_WORKERS])
-    first = min(trial.began for trials in lanes.values() for trial in trials)
-    whole = max(1e-3, max(_end(findings, t) for ts in lanes.values() for t in ts) - first)
+    ends = [_end(findings, trial) for trials in lanes.values() for trial in trials]
+    whole = max(1e-3, clock.elapsed(max(ends)))
     scale, unit, step = _time_scale(whole)
+    resumed = [scale.position(clock.elapsed(end) / step) for _, end in clock.pauses]
     row = 1 / len(shown)
     groups: dict[str, tuple[list[Shape], list[int]]] = {}
     for lane, trials in enumerate(shown.values()):
         for trial in trials:
-            left = scale.position((trial.began - first) / step)
-            right = scale.position((_end(findings, trial) - first) / step)
+            left = scale.position(clock.elapsed(trial.began) / step)
+            right = scale.position(clock.elapsed(_end(findings, trial)) / step)
             shapes, numbers = groups.setdefault(trial.state, ([], []))
             bottom, top = 1 - (lane + 0.85) * row, 1 - (lane + 0.15) * row
             shapes.append(box(left, max(left + 0.0015, right), bottom, top))
@@ -43,11 +47,17 @@ def chart_timeline(findings: Findings) -> Chart | None:
     return Chart(
         title="Timeline of workers",
         words=_timeline_words(findings, lanes, whole),
-        x_title=f"{unit} since the first trial",
+        x_title=f"{unit}{' of runs' if resumed else ''} since the first trial",
         x=scale.ticks(8),
         y=[(1 - (i + 0.5) * row, shortened(name, 18)) for i, name in enumerate(shown)],
-        marks=[Mark("areas", f"bar-{state}", *group) for state, group in sorted(groups.items())],
-        legend=[(f"areas bar-{state}", STATES.get(state, state)) for state in sorted(groups)],
+        marks=[
+            *[Mark("areas", f"bar-{state}", *group) for state, group in sorted(groups.items())],
+            Mark("lines", "resumed", [crosswise(place) for place in resumed]),
+        ],
+        legend=[
+            *[(f"areas bar-{state}", STATES.get(state, state)) for state in sorted(groups)],
+            *([("lines resumed", "the run was resumed")] if resumed else []),
+        ],
         height=max(48, min(360, 34 * len(shown))),
         has_grid=False,
         can_step=True,
@@ -111,7 +121,12 @@ def _end(findings: Findings, trial: Trial) -> float:
 
 
 def _timeline_words(findings: Findings, lanes: dict[str, list[Trial]], whole: float) -> str:
-    busy = sum(max(0.0, _end(findings, t) - t.began) for ts in lanes.values() for t in ts)
+    clock = findings.clock
+    busy = sum(
+        max(0.0, clock.elapsed(_end(findings, trial)) - clock.elapsed(trial.began))
+        for trials in lanes.values()
+        for trial in trials
+    )
     idle = max(0.0, 1 - busy / (whole * len(lanes)))
     said = (
         f"{count(len(lanes), 'worker')} over {duration(whole)} from the first trial to the last: "
@@ -119,4 +134,7 @@ def _timeline_words(findings: Findings, lanes: dict[str, list[Trial]], whole: fl
     )
     if len(lanes) > MOST_WORKERS:
         said += f"; {len(lanes) - MOST_WORKERS} workers are not drawn"
+    if clock.pauses:
+        paused = sum(end - began for began, end in clock.pauses)
+        said += f"; {duration(paused)} between {count(len(clock.pauses) + 1, 'run')} are left out"
     return f"{said}."
