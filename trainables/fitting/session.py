@@ -22,6 +22,8 @@ from typing import Any
 
 from ray import tune
 
+from trainables.fitting.compiled.kept_programs import PROGRAMS
+
 Config = Mapping[str, Any]
 
 # Seconds after which a message is sent even if no decision is due.
@@ -180,7 +182,7 @@ class Session:
             "worker": f"{platform.node()}:{os.getpid()}",
             "began": self._began,
             "spent": dict(self.spent),
-            "memory": memory_used(),
+            "memory": memory_used() - PROGRAMS.memory,
         }
 
 

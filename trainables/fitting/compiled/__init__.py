@@ -2,5 +2,5 @@
 
 Bottom up: ``keras_internals``, ``tensors``, ``number_inputs`` (numbers that models of one program
 may differ in), ``sharing`` (which models those are), ``eligibility`` (what can be compiled),
-``arguments`` (of a program), ``scoring``, ``loops``, ``program``, ``fit``.
+``arguments`` (of a program), ``scoring``, ``loops``, ``program``, ``kept_programs``, ``fit``.
 """

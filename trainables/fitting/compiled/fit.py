@@ -6,7 +6,6 @@ import json
 import math
 import re
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -34,6 +33,7 @@ from trainables.fitting.compiled.eligibility import (
     check_model,
     is_elementwise,
 )
+from trainables.fitting.compiled.kept_programs import PROGRAMS
 from trainables.fitting.compiled.keras_internals import (
     build_loss_and_metrics,
     call_model,
@@ -64,18 +64,11 @@ if TYPE_CHECKING:
 
     from trainables.fitting.callbacks import Lists
 
-# The number of programs that a worker keeps; each takes some megabytes.
-MOST_PROGRAMS = 64
-
 # The most steps of a call before the speed of its program is known.
 FIRST_STEPS = 200
 
 # The most row numbers in one call: 80 MB of them.
 MOST_ORDERED_ROWS = 20_000_000
-
-# By the description of the model; a worker process trains many. The last used is the last here.
-# None: TensorFlow cannot trace it for replicas in step.
-PROGRAMS: OrderedDict[str, Program | None] = OrderedDict()
 
 
 def fit_compiled(
@@ -182,11 +175,7 @@ class CompiledFit:
             self.session.path = f"compiled, not shared: {reason}"
             return self._trace_if_possible()
         self.session.path = "compiled"
-        program = PROGRAMS.pop(key) if key in PROGRAMS else self._trace_if_possible()
-        PROGRAMS[key] = program
-        while len(PROGRAMS) > MOST_PROGRAMS:
-            PROGRAMS.popitem(last=False)
-        return program
+        return PROGRAMS.get(key, self._trace_if_possible)
 
     def _trace_if_possible(self) -> Program | None:
         try:

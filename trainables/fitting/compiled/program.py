@@ -76,7 +76,9 @@ class Program:
         build_loss_and_metrics(model, arrays.y[:1], outputs)
         specs = tf.nest.map_structure(self._open_shape, (state, arrays, plan))
         self._traced = tf.function(self._run, autograph=False).get_concrete_function(*specs)
-        check_stateless(self._traced)
+        kinds = list_operations(self._traced)
+        self.operations = len(kinds)
+        check_stateless(self._traced, set(kinds))
 
     def __call__(self, state: State, arrays: Arrays, plan: Plan) -> tuple[State, np.ndarray]:
         """Run epochs until the plan ends or no replica is active.
@@ -374,17 +376,21 @@ class Program:
         return names + [f"val_{name}" for name in names]
 
 
-def check_stateless(traced: tf.types.experimental.ConcreteFunction) -> None:
-    """Refuse a program that keeps state between trials.
+def list_operations(traced: tf.types.experimental.ConcreteFunction) -> list[str]:
+    """Return the kind of each operation of a program and of the functions that it calls."""
+    definition = traced.graph.as_graph_def()
+    kinds = [node.op for node in definition.node]
+    return kinds + [node.op for each in definition.library.function for node in each.node_def]
+
+
+def check_stateless(traced: tf.types.experimental.ConcreteFunction, kinds: set[str]) -> None:
+    """Refuse a program that keeps state between trials, given the kinds of its operations.
 
     Raises:
         UncompilableError: naming it.
     """
     import tensorflow as tf
 
-    definition = traced.graph.as_graph_def()
-    kinds = {node.op for node in definition.node}
-    kinds |= {node.op for function in definition.library.function for node in function.node_def}
     if drawing := kinds & DRAWING:
         raise UncompilableError(f"it draws random numbers of TensorFlow's own: {min(drawing)}")
     if any(tensor.dtype == tf.resource for tensor in traced.captured_inputs):

@@ -35,7 +35,8 @@ CHOOSE_TRIAL = "ray.tune.schedulers:FIFOScheduler.choose_trial_to_run"
 # The reason of a death for which Ray has a page of text, another one each time.
 KILLED = "the worker was killed due to the node running low on memory"
 
-# How much a worker may grow after its first trial before it is replaced, in MiB.
+# How much a worker may grow after its first trial before it is replaced, in MiB. The programs that
+# it keeps on purpose do not count.
 MOST_GROWTH = 2048
 
 
