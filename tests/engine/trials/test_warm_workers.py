@@ -15,7 +15,7 @@ from tune_jobs.engine import ASHA, Experiment, Job, Profile, RandomSearch, run
 from tune_jobs.engine.cluster.connection import ray_of
 from tune_jobs.engine.cluster.kept import end_kept, kept_ray
 from tune_jobs.engine.runs.start_ray import import_roots
-from tune_jobs.engine.trials.warm_workers import call_in_worker
+from tune_jobs.engine.trials.warm_workers import call_in_worker, start_workers
 
 
 def train(config: dict[str, Any], data: Any) -> None:
@@ -63,6 +63,21 @@ def test_the_next_run_finds_the_workers_of_the_last(tmp_path: Path) -> None:
 
     assert workers_of(first) == workers_of(second)
     assert list(second.trials["state"]) == ["complete"] * 4
+
+
+def test_trials_find_the_workers_that_were_started_ahead(tmp_path: Path) -> None:
+    kept = kept_ray()
+    assert kept is not None
+    while kept.workers:
+        ray.kill(kept.workers.pop())
+
+    start_workers(Profile(), trials=1)
+    (worker,) = kept.starting
+    started = ray.get(worker.do.remote(os.getpid, ()))
+    found = search(tmp_path, "ahead", num_samples=1)
+
+    assert [each.partition(":")[2] for each in workers_of(found)] == [str(started)]
+    assert kept.starting == []
 
 
 def test_a_worker_that_has_died_since_is_replaced(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ class KeptRay:
         session: the folder of its logs, which says which Ray it is.
         is_owned: whether it ends with this; else somebody else in this process has started it.
         workers: handles of warm workers that no trial uses at the moment.
+        starting: handles of workers that still import, and have no trial yet.
         memory: MiB of each worker after its first trial, by the name that trials report.
         users: how many runs use it at the moment.
     """
@@ -40,6 +41,7 @@ class KeptRay:
     session: Path
     is_owned: bool
     workers: list[Any] = field(default_factory=list)
+    starting: list[Any] = field(default_factory=list)
     memory: dict[str, float] = field(default_factory=dict)
     users: int = 0
 
@@ -51,8 +53,9 @@ class KeptRay:
 
     def drop(self, worker: Any) -> None:
         """Keep a worker no longer, if it was kept."""
-        if worker in self.workers:
-            self.workers.remove(worker)
+        for kept in (self.workers, self.starting):
+            if worker in kept:
+                kept.remove(worker)
 
     @property
     def lives(self) -> bool:
@@ -104,7 +107,7 @@ def end_kept() -> None:
     if kept.is_owned:
         stop_local()
         return
-    for worker in kept.workers:
+    for worker in (*kept.workers, *kept.starting):
         ray.kill(worker)
 
 

@@ -21,6 +21,7 @@ from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.runs.ends import Ends
 from tune_jobs.engine.runs.rehearsal import refuse_unreported
 from tune_jobs.engine.trials.interruption import Interruption
+from tune_jobs.engine.trials.warm_workers import start_workers
 
 if TYPE_CHECKING:
     from tune_jobs.engine.data.dataset import Dataset
@@ -47,7 +48,7 @@ def start_ray(
     job: Job | MakeTuner,
     name: str,
 ) -> Dataset | OwnData | None:
-    """Start or join Ray, and read the data meanwhile.
+    """Start or join Ray and the workers, and read the data meanwhile.
 
     Args:
         stack: Ray ends with it; it ends the process if Ray dies and the run hangs.
@@ -66,6 +67,8 @@ def start_ray(
             lambda died: stack.end_process(_lost(died, name), kill_local),
         )
     )
+    if isinstance(job, Job):
+        start_workers(profile, job.num_trials)
     _examine(profile)
     if reading is None or not isinstance(job, Job):
         return None

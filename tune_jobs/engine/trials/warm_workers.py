@@ -17,6 +17,7 @@ from typing import Any
 import ray
 from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT
 
+from tune_jobs.engine.cluster.concurrency import find_concurrency
 from tune_jobs.engine.cluster.kept import KeptRay, kept_ray
 from tune_jobs.engine.deadline import Deadline
 from tune_jobs.engine.job.profile import Profile
@@ -149,6 +150,17 @@ class _Actor:
             raise AttributeError(method)
         return _Method(self, method)
 
+    def release(self) -> Any:
+        """Stop the trainable; keep the worker, unless it is given up."""
+        stopped = self.worker.stop.remote()
+        if self.is_given_up:
+            self.worker.__ray_terminate__.remote()
+        elif ray.wait([self.begun], timeout=0)[0]:
+            self.kept.workers.append(self.worker)
+        else:
+            self.kept.starting.append(self.worker)
+        return stopped
+
 
 class _Method:
     """A method of an actor, called with ``remote``."""
@@ -169,12 +181,7 @@ class _Method:
         if self._name != "stop":
             reset, self._actor.handed_over = self._actor.handed_over, None
             return worker.call.remote(self._name, arguments, named, reset)
-        stopped = worker.stop.remote()
-        if self._actor.is_given_up:
-            worker.__ray_terminate__.remote()
-        else:
-            self._actor.kept.workers.append(worker)
-        return stopped
+        return self._actor.release()
 
 
 class _ActorClass(ray.actor.ActorClass):  # type: ignore[misc]
@@ -231,15 +238,32 @@ def _kept_for(profile: Profile) -> KeptRay | None:
     return None if profile.gpus_per_trial or profile.address != "local" else kept_ray()
 
 
+def start_workers(profile: Profile, trials: int) -> None:
+    """Start the workers of a run whose Ray is kept: they import while its tuner is prepared.
+
+    Args:
+        profile: says how many trials run at once.
+        trials: how many there are.
+    """
+    kept = _kept_for(profile)
+    if kept is not None:
+        missing = min(trials, find_concurrency(profile)) - len(kept.workers) - len(kept.starting)
+        kept.starting += [_start_worker() for _ in range(missing)]
+
+
+def _start_worker() -> Any:
+    return ray.remote(num_cpus=0)(Worker).remote()
+
+
 def take_worker(kept: KeptRay) -> Any:
-    """Take a worker that is idle, the last used first, or start one."""
+    """Take a worker that is idle, the last used first, or one that starts, or start one."""
     while kept.workers:
         worker = kept.workers.pop()
         with suppress(ray.exceptions.RayError):
             if ray.get(worker.is_idle.remote(), timeout=PATIENCE):
                 return worker
         ray.kill(worker)
-    return ray.remote(num_cpus=0)(Worker).remote()
+    return kept.starting.pop(0) if kept.starting else _start_worker()
 
 
 def kill_worker(actor: Any) -> None:

@@ -55,7 +55,7 @@ BLOCK = 1000
 
 # The share of the driver's time that writing may take, the seconds in excess that are forgiven, and
 # the seconds between two segments if it takes more.
-SHARE, CREDIT, PAUSE = 0.02, 0.2, 1.0
+SHARE, CREDIT, PAUSE = 0.02, 1.0, 1.0
 
 # A run that has written within so many seconds was not suspended long enough to lose its lease. An
 # object store, where it takes requests to look, is not asked more often.
