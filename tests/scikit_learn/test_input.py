@@ -129,7 +129,7 @@ CLASSES = np.arange(20) % 2
         ({"space": {}}, "space is {}, but must be a dict of name -> domain, not empty"),
         (
             {"space": {"units": 8, "rate": 0.1}},
-            "space has no hyperparameter to search: units, rate",
+            "space has no hyperparameter to search, only constants (units, ",
         ),
         ({"space": {"units": [4, 8]}}, "space has a list for 'units'; write tune.choice([4, 8])"),
         ({"space": {"rate": stats.uniform(0, 1)}}, "space has a distribution of scipy for 'rate'"),
@@ -232,6 +232,9 @@ def test_a_build_that_returns_no_model_to_train_is_refused_before_any_trial(
 def test_an_unknown_setting_names_the_nearest_and_the_signature_is_that_of_init() -> None:
     with pytest.raises(TypeError, match=r"no setting 'epoch'; did you mean 'epochs'\?"):
         SearchCV(build, SPACE, epoch=3)  # type: ignore[call-arg]
+
+    with pytest.raises(ValueError, match=r"no setting 'epoch'; did you mean 'epochs'\?$"):
+        SearchCV(build, SPACE).set_params(epoch=3)
 
     parameters = list(inspect.signature(SearchCV).parameters)
     assert parameters == [*inspect.signature(SearchCV.__init__).parameters][1:]

@@ -100,6 +100,21 @@ class SearchCV(BaseEstimator):  # type: ignore[misc]
         self.name = name
         self.verbose = verbose
 
+    def set_params(self, **params: Any) -> SearchCV:
+        """Change settings.
+
+        Raises:
+            ValueError: for an unknown one, naming it and the nearest known one.
+        """
+        known = self._get_param_names()
+        for name in params:
+            if name.partition("__")[0] not in known:
+                raise ValueError(
+                    f"{type(self).__name__} has no setting {name!r}{nearest(name, known)}"
+                )
+        super().set_params(**params)
+        return self
+
     def fit(self, X: Any, y: Any = None, **params: Any) -> SearchCV:  # noqa: N803
         """Search, and fit the best config to all rows.
 

@@ -56,9 +56,10 @@ def _check_space(space: Any) -> None:
                 "tune.loguniform(low, high) or tune.randint(low, high)"
             )
     if not has_domain(space):
+        names = ", ".join(map(str, space))
         raise JobError(
-            f"space has no hyperparameter to search: {', '.join(map(str, space))} have one value "
-            "each; write tune.choice([...]), tune.loguniform(low, high) or the like for one of them"
+            f"space has no hyperparameter to search, only constants ({names}); "
+            "write tune.choice([...]), tune.loguniform(low, high) or the like for one of them"
         )
 
 
