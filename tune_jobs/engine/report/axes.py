@@ -129,13 +129,18 @@ class Categories:
 
 def fit_values(values: Sequence[float], goal: Goal) -> Linear | Log:
     """Fit a scale that shows the good values well: far worse ones are at its end."""
-    finite = sorted(_bounded(value) for value in values if math.isfinite(value))
-    if not finite:
-        return Linear(0.0, 1.0)
-    low, high = _without_outliers(finite, goal) if len(finite) > 2 else (finite[0], finite[-1])
+    low, high = good_range(values, goal)
     if low > 0 and goal.minimises and high / low > WIDE:
         return Log(low / 1.1, high * 1.1)
     return fit_linear(low, high)
+
+
+def good_range(values: Sequence[float], goal: Goal) -> tuple[float, float]:
+    """Return the range of values, without those that are far worse than the others."""
+    finite = sorted(_bounded(value) for value in values if math.isfinite(value))
+    if not finite:
+        return 0.0, 1.0
+    return _without_outliers(finite, goal) if len(finite) > 2 else (finite[0], finite[-1])
 
 
 def fit_linear(low: float, high: float) -> Linear:

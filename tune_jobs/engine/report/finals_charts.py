@@ -7,7 +7,7 @@ import math
 from tune_jobs.engine.experiments.verdict import Finalist, Verdict
 from tune_jobs.engine.formatting import count, is_number, number, shortened
 from tune_jobs.engine.goal import Goal
-from tune_jobs.engine.report.axes import Log, Scale, fit_values, say_outliers
+from tune_jobs.engine.report.axes import Scale, fit_linear, good_range, say_outliers
 from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.marks import Chart, Kind, Mark, Shape, crosswise
 
@@ -22,7 +22,7 @@ def chart_finalists(findings: Findings) -> Chart | None:
     if winner is None or not finalists:
         return None
     values = [value for finalist in finalists for value in _numbers(finalist)]
-    x = fit_values(values, findings.goal)
+    x = fit_linear(*good_range(values, findings.goal))
     near = [
         (base.name, base.mean)
         for base in winner.baselines
@@ -44,7 +44,7 @@ def chart_finalists(findings: Findings) -> Chart | None:
     return Chart(
         title="Finalists on fresh seeds",
         words=_finalist_words(finalists, findings.metric, say_outliers(values, x)),
-        x_title=f"{findings.metric}, logarithmic" if isinstance(x, Log) else findings.metric,
+        x_title=findings.metric,
         x=x.ticks(6),
         y=[(1 - (i + 0.5) * row, _label(each, winner.trial)) for i, each in enumerate(finalists)],
         marks=[Mark("lines", "rung", [crosswise(x.position(m)) for _, m in near]), *marks],
@@ -106,8 +106,9 @@ def _label(finalist: Finalist, winner: int) -> str:
 
 
 def _numbers(finalist: Finalist) -> list[float]:
-    """Return every number of a finalist's row."""
-    scores = (*finalist.scores, *finalist.later_scores, *(finalist.interval or ()))
+    """Return every number of a finalist's row that is drawn."""
+    ends = finalist.interval if finalist.later_scores else None
+    scores = (*finalist.scores, *finalist.later_scores, *(ends or ()))
     return [v for v in (finalist.search_value, *scores) if is_number(v)]
 
 

@@ -59,6 +59,8 @@ class Chart:
         height: in pixels.
         can_step: whether the keyboard moves from trial to trial.
         has_grid: whether lines extend from the labels of the vertical axis.
+        is_staggered: whether every second label of the horizontal axis stands lower, since they
+            are long.
         scales: those between which the page can switch the vertical axis, the present one first.
     """
 
@@ -74,6 +76,7 @@ class Chart:
     height: int = 280
     can_step: bool = False
     has_grid: bool = True
+    is_staggered: bool = False
     scales: tuple[Linear | Log, Linear | Log] | None = None
 
     @property
@@ -183,8 +186,8 @@ class Chart:
         return drawn
 
     def _x_axis(self) -> Markup:
-        axis = Markup('<svg class="x" height="20" aria-hidden="true">{}</svg>')
-        return axis.format(self._x_labels(""))
+        axis = Markup('<svg class="x" height="{}" aria-hidden="true">{}</svg>')
+        return axis.format(36 if self.is_staggered else 20, self._x_labels(""))
 
     def _y_labels(self, ticks: Sequence[Tick]) -> Markup:
         label = Markup('<text x="{}" y="{}%" dy="4" text-anchor="end">{}</text>')
@@ -194,10 +197,11 @@ class Chart:
         )
 
     def _x_labels(self, title: str) -> Markup:
-        label = Markup('<text x="{}%" y="15" text-anchor="{}">{}</text>')
+        label = Markup('<text x="{}%" y="{}" text-anchor="{}">{}</text>')
+        rows = (15, 31) if self.is_staggered else (15, 15)
         labels = [
-            label.format(_short(100 * place), _anchor(place), visible(text))
-            for place, text in self.x
+            label.format(_short(100 * place), rows[i % 2], _anchor(place), visible(text))
+            for i, (place, text) in enumerate(self.x)
         ]
         if title:
             labels.append(Markup('<text class="soft" y="31">{}</text>').format(visible(title)))

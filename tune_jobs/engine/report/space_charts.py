@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tune_jobs.engine.analysis.advice import Advice, advise_on
 from tune_jobs.engine.formatting import count, listed, setting, shortened
 from tune_jobs.engine.report.axes import Categories, Scale, fit_values, say_outliers
-from tune_jobs.engine.report.findings import Findings
+from tune_jobs.engine.report.findings import Findings, Trial
 from tune_jobs.engine.report.hyperparameters import Hyperparameter
 from tune_jobs.engine.report.marks import Chart, Mark, Shape, box, crosswise
 from tune_jobs.engine.space.domains import Range
@@ -19,7 +19,7 @@ SLICES, AXES = 9, 7
 # Effects that explain less are not drawn.
 SEEN = 0.005
 # Letters of the name of a parallel axis.
-AXIS_NAME = 14
+AXIS_NAME = 26
 
 
 @dataclass(frozen=True)
@@ -127,16 +127,25 @@ def chart_parallel(findings: Findings) -> Chart | None:
             *[(i / len(axes), _axis_name(h, axes)) for i, h in enumerate(axes)],
             (1.0, shortened(findings.metric, AXIS_NAME)),
         ],
-        notes=[note for i, h in enumerate(axes) for note in _ends(h.scale, i / len(axes))]
-        + _ends(y, 1.0),
+        notes=[
+            *[note for i, h in enumerate(axes) for note in _ends(h.scale, i / len(axes))],
+            *[(i / len(axes), 0.02, "not used") for i in _partly_used(axes, trials)],
+            *_ends(y, 1.0),
+        ],
         legend=[
             ("lines best", findings.chosen_as),
             ("lines top", "the best tenth"),
             ("lines rest", "the others"),
         ],
-        height=340,
+        height=380,
         can_step=True,
+        is_staggered=True,
     )
+
+
+def _partly_used(axes: Sequence[Hyperparameter], trials: Sequence[Trial]) -> list[int]:
+    """Return the axes of hyperparameters that some trials do not use."""
+    return [i for i, h in enumerate(axes) if any(t.number not in h.values for t in trials)]
 
 
 def _axis_name(hyperparameter: Hyperparameter, axes: list[Hyperparameter]) -> str:

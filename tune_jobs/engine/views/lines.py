@@ -99,7 +99,7 @@ def headline(board: Board) -> str:
         progress = _count_fits(board)
     left = board.seconds_left
     most = "at most" if board.in_finals else "about"
-    said = "" if left is None else f", {most} {duration(left)} left"
+    said = "" if left is None else f", {most} {duration(round(left))} left"
     return f"{progress}{f' ({states})' if states else ''}  {seconds // 60}:{seconds % 60:02d}{said}"
 
 
