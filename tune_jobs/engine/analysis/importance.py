@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tune_jobs.engine.analysis.factors import INACTIVE, Factor, find_factors
+from tune_jobs.engine.analysis.interactions import FEWEST_TRIALS as FEWEST_TRIALS_OF_PAIRS
+from tune_jobs.engine.analysis.interactions import measure_pair, pair_factors
 from tune_jobs.engine.experiments.history.replicas import average_replicas
 from tune_jobs.engine.goal import Goal
 
@@ -57,12 +59,15 @@ class Importance:
         epoch: the epoch at which the trials are compared, 0 if there is no such epoch.
         trials: how many trials are compared.
         effects: one for each hyperparameter that differs between at least 10 of them.
+        interactions: one for each pair of the most important ones that all trials use, named
+            ``one and other``: what both explain beyond the sum of what each does.
     """
 
     about: str
     epoch: int
     trials: int
     effects: tuple[Effect, ...]
+    interactions: tuple[Effect, ...] = ()
 
 
 def measure_importance(
@@ -99,8 +104,9 @@ def measure_importance(
     if len(np.unique(values)) == 1:
         return Importance(f"{about}: all are equal", epoch, len(values), ())
     compared = trials.set_index("trial").loc[values.index]
-    effects = _effects(find_factors(compared), values.to_numpy())
-    return Importance(about, epoch, len(values), effects)
+    factors, scores = find_factors(compared), _normal_scores(values.to_numpy())
+    effects = _effects(factors, scores)
+    return Importance(about, epoch, len(values), effects, _interactions(factors, effects, scores))
 
 
 def _about(metric: str, epoch: int, compared: int, count: int) -> str:
@@ -154,8 +160,25 @@ def _last_of_nearly_all(reached: pd.Series, epochs: pd.Series) -> int:
     return int(next(enough, candidates[-1]))
 
 
-def _effects(factors: list[Factor], values: Array) -> tuple[Effect, ...]:
-    scores = _normal_scores(values)
+def _interactions(
+    factors: list[Factor], effects: Sequence[Effect], scores: Array
+) -> tuple[Effect, ...]:
+    """Measure what pairs of the most important factors explain together, by Holm's method too."""
+    if len(scores) < FEWEST_TRIALS_OF_PAIRS:
+        return ()
+    order = [effect.name for effect in effects]
+    known = sorted((f for f in factors if f.name in order), key=lambda f: order.index(f.name))
+    stretches = _stretches(len(scores))
+    tested = {
+        f"{one.name} and {other.name}": measure_pair((one, other), scores, stretches)
+        for one, other in pair_factors(known)
+    }
+    real = _holm({name: p_value for name, (_, p_value) in tested.items()})
+    found = [Effect(name, share, p, name not in real) for name, (share, p) in tested.items()]
+    return tuple(sorted(found, key=lambda e: (-e.share, e.p_value, e.name)))
+
+
+def _effects(factors: list[Factor], scores: Array) -> tuple[Effect, ...]:
     whole = scores - _means(scores, _stretches(len(scores)))
     known = [f for f in factors if (f.groups != INACTIVE).sum() >= FEWEST_TRIALS]
     permutations = max(PERMUTATIONS, math.ceil(2 * len(known) / LEVEL))

@@ -28,6 +28,7 @@ from tune_jobs.engine.report.space_charts import (
     SLICES,
     chart_importance,
     chart_parallel,
+    say_interactions,
     slice_outliers,
     slices,
 )
@@ -94,6 +95,7 @@ def _sections(findings: Findings) -> dict[str, Any]:
         "slices": all_slices[:SLICES],
         "more_slices": all_slices[SLICES:],
         "has_effects": any(not effect.is_noise for effect in findings.effects),
+        "together": [visible(each) for each in say_interactions(findings)],
         "has_next": any(slice_.chart.marks[0].shapes for slice_ in all_slices),
         "common_epoch": count(findings.common_epoch, "epoch"),
         "searching": tables.searching_facts(findings),

@@ -71,6 +71,17 @@ def chart_importance(findings: Findings) -> Chart | None:
     )
 
 
+def say_interactions(findings: Findings) -> list[str]:
+    """Say which pairs of hyperparameters have a significant effect together, a sentence each."""
+    found = findings.importance.interactions if findings.importance else ()
+    return [
+        f"Together, {each.name} explain a further {each.share:.0%}: the best value of one depends "
+        "on that of the other."
+        for each in found
+        if not each.is_noise
+    ]
+
+
 def slice_outliers(findings: Findings) -> str:
     """Say how many trials are beyond the axis that all slices share."""
     values = _sliced(findings)
