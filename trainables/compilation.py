@@ -43,7 +43,7 @@ def compile_model(
     """Return the model that ends in the output, loss, metrics and optimizer of its config.
 
     ``loss`` is any of Keras by its name, such as ``huber`` for a number with outliers or
-    ``poisson`` for a count. With ``quantiles``, such as [0.1, 0.5, 0.9], there is an output for
+    ``poisson`` for a count. With ``quantiles``, such as (0.1, 0.5, 0.9), there is an output for
     each, and the loss is that of quantiles.
     """
     import keras

@@ -11,9 +11,15 @@ from typing import Any
 
 from tune_jobs.engine.errors import JobError, reason_of
 from tune_jobs.engine.experiments.files import MODEL
-from tune_jobs.engine.job.companions import LIBRARY, MODEL_FUNCTIONS, belongs_to_library, companion
+from tune_jobs.engine.job.companions import (
+    LIBRARY,
+    MODEL_FILES,
+    MODEL_FUNCTIONS,
+    belongs_to_library,
+    companion,
+)
 from tune_jobs.engine.job.description import Description
-from tune_jobs.engine.job.trust import MODEL_FILES, Trusted, import_library
+from tune_jobs.engine.job.trust import Trusted, import_library
 from tune_jobs.engine.storage.folder import Folder
 
 Function = Callable[..., Any]

@@ -5,6 +5,7 @@ They lie beside it in its module; a trainable that is made for one search has th
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,9 @@ from tune_jobs.engine.errors import JobError
 # What reads and writes model files; ``build`` is always the user's.
 MODEL_FUNCTIONS = ("export", "load", "predict")
 LIBRARY = "trainables"
+
+# What reads and writes model files, unless the user names other functions.
+MODEL_FILES = f"{LIBRARY}.export"
 
 # The folders of installed packages, which every process finds.
 INSTALLED = ("site-packages", "dist-packages")
@@ -53,13 +57,15 @@ def owner_of(trainable: Callable[..., Any]) -> Any:
 def companion(module: Any, name: str) -> Callable[..., Any]:
     """Find the function called ``name`` of a trainable, in its module or among its attributes.
 
-    A module of ``trainables`` has ``build`` and ``train``, and re-exports ``export``, ``load`` and
-    ``predict``: so the engine needs no import of Keras.
+    A trainable that is fitted by the library's ``fit`` has the library's ``export``, ``load`` and
+    ``predict`` unless it has its own. They are found by name, so the engine imports no Keras.
 
     Raises:
         JobError: if there is none.
     """
     found = getattr(module, name, None)
+    if found is None and name in MODEL_FUNCTIONS and is_fitted_by_library(module):
+        found = getattr(importlib.import_module(MODEL_FILES), name)
     if not callable(found):
         advice = (
             f"define {name}(config) there"
@@ -70,6 +76,15 @@ def companion(module: Any, name: str) -> Callable[..., Any]:
             f"{module.__name__} has no function {name!r} next to its trainable; {advice}"
         )
     return found  # type: ignore[no-any-return]
+
+
+def is_fitted_by_library(module: Any) -> bool:
+    """Return whether a trainable's module imports something that fits Keras models."""
+    return any(
+        f"{getattr(value, '__module__', '')}.".startswith(f"{LIBRARY}.fitting.")
+        for value in list(vars(module).values())
+        if callable(value)
+    )
 
 
 def beside(function: Callable[..., Any], name: str) -> Callable[..., Any] | None:

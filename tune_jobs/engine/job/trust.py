@@ -23,9 +23,6 @@ from tune_jobs.engine.job.companions import LIBRARY, owner_of
 from tune_jobs.engine.job.modules import PACKAGE, list_jobs
 from tune_jobs.engine.storage.folder import Folder
 
-# What reads and writes model files, unless the user names other functions.
-MODEL_FILES = f"{LIBRARY}.export"
-
 # Code that came with this installation, wherever the storage lies.
 INSTALLED = (PACKAGE, PACKAGE.parent / LIBRARY)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.cluster.concurrency import concurrency_of
@@ -132,9 +133,16 @@ def _say_models(job: Job, dataset: Dataset | None) -> str:
         return f"not built: {reason}"
     fixed = job.constants(dataset)
     configs = extremes(job.space)
-    check = beside(getattr(module, "export", build), "check_model")
+    check = beside(_export_of(module) or build, "check_model")
     sizes = [_count_parameters(build, config, fixed, check) for config in configs]
     return f"{min(sizes):,} to {max(sizes):,} parameters ({len(sizes)} configurations built)"
+
+
+def _export_of(module: ModuleType) -> Callable[..., Any] | None:
+    try:
+        return companion(module, "export")
+    except JobError:
+        return None
 
 
 def _count_parameters(

@@ -23,10 +23,10 @@ from tune_jobs.engine.errors import JobError, first_line, is_mistake, reason_of
 from tune_jobs.engine.experiments.files import MODEL
 from tune_jobs.engine.experiments.messages import why_unusable
 from tune_jobs.engine.experiments.model_file import load_model
-from tune_jobs.engine.job.companions import companion
+from tune_jobs.engine.job.companions import MODEL_FILES, companion
 from tune_jobs.engine.job.metric import why_unreported
 from tune_jobs.engine.job.modules import import_module
-from tune_jobs.engine.job.trust import MODEL_FILES, Trusted
+from tune_jobs.engine.job.trust import Trusted
 from tune_jobs.engine.plain import plain
 from tune_jobs.engine.runs.scene import PLACES, SCENE, Scene, make_scene, write_scene
 from tune_jobs.engine.storage.folder import open_folder

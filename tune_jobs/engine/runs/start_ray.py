@@ -14,7 +14,7 @@ from tune_jobs.engine.cluster.local_ray import kill_local
 from tune_jobs.engine.cluster.watchdog import watched
 from tune_jobs.engine.environment import environment
 from tune_jobs.engine.errors import ClusterError
-from tune_jobs.engine.job.companions import INSTALLED, is_ours
+from tune_jobs.engine.job.companions import INSTALLED, LIBRARY, is_fitted_by_library, is_ours
 from tune_jobs.engine.job.job import Job, MakeTuner
 from tune_jobs.engine.job.modules import root_of
 from tune_jobs.engine.job.profile import Profile
@@ -37,6 +37,7 @@ TUNE_SETTINGS = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
 }
+PRELOAD = f"{LIBRARY}.preload.preload"
 CHATTY = ("ray", "ray.tune", "hyperopt")
 
 
@@ -114,7 +115,7 @@ def find_preload(job: Job | MakeTuner) -> str | None:
     if isinstance(job, Job) and callable(own := getattr(job.trainable, "preload", None)):
         return f"{own.__module__}.{own.__name__}"
     if module is None or not hasattr(module, "preload"):
-        return None
+        return PRELOAD if module is not None and is_fitted_by_library(module) else None
     # Workers cannot import a script or a notebook, but what it imports.
     is_main = module.__name__ == "__main__"
     place = module.preload.__module__ if is_main else module.__name__

@@ -21,14 +21,37 @@ def check_space(space: object) -> None:
     Raises:
         JobError: if it is anything but a dict with text keys, or has bounds that are reversed,
             equal or not finite, a log range that is not positive, a step larger than its range, an
-            empty choice or an empty grid, nests too deeply, or has a value that cannot be sent to
-            another process.
+            empty choice or an empty grid, nests too deeply, has a list of values that looks like a
+            choice, or a value that cannot be sent to another process.
     """
     if not isinstance(space, dict) or not space:
         raise JobError(f"the space must be a dict of name -> domain, not empty, got {space!r}")
     _check_depth(space)
+    _check_lists("", space)
     for label, part in walk(space):
         _check_part(label, part)
+
+
+def _check_lists(label: str, part: object) -> None:
+    """Refuse a list of values in place of a choice; options of a choice may be lists."""
+    domain = domain_of(part)
+    if isinstance(domain, Choice):
+        for option in domain.options:
+            if isinstance(option, dict):
+                _check_lists(label, option)
+    elif domain is None and isinstance(part, dict):
+        for name, value in part.items():
+            _check_lists(join(label, str(name)), value)
+    elif isinstance(part, list) and len(part) > 1 and all(map(_is_value, part)):
+        shown = shortened(repr(part))
+        raise JobError(
+            f"{label} is a list of values, {shown}; to choose one of them write "
+            f"tune.choice({shown}), and to pass all of them a tuple"
+        )
+
+
+def _is_value(part: object) -> bool:
+    return part is None or isinstance(part, str | bool | int | float)
 
 
 def _check_depth(space: object) -> None:
