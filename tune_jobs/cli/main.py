@@ -26,6 +26,7 @@ from tune_jobs.cli.experiments import (
     show,
 )
 from tune_jobs.cli.help import Command, as_mistake, write_sections
+from tune_jobs.cli.new import new
 from tune_jobs.cli.output import INTERRUPTED, conclude, echo
 from tune_jobs.cli.retest import retest
 from tune_jobs.cli.run import check, run
@@ -119,7 +120,7 @@ def list_command() -> None:
 
 
 SECTIONS = {
-    "Start": (list_command, check, run),
+    "Start": (list_command, new, check, run),
     "Look": (list_experiments, status, show, report, compare),
     "Use": (predict, export, clean),
     "Cluster": (doctor, submit, logs, stop, cluster),
