@@ -281,6 +281,7 @@ def _report_on(
         {each.name: each.outputs for each in baselines},
         metric=metric,
         scorers=test.scorers,
+        classes=test.target.get("classes") or (),
     )
 
 

@@ -9,13 +9,14 @@ and 16), and the interval is that of the percentiles.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
 
+from tune_jobs.engine.data.scoring.details import Details, details_of
 from tune_jobs.engine.data.scoring.measures import Measure, measure_of, measures_of
 from tune_jobs.engine.data.scoring.outputs import Meaning
 from tune_jobs.engine.data.scoring.scorers import Scorer
@@ -99,6 +100,7 @@ class TestReport:
         comparisons: one per simple model; empty if there are none to compare with.
         answer: that of the simple model which is hardest to beat, None without one.
         sentence: the comparisons in words, empty without any.
+        details: what the winner gets right and wrong.
     """
 
     __test__ = False
@@ -110,6 +112,7 @@ class TestReport:
     comparisons: tuple[Comparison, ...] = ()
     answer: Answer | None = None
     sentence: str = ""
+    details: Details | None = None
 
 
 def report_on(
@@ -120,6 +123,7 @@ def report_on(
     *,
     metric: str,
     scorers: Mapping[str, Scorer],
+    classes: Sequence[object] = (),
 ) -> TestReport:
     """Score the winner's outputs with intervals, and compare them with those of simple models.
 
@@ -130,10 +134,15 @@ def report_on(
         baselines: those of each simple model, by name.
         metric: the search's.
         scorers: the evaluation's own.
+        classes: their names, in the order of their codes.
     """
     rows = len(truth)
     known = [_known(each, truth, outputs) for each in list(measures_of(meaning).values())[:2]]
-    found = TestReport(rows=rows, known=tuple(each for each in known if each))
+    found = TestReport(
+        rows=rows,
+        known=tuple(each for each in known if each),
+        details=details_of(meaning, truth, outputs, classes),
+    )
     measure = measure_of(metric, meaning, scorers)
     if measure is None:
         return found
@@ -142,9 +151,8 @@ def report_on(
     if not comparisons:
         return found
     hardest = max(comparisons, key=lambda each: RANKS.index(each.answer))
-    return TestReport(
-        rows=rows,
-        known=found.known,
+    return replace(
+        found,
         measure=measure.name,
         mode=measure.mode,
         comparisons=comparisons,
