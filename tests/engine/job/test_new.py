@@ -32,7 +32,7 @@ def new(*words: str):
 
 def check_style(path: str) -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "ruff", "check", "--isolated", "--select=E,F", path],
+        [sys.executable, "-m", "ruff", "check", "--isolated", "--select=F,E9", path],
         capture_output=True,
         text=True,
     )
