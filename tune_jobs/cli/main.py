@@ -26,10 +26,9 @@ from tune_jobs.cli.experiments import (
     show,
 )
 from tune_jobs.cli.help import Command, as_mistake, write_sections
-from tune_jobs.cli.new import new
 from tune_jobs.cli.output import INTERRUPTED, conclude, echo
 from tune_jobs.cli.retest import retest
-from tune_jobs.cli.run import check, run
+from tune_jobs.cli.run import check, new, run
 from tune_jobs.cli.schedule import schedule
 from tune_jobs.cli.submit import submit
 

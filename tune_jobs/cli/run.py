@@ -1,4 +1,4 @@
-"""The commands that check or run a search: check, run."""
+"""The commands that write, check or run a search: new, check, run."""
 
 from __future__ import annotations
 
@@ -97,6 +97,53 @@ run_options = add_options(
         help="Allow a configuration to be trained more than once.",
     ),
 )
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "new my_job.py --data customers.csv --target churned",
+        "new my_job.py --data customers.csv --target churned --with-trainable",
+    ],
+)
+@click.argument("path", metavar="FILE")
+@click.option(
+    "--data",
+    required=True,
+    metavar="PATH",
+    help="Data set: a table (.parquet, .csv or a folder of .parquet files) or images (.npz).",
+)
+@click.option("--target", metavar="COLUMN", help="Column to predict; A,B for several.")
+@click.option(
+    "--trainable",
+    metavar="NAME",
+    help="Model: tabular_mlp or image_cnn.",
+    show_default="what the data suggest",
+)
+@click.option("--with-trainable", is_flag=True, help="Write the model into FILE too, to edit it.")
+@click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
+def new(
+    path: str,
+    data: str,
+    target: str | None,
+    trainable: str | None,
+    with_trainable: bool,
+    force: bool,
+) -> None:
+    """Write a job for your data to FILE, a Python file to edit."""
+    from tune_jobs.engine.job.new import write_job
+
+    name = write_job(
+        path,
+        data=data,
+        target=target,
+        trainable=trainable,
+        with_trainable=with_trainable,
+        force=force,
+    )
+    model = "and its model" if with_trainable else f"of trainables.{name}"
+    echo(f"wrote   {path}, a job {model}")
+    echo(f"next    tune-jobs check {path}\n        tune-jobs run {path}")
 
 
 @click.command(
