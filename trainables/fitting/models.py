@@ -10,11 +10,12 @@ import numpy as np
 
 from trainables.fitting.compiled.keras_internals import (
     has_drawn,
-    initializers_recorded,
     is_keras,
     layers_of,
     seed_generators_of,
     seed_tensorflow,
+    value_of,
+    variables_late,
 )
 from trainables.fitting.outputs import check_model
 from trainables.fitting.units import give_units
@@ -58,10 +59,10 @@ def build_replicas(build: Build, seeds: Sequence[int]) -> tuple[keras.Model, lis
     the order in which they are made. So the values of a model under another seed follow from that
     order, and building the model again, which takes longer, is spared.
     """
-    with initializers_recorded() as initializers:
+    with variables_late() as initializers:
         model = build_with_seed(build, seeds[0])
     places = _find_draws(model, initializers, seeds[0]) if len(seeds) > 1 else None
-    values = [{id(variable): np.asarray(variable) for variable in model.variables}]
+    values = [{id(variable): value_of(variable) for variable in model.variables}]
     for seed in seeds[1:]:
         if places is None:
             other = build_with_seed(build, seed)
@@ -151,7 +152,7 @@ def _find_draws(model: keras.Model, initializers: Initializers, seed: int) -> di
     for variable in model.variables:
         initializer = initializers.get(id(variable))
         if id(variable) in states:
-            drawn = int(np.asarray(variable)[0])
+            drawn = int(value_of(variable)[0])
         elif initializer is not None and getattr(initializer, "seed", None) is not None:
             if not _is_untouched(variable, initializer):
                 return None
@@ -174,7 +175,8 @@ def _is_untouched(
         return False
     again = initializer.clone()
     again.seed = initializer.seed
-    return np.array_equal(np.asarray(again(variable.shape, dtype=variable.dtype)), variable)
+    drawn = np.asarray(again(variable.shape, dtype=variable.dtype))
+    return np.array_equal(drawn, value_of(variable))
 
 
 def _draw_again(

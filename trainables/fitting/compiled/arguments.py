@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 
 from trainables.fitting.compiled.eligibility import UncompilableError
-from trainables.fitting.compiled.keras_internals import learning_rate_of
+from trainables.fitting.compiled.keras_internals import learning_rate_of, value_of
 
 if TYPE_CHECKING:
     import keras
@@ -98,7 +98,7 @@ class LearningRates:
         import tensorflow as tf
 
         if not callable(self._rate):
-            return tf.fill([epochs, steps], float(np.asarray(self._rate)))
+            return tf.fill([epochs, steps], float(value_of(self._rate)))
         # Always in pieces of the same length, since the length changes the last bits.
         piece = max(1, min(self._max_epochs, RATES_AT_ONCE // steps))
         wanted = range(first // piece, -(-(first + epochs) // piece))

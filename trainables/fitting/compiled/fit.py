@@ -37,7 +37,10 @@ from trainables.fitting.compiled.kept_programs import PROGRAMS
 from trainables.fitting.compiled.keras_internals import (
     build_loss_and_metrics,
     call_model,
+    give_value,
     make_stateless,
+    value_of,
+    variables_late,
     why_unsupported,
 )
 from trainables.fitting.compiled.number_inputs import give_seeds, list_places, read_places
@@ -60,7 +63,6 @@ from trainables.fitting.units import task_of, unit_of
 
 if TYPE_CHECKING:
     import keras
-    import tensorflow as tf
 
     from trainables.fitting.callbacks import Lists
 
@@ -88,7 +90,8 @@ def fit_compiled(
         check_model(model)
         check_values(model, task.config, task.data.x_validation)
         session.parameters = int(model.count_params())
-        fit = CompiledFit(task, session, model, values)
+        with variables_late():
+            fit = CompiledFit(task, session, model, values)
         fit.stop_with(callbacks or [])
     with session.clock("compiling"):
         fit.compile()
@@ -249,9 +252,9 @@ class CompiledFit:
         weights = [np.asarray(tensor[0]) for tensor in state.best_weights]
         if self.layout.flat:
             weights = split_vector(weights[0], trainable)
-        others = [tensor[0] for tensor in state.best_others]
+        others = [np.asarray(tensor[0]) for tensor in state.best_others]
         for variable, value in zip([*trainable, *self.others], [*weights, *others], strict=True):
-            variable.assign(value)
+            give_value(variable, value)
         _give_history(self.model, self.curves.history)
         return self.model
 
@@ -336,24 +339,25 @@ class CompiledFit:
         import tensorflow as tf
 
         def stacked(variable: keras.Variable) -> np.ndarray:
-            return np.stack([values[i].get(id(variable), np.asarray(variable)) for i in group])
+            own = [values[index].get(id(variable)) for index in group]
+            return np.stack([value_of(variable) if each is None else each for each in own])
 
         trainable = [stacked(variable) for variable in self.model.trainable_variables]
         others = [tf.constant(stacked(variable)) for variable in self.others]
         if self.layout.flat:
             trainable = [np.concatenate([w.reshape(len(group), -1) for w in trainable], axis=1)]
         weights = [tf.constant(array) for array in trainable]
-        slots = [tf.repeat(slot[None], len(group), axis=0) for slot in self.first_slots]
+        slots = [tf.constant(np.stack([slot] * len(group))) for slot in self.first_slots]
         nothing = tf.fill([len(group)], math.nan), tf.zeros([len(group)], "int32")
         active = tf.fill([len(group)], True)
         return State(weights, others, slots, weights, others, *nothing, active)
 
     @cached_property
-    def first_slots(self) -> list[tf.Tensor]:
+    def first_slots(self) -> list[np.ndarray]:
         """The optimizer's variables before the first step, of one replica."""
         trainable = self.model.trainable_variables
         self.optimizer.build([make_vector(trainable)] if self.layout.flat else trainable)
-        return [variable.value for variable in self.optimizer.variables]
+        return [value_of(variable) for variable in self.optimizer.variables]
 
     def _plan(self, place: int, *, epochs: int) -> Plan:
         """Return what the replicas of a group do next."""

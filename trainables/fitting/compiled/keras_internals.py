@@ -15,6 +15,8 @@ from importlib import import_module
 from types import FunctionType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
@@ -26,6 +28,9 @@ GLOBAL_STATE = "keras.src.backend.common.global_state"
 TF_OPTIMIZER = "keras.src.backend.tensorflow.optimizer"
 BASE_OPTIMIZER = "keras.src.optimizers.base_optimizer"
 TF_CONTEXT = "tensorflow.python.eager.context"
+
+# The attribute of a late variable that holds its first value, or the initializer that makes it.
+FIRST = "first_value"
 
 Kind = Literal["fit", "compiled fit", "fit on several devices"]
 
@@ -47,7 +52,8 @@ NEEDED: dict[Kind, dict[str, tuple[str, ...]]] = {
         ),
         "Layer": ("_tracker", "_seed_generators"),
         "Optimizer": ("_learning_rate", "_use_weight_decay"),
-        "Variable": ("_initialize_with_initializer",),
+        "Variable": ("_initialize_with_initializer", "_initialize"),
+        "a variable": ("_value", "_shape", "_dtype"),
         "StatelessScope": ("state_mapping",),
     },
     "fit on several devices": {"Model": ("_symbolic_build", "_maybe_symbolic_build")},
@@ -109,6 +115,7 @@ def _make_examples() -> dict[str, Callable[[], Any]]:
         "KerasTensor": lambda: inputs,
         "Optimizer": lambda: model.optimizer,
         "Variable": lambda: keras.Variable,
+        "a variable": lambda: keras.Variable(0.0),
         "StatelessScope": keras.StatelessScope,
         "Context": _read_context,
     }
@@ -174,22 +181,113 @@ def has_drawn(seed: int) -> bool:
 
 
 @contextmanager
-def initializers_recorded() -> Iterator[dict[int, keras.initializers.Initializer]]:
-    """Record the initializer that each variable is made with, by the variable's id."""
+def variables_late() -> Iterator[dict[int, keras.initializers.Initializer]]:
+    """Give variables that are made in the block their values when these are first read.
+
+    A variable of TensorFlow takes longer to make than a layer, and a compiled fit needs none. A
+    variable whose value might be another one later gets it at once. Yields the initializer that
+    each variable is made with, by the variable's id.
+    """
     import keras
 
     found: dict[int, keras.initializers.Initializer] = {}
-    original = keras.Variable._initialize_with_initializer
+    kind, (at_once, from_value) = keras.Variable, _originals()
 
-    def record(variable: keras.Variable, initializer: keras.initializers.Initializer) -> None:
+    def draw(variable: keras.Variable, initializer: keras.initializers.Initializer) -> None:
         found[id(variable)] = initializer
-        original(variable, initializer)
+        _delay(variable, initializer, at_once, if_=_is_pure(initializer))
 
-    keras.Variable._initialize_with_initializer = record
+    def take(variable: keras.Variable, value: tf.Tensor) -> None:
+        _delay(variable, value, from_value, if_=_is_eager(value))
+
+    before = kind._initialize_with_initializer, kind._initialize
+    kind._initialize_with_initializer, kind._initialize = draw, take
     try:
         yield found
     finally:
-        keras.Variable._initialize_with_initializer = original
+        kind._initialize_with_initializer, kind._initialize = before
+
+
+def value_of(variable: keras.Variable) -> np.ndarray:
+    """Return the value of a variable, without making it if it is late."""
+    if not isinstance(variable, _late_kind()):
+        return np.asarray(variable)
+    if callable(first := vars(variable)[FIRST]):
+        first = first(variable._shape, dtype=variable._dtype)
+    vars(variable)[FIRST] = value = np.asarray(first)
+    return value
+
+
+def give_value(variable: keras.Variable, value: np.ndarray) -> None:
+    """Assign a value to a variable; one that is late has it when it is first read."""
+    if isinstance(variable, _late_kind()):
+        vars(variable)[FIRST] = value
+    else:
+        variable.assign(value)
+
+
+@cache
+def _originals() -> tuple[Callable[..., None], Callable[..., None]]:
+    """Return Keras' own functions that give a variable its value: an initializer's, or a tensor."""
+    import keras
+
+    return keras.Variable._initialize_with_initializer, keras.Variable._initialize
+
+
+@cache
+def _late_kind() -> type[keras.Variable]:
+    """Return the class of late variables, which become ordinary ones when they are read."""
+    import keras
+    import tensorflow as tf
+
+    def read(variable: keras.Variable) -> tf.Variable | tf.Tensor:
+        first = vars(variable)[FIRST]
+        if variable._shape is None:  # Keras is still making it, and asks for the shape
+            return first
+        write(variable, None)
+        draw, take = _originals()
+        with tf.init_scope():
+            draw(variable, first) if callable(first) else take(variable, first)
+        return variable._value
+
+    def write(variable: keras.Variable, value: tf.Variable | None) -> None:
+        del vars(variable)[FIRST]
+        variable.__class__ = keras.Variable
+        variable._value = value
+
+    def reduce(variable: keras.Variable, protocol: int) -> Any:
+        read(variable)  # pickle finds classes by their names
+        return variable.__reduce_ex__(protocol)
+
+    members = {"_value": property(read, write), "__reduce_ex__": reduce}
+    return type("LateVariable", (keras.Variable,), members)
+
+
+def _delay(
+    variable: keras.Variable, first: Any, at_once: Callable[..., None], *, if_: bool
+) -> None:
+    """Make a variable late if that is possible here, or give it its value at once."""
+    import tensorflow as tf
+
+    if if_ and tf.executing_eagerly() and not tf.distribute.has_strategy():
+        variable.__class__ = _late_kind()
+        vars(variable)[FIRST] = first
+    else:
+        at_once(variable, first)
+
+
+def _is_pure(initializer: Any) -> bool:
+    """Return whether an initializer gives the same values whenever it is called."""
+    if isinstance(initializer, FunctionType):
+        made_by = initializer.__qualname__.split(".")[0]
+        return is_keras_module(initializer.__module__) and made_by == "SeedGenerator"
+    return is_keras(initializer) and isinstance(getattr(initializer, "seed", 0), int)
+
+
+def _is_eager(value: Any) -> bool:
+    import tensorflow as tf
+
+    return isinstance(value, tf.Tensor) and not tf.is_symbolic_tensor(value)
 
 
 def layers_of(model: keras.Model) -> list[keras.layers.Layer]:
