@@ -1,5 +1,8 @@
 """What several test folders share: one Ray for all tests that need one."""
 
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +11,13 @@ from tune_jobs.engine.cluster.connection import connect, ray_of
 from tune_jobs.engine.cluster.kept import end_kept
 from tune_jobs.engine.cluster.local_ray import stop_local
 from tune_jobs.engine.job.profile import Profile
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep compiled programs in a folder of these tests, which all their processes share."""
+    if "TUNE_JOBS_CACHE" not in os.environ:
+        os.environ["TUNE_JOBS_CACHE"] = folder = tempfile.mkdtemp(prefix="tune-jobs-tests-")
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,9 @@ import math
 import re
 import time
 from collections.abc import Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -45,12 +46,20 @@ from trainables.fitting.compiled.keras_internals import (
 )
 from trainables.fitting.compiled.number_inputs import give_seeds, list_places, read_places
 from trainables.fitting.compiled.program import Program, make_vector
+from trainables.fitting.compiled.program_files import (
+    delete_program,
+    name_program,
+    read_program,
+    write_program,
+)
 from trainables.fitting.compiled.scoring import scored_by
+from trainables.fitting.compiled.serialized import LoadedProgram
 from trainables.fitting.compiled.sharing import (
     NotComparableError,
     describe_compilation,
     describe_model,
     is_of_any_width,
+    is_of_process,
 )
 from trainables.fitting.compiled.tensors import to_tensor
 from trainables.fitting.curves import Curves, check_metric
@@ -71,6 +80,8 @@ FIRST_STEPS = 200
 
 # The most row numbers in one call: 80 MB of them.
 MOST_ORDERED_ROWS = 20_000_000
+
+AnyProgram = TypeVar("AnyProgram", Program, LoadedProgram)
 
 
 def fit_compiled(
@@ -166,7 +177,7 @@ class CompiledFit:
         self.program = program
         self.metrics = [*program.metrics, *self.task.scores]
 
-    def _find_program(self) -> Program | None:
+    def _find_program(self) -> Program | LoadedProgram | None:
         """Return the program; None if it would be one for replicas in step and cannot be traced.
 
         Raises:
@@ -178,7 +189,23 @@ class CompiledFit:
             self.session.path = f"compiled, not shared: {reason}"
             return self._trace_if_possible()
         self.session.path = "compiled"
-        return PROGRAMS.get(key, self._trace_if_possible)
+        return PROGRAMS.get(key, partial(self._load_or_trace, key))
+
+    def _load_or_trace(self, key: str) -> Program | LoadedProgram | None:
+        """Load the program from this machine's files, or trace it and write it there."""
+        if is_of_process(key):
+            return self._trace_if_possible()
+        name = name_program(key)
+        if (content := read_program(name)) is not None:
+            try:
+                return self._optimise(LoadedProgram(content))
+            except Exception:  # noqa: BLE001  # whatever TensorFlow says of it
+                delete_program(name)
+        program = self._trace_if_possible()
+        with suppress(Exception):  # a file only saves time
+            if program is not None:
+                write_program(name, program.serialize(f"{name[:16]}_"))
+        return program
 
     def _trace_if_possible(self) -> Program | None:
         try:
@@ -326,12 +353,15 @@ class CompiledFit:
         plan = self._plan(0, epochs=0)
         try:
             program = Program(self.model, self.layout, self.states[0], self.arrays, plan)
-            # In a call of 0 epochs TensorFlow optimises the graph.
-            program(self.states[0], self.arrays, plan)
+            return self._optimise(program)
         except UncompilableError:
             raise
         except Exception as error:
             raise UncompilableError(describe_error(error)) from error
+
+    def _optimise(self, program: AnyProgram) -> AnyProgram:
+        """Call a program for 0 epochs, in which TensorFlow optimises its graph."""
+        program(self.states[0], self.arrays, self._plan(0, epochs=0))
         return program
 
     def _start(self, group: Sequence[int], values: list[Values]) -> State:

@@ -44,6 +44,11 @@ NEEDED: dict[Kind, dict[str, tuple[str, ...]]] = {
         "Model": ("_compile_loss", "_compile_metrics"),
     },
     "compiled fit": {
+        TF_CONTEXT: ("FunctionCallOptions",),
+        "a context": (
+            *("has_function", "add_function_def", "remove_function", "call_function"),
+            "function_call_options",
+        ),
         TF_OPTIMIZER: ("TFOptimizer",),
         BASE_OPTIMIZER: ("BaseOptimizer",),
         "Model": (
@@ -60,7 +65,7 @@ NEEDED: dict[Kind, dict[str, tuple[str, ...]]] = {
 }
 
 # What is there only if Keras runs on TensorFlow.
-ON_TENSORFLOW = (TF_CONTEXT, "Context", TF_OPTIMIZER)
+ON_TENSORFLOW = (TF_CONTEXT, "Context", "a context", TF_OPTIMIZER)
 
 
 class UnsupportedVersionError(RuntimeError):
@@ -118,6 +123,7 @@ def _make_examples() -> dict[str, Callable[[], Any]]:
         "a variable": lambda: keras.Variable(0.0),
         "StatelessScope": keras.StatelessScope,
         "Context": _read_context,
+        "a context": lambda: import_module(TF_CONTEXT).context(),
     }
 
 
@@ -136,7 +142,7 @@ def _find_module(name: str) -> Any:
 
 
 def _describe_missing(owner: str, name: str) -> str:
-    library = "tensorflow" if owner in (TF_CONTEXT, "Context") else "keras"
+    library = "tensorflow" if owner in (TF_CONTEXT, "Context", "a context") else "keras"
     version, tested = import_module(library).__version__, TESTED[library]
     return (
         f"{library} {version} has no {owner}.{name}, which version {tested} had; "
@@ -178,6 +184,57 @@ def has_drawn(seed: int) -> bool:
     """Return whether TensorFlow has drawn random numbers since it was seeded."""
     generator: random.Random = import_module(TF_CONTEXT).context()._rng
     return generator.getstate() != random.Random(seed).getstate()
+
+
+def has_function(name: str) -> bool:
+    """Return whether TensorFlow has a function of a name in this process."""
+    return bool(import_module(TF_CONTEXT).context().has_function(name))
+
+
+def add_functions(definitions: Iterable[Any]) -> None:
+    """Give TensorFlow functions, of which one may call the others."""
+    for definition in definitions:
+        import_module(TF_CONTEXT).context().add_function_def(definition)
+
+
+def remove_functions(names: Iterable[str]) -> None:
+    """Let TensorFlow forget functions, and all that it made ready to run them."""
+    for name in names:
+        import_module(TF_CONTEXT).context().remove_function(name)
+
+
+def call_by_name(name: str, inputs: list[tf.Tensor], outputs: int) -> list[tf.Tensor]:
+    """Call a function of TensorFlow, and return its outputs."""
+    context = import_module(TF_CONTEXT).context()
+    found: list[tf.Tensor] = context.call_function(name.encode(), inputs, outputs)
+    return found
+
+
+@contextmanager
+def optimised_once() -> Iterator[None]:
+    """Let TensorFlow optimise the graph of a function that is called in the block in one pass.
+
+    By default it makes two, of which the second takes a third of the time until the first result
+    and changes nothing in a program.
+    """
+    context = import_module(TF_CONTEXT).context()
+    before = context.function_call_options
+    options = _one_pass(before.executor_type, before.config_proto_serialized)
+    context.function_call_options = options
+    try:
+        yield
+    finally:
+        context.function_call_options = before
+
+
+@cache
+def _one_pass(executor: str | None, config: bytes | None) -> Any:
+    """Return options of calls with one pass of optimisation."""
+    import tensorflow as tf
+
+    own = tf.compat.v1.ConfigProto.FromString(config or b"")
+    own.graph_options.rewrite_options.meta_optimizer_iterations = 1
+    return import_module(TF_CONTEXT).FunctionCallOptions(executor, own)
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from trainables.fitting.compiled.keras_internals import (
     call_model,
     compute_loss,
     make_stateless,
+    optimised_once,
     scope_of,
     update_metrics,
 )
@@ -41,6 +42,7 @@ from trainables.fitting.compiled.number_inputs import (
     register_input_numbers,
 )
 from trainables.fitting.compiled.scoring import score_outputs
+from trainables.fitting.compiled.serialized import serialize
 from trainables.fitting.models import list_others
 
 if TYPE_CHECKING:
@@ -86,8 +88,17 @@ class Program:
         Returns:
             The state, and the metrics of shape (epochs, replicas, metrics), the scorers' last.
         """
-        state, epochs, rows = self._traced(state, arrays, plan)
+        with optimised_once():
+            state, epochs, rows = self._traced(state, arrays, plan)
         return State(*state), rows.numpy()[: int(epochs)]
+
+    def serialize(self, prefix: str) -> bytes:
+        """Return the program as bytes; a prefix makes the names of its functions unique.
+
+        Raises:
+            ValueError: if it depends on this process.
+        """
+        return serialize(self._traced, self.metrics, prefix)
 
     def _open_shape(self, tensor: tf.Tensor) -> tf.TensorSpec:
         import tensorflow as tf

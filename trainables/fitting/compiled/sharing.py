@@ -11,6 +11,7 @@ import hashlib
 import json
 import sys
 import types
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,10 @@ OF_ANY_WIDTH = frozenset(
 
 # Keys of a configuration that hold names of layers, which depend on how many were made before.
 NAMES = frozenset(["name", "keras_history", "input_layers", "output_layers"])
+
+
+# In descriptions of what other processes may not have.
+THIS_PROCESS = f"in process {uuid.uuid4().hex}"
 
 
 class NotComparableError(Exception):
@@ -186,7 +191,7 @@ def _describe_function(function: types.FunctionType) -> str:
     except Exception as error:  # noqa: BLE001  # whatever its values raise
         reason = (str(error).splitlines() or [""])[0]
         raise NotComparableError(f"function {function.__qualname__}: {reason}") from None
-    return f"{function.__qualname__} {hashlib.sha256(content).hexdigest()}"
+    return f"{function.__qualname__} {THIS_PROCESS} {hashlib.sha256(content).hexdigest()}"
 
 
 def _is_findable(function: types.FunctionType) -> bool:
@@ -201,7 +206,13 @@ def _identify(thing: Any) -> str:
 
     A program holds its model, so no other object gets the number while it can be shared.
     """
-    return f"{thing.__module__}.{thing.__qualname__} {id(thing)}"
+    name = f"{thing.__module__}.{thing.__qualname__}"
+    return name if is_keras_module(thing.__module__) else f"{name} {THIS_PROCESS} {id(thing)}"
+
+
+def is_of_process(description: str) -> bool:
+    """Return whether a description has code in it that another process may not have."""
+    return THIS_PROCESS in description
 
 
 def _check_comparable(layer: Any, model: keras.Model) -> None:
