@@ -104,6 +104,7 @@ def test_a_compiled_fit_makes_no_variable_of_tensorflows_but_its_model_has_all(t
         return next_creator(**options)
 
     config, data = MLP | {"max_epochs": 2, "batch_size": 16}, make_data()
+    fit(tabular_mlp.build, config, data)  # a program makes some
     with tf.variable_creator_scope(make):
         model = fit(tabular_mlp.build, config, data)
         assert made == []
