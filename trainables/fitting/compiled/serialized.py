@@ -31,6 +31,9 @@ class LoadedProgram:
 
     It is called like a :class:`~.program.Program`.
 
+    Attributes:
+        operations: the number of operations in it.
+
     Raises:
         ValueError: if these bytes are no program, or this process has it already.
     """
@@ -47,6 +50,7 @@ class LoadedProgram:
             node.attr["token"].s = _token()[0]
         add_functions(graph.library.function)
         weakref.finalize(self, remove_functions, names).atexit = False
+        self.operations = sum(len(function.node_def) for function in graph.library.function)
         captured = self._main.attr["captured"].list.tensor
         self._captured = [tf.constant(tf.make_ndarray(each)) for each in captured]
 

@@ -10,7 +10,8 @@ from keras import layers
 from trainables import tabular_mlp
 from trainables.fitting import fit
 from trainables.fitting.compiled import fit as compiled
-from trainables.fitting.compiled import program_files, serialized
+from trainables.fitting.compiled import program_files
+from trainables.fitting.compiled.kept_programs import KeptPrograms
 from trainables.fitting.compiled.program_files import read_program, write_program
 
 MLP = {"input_shape": (6,), "task": "binary", "outputs": 1, "rows": 70, "max_epochs": 3, "seed": 4}
@@ -21,7 +22,7 @@ MLP |= {"layers": [{"units": 8, "dropout": 0.2}], "batch_normalisation": True}
 def folder(tmp_path, monkeypatch):
     """The folder of the programs that the tests' processes write."""
     monkeypatch.setenv("TUNE_JOBS_CACHE", str(tmp_path))
-    monkeypatch.setattr(compiled, "PROGRAMS", compiled.OrderedDict())
+    monkeypatch.setattr(compiled, "PROGRAMS", KeptPrograms(4096.0))
     return tmp_path / "programs"
 
 
@@ -104,16 +105,17 @@ def score(truth, outputs):
 
 
 @pytest.mark.parametrize("more", [{}, {"scorers": {"distance": score}}], ids=["plain", "scorer"])
-def test_a_loaded_program_gives_bit_for_bit_what_the_traced_one_does(folder, monkeypatch, more):
+def test_a_loaded_program_gives_bit_for_bit_what_the_traced_one_does(
+    folder, monkeypatch, sessions, more
+):
     data = make_data(**more)
     traced = tabular_mlp.train(MLP, data)
     compiled.PROGRAMS.clear()
     monkeypatch.setattr(compiled, "Program", None)  # nothing is traced any more
     config = MLP | {"layers": [{"units": 8, "dropout": 0.2}]}
     loaded = tabular_mlp.train(config, data)
-    (program,) = compiled.PROGRAMS.values()
 
-    assert isinstance(program, serialized.LoadedProgram)
+    assert [session.path for session in sessions] == ["compiled", "compiled"]
     assert loaded.history.history == traced.history.history
     assert len(traced.history.history) == 4 + len(more)
     for one, other in zip(traced.get_weights(), loaded.get_weights(), strict=True):
@@ -123,15 +125,14 @@ def test_a_loaded_program_gives_bit_for_bit_what_the_traced_one_does(folder, mon
     assert len(compiled.PROGRAMS) == 1
 
 
-def test_a_program_that_cannot_be_run_is_traced_again(folder):
+def test_a_program_that_cannot_be_run_is_traced_again(folder, sessions):
     tabular_mlp.train(MLP, make_data())
     (path,) = folder.iterdir()
     write_program(path.stem, b"this is no program")
     compiled.PROGRAMS.clear()
     tabular_mlp.train(MLP, make_data())
-    (program,) = compiled.PROGRAMS.values()
 
-    assert isinstance(program, compiled.Program)
+    assert [session.path for session in sessions] == ["compiled", "compiled"]
     assert read_program(path.stem) != b"this is no program"
 
 
