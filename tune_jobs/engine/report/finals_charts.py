@@ -1,15 +1,20 @@
-"""Draw the finals: the finalists' scores on fresh seeds."""
+"""Draw the finals: the finalists' scores on fresh seeds, and the winner on the test set."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+from tune_jobs.engine.data.scoring.details import QUANTILES, Details
 from tune_jobs.engine.experiments.verdict import Finalist, Verdict
-from tune_jobs.engine.formatting import count, is_number, number, shortened
+from tune_jobs.engine.formatting import count, is_number, number, shortened, visible
 from tune_jobs.engine.goal import Goal
-from tune_jobs.engine.report.axes import Scale, fit_linear, good_range, say_outliers
+from tune_jobs.engine.report.axes import Linear, Scale, fit_linear, good_range, say_outliers
 from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.marks import Chart, Kind, Mark, Shape, crosswise
+from tune_jobs.engine.report.tables import Table
+
+UNIT = Linear(0.0, 1.0)
 
 # The looks of means, and the scores that each is of: means of one kind stand on one axis.
 MEANS = {"mean-chose": "scores", "mean": "later_scores"}
@@ -121,3 +126,98 @@ def _finalist_words(finalists: list[Finalist], metric: str, outliers: str) -> st
     ]
     of = f"{metric} of the finalists, trained again with fresh seeds, the winner first"
     return f"{of}: {'; '.join(said)}. {outliers}".rstrip()
+
+
+def details_in(findings: Findings) -> Details | None:
+    """Return what the summary says of the test set; None if it says nothing."""
+    report = findings.summary.on_test if findings.summary else None
+    return report.details if report else None
+
+
+def on_test_charts(findings: Findings) -> list[Chart]:
+    """Draw the curves of a winner of two classes on the test set: none for other targets."""
+    found = [chart_roc(findings), chart_precision_recall(findings), chart_calibration(findings)]
+    return [chart for chart in found if chart]
+
+
+def on_test_tables(findings: Findings) -> list[Table]:
+    """List what the winner gets right and wrong: the confusion of classes, or the residuals."""
+    found = [confusion_table(findings), residual_table(findings)]
+    return [table for table in found if table]
+
+
+def confusion_table(findings: Findings) -> Table | None:
+    """Count the test rows of each class by the class that is predicted."""
+    details = details_in(findings)
+    if details is None or not details.confusion:
+        return None
+    names = [visible(name) for name in details.classes]
+    pairs = zip(names, details.confusion, strict=True)
+    rows = [[name, *(f"{amount:,}" for amount in amounts)] for name, amounts in pairs]
+    return Table(["truth, predicted as", *names], rows)
+
+
+def residual_table(findings: Findings) -> Table | None:
+    """List the quantiles of predicted minus true values."""
+    details = details_in(findings)
+    if details is None or not details.residuals:
+        return None
+    heads = [f"{share:.0%}" for share in QUANTILES]
+    return Table(
+        ["predicted - true", *heads], [["quantile", *(number(each) for each in details.residuals)]]
+    )
+
+
+def chart_roc(findings: Findings) -> Chart | None:
+    """Draw the ROC curve of two classes."""
+    details = details_in(findings)
+    if details is None or not details.roc:
+        return None
+    return _unit_chart(
+        "ROC curve",
+        "How many rows of the second class are found, for each share of false alarms.",
+        ("false positive rate", "true positive rate"),
+        [("rung", [[(0.0, 0.0), (1.0, 1.0)]]), ("mean", [list(details.roc)])],
+    )
+
+
+def chart_precision_recall(findings: Findings) -> Chart | None:
+    """Draw precision over recall of two classes."""
+    details = details_in(findings)
+    if details is None or not details.precision_recall:
+        return None
+    return _unit_chart(
+        "Precision and recall",
+        "How many rows that are predicted as the second class are of it, by the share found.",
+        ("recall", "precision"),
+        [("mean", [list(details.precision_recall)])],
+    )
+
+
+def chart_calibration(findings: Findings) -> Chart | None:
+    """Draw the share of the second class over its predicted probability."""
+    details = details_in(findings)
+    if details is None or not details.calibration:
+        return None
+    line: Shape = [(each.predicted, each.share) for each in details.calibration]
+    return _unit_chart(
+        "Calibration",
+        "The share of the second class among rows of about the same predicted probability.",
+        ("predicted probability", "share of the rows"),
+        [("rung", [[(0.0, 0.0), (1.0, 1.0)]]), ("mean", [line])],
+    )
+
+
+def _unit_chart(
+    title: str, words: str, axes: tuple[str, str], lines: Sequence[tuple[str, list[Shape]]]
+) -> Chart:
+    ticks = UNIT.ticks(5)
+    return Chart(
+        title=title,
+        words=words,
+        x_title=axes[0],
+        y_title=axes[1],
+        x=ticks,
+        y=ticks,
+        marks=[Mark("lines", look, shapes) for look, shapes in lines],
+    )

@@ -19,7 +19,11 @@ from markupsafe import Markup
 from tune_jobs.engine.formatting import count, number, visible
 from tune_jobs.engine.report import side_by_side, tables
 from tune_jobs.engine.report.comparison_charts import chart_race
-from tune_jobs.engine.report.finals_charts import chart_finalists
+from tune_jobs.engine.report.finals_charts import (
+    chart_finalists,
+    on_test_charts,
+    on_test_tables,
+)
 from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.headline import make_headline, status
 from tune_jobs.engine.report.marks import swatch
@@ -88,6 +92,8 @@ def _sections(findings: Findings) -> dict[str, Any]:
         "finalists": chart_finalists(findings),
         "trials": count(len(findings.trials), "trial"),
         "outliers": slice_outliers(findings) if all_slices else "",
+        "on_test": on_test_charts(findings),
+        "on_test_tables": on_test_tables(findings),
         "history": chart_history(findings),
         "curves": chart_curves(findings),
         "importance": chart_importance(findings),
