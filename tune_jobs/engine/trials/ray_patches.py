@@ -85,15 +85,21 @@ def without_unused_work() -> AbstractContextManager[None]:
 
     It looks the trainable up in the cluster's store, four requests per trial; it asks each worker
     twice for its address; it writes the state of all trials every 10 seconds, and at the end it
-    collects their results. A run reads its results from the history, and continues from there.
+    collects their results. A run reads its results from the history, and continues from there; the
+    state is written once, at the end, for those who open the folder with Tune.
     """
-    look_up = _remembering(find(FIND_TRAINABLE))
+    look_up, write = _remembering(find(FIND_TRAINABLE)), find(WRITE_STATE)
+
+    def write_last(controller: Any, *, force: bool = False, wait: bool = False) -> None:
+        if force:
+            write(controller, force=force, wait=wait)
+
     return replaced(
         {
             CHECK_TRAINABLE: look_up,
             FIND_TRAINABLE: look_up,
             SET_WORKER: _set_worker,
-            WRITE_STATE: lambda _: None,
+            WRITE_STATE: write_last,
             COLLECT_RESULTS: lambda **_: None,
             LIST_RESULTS: lambda _: None,
         }
