@@ -486,7 +486,7 @@ def test_finalists_are_sorted_and_means_of_one_kind_compared(make) -> None:
         **WINNER,
         "finalists": [
             finalist(7, [0.30, 0.32], [0.4, 0.5]),
-            finalist(5, [0.9, 1.1], []),
+            finalist(5, [0.9, 50.0], []),
             finalist(9, [0.6, 0.62], []),
             finalist(2, [0.2, 0.22], [0.25, 0.27]),
         ],
@@ -494,6 +494,7 @@ def test_finalists_are_sorted_and_means_of_one_kind_compared(make) -> None:
     chart = chart_finalists(Findings(make.search("one", 12, summary={"winner": verdict})))
 
     assert [label for _, label in chart.y] == ["trial 2, winner", "trial 7", "trial 9", "trial 5"]
+    assert chart.aside == "1 outlier is clipped."
     marks = {mark.look: mark.trials for mark in chart.marks}
     assert marks["mean-chose"] == [2, 7, 9, 5]  # of all
     assert marks["mean"] == marks["spread"] == [2, 7]  # of the pair

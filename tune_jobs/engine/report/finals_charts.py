@@ -63,6 +63,7 @@ def chart_finalists(findings: Findings) -> Chart | None:
             ("points hollow", "score during the search"),
         ],
         height=max(70, 44 * len(finalists)),
+        aside=say_outliers(values, x),
         can_step=True,
     )
 

@@ -59,6 +59,7 @@ class Chart:
         height: in pixels.
         can_step: whether the keyboard moves from trial to trial.
         has_grid: whether lines extend from the labels of the vertical axis.
+        aside: a remark below the chart, such as how many outliers are clipped.
         is_staggered: whether every second label of the horizontal axis stands lower, since they
             are long.
         scales: those between which the page can switch the vertical axis, the present one first.
@@ -76,6 +77,7 @@ class Chart:
     height: int = 280
     can_step: bool = False
     has_grid: bool = True
+    aside: str = ""
     is_staggered: bool = False
     scales: tuple[Linear | Log, Linear | Log] | None = None
 
