@@ -139,11 +139,13 @@ class _Actor:
         begun: the reference of the start of the trainable, which may fail.
         is_given_up: whether the worker ends with this trainable.
         handed_over: what gives the trainable its next trial, until it travels with the next call.
+        accepted: the reference that Tune waits for meanwhile; no two trials wait for it at once.
     """
 
     def __init__(self, kept: KeptRay, worker: Any, begun: Any) -> None:
         self.kept, self.worker, self.begun, self.is_given_up = kept, worker, begun, False
         self.handed_over: Call | None = None
+        self.accepted = ray.put(True)
 
     def __getattr__(self, method: str) -> _Method:
         if method.startswith("_") and method not in ("__ray_ready__", "__ray_terminate__"):
@@ -177,7 +179,7 @@ class _Method:
             return worker.__ray_terminate__.remote()
         if self._name == "reset":
             self._actor.handed_over = (arguments, named)
-            return ray.put(True)  # what Tune waits for
+            return self._actor.accepted
         if self._name != "stop":
             reset, self._actor.handed_over = self._actor.handed_over, None
             return worker.call.remote(self._name, arguments, named, reset)
