@@ -185,7 +185,7 @@ def test_an_experiment_that_is_not_there_is_said_so(here, arguments, message) ->
 
 
 def test_the_machine_readable_help_of_click_knows_every_command() -> None:
-    here = {"list", "check", "run", "show", "report", "predict", "export"}
+    here = {"list", "new", "check", "run", "show", "report", "predict", "export"}
     around = {"retest", "ls", "compare", "clean", "schedule"}
     there = {"submit", "status", "logs", "stop", "doctor", "cluster"}
     assert set(main.commands) == here | around | there
