@@ -332,8 +332,8 @@ def test_two_experiments_share_a_page_and_are_marked_apart(make, show) -> None:
     assert opened.page.locator("h1").all_inner_texts() == ["first and second", "first", "second"]
     assert "Best so far" in opened.charts()
     point_at(opened, 9)
-    assert opened.page.locator("#e0 .marked:has(.core)").count() >= 8
-    assert opened.page.locator("#e1 .marked:has(.core)").count() == 0
+    assert opened.page.locator("[data-experiment='e0'] .marked:has(.core)").count() >= 8
+    assert opened.page.locator("[data-experiment='e1'] .marked:has(.core)").count() == 0
 
 
 def places(page, chart: str, marks: str) -> list[float]:
