@@ -208,7 +208,7 @@ def test_results_that_cannot_be_compared_are_refused(search, job, caplog, tmp_pa
             replace(more, data=table("breast_cancer", target="malignant", test=0.3)), resume=True
         )
     with pytest.raises(JobError, match="the experiment has metric 'loss', but the job has 'start'"):
-        search(replace(more, metric="start"), resume=True)
+        search(replace(more, metric="start", mode="min"), resume=True)
     search(replace(more, trainable=other), resume=True, allow_changed=True)
     assert "the trainable changed" in caplog.text
 
@@ -363,7 +363,7 @@ def test_results_of_another_space_are_left_out(search, job, sources, caplog) -> 
         )
     assert "result 1 of" in caplog.text
     with pytest.raises(JobError, match="has metric 'loss', but the job has 'start'"):
-        search(replace(job, metric="start"), "other", warm_start=["earlier"])
+        search(replace(job, metric="start", mode="min"), "other", warm_start=["earlier"])
     with pytest.raises(JobError, match="no experiment 'nowhere' in "):
         search(job, "other", warm_start=["nowhere"])
     pd.DataFrame({"a": [1]}).to_csv(sources["results.csv"])
