@@ -69,8 +69,9 @@ def _read(source: str, job: Job, storage: str) -> Iterator[Result]:
 def _read_experiment(source: str, job: Job, storage: str) -> Iterator[Result]:
     experiment = open_experiment(source, storage)
     for name in ("metric", "mode"):
-        if (there := getattr(experiment.description, name)) != getattr(job, name):
-            raise JobError(f"{source} has {name} {there!r}, but the job has {getattr(job, name)!r}")
+        there, here = getattr(experiment.description, name), getattr(job.goal, name)
+        if there != here:
+            raise JobError(f"{source} has {name} {there!r}, but the job has {here!r}")
     for row in experiment.trials.itertuples():
         if row.state != "failed" and row.value == row.value:
             yield experiment.configs[row.trial], float(row.value)

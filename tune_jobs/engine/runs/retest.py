@@ -145,9 +145,10 @@ def retest(
     """
     challenge, profile = challenge or Challenge(), profile or Profile()
     for fact in ("metric", "mode"):
-        if (before := getattr(earlier.description, fact)) != getattr(job, fact):
+        before, now = getattr(earlier.description, fact), getattr(job.goal, fact)
+        if before != now:
             raise JobError(
-                f"{earlier.name} has {fact} {before!r}, but the job has {getattr(job, fact)!r}: "
+                f"{earlier.name} has {fact} {before!r}, but the job has {now!r}: "
                 "they cannot be compared"
             )
     if promote and challenge.only_incumbent:
