@@ -1,4 +1,4 @@
-"""Tune a convolutional network on images of yours, with TPE and ASHA.
+"""Tune a convolutional network on images of yours, with ASHA.
 
 The space suits images of 8 x 8 grey to 64 x 64 colour: one to three blocks of convolutions, Adam
 with or without weight decay. 30 trials and the finals. The file has x_train, y_train, x_test and
@@ -11,7 +11,7 @@ tune-jobs run images --data mine.npz
 from ray import tune
 
 from trainables import image_cnn
-from tune_jobs.engine import ASHA, TPE, Job, images
+from tune_jobs.engine import ASHA, Job, images
 
 BLOCK = {"filters": tune.choice([16, 32, 64]), "kernel_size": tune.choice([3, 5])}
 LEARNING_RATE = tune.loguniform(3e-4, 1e-2)
@@ -40,7 +40,6 @@ JOB = Job(
     space=SPACE,
     data=images("mine.npz"),
     metric="val_loss",
-    searcher=TPE(),
     scheduler=ASHA(),
     num_samples=30,
     max_epochs=27,
