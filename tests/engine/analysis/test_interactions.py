@@ -1,7 +1,10 @@
 """What two hyperparameters explain together is found, and nothing is found where nothing is."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
+from scipy import stats
 
 from tests.engine.analysis.test_importance import draw, measure
 from tune_jobs.engine.analysis.factors import Factor
@@ -53,3 +56,38 @@ def test_equal_cells_leave_no_noise_to_compare_with() -> None:
     groups = np.tile([0, 1], 20)
     pair = factor("one", groups), factor("other", groups)
     assert measure_pair(pair, groups.astype(float), np.zeros(40, int)) == (0.0, 1.0)
+
+
+def test_the_shares_are_those_of_a_model_with_a_column_per_stretch() -> None:
+    random = np.random.default_rng(0)
+    one, other, scores = (
+        random.integers(0, 3, 60),
+        random.integers(0, 3, 60),
+        random.normal(size=60),
+    )
+    stretches = np.arange(60) // 10
+
+    def left_of(*codes: np.ndarray) -> float:
+        columns = [(code[:, None] == np.unique(code)).astype(float) for code in codes]
+        design = np.concatenate(columns, axis=1)
+        return float(np.sum((scores - design @ np.linalg.lstsq(design, scores)[0]) ** 2))
+
+    alone, cells = left_of(stretches, one, other), left_of(stretches, 3 * one + other)
+    more, left = 4, 60 - 6 - 8
+    ratio = (alone - cells) / more / (cells / left)
+    share, chance = measure_pair((factor("a", one), factor("b", other)), scores, stretches)
+    assert chance == pytest.approx(stats.f.sf(ratio, more, left))
+    expected = max(alone - cells - more * cells / left, 0) / left_of(stretches)
+    assert share == pytest.approx(expected)
+
+
+def test_many_trials_need_no_column_per_stretch() -> None:
+    random = np.random.default_rng(0)
+    groups = random.integers(0, 3, (2, 4000))
+    pair = factor("one", groups[0]), factor("other", groups[1])
+    tracemalloc.start()
+    measure_pair(pair, random.normal(size=4000), np.arange(4000) // 10)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 4e6  # 400 columns of 4,000 numbers are 13 MB

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
@@ -18,6 +19,8 @@ MOST = 6
 LEVELS, FEWEST_TRIALS = 3, 24
 # Degrees of freedom that have to be left for the noise.
 FEWEST_LEFT = 8
+# A direction is none if its columns are this small, beside columns of ones.
+SMALLEST = 1e-9
 
 
 def pair_factors(factors: Sequence[Factor]) -> list[tuple[Factor, Factor]]:
@@ -49,23 +52,38 @@ def measure_pair(
     """
     from scipy.stats import f
 
-    alone = _basis([pair[0].groups, pair[1].groups, stretches])
-    cells = _basis([stretches, combine(factor.groups for factor in pair)])
-    more, left = cells.shape[1] - alone.shape[1], len(scores) - cells.shape[1]
+    within = _centred(scores[:, None], stretches)[:, 0]
+    alone = _basis([factor.groups for factor in pair], stretches)
+    cells = _basis([combine(factor.groups for factor in pair)], stretches)
+    more = cells.shape[1] - alone.shape[1]
+    left = len(scores) - len(np.unique(stretches)) - cells.shape[1]
     if more < 1 or left < FEWEST_LEFT:
         return 0.0, 1.0
-    gained = float(np.sum((scores @ cells) ** 2) - np.sum((scores @ alone) ** 2))
-    noise = float(scores @ scores - np.sum((scores @ cells) ** 2)) / left
-    whole = float(scores @ scores - np.sum((scores @ _basis([stretches])) ** 2))
+    whole, explained = float(within @ within), float(np.sum((within @ cells) ** 2))
+    gained, noise = explained - float(np.sum((within @ alone) ** 2)), (whole - explained) / left
     if not noise > 0 or not whole > 0:
         return 0.0, 1.0
     share = max(gained - more * noise, 0.0) / whole
     return min(share, 1.0), float(f.sf(gained / more / noise, more, left))
 
 
-def _basis(codes: Sequence[Array]) -> Array:
-    """Return an orthonormal basis of the functions that depend on single codes additively."""
+def _basis(codes: Sequence[Array], stretches: Array) -> Array:
+    """Return an orthonormal basis of the functions that depend on single codes additively.
+
+    Means of stretches are taken out of them: a column per stretch would do the same, but with
+    thousands of trials there are hundreds of stretches.
+    """
     columns = [(code[:, None] == np.unique(code)).astype(float) for code in codes]
-    left, sizes, _ = np.linalg.svd(np.concatenate(columns, axis=1), full_matrices=False)
-    basis: Array = left[:, sizes > sizes[0] * 1e-9]
+    centred = _centred(np.concatenate(columns, axis=1), stretches)
+    left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
+    basis: Array = left[:, sizes > SMALLEST * math.sqrt(len(centred))]
     return basis
+
+
+def _centred(columns: Array, stretches: Array) -> Array:
+    """Return columns less their means in each stretch."""
+    places = np.unique(stretches, return_inverse=True)[1]
+    sums = np.zeros((places.max() + 1, columns.shape[1]))
+    np.add.at(sums, places, columns)
+    centred: Array = columns - (sums / np.bincount(places)[:, None])[places]
+    return centred
