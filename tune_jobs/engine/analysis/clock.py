@@ -48,9 +48,12 @@ def make_clock(experiment: Experiment, spans: Iterable[Span]) -> Clock:
         for record in experiment.segments.records()
         if isinstance(record, Attempt) and record.time is not None
     )
+    first = min(moments)
+    # Of a run in which no trial began or ended, its start is known: so pauses do not overlap.
+    known = [moment for moment in (*moments, *starts) if moment >= first]
     pauses = []
     for start in starts[1:]:
-        before = max((moment for moment in moments if moment <= start), default=start)
+        before = max((moment for moment in known if moment < start), default=start)
         if before < start:
             pauses.append((before, start))
-    return Clock(min(moments), tuple(pauses))
+    return Clock(first, tuple(pauses))
