@@ -113,11 +113,41 @@ def test_numbers_are_compared_in_their_unit() -> None:
 def test_what_cannot_be_scored_is_left_out() -> None:
     labels = report(np.ones((300, 2)), {}, meaning=Meaning("binary", 2, 2))
     quantiles = report(np.ones((300, 3)), {"mean": np.ones((300, 1))}, meaning=NUMBER)
-    few = report(believe(1.0)[:1], {"linear model": believe(1.0)[:1]}, truth=TRUTH[:1])
+    few = report(believe(2.0)[:9], {"linear model": 1 - believe(2.0)[:9]}, truth=TRUTH[:9])
 
     assert (labels.known, labels.comparisons, labels.rows) == ((), (), 300)
     assert (quantiles.known, quantiles.comparisons, quantiles.answer) == ((), (), None)
     assert (few.comparisons, few.sentence) == ((), "")
+
+
+def test_equal_models_tie_with_a_gain_of_zero() -> None:
+    found = report(believe(2.0), {"linear model": believe(2.0)})
+
+    assert found.answer == "not distinguishable"
+    assert found.sentence.endswith("gain 0, 95 % CI 0 to 0).")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("meaning", [BINARY, NUMBER])
+def test_outputs_that_are_no_numbers_have_no_scores(meaning, value) -> None:
+    outputs = np.where(np.arange(300)[:, None] == 7, value, 0.5)
+    found = report(outputs, {"mean": np.full((300, 1), 0.5)}, meaning=meaning)
+
+    assert (found.rows, found.known, found.comparisons, found.details) == (300, (), (), None)
+    baseline = report(np.full((300, 1), 0.5), {"mean": outputs}, meaning=NUMBER)
+    assert (len(baseline.known), baseline.comparisons) == (2, ())
+
+
+def test_without_rows_there_is_nothing_to_say() -> None:
+    assert report(np.ones((0, 1)), {}, truth=TRUTH[:0]).known == ()
+
+
+def test_rows_of_one_class_have_an_accuracy_and_no_area() -> None:
+    outputs, truth = believe(1.0)[:40], np.zeros(40, int)
+    found = report(outputs, {"linear model": outputs}, truth=truth, metric="val_auc")
+
+    assert [score.name for score in found.known] == ["accuracy"]
+    assert (found.answer, found.comparisons) == (None, ())
 
 
 def test_a_share_of_all_rows_has_an_interval_too() -> None:

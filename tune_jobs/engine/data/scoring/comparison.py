@@ -27,6 +27,9 @@ from tune_jobs.engine.goal import Mode
 LEVEL = 0.95
 RESAMPLES = 300
 
+# On fewer rows models are not compared: a few rows that happen to be alike would decide.
+FEWEST_ROWS = 10
+
 # More rows are not drawn: the interval is narrow, and a scorer takes its time.
 MOST_ROWS = 10_000
 
@@ -135,8 +138,13 @@ def report_on(
         metric: the search's.
         scorers: the evaluation's own.
         classes: their names, in the order of their codes.
+
+    Returns:
+        No scores if there are no rows, or an output is NaN or infinite.
     """
     rows = len(truth)
+    if not rows or not np.isfinite(outputs).all():
+        return TestReport(rows=rows)
     known = [_known(each, truth, outputs) for each in list(measures_of(meaning).values())[:2]]
     found = TestReport(
         rows=rows,
@@ -171,7 +179,9 @@ def _known(measure: Measure, truth: Array, outputs: Array) -> KnownScore | None:
         value = measure.score(truth, outputs)
     except JobError:  # such as rows of one class, or outputs that mean something else
         return None
-    interval = None
+    if not math.isfinite(value):
+        return None
+    interval: tuple[float, float] | None
     if measure.name == "accuracy":
         interval = wilson(value, len(truth))
     elif measure.per_row is not None:
@@ -185,6 +195,8 @@ def _compare(
     measure: Measure, truth: Array, winner: Array, name: str, baseline: Array
 ) -> Comparison | None:
     """Compare two models; None if the rows are too few, or cannot be scored."""
+    if len(truth) < FEWEST_ROWS or not np.isfinite(baseline).all():
+        return None
     sign = 1 if measure.mode == "max" else -1
 
     def gain(rows: Array) -> float:
@@ -200,15 +212,15 @@ def _compare(
             interval = _of_mean(sign * values)
     except JobError:
         return None
-    if interval is None:
+    if interval is None or not all(map(math.isfinite, (first, second, *interval))):
         return None
     return Comparison(
         baseline=name,
         answer=_answer(interval),
         winner=first,
         score=second,
-        gain=sign * (first - second),
-        interval=interval,
+        gain=sign * (first - second) + 0.0,  # no -0
+        interval=(interval[0] + 0.0, interval[1] + 0.0),
     )
 
 
