@@ -52,6 +52,33 @@ def test_only_the_loopback_is_listened_on(address) -> None:
         other.bind(("127.0.0.2", port))  # nobody else has it
 
 
+def test_a_page_that_cannot_be_rendered_is_one_line_and_the_server_stays(capsys) -> None:
+    pages = iter([JobError("no experiment <june>"), b"page"])
+
+    def render() -> bytes:
+        page = next(pages)
+        if isinstance(page, JobError):
+            raise page
+        return page
+
+    with make_server(render, 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://localhost:{server.server_address[1]}/"
+        with pytest.raises(urllib.error.HTTPError, match="500") as error:
+            fetch(address)
+        assert "no experiment &lt;june&gt;" in error.value.read().decode()
+        assert fetch(address, Host="localhost") == "page"
+        server.shutdown()
+    assert capsys.readouterr().err == "error: no experiment <june>\n"
+
+
+@pytest.mark.parametrize("port", ["65536", "-1"])
+def test_a_port_that_does_not_exist_is_refused(port) -> None:
+    ran = CliRunner().invoke(main, ["report", "june", "--serve", "--port", port])
+    assert ran.exit_code == 2
+    assert f"--port must be from 0 to 65535, got {port}; see tune-jobs report" in ran.stderr
+
+
 def test_a_port_that_is_taken_is_one_line(address) -> None:
     port = int(address.rpartition(":")[2])
     with pytest.raises(JobError, match=f"cannot serve on port {port}: "):

@@ -62,7 +62,7 @@ def show(experiment: str, as_json: bool, **place: Any) -> None:
 )
 @click.option(
     "--port",
-    type=click.IntRange(0),
+    type=click.IntRange(0, 65_535),
     default=8321,
     show_default=True,
     metavar="N",

@@ -135,7 +135,8 @@ def _rule(kind: click.ParamType[Any], message: str) -> str:
     match kind:
         case click.Choice(choices=choices):
             return f"must be one of {', '.join(choices)}, got {value!r}"
-        case click.IntRange(min=least) if "in the range" in message:
-            return f"must be at least {least}, got {value}"
+        case click.IntRange(min=least, max=most) if "in the range" in message:
+            limits = f"at least {least}" if most is None else f"from {least} to {most}"
+            return f"must be {limits}, got {value}"
     expected = KINDS.get(kind.name)
     return f"must be {expected}, got {value!r}" if expected else message
