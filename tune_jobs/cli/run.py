@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -143,7 +144,8 @@ def new(
     )
     model = "and its model" if with_trainable else f"of trainables.{name}"
     echo(f"wrote   {path}, a job {model}")
-    echo(f"next    tune-jobs check {path}\n        tune-jobs run {path}")
+    file = shlex.quote(path)
+    echo(f"next    tune-jobs check {file}\n        tune-jobs run {file}")
 
 
 @click.command(

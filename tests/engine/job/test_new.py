@@ -1,5 +1,7 @@
 """``tune-jobs new`` writes a job that is found, built and searched as the shipped ones are."""
 
+import ast
+import shlex
 import subprocess
 import sys
 
@@ -63,6 +65,33 @@ def test_a_job_for_own_data_searches_the_space_of_the_shipped_one(
     check_style("mine.py")
 
 
+@pytest.mark.parametrize("name", ["mine.py", "my job.py", 'a"""b\\new.py', "it's \N{SNOWMAN}.py"])
+@pytest.mark.parametrize(
+    "target", ['"paid\\n"', "b\u00e9zahlt \N{GRINNING FACE}", "'''x", "{1} \\N"]
+)
+def test_names_stand_in_a_job_as_they_are(here, name, target) -> None:
+    data = f"of {target}.csv"
+    (here / data).write_text("x\n")
+    ran = new(name, "--data", data, "--target", target)
+    assert ran.exit_code == 0, ran.stderr
+
+    tree = ast.parse((here / name).read_text(encoding="utf-8"))
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    assert {data, target} < texts
+    written = ast.get_docstring(tree, clean=False).splitlines()
+    assert written[0] == f"Tune a model on {data}."
+    assert shlex.split(written[-1]) == ["tune-jobs", "run", name]
+    assert shlex.split(ran.stdout.splitlines()[-1])[-1] == name
+
+
+def test_a_name_in_other_bytes_leaves_no_file(here) -> None:
+    (here / "\udcff.csv").write_text("x\n")
+    ran = new("mine.py", "--data", "\udcff.csv", "--target", "x")
+
+    assert (ran.exit_code, (here / "mine.py").exists()) == (2, False)
+    assert "mine.py cannot be written: a name in it is not UTF-8" in ran.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "shipped"),
     [
@@ -91,6 +120,7 @@ def test_a_model_to_edit_is_the_shipped_one(here, words, shipped) -> None:
     [
         (("mine", "--data", "shop's.csv"), "the job's file must end in .py, got 'mine'"),
         (("mine.py", "--data", "shop.csv", "--target", "a"), 'did you mean "shop\'s.csv"'),
+        (("mine.py", "--data", "s3://shop/s.csv", "--target", "a"), "no file 's3://shop/s.csv'"),
         (("mine.py", "--data", "shop's.csv"), "--target is missing: the column of shop's.csv"),
         (("mine.py", "--data", "digits.npz", "--target", "a"), "--target does not apply"),
         (

@@ -1,9 +1,10 @@
-"""Write a job for data of one's own, from the shipped one for such data."""
+"""Write a job for a user's data: the shipped job for such data, with another recipe."""
 
 from __future__ import annotations
 
 import ast
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,8 +114,8 @@ def write_job(
         The name of the trainable.
 
     Raises:
-        JobError: for a file that exists or is no Python file, data that do not exist, or options
-            that do not go together.
+        JobError: if the file exists or is no Python file, the data do not exist, or options do not
+            go together.
     """
     if not path.endswith(".py"):
         raise JobError(f"the job's file must end in .py, got {path!r}")
@@ -125,14 +126,16 @@ def write_job(
         raise JobError(f"no trainable {name!r}{nearest(name, KINDS)} Known: {', '.join(KINDS)}")
     _check_data(name, data, target)
     try:
-        Path(path).write_text(_text(path, name, data, target, with_trainable), encoding="utf-8")
+        Path(path).write_bytes(_text(path, name, data, target, with_trainable).encode())
     except OSError as error:
         raise JobError(f"{path} cannot be written: {error.strerror}") from None
+    except UnicodeError:  # of names that the file system has as other bytes
+        raise JobError(f"{path} cannot be written: a name in it is not UTF-8") from None
     return name
 
 
 def _check_data(name: str, data: str, target: str | None) -> None:
-    kind, is_folder = KINDS[name], "://" not in data and find_file(data).is_dir()
+    kind, is_folder = KINDS[name], find_file(data).is_dir()
     if not data.endswith(tuple(kind.endings)) and not (is_folder and kind.has_target):
         raise JobError(f"--data {data}: {name} takes {', '.join(kind.endings)}")
     if kind.has_target and not target:
@@ -153,8 +156,10 @@ def _text(path: str, name: str, data: str, target: str | None, with_trainable: b
         body = body.replace(f"trainable={name}.train", "trainable=train")
         imports, space = _after_imports(body)
         body = f"{imports}\n{kind.build}{TRAIN}{space}"
-    said = f"Tune a model on {Path(data).name}."
-    return f'"""{said}\n\ntune-jobs check {path}\ntune-jobs run {path}\n"""\n{body}'
+    file = shlex.quote(path)
+    said = f"Tune a model on {Path(data).name}.\n\ntune-jobs check {file}\ntune-jobs run {file}\n"
+    said = said.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"""{said}"""\n{body}'
 
 
 def _after_imports(body: str) -> tuple[str, str]:
@@ -165,7 +170,12 @@ def _after_imports(body: str) -> tuple[str, str]:
 
 def _recipe(kind: Kind, data: str, target: str | None) -> str:
     if not kind.has_target:
-        return f"images({json.dumps(data)})"
+        return f"images({_literal(data)})"
     names = [name.strip() for name in (target or "").split(",")]
     wanted = names[0] if len(names) == 1 else names
-    return f"table({json.dumps(data)}, target={json.dumps(wanted)})"
+    return f"table({_literal(data)}, target={_literal(wanted)})"
+
+
+def _literal(value: str | list[str]) -> str:
+    """Return a text or several as Python source, in the double quotes of the other texts."""
+    return json.dumps(value, ensure_ascii=False)
