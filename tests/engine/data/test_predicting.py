@@ -1,5 +1,6 @@
 """Predictions of tables and DataFrames, beside ids and other columns; the model is arithmetic."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -114,6 +115,29 @@ def test_a_file_is_overwritten_only_by_force(predictor, source, tmp_path) -> Non
     assert target.read_bytes() == before
     predict(experiment, source, str(target), keep=["zip"], force=True)
     assert pd.read_csv(target, dtype=str)["zip"].tolist() == FRAME["zip"].tolist()
+
+
+@pytest.mark.parametrize("target", ["new.csv", "link.csv", "folder/out.parquet"])
+def test_what_is_read_is_never_overwritten(predictor, source, tmp_path, target) -> None:
+    (tmp_path / "link.csv").symlink_to(source)
+    (tmp_path / "folder").mkdir()
+    read = source if target.endswith("csv") else str(tmp_path / "folder")
+    experiment, before = SimpleNamespace(predictor=lambda: predictor), Path(source).read_bytes()
+    with pytest.raises(JobError, match=r"TARGET '.*' is SOURCE, or in it"):
+        predict(experiment, read, str(tmp_path / target), force=True)
+
+    assert Path(source).read_bytes() == before
+
+
+def test_columns_that_a_file_cannot_hold_leave_it_as_it_is(predictor, tmp_path) -> None:
+    source, target = tmp_path / "new.parquet", tmp_path / "out.csv"
+    FRAME.assign(tags=[["a", "b"]] * ROWS).to_parquet(source)
+    target.write_text("earlier")
+    experiment = SimpleNamespace(predictor=lambda: predictor)
+    with pytest.raises(JobError, match=r"out\.csv cannot be written: Unsupported Type:list"):
+        predict(experiment, str(source), str(target), keep=["tags"], force=True)
+
+    assert target.read_text() == "earlier"
 
 
 def test_the_predict_of_a_model_takes_a_frame_and_what_it_took_before(predictor) -> None:

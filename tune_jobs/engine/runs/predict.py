@@ -6,10 +6,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.errors import JobError, first_line
 from tune_jobs.engine.experiments.experiment import Experiment
 
 WRITERS = {".parquet": pq.write_table, ".csv": pyarrow.csv.write_csv}
@@ -37,17 +38,31 @@ def predict(
 
     Raises:
         JobError: if the source lacks columns that the model was trained on or that are kept, the
-            file exists or is of another type, or the experiment has no model.
+            file exists, is the source or of another type, or the experiment has no model.
     """
     write = _writer(target)
+    _check_target(source, target, force=force)
+    table = experiment.predictor().table(source, keep)
+    content = pa.BufferOutputStream()  # a table that cannot be written leaves the file as it is
+    try:
+        write(table, content)
+        Path(target).write_bytes(content.getvalue())
+    except (OSError, pa.ArrowException) as error:
+        raise JobError(f"{target} cannot be written: {first_line(error)}") from None
+    return int(table.num_rows)
+
+
+def _check_target(source: str, target: str, *, force: bool) -> None:
+    """Refuse to overwrite what is read, and another file unless that is wanted.
+
+    Raises:
+        JobError: if the target is the source or in it, or exists.
+    """
+    read, written = Path(source).expanduser().resolve(), Path(target).resolve()
+    if written == read or read in written.parents:
+        raise JobError(f"TARGET {target!r} is SOURCE, or in it; name another file")
     if not force and Path(target).exists():
         raise JobError(f"{target} exists; add --force to overwrite it")
-    table = experiment.predictor().table(source, keep)
-    try:
-        write(table, target)
-    except OSError as error:
-        raise JobError(f"{target} cannot be written: {error}") from None
-    return int(table.num_rows)
 
 
 def _writer(target: str) -> Any:
