@@ -307,6 +307,17 @@ class Experiment {
     said.textContent = `Sorted by ${button.textContent}, ${down ? "descending" : "ascending"}`;
   }
 
+  // The column that the table is sorted by, and the order; the reverse of sortBy.
+  get order() {
+    const head = this.heads.find((button) => button.parentNode.ariaSort);
+    return head ? [head.textContent, head.parentNode.ariaSort] : null;
+  }
+
+  sortBy(text, order) {
+    const head = this.heads.find((button) => button.textContent === text);
+    for (let i = 0; head && i < 2 && head.parentNode.ariaSort !== order; i++) head.click();
+  }
+
   // Words must occur in a row; name<value, name>value and name=value compare one column.
   filter(text) {
     const tests = text.trim().split(/\s+/).filter(Boolean).map((word) => this.test(word));
@@ -376,54 +387,62 @@ addEventListener("beforeprint", () => {
 addEventListener("afterprint", () => folded.forEach((part) => (part.open = false)));
 
 // While a run lasts its report is written anew, so the page reloads itself, and stays as it was:
-// folded sections, axes, filters, the trial that is kept, and the place on the page.
+// folded sections, axes, tables with their filters, the trial that is kept, and the place on the page.
 const memory = {
   read() {
     try { return JSON.parse(sessionStorage.getItem(location.pathname)) || {}; } catch { return {}; }
   },
   write(state) {
-    try { sessionStorage.setItem(location.pathname, JSON.stringify(state)); } catch { /* it begins anew */ }
+    try { sessionStorage.setItem(location.pathname, JSON.stringify(state)); } catch { /* the page is shown as if opened */ }
   },
 };
 const folds = [...document.querySelectorAll("details")];
 const filters = [...document.querySelectorAll(".filter")];
 const switches = [...document.querySelectorAll(".switch")];
+const boxes = [...document.querySelectorAll(".tall")];
 
 function takeDown() {
   return {
     open: folds.map((fold) => fold.open),
     filters: filters.map((filter) => filter.value),
+    typing: filters.indexOf(document.activeElement),
+    orders: experiments.map((experiment) => experiment.order),
     switched: switches.map((button) => button.closest("figure").querySelector(".frame").matches(".switched")),
     kept: experiments.map((experiment) => experiment.kept),
+    rows: boxes.map((box) => box.scrollTop),
     top: scrollY,
   };
 }
 
-function restore({ open = [], filters: texts = [], switched = [], kept = [], top = 0 }) {
+function restore({ open = [], filters: texts = [], typing, orders = [], switched = [], kept = [], rows = [], top = 0 }) {
   if (open.length === folds.length) folds.forEach((fold, i) => (fold.open = open[i]));
   switches.forEach((button, i) => switched[i] && button.click());
   filters.forEach((filter, i) => {
     filter.value = texts[i] || "";
     filter.dispatchEvent(new Event("input"));
   });
-  experiments.forEach((experiment, i) => kept[i] && experiment.keep(kept[i]));
+  experiments.forEach((experiment, i) => {
+    if (orders[i]) experiment.sortBy(...orders[i]);
+    if (kept[i]) experiment.keep(kept[i]);
+  });
+  boxes.forEach((box, i) => (box.scrollTop = rows[i] || 0));
+  filters[typing]?.focus({ preventScroll: true });
   scrollTo({ top, behavior: "instant" });
 }
 
 function tick() {
-  if (!document.querySelector(".reload").checked || document.hidden) return;
+  const isCopying = !getSelection().isCollapsed;
+  if (!document.querySelector(".reload").checked || document.hidden || isCopying) return;
   memory.write(takeDown());
   location.reload();
 }
 
-const refresh = Number(document.body.dataset.refresh || 0);
+const refresh = Number(document.body.dataset.refresh || 0), before = memory.read();
+if (before.open) restore(before);
 if (refresh) {
-  const [live] = document.querySelectorAll(".reload"), state = memory.read();
+  const [live] = document.querySelectorAll(".reload");
   for (const label of document.querySelectorAll(".live")) label.hidden = label.firstElementChild !== live;
-  if (state.open) restore(state);
   setInterval(tick, 1000 * refresh);
 } else {
-  const state = memory.read();
-  if (state.open) restore(state);
-  memory.write({});
+  memory.write({}); // it does not reload, so a later visit starts from the top
 }
