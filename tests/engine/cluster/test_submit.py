@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ray.dashboard.modules.job.pydantic_models import JobDetails
 
 from tune_jobs.engine import JobError, Profile
+from tune_jobs.engine.cluster.submit.attempts import describe_attempt
 from tune_jobs.engine.cluster.submit.submission import Submission, exit_code_of, next_attempt
 
 WANTED = Submission("mine", ["job.py", "--name", "mine", "--resume"], Path("/somewhere"))
@@ -35,6 +36,7 @@ def known(status: str, code: int | None = None, submission: Submission = WANTED)
         ("SUCCEEDED", 0, 0),
         ("FAILED", 3, 3),
         ("FAILED", 8, 8),
+        ("FAILED", 15, 15),
         ("FAILED", 137, 1),
         ("FAILED", None, 1),
         ("STOPPED", None, 7),
@@ -46,7 +48,10 @@ def test_what_a_job_exited_with_is_what_a_run_would(status, code, exit_code) -> 
 
 @pytest.mark.parametrize(
     ("status", "code"),
-    [("PENDING", None), ("RUNNING", None), ("SUCCEEDED", 0), ("FAILED", 3), ("FAILED", 4)],
+    [
+        *[("PENDING", None), ("RUNNING", None), ("SUCCEEDED", 0)],
+        *[("FAILED", 3), ("FAILED", 4), ("FAILED", 15)],
+    ],
 )
 def test_one_that_lives_or_is_done_is_attached_to(status, code) -> None:
     assert next_attempt(WANTED, [known(status, code)]) is None
@@ -103,3 +108,8 @@ def test_a_dry_run_shows_where_the_token_lies_and_not_the_token(tmp_path) -> Non
     assert "hush" not in line
     assert line.endswith(f"-- {WANTED.entrypoint}")
     assert sys.executable not in line
+
+
+def test_a_model_that_is_not_better_than_its_baselines_is_named() -> None:
+    said = describe_attempt(known("FAILED", 15))
+    assert f"{WANTED.experiment}  attempt 1, not better than the baseline, since " in said

@@ -16,7 +16,7 @@ from tune_jobs.engine.cluster.submit.jobs_api import LIVE
 from tune_jobs.engine.cluster.submit.upload import EXCLUDES, packages_to_send
 from tune_jobs.engine.cluster.tokens import MODE, TOKEN_PATH
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.outcome import EXIT_CODES, FINAL
+from tune_jobs.engine.outcome import EXIT_CODES, FINAL, NOT_BETTER
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails
@@ -36,7 +36,7 @@ ENVIRONMENT = {
 }
 
 # Exit codes of runs after which nothing is left to do.
-DONE = [EXIT_CODES[outcome] for outcome in FINAL]
+DONE = [*(EXIT_CODES[outcome] for outcome in FINAL), NOT_BETTER]
 
 
 class Request(TypedDict):
@@ -176,7 +176,7 @@ def exit_code_of(job: JobDetails) -> int | None:
     if job.status.value == "STOPPED":
         return EXIT_CODES["interrupted"]
     code = job.driver_exit_code
-    return code if code in EXIT_CODES.values() else EXIT_CODES["unexpected error"]
+    return code if code in (*EXIT_CODES.values(), NOT_BETTER) else EXIT_CODES["unexpected error"]
 
 
 def next_attempt(wanted: Submission, before: Sequence[JobDetails]) -> Submission | None:
