@@ -16,7 +16,7 @@ WORDS: dict[Mode, re.Pattern[str]] = {
         r"|brier|perplexity|logcosh|cosh"
     ),
     "max": re.compile(
-        r"\w*acc|\w*accuracy|\w*auc|precision|recall|f1|fbeta|r2|score|\w*iou|u|dice|jaccard|gain"
+        r"\w*acc|\w*accuracy|\w*auc|precision|recall|f1|fbeta|r2|\w*iou|u|dice|jaccard|gain"
         r"|similarity|sensitivity|specificity|correlation|reward|return|kappa|ndcg|mcc"
     ),
 }
@@ -67,13 +67,14 @@ class Goal:
 def mode_of(metric: str) -> Mode | None:
     """Infer from a metric's name whether small or large values are good; None if it does not say.
 
-    The last word that says it decides: ``accuracy_loss`` is a loss. ``neg`` turns one around.
+    The last word that says it decides: ``accuracy_loss`` is a loss. ``score`` decides if no other
+    word does: a ``brier_score`` is an error. ``neg`` and ``d2`` turn a loss around.
     """
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", metric).lower().removeprefix("val_")
     words = name.split("_")
     if words[0] in ("true", "false"):  # positives or negatives
         return "max" if words[0] == "true" else "min"
-    if words[0] == "neg":
+    if words[0] in ("neg", "d2"):
         return "max"
     said = [mode for word in words for mode in WORDS if WORDS[mode].fullmatch(word)]
-    return said[-1] if said else None
+    return said[-1] if said else "max" if "score" in words else None
