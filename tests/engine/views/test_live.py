@@ -249,6 +249,7 @@ def test_no_line_of_the_live_view_is_cut_in_the_middle_of_a_word(board) -> None:
         ("one two three", 11, "one two ..."),
         ("one two three", 10, "one ..."),
         ("unbreakable", 8, "unbr ..."),
+        ("one two three", 2, " ..."),
     ],
 )
 def test_a_line_is_cut_after_a_whole_word(line, width, short) -> None:

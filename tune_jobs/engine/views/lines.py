@@ -78,8 +78,9 @@ def cut(line: str, width: int) -> str:
     """Cut a line after a whole word, if it is longer than a terminal is wide."""
     if columns_of(line) <= width:
         return line
-    short = line[: width - len(MORE)]
-    while columns_of(short) > width - len(MORE):
+    room = max(0, width - len(MORE))
+    short = line[:room]
+    while columns_of(short) > room:
         short = short[:-1]
     return (short if line[len(short)] == " " else short.rpartition(" ")[0] or short).rstrip() + MORE
 
