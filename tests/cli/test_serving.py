@@ -1,5 +1,6 @@
 """A report is served to this machine alone, and rendered anew while a run lasts."""
 
+import math
 import socket
 import threading
 import urllib.error
@@ -17,9 +18,8 @@ from tune_jobs.engine.errors import JobError
 
 
 @pytest.fixture
-def address(monkeypatch) -> Iterator[str]:
+def address() -> Iterator[str]:
     numbers = count(1)
-    monkeypatch.setattr(serving, "FRESH", 0.3)
     with make_server(lambda: f"page {next(numbers)}".encode(), 0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
@@ -31,10 +31,15 @@ def fetch(address: str, **headers: str) -> str:
         return answer.read().decode()
 
 
-def test_a_page_is_rendered_once_and_then_when_it_is_old(address) -> None:
+def test_a_page_is_rendered_once_while_it_is_fresh(address, monkeypatch) -> None:
+    monkeypatch.setattr(serving, "FRESH", 3600.0)
     assert fetch(f"{address}/") == fetch(f"{address}/") == "page 1"
-    threading.Event().wait(0.4)
-    assert fetch(f"{address}/") == "page 2"
+
+
+def test_an_old_page_is_rendered_again(address, monkeypatch) -> None:
+    monkeypatch.setattr(serving, "FRESH", 0.0)
+    monkeypatch.setattr(serving, "MOST_SHARE", math.inf)
+    assert [fetch(f"{address}/") for _ in range(3)] == ["page 1", "page 2", "page 3"]
 
 
 @pytest.mark.parametrize(
