@@ -3,6 +3,7 @@
 import ast
 import importlib
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,18 @@ def test_the_ray_that_is_installed_has_each(place) -> None:
 def test_a_run_checks_each_that_a_run_uses() -> None:
     check_ray()
     assert len(set(ray_internals.NEEDED)) == len(ray_internals.NEEDED) == 33
+
+
+def test_an_agent_gets_a_port_that_is_free_and_that_no_connection_gets(monkeypatch) -> None:
+    connections = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    if connections.exists():
+        assert ray_internals.FREE_PORTS[-1] < int(connections.read_text().split()[0])
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(ray_internals, "FREE_PORTS", range(port, port + 1))
+        assert ray_internals._free_port() == 0
+    assert ray_internals._free_port() == port
 
 
 def test_a_ray_that_lacks_one_is_refused_in_one_line(monkeypatch) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import math
 import os
+import random
 import re
 import signal
 import socket
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -104,6 +105,9 @@ STAND_IN = "cat"
 
 # A raylet's option, and its agent's, by which the agent of runtime environments chooses its port.
 ANY_RUNTIME_PORT = r"(--runtime[_-]env[_-]agent[_-]port=)0\b"
+
+# Ports that nothing gets by chance: connections, and Ray's processes, get those above.
+FREE_PORTS = range(20_000, 32_768)
 
 # The umask under which what is written is open to its user alone.
 PRIVATE = 0o077
@@ -285,9 +289,12 @@ def without_waiting(command: Sequence[str]) -> list[str]:
 
 
 def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    """Return a port that is free and that no other process gets by chance; 0 if all are taken."""
+    for port in random.SystemRandom().sample(FREE_PORTS, len(FREE_PORTS)):
+        with suppress(OSError), socket.socket() as free:
+            free.bind(("127.0.0.1", port))
+            return int(port)
+    return 0
 
 
 def temp_folder() -> Path:
