@@ -147,6 +147,16 @@ def test_a_value_given_to_a_late_variable_is_its_value():
         assert value_of(variable).tolist() == np.asarray(variable).tolist() == [1.0, 2.0]
 
 
+def test_a_variable_of_another_class_has_its_value_and_its_class_at_once():
+    class Own(keras.Variable):
+        pass
+
+    with variables_late():
+        made = [Own(np.ones(2, "float32")), Own("zeros", shape=(2,))]
+    assert [type(each) for each in made] == [Own, Own]
+    assert [value_of(each).tolist() for each in made] == [[1.0, 1.0], [0.0, 0.0]]
+
+
 def test_a_variable_that_is_made_in_a_graph_or_under_a_strategy_is_an_ordinary_one():
     import tensorflow as tf
 

@@ -252,10 +252,10 @@ def variables_late() -> Iterator[dict[int, keras.initializers.Initializer]]:
 
     def draw(variable: keras.Variable, initializer: keras.initializers.Initializer) -> None:
         found[id(variable)] = initializer
-        _delay(variable, initializer, at_once, if_=_is_pure(initializer))
+        _delay(variable, initializer, at_once, is_fixed=_is_pure(initializer))
 
     def take(variable: keras.Variable, value: tf.Tensor) -> None:
-        _delay(variable, value, from_value, if_=_is_eager(value))
+        _delay(variable, value, from_value, is_fixed=_is_eager(value))
 
     before = kind._initialize_with_initializer, kind._initialize
     kind._initialize_with_initializer, kind._initialize = draw, take
@@ -321,12 +321,14 @@ def _late_kind() -> type[keras.Variable]:
 
 
 def _delay(
-    variable: keras.Variable, first: Any, at_once: Callable[..., None], *, if_: bool
+    variable: keras.Variable, first: Any, at_once: Callable[..., None], *, is_fixed: bool
 ) -> None:
-    """Make a variable late if that is possible here, or give it its value at once."""
+    """Make a variable late if its value is fixed and nothing here needs it, or give it at once."""
+    import keras
     import tensorflow as tf
 
-    if if_ and tf.executing_eagerly() and not tf.distribute.has_strategy():
+    is_plain = type(variable) is keras.Variable  # one of a subclass would lose its class
+    if is_fixed and is_plain and tf.executing_eagerly() and not tf.distribute.has_strategy():
         variable.__class__ = _late_kind()
         vars(variable)[FIRST] = first
     else:
