@@ -42,6 +42,7 @@ def name_program(description: str) -> str:
 
     settings = [
         *(keras.config.floatx(), keras.config.epsilon(), keras.config.image_data_format()),
+        keras.config.dtype_policy().name,
         sorted({device.device_type for device in tf.config.list_logical_devices()}),
     ]
     versions = [keras.__version__, tf.__version__, np.__version__, platform.machine()]
@@ -135,7 +136,10 @@ def _unpack(packed: bytes) -> bytes | None:
     size = DIGEST().digest_size
     if packed[:size] != DIGEST(packed[size:]).digest():
         return None
-    return zlib.decompress(packed[size:])
+    try:
+        return zlib.decompress(packed[size:])
+    except zlib.error:
+        return None
 
 
 def _prune(folder: Path) -> None:
