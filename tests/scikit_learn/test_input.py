@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import sklearn
 from ray import tune
+from ray.exceptions import ActorDiedError
 from scipy import stats
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score, get_scorer, make_scorer
@@ -21,6 +22,7 @@ from tests.scikit_learn.builds import build, build_nothing
 from tune_jobs.engine import Profile
 from tune_jobs.sklearn import SearchCV
 from tune_jobs.sklearn.features import encode_columns, encode_numbers
+from tune_jobs.sklearn.first_build import check_build_in_worker
 from tune_jobs.sklearn.inputs import cut
 from tune_jobs.sklearn.scoring import FoldScorer, find_scorers
 from tune_jobs.sklearn.searching import Search
@@ -227,6 +229,14 @@ def test_a_build_that_returns_no_model_to_train_is_refused_before_any_trial(
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_worker_cannot_say_of_a_build_is_left_to_the_trials(monkeypatch: Any) -> None:
+    def die(*_: Any, **__: Any) -> None:
+        raise ActorDiedError
+
+    monkeypatch.setattr("tune_jobs.sklearn.first_build.call_in_worker", die)
+    check_build_in_worker(build, {}, Profile())
 
 
 def test_an_unknown_setting_names_the_nearest_and_the_signature_is_that_of_init() -> None:

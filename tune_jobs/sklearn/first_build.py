@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayError
 
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.job.profile import Profile
@@ -40,7 +40,7 @@ def check_build_in_worker(build: Build, config: Mapping[str, Any], profile: Prof
     shipped = ship(build, of=build)
     try:
         mistake = call_in_worker(_find_mistake, shipped, dict(config), profile=profile)
-    except RayTaskError:  # of a module that workers lack; trials say it, and which
+    except RayError:  # of a module that workers lack, or of a worker that died: trials say it
         return
     _refuse(mistake)
 
