@@ -25,7 +25,7 @@ LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_by
 
 
 class Traced(Protocol):
-    """A program, of so many operations."""
+    """A program whose number of operations is known."""
 
     operations: int
 

@@ -28,7 +28,7 @@ def ask_fit(
     the space when a trial meets it.
 
     Raises:
-        JobError: if it declares one as none can be.
+        JobError: if it declares one that cannot exist.
     """
     names = names_in_fit(program.hypermodel)
     if "fit" not in names or "GradientTape" in names:
