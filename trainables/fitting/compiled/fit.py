@@ -208,6 +208,7 @@ class CompiledFit:
         return program
 
     def _trace_if_possible(self) -> Program | None:
+        """Trace the program; return None if it is one for replicas in step and cannot be traced."""
         try:
             return self._trace()
         except UncompilableError:

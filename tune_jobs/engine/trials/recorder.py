@@ -56,7 +56,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
     Args:
         folder: the experiment.
         writer: of its history.
-        max_epochs: where a trial is complete.
+        max_epochs: the epoch after which a trial is complete.
         listeners: called with what happens.
         stopper: counts failures, and knows whether the run ends early.
         checkpoint_limit: deletes checkpoints of bad trials.
@@ -64,7 +64,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         before: called before Tune starts the first trial.
 
     Attributes:
-        max_epochs: where a trial is complete.
+        max_epochs: the epoch after which a trial is complete.
         lease: what guards the experiment; None if nothing does.
     """
 
