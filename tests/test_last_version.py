@@ -88,9 +88,9 @@ def test_it_is_shown_listed_and_compared(here) -> None:
     assert {key: found[key] for key in summary if key != "winner"} == {
         key: summary[key] for key in summary if key != "winner"
     }
-    assert [(entry["name"], entry["state"], entry["best"]) for entry in listed] == [
-        (INTERRUPTED, "budget used", None),
-        (COMPLETE, "complete", pytest.approx(0.3147334)),
+    assert [(entry["name"], entry["state"], entry["best"], entry["fresh"]) for entry in listed] == [
+        (INTERRUPTED, "budget used", None, None),
+        (COMPLETE, "complete", pytest.approx(0.1751590), pytest.approx(0.3147334)),
     ]
     assert "winner on fresh seeds  0.3147 (-0.3248 to 0.9543)" in compared
 

@@ -30,7 +30,7 @@ def make(tmp_path, model=build, kind=kt.RandomSearch, objective="val_loss", **mo
         ({"max_trails": 3}, "unknown argument 'max_trails'; did you mean 'max_trials'"),
         ({"kind": kt.Hyperband, "max_trials": 3}, "Hyperband has no argument 'max_trials', which"),
         ({"kind": kt.GridSearch, "max_epoch": 3}, "unknown argument 'max_epoch'"),
-        ({"objective": "val_gain"}, "the objective is 'val_gain', whose direction is not known"),
+        ({"objective": "val_width"}, "the objective is 'val_width', whose direction is not known"),
         ({"objective": ["loss", "val_loss"]}, "but a search has one"),
         ({"objective": 3}, "the objective is 3, but must be a name or kt.Objective"),
         ({"max_trials": 0}, "max_trials is 0, but must be an integer >= 1"),

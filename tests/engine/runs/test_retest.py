@@ -249,7 +249,10 @@ def test_answers_are_kept_and_a_promoted_challenger_is_the_next_incumbent(here) 
         (["spring", "--scores", "1"], "Finalists: scores is 1, but must be"),
         (["spring", "--level", "2"], "Finalists: level is 2.0, but must be"),
         (["spring", "--min-gain", "-1"], "Finalists: least_gain is -1.0, but must be >= 0"),
-        (["spring", "--set", "metric=other"], "spring has metric 'loss', but the job has 'other'"),
+        (
+            ["spring", "--set", "metric=error"],
+            "spring has metric 'loss', but the job has 'error'",
+        ),
         (["spring", "--data", "x.parquet"], "--data does not apply: the job has no data set"),
         (["spring", "--resume"], "--resume needs --name, the experiment to continue or start"),
         (["spring", "--slot", "daily", "--name", "a"], "would be the same for every slot"),

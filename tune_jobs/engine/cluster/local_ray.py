@@ -7,7 +7,6 @@ import logging
 import os
 import secrets
 import shutil
-import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -241,14 +240,9 @@ def remove_dead_sessions() -> None:
 
 
 def _close(session: Path) -> None:
-    """Close a session folder to others; Ray's C++ opens it and the folders in it to everybody.
-
-    The umask of this process stays as it is: other threads write to the storage meanwhile.
-    """
-    for path in (session, *session.rglob("*")):
-        with suppress(OSError):  # it is gone
-            if not path.is_symlink():
-                path.chmod(stat.S_IMODE(path.stat().st_mode) & ~PRIVATE)
+    """Close a session folder, and so all in it, to others; Ray's C++ opens it to everybody."""
+    with suppress(OSError):  # it is gone
+        session.chmod(0o700)
 
 
 def _remove(session: Path) -> None:

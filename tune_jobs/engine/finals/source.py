@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
 
 # What must be the same for earlier fresh scores to count, in addition to job, data and code.
-BASIS = ("metric", "mode", "max_epochs", "seed", "batches", "choosing")
+BASIS = ("metric", "mode", "max_epochs", "seed", "overlap")
 
 
 class FinalistSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
@@ -282,6 +282,10 @@ def _describe(job: Job, experiment: Experiment, rounds: Rounds) -> Description:
 
 
 def _is_comparable(before: Description, now: Description) -> bool:
-    """Return whether fresh scores of earlier finals still count."""
+    """Return whether fresh scores of earlier finals still count, which may have been more or fewer.
+
+    A batch has the same seeds and folds in finals of any size.
+    """
     is_same = all(getattr(before, name) == getattr(now, name) for name in BASIS)
-    return is_same and not differing(before, now)
+    batches = zip(before.batches or (), now.batches or (), strict=False)
+    return is_same and all(old == new for old, new in batches) and not differing(before, now)
