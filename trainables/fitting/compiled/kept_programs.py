@@ -9,10 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-# MiB of memory per operation of a traced program: 13 to 16 KiB were measured, with one replica and
-# with three (1 to 6 layers, with and without batch normalisation, TensorFlow 2.21).
-PER_OPERATION = 16 / 1024
-
 # The share of a machine's memory that the programs of one worker per core take together.
 SHARE = 0.5
 
@@ -24,13 +20,13 @@ LEAST, MOST = 1024.0, 4096.0
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
-class Traced(Protocol):
-    """A program whose number of operations is known."""
+class Sized(Protocol):
+    """A program that knows about how much memory it takes, in MiB."""
 
-    operations: int
+    memory: float
 
 
-P = TypeVar("P", bound=Traced)
+P = TypeVar("P", bound=Sized)
 
 
 class KeptPrograms(Generic[P]):
@@ -50,7 +46,7 @@ class KeptPrograms(Generic[P]):
     @property
     def memory(self) -> float:
         """The estimated memory of all programs, in MiB."""
-        return sum(each.operations for each in self._kept.values() if each) * PER_OPERATION
+        return sum(each.memory for each in self._kept.values() if each)
 
     def get(self, key: str, trace: Callable[[], P | None]) -> P | None:
         """Return the program of a key, traced if it is not kept; None if it cannot be traced."""

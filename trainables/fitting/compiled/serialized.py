@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 # Operations that call a function of Python, by a token of its process.
 CALLING_PYTHON = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
 
+# MiB of memory per operation of a loaded program, which has no graph in Python: 9 KiB were measured
+# with one replica, and 6 with three (1 to 6 layers, with and without batch normalisation).
+PER_OPERATION = 9 / 1024
+
 
 class LoadedProgram:
     """A program that another process traced, as :func:`serialize` returns it.
@@ -32,7 +36,7 @@ class LoadedProgram:
     It is called like a :class:`~.program.Program`.
 
     Attributes:
-        operations: the number of operations in it.
+        memory: about how much it takes, in MiB.
 
     Raises:
         ValueError: if these bytes are no program, or this process has it already.
@@ -50,7 +54,8 @@ class LoadedProgram:
             node.attr["token"].s = _token()[0]
         add_functions(graph.library.function)
         weakref.finalize(self, remove_functions, names).atexit = False
-        self.operations = sum(len(function.node_def) for function in graph.library.function)
+        operations = sum(len(function.node_def) for function in graph.library.function)
+        self.memory = operations * PER_OPERATION
         captured = self._main.attr["captured"].list.tensor
         self._captured = [tf.constant(tf.make_ndarray(each)) for each in captured]
 

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainables.fitting.compiled.kept_programs import (
-    PER_OPERATION,
     KeptPrograms,
     memory_for_programs,
     memory_of_machine,
@@ -16,7 +15,7 @@ from trainables.fitting.compiled.kept_programs import (
 
 
 def program(memory):
-    return SimpleNamespace(operations=round(memory / PER_OPERATION))
+    return SimpleNamespace(memory=memory)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(1, 60)), max_size=30))
@@ -28,7 +27,7 @@ def test_the_last_used_are_kept_within_the_memory(asked) -> None:
         found = kept.get(key, trace)
 
         assert trace.called == (key not in order)
-        assert found.operations == program(sizes[key]).operations
+        assert found.memory == sizes[key]
         order = [*(other for other in order if other != key), key]
         while sum(sizes[other] for other in order) > 100:
             order.pop(0)
