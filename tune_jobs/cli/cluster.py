@@ -57,7 +57,6 @@ def _look_here(experiment: str | None, storage: str) -> list[tuple[str, dict[str
     from tune_jobs.engine.errors import JobError
     from tune_jobs.engine.experiments.listing import list_experiments
     from tune_jobs.engine.names import nearest
-    from tune_jobs.engine.outcome import EXIT_CODES
     from tune_jobs.engine.storage.folder import open_folder
 
     around = open_folder(storage)
@@ -67,19 +66,25 @@ def _look_here(experiment: str | None, storage: str) -> list[tuple[str, dict[str
         raise JobError(f"no experiment {experiment!r} in {storage}{hint}")
     if not entries:
         echo(f"no experiments in {storage}", err=True)
-    codes: dict[str, int] = dict.fromkeys(("running", "hung"), 0) | {**EXIT_CODES}
-    return [
-        (
-            f"{each.name}  {each.described_state}{_with_progress(each)}",
-            {
-                "experiment": each.name,
-                "status": each.state,
-                "exit_code": codes.get(each.state, EXIT_CODES["unexpected error"]),
-                **_progress_of(each),
-            },
-        )
-        for each in entries
-    ]
+    return [(_line_of(entry), _facts_of(entry)) for entry in entries]
+
+
+def _line_of(entry: Entry) -> str:
+    return f"{entry.name}  {entry.described_state}{_with_progress(entry)}"
+
+
+def _facts_of(entry: Entry) -> dict[str, Any]:
+    """Return an experiment's state and progress; the exit code is 0 while its process is there."""
+    from tune_jobs.engine.outcome import EXIT_CODES
+
+    codes = {str(outcome): code for outcome, code in EXIT_CODES.items()}
+    ended = codes.get(entry.state, EXIT_CODES["unexpected error"])
+    return {
+        "experiment": entry.name,
+        "status": entry.state,
+        "exit_code": 0 if entry.is_active else ended,
+        **_progress_of(entry),
+    }
 
 
 def _look_there(

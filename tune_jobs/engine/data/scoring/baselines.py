@@ -54,7 +54,7 @@ def score_baselines(
             which the trainable computes, could mean something else here.
 
     Returns:
-        None for several targets.
+        An empty list for several targets.
     """
     training, signature = whole.training, whole.signature
     if training.y_train.ndim > 1:
