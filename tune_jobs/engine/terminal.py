@@ -13,15 +13,19 @@ from tune_jobs.engine.formatting import visible
 def write(text: object, stream: TextIO | None = None, *, end: str = "\n") -> None:
     """Print text, with what acts on a terminal or is unknown to its encoding replaced.
 
+    Text and end are one write, so that lines of two threads do not mix.
+
     Args:
         text: may come from anyone: exceptions, names, files, a cluster.
         stream: standard output by default.
         end: printed after it.
     """
     to = sys.stdout if stream is None else stream
+    if to is None:  # a process without a console
+        return
     encoding = getattr(to, "encoding", None) or "utf-8"
-    shown = visible(text).encode(encoding, errors="replace").decode(encoding)
-    print(shown, file=to, end=end, flush=True)
+    to.write(visible(text).encode(encoding, errors="replace").decode(encoding) + end)
+    to.flush()
 
 
 class VisibleLines(logging.Formatter):
