@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 # Seconds for everything; after that a rehearsal proves nothing, and is no error.
 LIMIT = 120.0
 
-ACTED, READ = "acted.json", "read.json"
+TRAINED, ACTED, READ = "train.json", "act.json", "read.json"
 CODE = "import sys; from tune_jobs.engine.runs import rehearsal; rehearsal.{}(sys.argv[1])"
 
 
@@ -88,7 +88,7 @@ class Wait:
         return said
 
     def _died(self, name: str, process: subprocess.Popen[bytes]) -> FailedError:
-        log = self.folder / ("act.log" if name == ACTED else "read.log")
+        log = (self.folder / name).with_suffix(".log")
         lines = log.read_text(errors="replace").strip().splitlines() or ["it says nothing"]
         return FailedError(
             f"the smallest model ends the process that tries it (exit code {process.returncode}): "
@@ -135,33 +135,45 @@ def refuse_unreported(job: Job, data: Dataset | OwnData | None) -> None:
         return  # it cannot be tried
     with contextlib.suppress(FailedError, TimeoutError), tempfile.TemporaryDirectory() as folder:
         write_scene(scene, Path(folder))
-        with _process("act", folder) as acting:
-            Wait(Path(folder), job.metric, time.monotonic() + LIMIT).result(ACTED, acting)
+        with _process("train", folder) as training:
+            Wait(Path(folder), job.metric, time.monotonic() + LIMIT).result(TRAINED, training)
+
+
+def train(folder: str) -> None:
+    """Train the model of a scene, as a worker does; called in a fresh process."""
+    with _told(Path(folder, TRAINED)) as said:
+        _train(Path(folder), said)
 
 
 def act(folder: str) -> None:
     """Train, save and read the model of a scene, as a worker does; called in a fresh process."""
-    from ray import tune
-
-    reports: list[dict[str, Any]] = []
-    tune.report = lambda metrics, **_: reports.append(metrics)
     place = Path(folder)
     with _told(place / ACTED) as said:
-        said["stage"] = "be sent to a worker"
-        scene: Scene = Shipped((place / SCENE).read_bytes()).unpack()
-        recipe, path = scene.recipe, str(place / MODEL)
-        said["stage"] = "be trained"
-        with _noting_metrics(said), tempfile.TemporaryDirectory() as aside, contextlib.chdir(aside):
-            model = scene.train(recipe.config, scene.data)
-        said["metrics"] = _metrics_of(model, reports, scene.metric)
+        scene, model = _train(place, said)
         if said["metrics"] and scene.metric not in said["metrics"]:
             return  # whoever waits for this refuses it
+        recipe, path = scene.recipe, str(place / MODEL)
         said["stage"] = "be saved"
         # Without a model a run exports the checkpoint of a trial, whose weights do not matter here.
         build = (lambda _: model) if hasattr(model, "predict") else recipe.build
         recipe.export(build, recipe.config, None, recipe.preprocessing, path)
         said["stage"] = "be read from its file"
         _predict(recipe.load(path), recipe.predict, scene.inputs)
+
+
+def _train(place: Path, said: dict[str, Any]) -> tuple[Scene, Any]:
+    """Train the model of a scene, and note its metrics; return the scene and the model."""
+    from ray import tune
+
+    reports: list[dict[str, Any]] = []
+    tune.report = lambda metrics, **_: reports.append(metrics)
+    said["stage"] = "be sent to a worker"
+    scene: Scene = Shipped((place / SCENE).read_bytes()).unpack()
+    said["stage"] = "be trained"
+    with _noting_metrics(said), tempfile.TemporaryDirectory() as aside, contextlib.chdir(aside):
+        model = scene.train(scene.recipe.config, scene.data)
+    said["metrics"] = _metrics_of(model, reports, scene.metric)
+    return scene, model
 
 
 def read(folder: str) -> None:
