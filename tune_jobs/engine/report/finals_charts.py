@@ -137,20 +137,23 @@ def details_in(findings: Findings) -> Details | None:
 
 def on_test_charts(findings: Findings) -> list[Chart]:
     """Draw the curves of a winner of two classes on the test set: none for other targets."""
-    found = [chart_roc(findings), chart_precision_recall(findings), chart_calibration(findings)]
+    if (details := details_in(findings)) is None:
+        return []
+    found = [_chart_roc(details), _chart_precision_recall(details), _chart_calibration(details)]
     return [chart for chart in found if chart]
 
 
 def on_test_tables(findings: Findings) -> list[Table]:
     """List what the winner gets right and wrong: the confusion of classes, or the residuals."""
-    found = [confusion_table(findings), residual_table(findings)]
+    if (details := details_in(findings)) is None:
+        return []
+    found = [_confusion_table(details), _residual_table(details)]
     return [table for table in found if table]
 
 
-def confusion_table(findings: Findings) -> Table | None:
+def _confusion_table(details: Details) -> Table | None:
     """Count the test rows of each class by the class that is predicted."""
-    details = details_in(findings)
-    if details is None or not details.confusion:
+    if not details.confusion:
         return None
     names = [visible(name) for name in details.classes]
     pairs = zip(names, details.confusion, strict=True)
@@ -158,10 +161,9 @@ def confusion_table(findings: Findings) -> Table | None:
     return Table(["truth, predicted as", *names], rows)
 
 
-def residual_table(findings: Findings) -> Table | None:
+def _residual_table(details: Details) -> Table | None:
     """List the quantiles of predicted minus true values."""
-    details = details_in(findings)
-    if details is None or not details.residuals:
+    if not details.residuals:
         return None
     heads = [f"{share:.0%}" for share in QUANTILES]
     return Table(
@@ -169,10 +171,9 @@ def residual_table(findings: Findings) -> Table | None:
     )
 
 
-def chart_roc(findings: Findings) -> Chart | None:
+def _chart_roc(details: Details) -> Chart | None:
     """Draw the ROC curve of two classes."""
-    details = details_in(findings)
-    if details is None or not details.roc:
+    if not details.roc:
         return None
     return _unit_chart(
         "ROC curve",
@@ -182,10 +183,9 @@ def chart_roc(findings: Findings) -> Chart | None:
     )
 
 
-def chart_precision_recall(findings: Findings) -> Chart | None:
+def _chart_precision_recall(details: Details) -> Chart | None:
     """Draw precision over recall of two classes."""
-    details = details_in(findings)
-    if details is None or not details.precision_recall:
+    if not details.precision_recall:
         return None
     return _unit_chart(
         "Precision and recall",
@@ -195,10 +195,9 @@ def chart_precision_recall(findings: Findings) -> Chart | None:
     )
 
 
-def chart_calibration(findings: Findings) -> Chart | None:
+def _chart_calibration(details: Details) -> Chart | None:
     """Draw the share of the second class over its predicted probability."""
-    details = details_in(findings)
-    if details is None or not details.calibration:
+    if not details.calibration:
         return None
     line: Shape = [(each.predicted, each.share) for each in details.calibration]
     return _unit_chart(
