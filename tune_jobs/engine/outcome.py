@@ -48,6 +48,12 @@ EXIT_CODES: dict[Outcome, int] = {
 # Those of a run that did all that was to be done.
 FINAL: tuple[Outcome, ...] = ("complete", "some trials failed", "nothing usable")
 
+# What each exit code of a run says.
+CODES_OF_RUNS: dict[int, str] = {
+    **{code: outcome for outcome, code in EXIT_CODES.items()},
+    NOT_BETTER: "not better than the baseline",
+}
+
 
 def outcome_of_code(code: int) -> Outcome:
     """Return the outcome that an exit code stands for."""

@@ -13,7 +13,7 @@ from tune_jobs.engine.cluster.submit.submission import (
 )
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.names import nearest
-from tune_jobs.engine.outcome import EXIT_CODES, NOT_BETTER
+from tune_jobs.engine.outcome import CODES_OF_RUNS
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails
@@ -63,9 +63,7 @@ def attempt_as_dict(job: JobDetails) -> dict[str, Any]:
 def describe_attempt(job: JobDetails) -> str:
     """Describe an attempt in one line: experiment, number, state, start and duration."""
     code = exit_code_of(job)
-    outcomes = {number: str(outcome) for outcome, number in EXIT_CODES.items()}
-    outcomes[NOT_BETTER] = "not better than the baseline"
-    state = job.status.value.lower() if code is None else outcomes[code]
+    state = job.status.value.lower() if code is None else CODES_OF_RUNS[code]
     began = time.strftime("%Y-%m-%d %H:%M", time.localtime((job.start_time or 0) / 1000))
     took = f", {((job.end_time or 0) - (job.start_time or 0)) / 1000:.0f} s" if job.end_time else ""
     why = "" if code is not None or not job.message or state == "running" else f": {job.message}"

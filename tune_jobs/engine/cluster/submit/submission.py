@@ -16,7 +16,7 @@ from tune_jobs.engine.cluster.submit.jobs_api import LIVE
 from tune_jobs.engine.cluster.submit.upload import EXCLUDES, packages_to_send
 from tune_jobs.engine.cluster.tokens import MODE, TOKEN_PATH
 from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.outcome import EXIT_CODES, FINAL, NOT_BETTER
+from tune_jobs.engine.outcome import CODES_OF_RUNS, EXIT_CODES, FINAL, NOT_BETTER
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails
@@ -176,7 +176,7 @@ def exit_code_of(job: JobDetails) -> int | None:
     if job.status.value == "STOPPED":
         return EXIT_CODES["interrupted"]
     code = job.driver_exit_code
-    return code if code in (*EXIT_CODES.values(), NOT_BETTER) else EXIT_CODES["unexpected error"]
+    return code if code in CODES_OF_RUNS else EXIT_CODES["unexpected error"]
 
 
 def next_attempt(wanted: Submission, before: Sequence[JobDetails]) -> Submission | None:
