@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any
 
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
@@ -54,8 +55,11 @@ def short_queue() -> AbstractContextManager[None]:
 def _choose(_: FIFOScheduler, controller: Any) -> Trial | None:
     """Return the first trial that is pending, or else the first that is paused."""
     queue, served = list(_list_waiting(controller))[::-1], trials_with_worker(controller)
-    queue.sort(key=lambda trial: (trial.status != Trial.PENDING, trial in served))
-    return next(iter(queue), None)
+    return min(
+        queue,
+        key=lambda trial: (trial.status != Trial.PENDING, trial in served),
+        default=None,
+    )
 
 
 def _list_waiting(controller: Any) -> Iterator[Trial]:
@@ -88,7 +92,7 @@ def without_unused_work() -> AbstractContextManager[None]:
     collects their results. A run reads its results from the history, and continues from there; the
     state is written once, at the end, for those who open the folder with Tune.
     """
-    look_up, write = _remembering(find(FIND_TRAINABLE)), find(WRITE_STATE)
+    look_up, write = cache(find(FIND_TRAINABLE)), find(WRITE_STATE)
 
     def write_last(controller: Any, *, force: bool = False, wait: bool = False) -> None:
         if force:
@@ -104,18 +108,6 @@ def without_unused_work() -> AbstractContextManager[None]:
             LIST_RESULTS: lambda _: None,
         }
     )
-
-
-def _remembering(look_up: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Return a function that looks each name up once."""
-    found: dict[str, Any] = {}
-
-    def remember(name: str) -> Any:
-        if name not in found:
-            found[name] = look_up(name)
-        return found[name]
-
-    return remember
 
 
 def _set_worker(trial: Trial, worker: Any) -> None:
