@@ -48,6 +48,7 @@ from trainables.fitting.compiled.number_inputs import give_seeds, list_places, r
 from trainables.fitting.compiled.program import Program, make_vector
 from trainables.fitting.compiled.program_files import (
     delete_program,
+    is_off,
     name_program,
     read_program,
     write_program,
@@ -193,7 +194,7 @@ class CompiledFit:
 
     def _load_or_trace(self, key: str) -> Program | LoadedProgram | None:
         """Load the program from this machine's files, or trace it and write it there."""
-        if is_of_process(key):
+        if is_of_process(key) or is_off():
             return self._trace_if_possible()
         name = name_program(key)
         if (content := read_program(name)) is not None:

@@ -35,6 +35,11 @@ FOR_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 DIGEST = hashlib.sha256
 
 
+def is_off() -> bool:
+    """Return whether the user wants no files."""
+    return os.environ.get(VARIABLE) == "off"
+
+
 def name_program(description: str) -> str:
     """Return the name that a program has on this machine, from all that it depends on."""
     import keras
@@ -111,10 +116,10 @@ def _find_folder() -> Path | None:
     Raises:
         OSError: if it cannot be made.
     """
-    if (given := os.environ.get(VARIABLE, "")) == "off":
+    if is_off():
         return None
     root = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "tune-jobs")
-    folder = Path(given or root, "programs").expanduser()
+    folder = Path(os.environ.get(VARIABLE) or root, "programs").expanduser()
     if not folder.is_absolute():
         return None
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
