@@ -16,6 +16,7 @@ from ray import tune
 from trainables import tabular_mlp
 from trainables.fitting import fit
 from trainables.fitting.checkpoints import load_checkpoint, save_checkpoint
+from trainables.fitting.compiled import fit as compiled
 from trainables.fitting.curves import Curves, Progress
 from trainables.fitting.session import BUDGETS, CheckpointBudget
 from trainables.fitting.task import Replica, make_task, weigh_classes
@@ -127,6 +128,24 @@ def test_an_interrupted_fit_goes_on_as_if_it_had_never_stopped(session, uninterr
     for name, values in uninterrupted.history.history.items():
         assert [report[name] for report in session.reports] == values
     assert equal_weights(resumed, uninterrupted)
+
+
+def test_a_fit_goes_on_with_the_variables_that_its_optimizer_has(session, monkeypatch):
+    momentum = {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9}
+    config, data = CONFIG | {"optimizer": momentum}, make_data(noise=1.0)
+    whole = fit(tabular_mlp.build, config, data)
+    session.folder, session.checkpoint = session.folder / "again", None
+    session.reports.clear()
+    with monkeypatch.context() as patch:  # in a program of its own, as before there were others
+        patch.setattr(compiled, "find_kind", lambda *_: None)
+        interrupt(session, config, data, after=2)
+    found, _ = load_checkpoint(session.checkpoint.path)
+    fit(tabular_mlp.build, config, data)
+
+    assert [array.ndim for array in found["slots"]] == [1, 1, 2]  # steps, rate and momentum
+    assert len(load_checkpoint(session.checkpoint.path)[0]["slots"]) == 3
+    losses = [report["loss"] for report in session.reports]
+    np.testing.assert_allclose(losses, whole.history.history["loss"], rtol=1e-5)
 
 
 def test_a_fit_interrupted_after_its_last_epoch_trains_nothing_more(session, uninterrupted):

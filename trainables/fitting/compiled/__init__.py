@@ -2,6 +2,6 @@
 
 Bottom up: ``keras_internals``, ``tensors``, ``number_inputs`` (numbers that models of one program
 may differ in), ``sharing`` (which models those are), ``eligibility`` (what can be compiled),
-``arguments`` (of a program), ``scoring``, ``loops``, ``serialized``, ``program``, ``program_files``
-(on this machine), ``kept_programs`` (in a worker), ``fit``.
+``loops``, ``updates`` (by optimizers), ``arguments`` (of a program), ``scoring``, ``serialized``,
+``program``, ``program_files`` (on this machine), ``kept_programs`` (in a worker), ``fit``.
 """

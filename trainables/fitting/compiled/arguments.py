@@ -9,6 +9,7 @@ import numpy as np
 
 from trainables.fitting.compiled.eligibility import UncompilableError
 from trainables.fitting.compiled.keras_internals import learning_rate_of, value_of
+from trainables.fitting.compiled.updates import Choice
 
 if TYPE_CHECKING:
     import keras
@@ -53,7 +54,8 @@ class Plan(NamedTuple):
     orders: tf.Tensor  # (epochs, replicas, rows) int32, into the arrays
     validation: tf.Tensor  # (replicas, rows) int32, into the validation arrays
     learning_rates: tf.Tensor  # (epochs, steps) float32
-    numbers: tf.Tensor  # (input numbers,) float64
+    numbers: tf.Tensor  # (input numbers of the layers,) float64
+    choice: Choice  # of the optimizer
     shapes: list[tf.Tensor]  # of the trainable variables, int32
     batch_size: tf.Tensor
     validation_batch_size: tf.Tensor
@@ -72,6 +74,7 @@ class Layout:
     flat: bool  # all trainable weights in one vector
     any_width: bool  # shapes known only at run time
     stacked: bool  # more than one replica
+    common: bool  # with the updates of all common kinds of optimizers
     scores: int  # the number of scorers
 
 

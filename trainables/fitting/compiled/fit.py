@@ -45,7 +45,7 @@ from trainables.fitting.compiled.keras_internals import (
     why_unsupported,
 )
 from trainables.fitting.compiled.number_inputs import give_seeds, list_places, read_places
-from trainables.fitting.compiled.program import Program, make_vector
+from trainables.fitting.compiled.program import Program
 from trainables.fitting.compiled.program_files import (
     delete_program,
     is_off,
@@ -59,10 +59,12 @@ from trainables.fitting.compiled.sharing import (
     NotComparableError,
     describe_compilation,
     describe_model,
+    describe_optimizer,
     is_of_any_width,
     is_of_process,
 )
 from trainables.fitting.compiled.tensors import to_tensor
+from trainables.fitting.compiled.updates import choose, fill_slots, find_kind, make_vector
 from trainables.fitting.curves import Curves, check_metric
 from trainables.fitting.models import Build, Values, build_replicas, list_others, shape_of
 from trainables.fitting.outputs import check_values, outputs_of
@@ -73,6 +75,7 @@ from trainables.fitting.units import task_of, unit_of
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
     from trainables.fitting.callbacks import Lists
 
@@ -128,7 +131,8 @@ class CompiledFit:
         self.rates = LearningRates(model.optimizer, task.max_epochs)
         give_seeds(model)
         self.optimizer = make_stateless(model.optimizer)
-        self.places = list_places(model, self.optimizer)
+        self.kind = find_kind(self.optimizer, task.config)
+        self.places = list_places(model)
         self.others = list_others(model)
         self.curves = Curves(task)
         self.stoppers = Stoppers([], model)
@@ -145,6 +149,7 @@ class CompiledFit:
             flat=flat,
             any_width=flat and is_of_any_width(self.model),
             stacked=max(map(len, self.groups)) > 1,
+            common=flat and self.kind is not None,
             scores=len(self.task.scorers),
         )
         self.states = [self._start(group, self.values) for group in self.groups]
@@ -338,7 +343,8 @@ class CompiledFit:
         """
         described = [
             describe_model(self.model, any_width=self.layout.any_width),
-            describe_compilation(self.model, self.optimizer),
+            describe_compilation(self.model),
+            "" if self.layout.common else describe_optimizer(self.optimizer),
         ]
         owners = [id(owner) for owner, _ in self.places]
         shared = [owners.index(owner) for owner in owners]
@@ -379,10 +385,16 @@ class CompiledFit:
         if self.layout.flat:
             trainable = [np.concatenate([w.reshape(len(group), -1) for w in trainable], axis=1)]
         weights = [tf.constant(array) for array in trainable]
-        slots = [tf.constant(np.stack([slot] * len(group))) for slot in self.first_slots]
+        slots = self._slots_of([np.stack([slot] * len(group)) for slot in self.first_slots])
         nothing = tf.fill([len(group)], math.nan), tf.zeros([len(group)], "int32")
         active = tf.fill([len(group)], True)
         return State(weights, others, slots, weights, others, *nothing, active)
+
+    def _slots_of(self, arrays: list[np.ndarray]) -> list[tf.Tensor]:
+        """Return the optimizer's variables, given as arrays, as the program takes them."""
+        import tensorflow as tf
+
+        return [tf.constant(a) for a in (fill_slots(arrays) if self.layout.common else arrays)]
 
     @cached_property
     def first_slots(self) -> list[np.ndarray]:
@@ -408,6 +420,7 @@ class CompiledFit:
             validation=tf.constant(validation.astype("int32")),
             learning_rates=self.rates.of_epochs(first, epochs, math.ceil(rows / task.batch_size)),
             numbers=tf.constant(read_places(self.places)),
+            choice=choose(self.optimizer, self.kind if self.layout.common else None),
             shapes=[tf.constant(v.shape, "int32") for v in self.model.trainable_variables],
             batch_size=tf.constant(task.batch_size),
             validation_batch_size=tf.constant(task.validation_batch_size),
@@ -425,13 +438,14 @@ class CompiledFit:
     def _arrays_of_states(self) -> dict[str, list[np.ndarray]]:
         """Return the arrays of all replicas in their order, as a checkpoint holds them."""
         order = np.argsort([index for group in self.groups for index in group])
-        return {
+        arrays = {
             kind: [
                 np.concatenate([np.asarray(part) for part in parts])[order]
                 for parts in zip(*(getattr(state, kind) for state in self.states), strict=True)
             ]
             for kind in KINDS
         }
+        return arrays | {"slots": arrays["slots"][: len(self.first_slots)]}
 
     def _save(self, folder: str) -> None:
         arrays = self._arrays_of_states()
@@ -441,8 +455,10 @@ class CompiledFit:
         import tensorflow as tf
 
         progress = [self.curves.progress[index] for index in group]
+        own = {kind: [array[list(group)] for array in found[kind]] for kind in KINDS}
+        tensors = {kind: [tf.constant(array) for array in own[kind]] for kind in KINDS}
         return State(
-            **{kind: [tf.constant(a[list(group)]) for a in found[kind]] for kind in KINDS},
+            **(tensors | {"slots": self._slots_of(own["slots"])}),
             best=tf.constant([math.nan if p.best is None else p.best for p in progress]),
             best_epoch=tf.constant([p.best_epoch for p in progress]),
             active=tf.constant([self.curves.is_active(index) for index in group]),

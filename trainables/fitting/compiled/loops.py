@@ -1,8 +1,8 @@
-"""Loops over batches inside a TensorFlow function."""
+"""Loops over batches, maps over replicas and choices inside a TensorFlow function."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +21,40 @@ def loop(condition: Callable[..., Any], body: Callable[..., Any], start: Any) ->
         return after
 
     return tf.while_loop(condition, shaped, start, shape_invariants=shapes, parallel_iterations=1)
+
+
+def each_replica(function: Callable[..., Any], arguments: tuple[Any, ...], *, stacked: bool) -> Any:
+    """Apply a function of one replica to each, in one step; if not stacked there is only one."""
+    import tensorflow as tf
+
+    if not stacked:
+        return function(*arguments)
+    return tf.vectorized_map(lambda inner: function(*inner), arguments)
+
+
+def switch(
+    index: tf.Tensor,
+    branches: Sequence[tf.types.experimental.ConcreteFunction],
+    arguments: tuple[Any, ...],
+) -> Any:
+    """Call the function of an index; all of them have the same outputs.
+
+    ``tf.switch_case`` would put the operations of every function into the graph, and the step of a
+    small model would take a tenth longer for those that do not run.
+    """
+    import tensorflow as tf
+
+    outputs = branches[0].structured_outputs
+    flat = tf.nest.flatten(outputs)
+    found = tf.raw_ops.StatelessCase(
+        branch_index=index,
+        input=tf.nest.flatten(arguments),
+        Tout=[each.dtype for each in flat],
+        branches=list(branches),
+    )
+    for tensor, like in zip(found, flat, strict=True):
+        tensor.set_shape(like.shape)
+    return tf.nest.pack_sequence_as(outputs, found)
 
 
 def count_batches(rows: tf.Tensor, size: tf.Tensor) -> tf.Tensor:

@@ -6,7 +6,7 @@ only in these numbers share one program.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -115,16 +115,20 @@ def register_input_numbers() -> None:
     tf.register_tensor_conversion_function(InputNumber, convert)
 
 
-def list_places(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> list[Place]:
-    """Return the attributes that hold the input numbers of a model and its optimizer."""
+def list_places(model: keras.Model) -> list[Place]:
+    """Return the attributes that hold the input numbers of a model's layers."""
     places: list[Place] = []
     for layer in layers_of(model):
         kind = type(layer).__name__
         if is_keras(layer):
             places += [(layer, name) for name in OF_LAYERS.get(kind, ())]
             places += [place for owner in _regularizers(layer) for place in _nonzero(owner)]
-    places += [(optimizer, name) for name in OF_OPTIMIZERS if getattr(optimizer, name, None)]
     return places
+
+
+def list_numbers(optimizer: keras.optimizers.Optimizer) -> list[str]:
+    """Return the names of an optimizer's input numbers: those that are not 0."""
+    return [name for name in OF_OPTIMIZERS if getattr(optimizer, name, None)]
 
 
 def read_places(places: list[Place]) -> np.ndarray:
@@ -133,7 +137,9 @@ def read_places(places: list[Place]) -> np.ndarray:
 
 
 @contextmanager
-def numbers_as_inputs(places: list[Place], numbers: tf.Tensor) -> Iterator[None]:
+def numbers_as_inputs(
+    places: Sequence[Place], numbers: tf.Tensor | Sequence[tf.Tensor]
+) -> Iterator[None]:
     """Put tensors in the places of the numbers while a program is traced."""
     before = [getattr(owner, name) for owner, name in places]
     for index, ((owner, name), value) in enumerate(zip(places, before, strict=True)):

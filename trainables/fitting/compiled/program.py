@@ -35,14 +35,16 @@ from trainables.fitting.compiled.keras_internals import (
     scope_of,
     update_metrics,
 )
-from trainables.fitting.compiled.loops import count_batches, cut, loop, take
+from trainables.fitting.compiled.loops import count_batches, cut, each_replica, loop, take
 from trainables.fitting.compiled.number_inputs import (
+    list_numbers,
     list_places,
     numbers_as_inputs,
     register_input_numbers,
 )
 from trainables.fitting.compiled.scoring import score_outputs
 from trainables.fitting.compiled.serialized import serialize
+from trainables.fitting.compiled.updates import CommonUpdate, Update, make_vector
 from trainables.fitting.models import list_others
 
 if TYPE_CHECKING:
@@ -77,10 +79,8 @@ class Program:
         self.layout = layout
         self.trainable = list(model.trainable_variables)
         self.others = list_others(model)
-        self.optimizer = make_stateless(model.optimizer)
-        self.reference = [make_vector(self.trainable)] if layout.flat else self.trainable
-        self.optimizer.build(self.reference)
-        self.places = list_places(model, self.optimizer)
+        self.update = self._make_update()
+        self.places = list_places(model)
         self.metrics: list[str] = []
         outputs = tf.zeros([1, *model.output_shape[1:]], model.compute_dtype)
         build_loss_and_metrics(model, arrays.y[:1], outputs)
@@ -159,12 +159,14 @@ class Program:
         order, rates = plan.orders[epoch], plan.learning_rates[epoch]
 
         def step(index: tf.Tensor, *variables: list[tf.Tensor]) -> tuple[Any, ...]:
+            weights, others, slots, totals = variables
             batch = cut(order, index, plan.batch_size)
-            after = self._map(
-                partial(self._step, plan.shapes, rates[index]),
-                (*variables, *take(tuple(arrays[:3]), batch)),
+            gradients, others, totals = self._map(
+                partial(self._differentiate, plan.shapes),
+                (weights, others, totals, *take(tuple(arrays[:3]), batch)),
             )
-            return index + 1, *after
+            weights, slots = self.update(plan.choice, rates[index], weights, slots, gradients)
+            return index + 1, weights, others, slots, totals
 
         steps = count_batches(tf.shape(order)[-1], plan.batch_size)
         totals = self._start_metrics(tf.shape(order)[0])
@@ -242,17 +244,23 @@ class Program:
             raise UncompilableError(f"its output_shape is {shape}, but scorers need to know it")
         return math.prod(shape)
 
-    def _step(
+    def _make_update(self) -> Update | CommonUpdate:
+        if self.layout.common:
+            return CommonUpdate(stacked=self.layout.stacked)
+        optimizer = make_stateless(self.model.optimizer)
+        reference = [make_vector(self.trainable)] if self.layout.flat else self.trainable
+        names = list_numbers(optimizer)
+        return Update(optimizer, reference, names, stacked=self.layout.stacked)
+
+    def _differentiate(
         self,
         shapes: list[tf.Tensor],
-        rate: tf.Tensor,
         weights: list[tf.Tensor],
         others: list[tf.Tensor],
-        slots: list[tf.Tensor],
         totals: list[tf.Tensor],
         *batch: Any,
     ) -> tuple[list[tf.Tensor], ...]:
-        """Do a training step of one replica, as Keras' own ``train_step`` does it."""
+        """Return the gradients of a batch for one replica, as Keras' own ``train_step`` does."""
         import tensorflow as tf
 
         variables = self._split(weights, shapes)
@@ -264,14 +272,7 @@ class Program:
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         if self.layout.flat:
             gradients = [join(gradients)]
-        known = [*zip(self.reference, weights, strict=True)]
-        known += zip(self.optimizer.variables, slots, strict=True)
-        rates = [(self.optimizer.learning_rate, rate)]
-        with scope_of([*known, *rates]) as after:
-            self.optimizer.apply(gradients)
-        weights = [after.get_current_value(variable) for variable in self.reference]
-        slots = [after.get_current_value(variable) for variable in self.optimizer.variables]
-        return weights, others, slots, totals
+        return gradients, others, totals
 
     def _validate_batch(
         self,
@@ -320,11 +321,7 @@ class Program:
 
     def _map(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         """Apply a function of one replica to all of them."""
-        import tensorflow as tf
-
-        if self.layout.stacked:
-            return tf.vectorized_map(lambda inner: function(*inner), arguments)
-        return function(*arguments)
+        return each_replica(function, arguments, stacked=self.layout.stacked)
 
     def _split(self, weights: list[tf.Tensor], shapes: list[tf.Tensor]) -> list[tf.Tensor]:
         """Return the trainable variables' tensors, from one vector or as they are."""
@@ -346,10 +343,10 @@ class Program:
         """Fix the shapes that are the same for every config of the program."""
         pairs = list(zip(state.others, self.others, strict=True))
         pairs += zip(state.best_others, self.others, strict=True)
-        if not self.layout.flat:
+        if isinstance(self.update, Update) and not self.layout.flat:
             pairs += zip(state.weights, self.trainable, strict=True)
             pairs += zip(state.best_weights, self.trainable, strict=True)
-            pairs += zip(state.slots, self.optimizer.variables, strict=True)
+            pairs += zip(state.slots, self.update.variables, strict=True)
         for tensor, variable in pairs:
             if not self.layout.any_width:
                 tensor.set_shape([None, *variable.shape])
@@ -421,10 +418,3 @@ def join(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
     import tensorflow as tf
 
     return tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], axis=0)
-
-
-def make_vector(variables: Sequence[keras.Variable]) -> keras.Variable:
-    """Return a variable with as many elements as these have together."""
-    import keras
-
-    return keras.Variable(np.zeros(sum(int(np.prod(v.shape)) for v in variables), "float32"))

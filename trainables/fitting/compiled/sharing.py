@@ -23,7 +23,7 @@ from trainables.fitting.compiled.keras_internals import (
     is_keras_module,
     layers_of,
 )
-from trainables.fitting.compiled.number_inputs import OF_LAYERS, OF_OPTIMIZERS, OF_REGULARIZERS
+from trainables.fitting.compiled.number_inputs import OF_LAYERS, OF_REGULARIZERS, list_numbers
 
 if TYPE_CHECKING:
     import keras
@@ -79,18 +79,25 @@ def describe_model(model: keras.Model, *, any_width: bool) -> str:
     return json.dumps(described, default=_describe_object)
 
 
-def describe_compilation(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> str:
-    """Return the text of the loss and the metrics of a model, and of its stateless optimizer.
+def describe_compilation(model: keras.Model) -> str:
+    """Return the text of the loss and the metrics of a model.
 
     Raises:
         NotComparableError: for code that can neither be found by its name nor be pickled.
     """
-    kept = compile_arguments_of(model)
-    numbers = {name for name in OF_OPTIMIZERS if getattr(optimizer, name, None)}
-    own = {key: v for key, v in optimizer.get_config().items() if key not in numbers}
-    for name in ("name", "initial_accumulator_value"):
-        own.pop(name, None)  # first values are inputs
-    described = [kept, type(optimizer).__name__, own, sorted(numbers)]
+    return json.dumps(compile_arguments_of(model), default=_describe_object)
+
+
+def describe_optimizer(optimizer: keras.optimizers.Optimizer) -> str:
+    """Return the text of a stateless optimizer, without its numbers and first values.
+
+    Raises:
+        NotComparableError: for code that can neither be found by its name nor be pickled.
+    """
+    numbers = list_numbers(optimizer)
+    inputs = {*numbers, "name", "initial_accumulator_value"}
+    own = {key: v for key, v in optimizer.get_config().items() if key not in inputs}
+    described = [type(optimizer).__name__, own, numbers]
     return json.dumps(described, default=_describe_object)
 
 

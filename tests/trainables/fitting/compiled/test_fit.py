@@ -293,7 +293,7 @@ OTHER_STRUCTURES = [
     {"layers": [{"units": 8}]},
     {"batch_normalisation": False},
     {"activation": "tanh"},
-    {"optimizer": {"name": "sgd"}},
+    {"optimizer": {"name": "sgd", "clipvalue": 0.5}},
     {"metrics": ["accuracy", "auc"]},
     {"loss": "mean_squared_error"},
     {"optimizer": {"name": "adam", "amsgrad": True}},
