@@ -1,5 +1,6 @@
 """Predictions of tables and DataFrames, beside ids and other columns; the model is arithmetic."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -54,6 +55,14 @@ def test_each_class_has_a_probability_and_ids_come_first(predictor, source) -> N
     assert found["probability_Yes"].to_numpy() == pytest.approx(FRAME["age"])
     total = found["probability_No"].to_numpy() + found["probability_Yes"].to_numpy()
     assert total == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.25, 0.5, 0.9])
+def test_the_second_of_two_classes_is_predicted_above_the_threshold(predictor, threshold) -> None:
+    found = replace(predictor, threshold=threshold).frame(FRAME)
+
+    assert found["prediction"].eq("Yes").tolist() == (FRAME["age"] > threshold).tolist()
+    assert found["probability_Yes"].to_numpy() == pytest.approx(FRAME["age"])
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from tune_jobs.engine.data.columns import raw_inputs, string_columns
 from tune_jobs.engine.data.reading.again import read_again
-from tune_jobs.engine.data.scoring.outputs import meaning_of_outputs
+from tune_jobs.engine.data.scoring.outputs import HALF, meaning_of_outputs
 from tune_jobs.engine.data.sources import Source, find_column, is_frame, read_table
 from tune_jobs.engine.data.target import prediction_table
 from tune_jobs.engine.errors import JobError, first_line
@@ -36,6 +36,7 @@ class Predictor:
         constants: what every config of the search holds.
         name: of the experiment, for messages.
         is_trusted: whether the model's code is the user's, who then sees its traceback.
+        threshold: of two classes, the probability above which the second is predicted.
     """
 
     model: Any
@@ -44,6 +45,7 @@ class Predictor:
     constants: Mapping[str, Any]
     name: str
     is_trusted: bool = False
+    threshold: float = HALF
 
     def table(self, source: Rows, keep: Collection[str] = ()) -> pa.Table:
         """Return a prediction per row, beside the ids and the columns to keep.
@@ -60,7 +62,8 @@ class Predictor:
         with self._mismatches():
             outputs = np.asarray(self.call(self.model, inputs))
             meaning = meaning_of_outputs(outputs, target, self.constants)
-            found = prediction_table(outputs, target, meaning)
+            read = replace(meaning, threshold=self.threshold)
+            found = prediction_table(outputs, target, read)
         return _beside(beside, found)
 
     def frame(self, rows: Rows, keep: Collection[str] = ()) -> pd.DataFrame:

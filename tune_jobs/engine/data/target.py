@@ -221,8 +221,9 @@ def prediction_table(outputs: Array, target: Mapping[str, Any], meaning: Meaning
     if meaning.has_labels:
         return _table_of_labels(meaning.label_probabilities(outputs), target)
     classes, found = target["classes"], meaning.probabilities(outputs)
+    predicted = _take(classes, meaning.predicted(outputs))
     named = {f"probability_{value}": found[:, place] for place, value in enumerate(classes)}
-    return pa.table({"prediction": _take(classes, found.argmax(axis=1)), **named})
+    return pa.table({"prediction": predicted, **named})
 
 
 def _table_of_numbers(outputs: Array, target: Mapping[str, Any]) -> pa.Table:

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tune_jobs.engine.data.predicting import Predictor, Rows, take_frames
+from tune_jobs.engine.data.scoring.outputs import HALF
 from tune_jobs.engine.errors import JobError, reason_of
 from tune_jobs.engine.experiments.files import (
     CONFIG,
@@ -41,6 +42,7 @@ from tune_jobs.engine.experiments.model_file import (
     load_model,
     mark_model,
     read_bytes,
+    threshold_in_model,
 )
 from tune_jobs.engine.experiments.retest_answer import Answer
 from tune_jobs.engine.experiments.summary import Best, Summary
@@ -324,13 +326,20 @@ class Experiment:
             JobError: if none was exported, it cannot be loaded, or it needs code that the user
                 has not given.
         """
+        model, threshold = self._load_exported()
+        if self.description.preprocessing is not None:
+            take_frames(model, lambda: self._predictor_of(model, threshold))
+        return model
+
+    def _load_exported(self) -> tuple[Any, float]:
+        """Load the exported model, and the threshold of the classes that it predicts."""
         if not self.folder.exists(MODEL):
             raise JobError(f"{self.folder.uri} has no {MODEL}; create one with tune-jobs export")
         load, content = self.companion("load"), self._read_exported()
         model = load_model(self.folder, content, load, self.trusted, self.description.modules)
-        if self.description.preprocessing is not None:
-            take_frames(model, lambda: self._predictor_of(model))
-        return model
+        chosen = self.summary.threshold if self.summary else None
+        known = threshold_in_model(content), chosen.value if chosen else None
+        return model, next((each for each in known if each is not None), HALF)
 
     def predict(self, rows: Rows, keep: Collection[str] = ()) -> pd.DataFrame:
         """Predict rows with the best model, as ``tune-jobs predict`` writes it.
@@ -354,9 +363,9 @@ class Experiment:
             raise JobError(
                 f"{self.folder.uri} has no data set, so its model cannot predict from a table"
             )
-        return self._predictor_of(self.best_model())
+        return self._predictor_of(*self._load_exported())
 
-    def _predictor_of(self, model: Any) -> Predictor:
+    def _predictor_of(self, model: Any, threshold: float) -> Predictor:
         return Predictor(
             model=model,
             call=self.companion("predict"),
@@ -364,6 +373,7 @@ class Experiment:
             constants=self.description.constants,
             name=self.name,
             is_trusted=bool(self.trusted),
+            threshold=threshold,
         )
 
     def read_model(self) -> bytes:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,9 @@ Function = Callable[..., Any]
 
 # What the comment of an archive begins with, before the id of the experiment that wrote it.
 MARK = b"tune-jobs experiment "
+
+# The file in the archive that holds the threshold of a model of two classes.
+THRESHOLD = "threshold.json"
 
 MODEL_FILE_CHECK = f"{LIBRARY}.model_file"
 
@@ -67,6 +72,31 @@ def mark_model(content: bytes, experiment_id: str | None) -> bytes:
             return content
         archive.comment = MARK + experiment_id.encode()
     return buffer.getvalue()
+
+
+def add_threshold(content: bytes, threshold: float) -> bytes:
+    """Write into a model file above which probability the second of two classes is predicted.
+
+    A file of another kind, which a job's own code writes, stays as it is.
+    """
+    if not is_archive(content):
+        return content
+    buffer = io.BytesIO(content)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr(THRESHOLD, json.dumps({"threshold": threshold}))
+    return buffer.getvalue()
+
+
+def threshold_in_model(content: bytes) -> float | None:
+    """Return the threshold that a model file holds; None if it holds none."""
+    if not is_archive(content):
+        return None
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if THRESHOLD not in archive.namelist():
+            return None
+        with suppress(ValueError, KeyError, TypeError, zipfile.BadZipFile):
+            return float(json.loads(archive.read(THRESHOLD))["threshold"])
+    return None
 
 
 def id_in_model(content: bytes) -> str | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tune_jobs.engine.data.scoring.comparison import TestReport
+from tune_jobs.engine.data.scoring.thresholds import Threshold
 from tune_jobs.engine.experiments.verdict import Interval
 from tune_jobs.engine.goal import Mode
 from tune_jobs.engine.outcome import Outcome
@@ -96,6 +97,8 @@ class Summary:
         ensemble: the average of the finalists, None unless the job wants one.
         on_test: the model's scores that people know, with intervals, and whether it is better than
             simple models; None without scores.
+        threshold: of a model of two classes, the probability above which it predicts the second;
+            None if the metric does not look at predicted classes, which then are cut at 0.5.
         metric: what decides.
         mode: whether a lower (``min``) or a higher value is better.
         trials: the number of trials by state.
@@ -122,6 +125,7 @@ class Summary:
     test: Scores | None = field(default_factory=dict)
     ensemble: Ensemble | None = None
     on_test: TestReport | None = None
+    threshold: Threshold | None = None
     metric: str | None
     mode: Mode | None
     trials: Mapping[str, int]

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.background import in_background
+from tune_jobs.engine.data.dataset import Replica
 from tune_jobs.engine.data.scoring.baselines import BaselineScores, score_baselines
 from tune_jobs.engine.data.scoring.comparison import TestReport, report_on
-from tune_jobs.engine.data.scoring.outputs import meaning_of
-from tune_jobs.engine.data.scoring.test_scores import in_units
+from tune_jobs.engine.data.scoring.thresholds import Threshold
 from tune_jobs.engine.deadline import Deadline
 from tune_jobs.engine.errors import JobError, first_line
 from tune_jobs.engine.experiments.experiment import Experiment
@@ -24,11 +24,14 @@ from tune_jobs.engine.finals.making import (
     Recipe,
     TestSet,
     export_and_score,
+    predict_held_out,
     refit_and_score,
+    take_test_set,
     unpacked,
 )
 from tune_jobs.engine.finals.rebuild import code_that_rebuilds
-from tune_jobs.engine.finals.rounds import without_patience
+from tune_jobs.engine.finals.rounds import bare, take_validation, without_patience
+from tune_jobs.engine.finals.threshold import choice_of, choose_threshold, read_at
 from tune_jobs.engine.job.setup import Setup
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.trials.shipping import ship
@@ -48,13 +51,14 @@ class ExportedModel:
     """Scores on the test set: of the model, None without data, and of an ensemble.
 
     ``unscored`` is why there are none although there is a test set; ``report`` compares the model
-    with simple ones.
+    with simple ones; ``threshold`` is that of its predicted classes.
     """
 
     test: Scores | None
     ensemble: Ensemble | None = None
     unscored: str | None = None
     report: TestReport | None = None
+    threshold: Threshold | None = None
 
 
 class NoModelError(JobError):
@@ -123,14 +127,22 @@ def save_model(
         JobError: if the model cannot be made; the message says why.
         LateError: if the deadline passes before that.
     """
-    test = take_test_set(dataset) if dataset else None
-    metric = experiment.goal.metric
+    export, metric = _in_worker(export_and_score, profile, deadline), experiment.goal.metric
+    if dataset is None:
+        made = export(recipe, None)
+        experiment.export(MODEL, made.content)
+        return ExportedModel(made.scores, unscored=made.unscored)
+    training, choice = dataset.training, choice_of(dataset, metric)
+    first = (training.replicas or (Replica(0),))[:1]
     # While a worker exports.
-    baselines = in_background(lambda: score_baselines(dataset, (), metric) if dataset else [])
-    made = _in_worker(export_and_score, profile, deadline)(recipe, test)
+    baselines = in_background(lambda: score_baselines(dataset, first, metric))
+    validation = take_validation(training, first[0]) if choice else None
+    made = export(recipe, take_test_set(dataset), validation)
     experiment.export(MODEL, made.content)
-    report = _report_on(made, test, baselines.result(), metric) if test else None
-    return ExportedModel(made.scores, unscored=made.unscored, report=report)
+    threshold = choose_threshold(choice, dataset, first, lambda _: [made.held_out])
+    made, test = read_at(threshold, experiment, made, take_test_set(dataset))
+    report = _report_on(made, test, baselines.result(), metric)
+    return ExportedModel(made.scores, None, made.unscored, report, threshold)
 
 
 def refit(
@@ -165,11 +177,9 @@ def refit(
     """
     few = slice(0, FEW_ROWS)
     training = replace(
-        whole.training,
+        bare(whole.training),
         x_validation=whole.training.x_train[few],
         y_validation=whole.training.y_train[few],
-        replicas=(),
-        scorers={},
     )
     files: dict[str, Made] = _in_worker(refit_and_score, profile, deadline)(
         recipe, train, members, training, take_test_set(whole), ensemble
@@ -179,21 +189,13 @@ def refit(
     return files
 
 
-def take_test_set(dataset: Dataset) -> TestSet:
-    """Return the test set, its targets in the units of the exported model's predictions."""
-    target = dataset.preprocessing["target"]
-    return TestSet(
-        meaning=meaning_of(dataset.signature, dataset.y_test),
-        inputs=dataset.raw_test,
-        encoded=dataset.x_test,
-        truth=in_units(dataset.y_test, target),
-        target=target,
-        scorers=dataset.training.scorers,
-    )
-
-
 def _in_worker(
-    function: Callable[..., Any], profile: Profile, deadline: Deadline
+    function: Callable[..., Any],
+    profile: Profile,
+    deadline: Deadline,
+    *,
+    late: str = "the time ran out before the model was made",
+    failed: str = "the best model could not be exported",
 ) -> Callable[..., Any]:
     """Call a function of a recipe in a worker, as a trial is, until the deadline at most."""
     import ray
@@ -205,12 +207,12 @@ def _in_worker(
                 unpacked, function, shipped, *arguments, profile=profile, timeout=deadline.left
             )
         except ray.exceptions.GetTimeoutError:
-            raise LateError("the time ran out before the model was made") from None
+            raise LateError(late) from None
         except ray.exceptions.RayTaskError as error:
-            raise JobError(f"the best model could not be exported: {error.cause!r}") from error
+            raise JobError(f"{failed}: {error.cause!r}") from error
         except ray.exceptions.RayError as error:  # its worker was lost, again and again
             said = f"{type(error).__name__}: {first_line(error)}"
-            raise JobError(f"the best model could not be exported: {said}") from error
+            raise JobError(f"{failed}: {said}") from error
 
     return call
 
@@ -261,11 +263,25 @@ def make_model(
         ),
     )
     experiment.write(VERDICT, verdict)
-    best, both = files[MODEL], files.get(ENSEMBLE)
-    report = _report_on(best, take_test_set(whole), baselines.result(), job.metric)
+    call = _in_worker(
+        predict_held_out,
+        setup.profile,
+        deadline,
+        late="the time ran out",
+        failed="it could not be trained on a fold",
+    )
+    threshold = choose_threshold(
+        choice_of(whole, job.metric),
+        whole,
+        replicas,
+        lambda folds: call(recipe, job.trainable, used[0], bare(whole.training), folds),
+    )
+    both = files.get(ENSEMBLE)
+    best, test = read_at(threshold, experiment, files[MODEL], take_test_set(whole))
+    report = _report_on(best, test, baselines.result(), job.metric)
     trials = tuple(decision.candidates[place].trial for place in decision.race.ranking)
     together = Ensemble(trials=trials, test=both.scores or {}) if both else None
-    return ExportedModel(best.scores, together, best.unscored, report)
+    return ExportedModel(best.scores, together, best.unscored, report, threshold)
 
 
 def _report_on(
@@ -282,6 +298,7 @@ def _report_on(
         metric=metric,
         scorers=test.scorers,
         classes=test.target.get("classes") or (),
+        thresholds={each.name: each.threshold for each in baselines},
     )
 
 

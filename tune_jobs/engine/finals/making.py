@@ -5,22 +5,23 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tune_jobs.engine.data.scoring.outputs import Meaning
+from tune_jobs.engine.data.scoring.outputs import Meaning, meaning_of
 from tune_jobs.engine.data.scoring.scorers import Scorer
 from tune_jobs.engine.data.scoring.test_scores import in_units, score
-from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.errors import JobError, first_line
 from tune_jobs.engine.experiments.files import ENSEMBLE, MODEL
+from tune_jobs.engine.finals.rounds import select
 from tune_jobs.engine.job.companions import beside
 from tune_jobs.engine.space.configs import Config
 
 if TYPE_CHECKING:
-    from tune_jobs.engine.data.dataset import TrainingData
+    from tune_jobs.engine.data.dataset import Dataset, Replica, TrainingData
     from tune_jobs.engine.experiments.summary import Scores
     from tune_jobs.engine.trials.shipping import Shipped
 
@@ -80,12 +81,27 @@ class Made:
         scores: None without data.
         unscored: why there are none.
         outputs: None unless they could be scored.
+        held_out: its outputs for validation rows, or why there are none; None if not asked for.
     """
 
     content: bytes
     scores: Scores | None = None
     unscored: str | None = None
     outputs: np.ndarray[Any, Any] | None = None
+    held_out: np.ndarray[Any, Any] | str | None = None
+
+
+def take_test_set(dataset: Dataset) -> TestSet:
+    """Return the test set, its targets in the units of the exported model's predictions."""
+    target = dataset.preprocessing["target"]
+    return TestSet(
+        meaning=meaning_of(dataset.signature, dataset.y_test),
+        inputs=dataset.raw_test,
+        encoded=dataset.x_test,
+        truth=in_units(dataset.y_test, target),
+        target=target,
+        scorers=dataset.training.scorers,
+    )
 
 
 def export_file(recipe: Recipe, path: str) -> None:
@@ -99,8 +115,16 @@ def unpacked(function: Callable[..., Any], recipe: Shipped, *arguments: Any) -> 
     return function(recipe.unpack(), *arguments)
 
 
-def export_and_score(recipe: Recipe, test: TestSet | None) -> Made:
-    """Make the model file, and score the model as read back from it."""
+def export_and_score(
+    recipe: Recipe, test: TestSet | None, validation: np.ndarray[Any, Any] | None = None
+) -> Made:
+    """Make the model file, and score the model as read back from it.
+
+    Args:
+        recipe: what the file is made with.
+        test: the test set.
+        validation: encoded rows to predict, too.
+    """
     with tempfile.TemporaryDirectory() as aside:
         path = str(Path(aside, MODEL))
         export_file(recipe, path)
@@ -108,7 +132,47 @@ def export_and_score(recipe: Recipe, test: TestSet | None) -> Made:
         if test is None:
             return Made(content)
         outputs = np.asarray(recipe.predict(recipe.load(path), test.inputs))
-    return _scored(content, test, outputs)
+    made = _scored(content, test, outputs)
+    if validation is None:
+        return made
+    return replace(made, held_out=_predict_encoded(recipe, validation))
+
+
+def _predict_encoded(recipe: Recipe, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | str:
+    """Return the outputs of the checkpoint's model for encoded rows; why not if they fail."""
+    bare = replace(recipe, preprocessing=None)
+    try:
+        with tempfile.TemporaryDirectory() as aside:
+            path = str(Path(aside, MODEL))
+            export_file(bare, path)
+            return np.asarray(recipe.predict(recipe.load(path), rows))
+    except Exception as error:  # noqa: BLE001  # a job's own export may not take that
+        return f"the model does not predict the validation rows: {first_line(error)}"
+
+
+def predict_held_out(
+    recipe: Recipe,
+    train: Callable[..., Any],
+    member: Member,
+    training: TrainingData,
+    replicas: Sequence[Replica],
+) -> list[np.ndarray[Any, Any]]:
+    """Train a member on the rows of each replica; return its outputs for the rows held out."""
+    return [_predict_fold(recipe, train, member, training, each) for each in replicas]
+
+
+def _predict_fold(
+    recipe: Recipe,
+    train: Callable[..., Any],
+    member: Member,
+    training: TrainingData,
+    replica: Replica,
+) -> np.ndarray[Any, Any]:
+    data = select(training, replica)
+    config = {**member.config, "rows": len(data.y_train)}
+    member = replace(member, config=config, seed=replica.seed)
+    model = _refit_member(train, member, data)
+    return _outputs_of(recipe, model, member, data.x_validation)
 
 
 def _scored(content: bytes, test: TestSet, outputs: np.ndarray[Any, Any]) -> Made:
@@ -142,9 +206,16 @@ def refit_and_score(
 
 def _predict_trained(recipe: Recipe, model: Any, member: Member, test: TestSet) -> Any:
     """Return a trained model's predictions on the test set, as its file has to give them."""
-    outputs = np.asarray(model.predict(test.encoded, verbose=0))
+    return in_units(_outputs_of(recipe, model, member, test.encoded), test.target)
+
+
+def _outputs_of(
+    recipe: Recipe, model: Any, member: Member, rows: np.ndarray[Any, Any]
+) -> np.ndarray[Any, Any]:
+    """Return a trained model's outputs as probabilities, or as standardised numbers."""
+    outputs = np.asarray(model.predict(rows, verbose=0))
     read = beside(recipe.export, "read_outputs")
-    return in_units(read(model, outputs, member.config) if read else outputs, test.target)
+    return np.asarray(read(model, outputs, member.config) if read else outputs)
 
 
 def _refit_member(train: Callable[..., Any], member: Member, training: TrainingData) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tune_jobs.engine.data.dataset import Replica, TrainingData
 from tune_jobs.engine.data.evaluation import fresh_replicas, held_out_share
+from tune_jobs.engine.data.splitting import Array
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.job.finalists import Finalists
 from tune_jobs.engine.seeds import derive
@@ -92,6 +93,17 @@ def check_rounds(job: Job, dataset: Dataset | None) -> None:
 def without_patience(config: Config, max_epochs: int) -> Config:
     """Return a config that is trained to the whole budget, whatever its patience."""
     return {**config, "patience": max_epochs} if "patience" in config else config
+
+
+def bare(training: TrainingData) -> TrainingData:
+    """Return training data for fits whose scores nobody reads."""
+    return replace(training, replicas=(), scorers={})
+
+
+def take_validation(training: TrainingData, replica: Replica) -> Array:
+    """Return the features of the rows that a replica holds out."""
+    features = training.x_validation
+    return features if replica.validation is None else features[replica.validation]
 
 
 def select(training: TrainingData, replica: Replica) -> TrainingData:

@@ -66,6 +66,7 @@ def _of_winner(findings: Findings, winner: Verdict) -> Headline:
             _challenge(winner) or _sentence(winner),
             _known_scores(findings),
             _against_baselines(findings),
+            _threshold(findings),
             _optimism(winner),
             _runner_up(winner),
             _cheapest(findings, winner),
@@ -103,6 +104,7 @@ def _provisional(findings: Findings) -> Headline:
             optimistic if len(findings.ranked) > 1 else "Only this trial has a value.",
             _known_scores(findings),
             _against_baselines(findings),
+            _threshold(findings),
             _no_winner(findings),
             _convergence(findings),
             *_stages(findings),
@@ -131,6 +133,12 @@ def _against_baselines(findings: Findings) -> str:
     """Say whether the model is better than simple ones."""
     report = findings.summary.on_test if findings.summary else None
     return visible(report.sentence) if report else ""
+
+
+def _threshold(findings: Findings) -> str:
+    """Say above which probability the second of two classes is predicted."""
+    threshold = findings.summary.threshold if findings.summary else None
+    return visible(threshold.sentence) if threshold else ""
 
 
 def _challenge(winner: Verdict) -> str:

@@ -137,7 +137,13 @@ def _add_winner(summary: Summary, ending: Ending, experiment: Experiment) -> Sum
     if made.unscored:
         unscored = f"no scores on the test set: {made.unscored}"
         summary = replace(summary, warnings=(*summary.warnings, unscored))
-    return replace(summary, test=made.test, ensemble=made.ensemble, on_test=made.report)
+    return replace(
+        summary,
+        test=made.test,
+        ensemble=made.ensemble,
+        on_test=made.report,
+        threshold=made.threshold,
+    )
 
 
 def _make_model(ending: Ending, experiment: Experiment) -> ExportedModel:

@@ -175,6 +175,7 @@ def _usage(experiment: Experiment, *, short: bool) -> list[str]:
 def _best(experiment: Experiment) -> list[str]:
     verdict, summary = experiment.verdict, experiment.summary
     said = _known_scores(summary)
+    said += [f"threshold   {summary.threshold.sentence}"] if summary and summary.threshold else []
     said += _won(verdict) if verdict else _found(experiment)
     if summary and summary.no_winner:
         earlier = "this verdict is from an earlier run; the last run produced none"

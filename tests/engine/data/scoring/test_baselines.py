@@ -69,3 +69,20 @@ def test_a_column_of_text_is_one_column_a_category_for_a_linear_model() -> None:
     encoded = encode_linearly(dataset.training.x_train, dataset.signature)
     assert encoded.shape[1] == 1 + 4  # and one for what is not known
     assert score(dataset)["linear model"].test["accuracy"] == 1
+
+
+def test_the_linear_model_has_a_threshold_of_its_own_if_the_metric_looks_at_classes() -> None:
+    draw = np.random.default_rng(0)
+    size = draw.normal(size=600)
+    bought = size + draw.normal(size=600) > 2.2  # 6 % of the rows
+    recipe = table(pd.DataFrame({"size": size, "bought": bought}), target="bought")
+
+    def score_by(scorer):
+        dataset = Evaluation(scoring=scorer).apply(recipe(0), 0)
+        return score(dataset, f"val_{scorer}", Evaluation(scoring=scorer))
+
+    found, same = score_by("balanced_accuracy"), score_by("roc_auc")
+    assert found["linear model"].threshold < 0.3
+    assert found["linear model"].test["balanced_accuracy"] > 0.7
+    assert found["class frequencies"].threshold == same["linear model"].threshold == 0.5
+    assert found["linear model"].test["roc_auc"] == same["linear model"].test["roc_auc"]

@@ -1,9 +1,11 @@
 """The winner beside simple models on the same test rows, with intervals."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score
 
 from tune_jobs.engine.data.scoring.comparison import report_on, wilson
 from tune_jobs.engine.data.scoring.outputs import Meaning
@@ -153,3 +155,31 @@ def test_rows_of_one_class_have_an_accuracy_and_no_area() -> None:
 def test_a_share_of_all_rows_has_an_interval_too() -> None:
     assert wilson(1.0, 20) == pytest.approx((0.839, 1.0), abs=1e-3)
     assert wilson(0.0, 20)[0] == 0.0
+
+
+def test_each_model_predicts_classes_at_its_own_threshold() -> None:
+    likely = believe(2.0)
+    at_third = replace(BINARY, threshold=0.3)
+    shifted = likely**2  # the same order of rows, so the same model at another threshold
+
+    def compare(threshold):
+        return report_on(
+            at_third,
+            TRUTH,
+            likely,
+            {"linear model": shifted},
+            metric="val_balanced_accuracy",
+            scorers=make_scorers(["balanced_accuracy"], BINARY, {}),
+            thresholds={"linear model": threshold},
+        )
+
+    same, other = compare(0.09), compare(0.5)
+    expected = balanced_accuracy_score(TRUTH, likely[:, 0] > 0.3)
+    assert same.comparisons[0].winner == pytest.approx(expected)
+    assert (same.comparisons[0].gain, same.answer) == (0.0, "not distinguishable")
+    assert other.comparisons[0].gain > 0
+    accuracy = same.known[0]
+    assert accuracy.value == pytest.approx(np.mean((likely[:, 0] > 0.3) == TRUTH))
+    assert accuracy.interval == wilson(accuracy.value, 300)
+    right = np.trace(same.details.confusion)
+    assert right == pytest.approx(300 * accuracy.value)

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from tune_jobs.engine.data.dataset import Dataset, Replica, TrainingData
-from tune_jobs.engine.data.scoring.outputs import meaning_of
-from tune_jobs.engine.data.scoring.scorers import Scorer
+from tune_jobs.engine.data.dataset import Dataset, Replica
+from tune_jobs.engine.data.scoring.outputs import HALF, meaning_of
 from tune_jobs.engine.data.scoring.test_scores import in_units, score
+from tune_jobs.engine.data.scoring.thresholds import Choice, HeldOut
 from tune_jobs.engine.data.splitting import Array
+from tune_jobs.engine.errors import JobError
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
 # What a linear model takes: an array, or a sparse matrix of SciPy, which has no types.
 Features: TypeAlias = Any
+
+LINEAR = "linear model"
 
 # More rows teach a linear model little.
 MOST_ROWS = 50_000
@@ -34,12 +37,15 @@ class BaselineScores:
         mean: the mean of the metric over the winner's folds, None if it does not have that metric.
         test: its scores on the test set.
         outputs: its outputs on the test set, as a model has them, in the target's unit.
+        threshold: of two classes, the probability above which it predicts the second: chosen as
+            that of the winner is. That of a constant stays, so that it is the majority class.
     """
 
     name: str
     mean: float | None
     test: Mapping[str, float]
     outputs: Array
+    threshold: float = HALF
 
 
 def score_baselines(
@@ -49,7 +55,7 @@ def score_baselines(
 
     Args:
         whole: training and validation rows together, and the test set.
-        replicas: the folds that the winner was scored on.
+        replicas: the folds that the winner was scored on; without any, the validation set is.
         metric: the job's. There is a mean only for the evaluation's own scorers: another metric,
             which the trainable computes, could mean something else here.
 
@@ -59,16 +65,21 @@ def score_baselines(
     training, signature = whole.training, whole.signature
     if training.y_train.ndim > 1:
         return []  # scikit-learn's linear models of classes have one target
-    x = encode_linearly(training.x_train, signature)
+    truth = in_units(whole.y_test, whole.preprocessing["target"])
+    meaning = meaning_of(signature, truth)
+    choice = Choice(metric, meaning, training.scorers)
     scorer = training.scorers.get(metric.removeprefix("val_"))
+    x = encode_linearly(training.x_train, signature)
     found = []
     for name, model in make_baselines(signature["task"]).items():
         outputs = _predict_test_set(model, whole, x)
-        mean = None
-        if scorer is not None:
-            folds = [_score_fold(scorer, model, training, x, signature, r) for r in replicas]
-            mean = float(np.mean(folds))
-        found.append(BaselineScores(name, mean, _score_test_set(whole, outputs), outputs))
+        is_chosen = name == LINEAR and choice.depends_on_it(training.y_train)
+        folds = _hold_out(model, whole, x, replicas) if scorer or is_chosen else []
+        mean = float(np.mean([scorer(f.truth, f.outputs) for f in folds])) if scorer else None
+        threshold = _choose(choice, folds) if is_chosen else HALF
+        read = replace(meaning, threshold=threshold)
+        test = score(read, truth, outputs, training.scorers)
+        found.append(BaselineScores(name, mean, test, outputs, threshold))
     return found
 
 
@@ -93,10 +104,10 @@ def make_baselines(task: str) -> dict[str, BaseEstimator]:
     from sklearn.linear_model import LogisticRegression, RidgeCV
 
     if task == "regression":
-        return {"mean": DummyRegressor(), "linear model": RidgeCV(np.logspace(-3, 3, 7))}
+        return {"mean": DummyRegressor(), LINEAR: RidgeCV(np.logspace(-3, 3, 7))}
     return {
         "class frequencies": DummyClassifier(strategy="prior"),
-        "linear model": LogisticRegression(max_iter=200),
+        LINEAR: LogisticRegression(max_iter=200),
     }
 
 
@@ -122,20 +133,25 @@ def _predict_test_set(model: BaseEstimator, whole: Dataset, x: Features) -> Arra
     return in_units(outputs, whole.preprocessing["target"])
 
 
-def _score_test_set(whole: Dataset, outputs: Array) -> dict[str, float]:
-    truth = in_units(whole.y_test, whole.preprocessing["target"])
-    meaning = meaning_of(whole.signature, truth)
-    return score(meaning, truth, outputs, whole.training.scorers)
+def _hold_out(
+    model: BaseEstimator, whole: Dataset, x: Features, replicas: Sequence[Replica]
+) -> list[HeldOut]:
+    """Train a model for each fold, and predict the rows that it holds out."""
+    training, signature, found = whole.training, whole.signature, []
+    apart = encode_linearly(training.x_validation, signature)
+    for each in replicas or (Replica(0),):
+        if each.train is None:
+            fitted, held, y, truth = x, apart, training.y_train, training.y_validation
+        else:
+            fitted, held = x[each.train], x[each.validation]
+            y, truth = training.y_train[each.train], training.y_train[each.validation]
+        found.append(HeldOut(truth, fit_and_predict(model, signature, fitted, y, held)))
+    return found
 
 
-def _score_fold(
-    scorer: Scorer,
-    model: BaseEstimator,
-    training: TrainingData,
-    x: Features,
-    signature: Mapping[str, Any],
-    replica: Replica,
-) -> float:
-    y, train, held = training.y_train, replica.train, replica.validation
-    outputs = fit_and_predict(model, signature, x[train], y[train], x[held])
-    return float(scorer(y[held], outputs))
+def _choose(choice: Choice, folds: Sequence[HeldOut]) -> float:
+    """Choose a threshold; 0.5 if the metric cannot be computed for each fold."""
+    try:
+        return choice.choose(folds).value
+    except JobError:
+        return HALF

@@ -18,11 +18,13 @@ import numpy as np
 
 from tune_jobs.engine.data.scoring.details import Details, details_of
 from tune_jobs.engine.data.scoring.measures import Measure, measure_of, measures_of
-from tune_jobs.engine.data.scoring.outputs import Meaning
+from tune_jobs.engine.data.scoring.outputs import HALF, Meaning
 from tune_jobs.engine.data.scoring.scorers import Scorer
 from tune_jobs.engine.data.splitting import Array
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.goal import Mode
+
+NO_THRESHOLDS: Mapping[str, float] = {}
 
 LEVEL = 0.95
 RESAMPLES = 300
@@ -127,17 +129,19 @@ def report_on(
     metric: str,
     scorers: Mapping[str, Scorer],
     classes: Sequence[object] = (),
+    thresholds: Mapping[str, float] = NO_THRESHOLDS,
 ) -> TestReport:
     """Score the winner's outputs with intervals, and compare them with those of simple models.
 
     Args:
-        meaning: what outputs mean.
+        meaning: what the winner's outputs mean.
         truth: of the test rows, in the target's unit.
         outputs: the winner's, in the target's unit.
         baselines: those of each simple model, by name.
         metric: the search's.
         scorers: the evaluation's own.
         classes: their names, in the order of their codes.
+        thresholds: of simple models, by name, if it is not the usual one.
 
     Returns:
         No scores if there are no rows, or an output is NaN or infinite.
@@ -154,7 +158,11 @@ def report_on(
     measure = measure_of(metric, meaning, scorers)
     if measure is None:
         return found
-    compared = [_compare(measure, truth, outputs, name, baselines[name]) for name in baselines]
+    compared = []
+    for name, other in baselines.items():
+        read = replace(meaning, threshold=thresholds.get(name, HALF))
+        theirs = measure_of(metric, read, scorers) or measure
+        compared.append(_compare((measure, theirs), truth, (outputs, other), name))
     comparisons = tuple(each for each in compared if each)
     if not comparisons:
         return found
@@ -192,23 +200,27 @@ def _known(measure: Measure, truth: Array, outputs: Array) -> KnownScore | None:
 
 
 def _compare(
-    measure: Measure, truth: Array, winner: Array, name: str, baseline: Array
+    measures: tuple[Measure, Measure], truth: Array, outputs: tuple[Array, Array], name: str
 ) -> Comparison | None:
-    """Compare two models; None if the rows are too few, or cannot be scored."""
+    """Compare the winner with a baseline; None if the rows are too few, or cannot be scored.
+
+    The measures of the two differ in the threshold of predicted classes.
+    """
+    (ours, theirs), (winner, baseline) = measures, outputs
     if len(truth) < FEWEST_ROWS or not np.isfinite(baseline).all():
         return None
-    sign = 1 if measure.mode == "max" else -1
+    sign = 1 if ours.mode == "max" else -1
 
     def gain(rows: Array) -> float:
-        first, second = measure.score(truth[rows], winner[rows]), baseline[rows]
-        return sign * (first - measure.score(truth[rows], second))
+        first = ours.score(truth[rows], winner[rows])
+        return sign * (first - theirs.score(truth[rows], baseline[rows]))
 
     try:
-        first, second = measure.score(truth, winner), measure.score(truth, baseline)
-        if measure.per_row is None:
+        first, second = ours.score(truth, winner), theirs.score(truth, baseline)
+        if ours.per_row is None or theirs.per_row is None:
             interval = _of_resamples(len(truth), gain)
         else:
-            values = measure.per_row(truth, winner) - measure.per_row(truth, baseline)
+            values = ours.per_row(truth, winner) - theirs.per_row(truth, baseline)
             interval = _of_mean(sign * values)
     except JobError:
         return None

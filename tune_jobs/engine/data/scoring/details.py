@@ -68,14 +68,16 @@ def details_of(
         if meaning.is_number:
             errors = meaning.numbers(outputs) - truth.reshape(-1)
             return Details(residuals=tuple(map(float, np.quantile(errors, QUANTILES))))
-        return _of_classes(meaning.probabilities(outputs), truth.reshape(-1).astype(int), classes)
+        return _of_classes(meaning, truth.reshape(-1).astype(int), outputs, classes)
     return None
 
 
-def _of_classes(probabilities: Array, truth: Array, classes: Sequence[object]) -> Details:
-    count = probabilities.shape[1]
+def _of_classes(
+    meaning: Meaning, truth: Array, outputs: Array, classes: Sequence[object]
+) -> Details:
+    probabilities, count = meaning.probabilities(outputs), meaning.classes
     names = tuple(map(str, classes)) if len(classes) == count else tuple(map(str, range(count)))
-    found = Details(classes=names, confusion=_confusion(probabilities, truth))
+    found = Details(classes=names, confusion=_confusion(truth, meaning.predicted(outputs), count))
     if count != 2 or len(np.unique(truth)) < 2:
         return found
     roc, precision_recall = _curves(probabilities[:, 1], truth)
@@ -88,12 +90,11 @@ def _of_classes(probabilities: Array, truth: Array, classes: Sequence[object]) -
     )
 
 
-def _confusion(probabilities: Array, truth: Array) -> tuple[tuple[int, ...], ...]:
+def _confusion(truth: Array, predicted: Array, count: int) -> tuple[tuple[int, ...], ...]:
     """Count the rows by their class and the predicted one; nothing for very many classes."""
-    count = probabilities.shape[1]
     if count > MOST_CLASSES:
         return ()
-    found = np.bincount(truth * count + probabilities.argmax(axis=1), minlength=count * count)
+    found = np.bincount(truth * count + predicted, minlength=count * count)
     return tuple(tuple(map(int, row)) for row in found.reshape(count, count))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tune_jobs.engine.data.scoring.outputs import Meaning
-from tune_jobs.engine.data.scoring.scorers import Scorer, in_own_unit, make_scorers, scorer_names
+from tune_jobs.engine.data.scoring.scorers import Scorer, as_read, make_scorers, scorer_names
 from tune_jobs.engine.data.splitting import Array
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.goal import Mode
@@ -97,7 +97,7 @@ def measure_of(metric: str, meaning: Meaning, scorers: Mapping[str, Scorer]) -> 
     if same := known.get(LIKE.get(name, name.replace("_", " "))):
         return same
     if name in scorers:
-        return Measure(name, "max", in_own_unit(scorers[name]))
+        return Measure(name, "max", as_read(scorers[name], meaning))
     if name in scorer_names() and not meaning.is_number and meaning.classes == 2:
         return Measure(name, "max", _by_scorer(name, meaning))
     return known["mean squared error" if meaning.is_number else "log loss"]
@@ -121,8 +121,8 @@ def _root_mean_square(meaning: Meaning) -> Callable[[Array, Array], float]:
 
 
 def _hits(meaning: Meaning, truth: Array, outputs: Array) -> Array:
-    """Return 1.0 for each row whose class is predicted; at 0.5 it is the first of two."""
-    hits: Array = meaning.probabilities(outputs).argmax(axis=1) == truth.reshape(-1)
+    """Return 1.0 for each row whose class is predicted."""
+    hits: Array = meaning.predicted(outputs) == truth.reshape(-1)
     return hits.astype(float)
 
 

@@ -16,6 +16,7 @@ from tune_jobs.engine.data.splitting import Array
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.formatting import count
 
+HALF = 0.5  # the probability above which a row is of the second class, unless another is chosen
 TOLERANCE = 1e-3  # by which a probability may be beyond 0 or 1, as short floats have it
 
 
@@ -27,11 +28,13 @@ class Meaning:
         task: ``binary``, ``multiclass`` or ``regression``.
         classes: the number of classes; 0 for numbers.
         targets: the number of targets of a row: 1, or several labels or numbers.
+        threshold: of two classes, the probability above which the second is predicted.
     """
 
     task: str
     classes: int = 0
     targets: int = 1
+    threshold: float = HALF
 
     @property
     def is_number(self) -> bool:
@@ -59,6 +62,16 @@ class Meaning:
         found = _in_range(found, outputs)
         total: Array = found.sum(axis=1, keepdims=True)
         return found / np.where(total > 0, total, 1.0)
+
+    def predicted(self, outputs: Array) -> Array:
+        """Return the code of the predicted class, shape (rows,).
+
+        Of two it is the second above the threshold, of more the most probable.
+
+        Raises:
+            JobError: for another number of outputs than of classes, or no probabilities.
+        """
+        return predicted_of(self.probabilities(outputs), self.threshold)
 
     def label_probabilities(self, outputs: Array) -> Array:
         """Return the probability of each label, shape (rows, labels).
@@ -100,6 +113,13 @@ class Unit:
         """Return standardised numbers in the target's unit, in float64."""
         restored: Array = values.astype(float) * np.asarray(self.scale) + np.asarray(self.mean)
         return restored
+
+
+def predicted_of(probabilities: Array, threshold: float) -> Array:
+    """Return the code of the predicted class, given the probability of each, which add up to 1."""
+    if probabilities.shape[1] == 2:
+        return np.asarray(probabilities[:, 1] > threshold).astype(int)
+    return np.asarray(probabilities.argmax(axis=1))
 
 
 OWN = Unit()  # of a target that was not standardised

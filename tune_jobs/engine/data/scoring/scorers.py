@@ -73,7 +73,8 @@ class Scorer:
         if meaning.has_labels:
             probabilities = meaning.label_probabilities(outputs)
             return truth.astype(int), stand_ins.StandInForLabels(probabilities)
-        return truth.astype(int), stand_ins.StandInClassifier(meaning.probabilities(outputs))
+        probabilities = meaning.probabilities(outputs)
+        return truth.astype(int), stand_ins.StandInClassifier(probabilities, meaning.threshold)
 
 
 def check_scoring(scoring: Scoring | None) -> tuple[str | ScikitScorer, ...]:
@@ -146,9 +147,9 @@ def scorer_names() -> list[str]:
     return list(get_scorer_names())
 
 
-def in_own_unit(scorer: Scorer) -> Scorer:
-    """Return the scorer for numbers that are in the target's unit already."""
-    return replace(scorer, unit=OWN)
+def as_read(scorer: Scorer, meaning: Meaning) -> Scorer:
+    """Return the scorer for outputs of that meaning, numbers being in the target's unit already."""
+    return replace(scorer, meaning=meaning, unit=OWN)
 
 
 def check_scorable(scorer: Scorer, truth: Array, where: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
+from tune_jobs.engine.data.scoring.outputs import HALF, predicted_of
 from tune_jobs.engine.data.splitting import Array
 
 TINY = float(np.finfo(float).tiny)
@@ -16,14 +17,13 @@ ALMOST_ONE = 1 - float(np.finfo(float).eps)
 class StandInClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A classifier that returns known probabilities, shape (rows, classes)."""
 
-    def __init__(self, probabilities: Array) -> None:
-        self.probabilities = probabilities
+    def __init__(self, probabilities: Array, threshold: float = HALF) -> None:
+        self.probabilities, self.threshold = probabilities, threshold
         self.classes_ = np.arange(probabilities.shape[1])
 
     def predict(self, rows: Any) -> Array:
-        """Return the most probable class; of two, the second if its probability exceeds 0.5."""
-        likeliest: Array = self.predict_proba(rows).argmax(axis=1)
-        return likeliest
+        """Return the most probable class; of two, the second above the threshold."""
+        return predicted_of(self.predict_proba(rows), self.threshold)
 
     def predict_proba(self, rows: Any) -> Array:
         """Return the probability of each class."""
@@ -45,7 +45,7 @@ class StandInForLabels(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, rows: Any) -> Array:
         """Return 1 for each label whose probability exceeds 0.5."""
-        likely: Array = (self.predict_proba(rows) > 0.5).astype(int)
+        likely: Array = (self.predict_proba(rows) > HALF).astype(int)
         return likely
 
     def predict_proba(self, rows: Any) -> Array:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tune_jobs.engine.data.scoring.outputs import Meaning, unit_of
-from tune_jobs.engine.data.scoring.scorers import Scorer, in_own_unit
+from tune_jobs.engine.data.scoring.outputs import HALF, Meaning, unit_of
+from tune_jobs.engine.data.scoring.scorers import Scorer, as_read
 from tune_jobs.engine.data.splitting import Array
 from tune_jobs.engine.errors import JobError
 
@@ -38,12 +38,12 @@ def score(
     elif meaning.has_labels:
         found = _score_labels(truth, meaning.label_probabilities(outputs))
     elif meaning.classes == 2:
-        found = _score_binary(truth, meaning.probabilities(outputs)[:, 1])
+        found = _score_binary(truth, meaning.probabilities(outputs)[:, 1], meaning.threshold)
     else:
         found = _score_classes(truth, meaning.probabilities(outputs))
     for name, scorer in scorers.items():
         with suppress(JobError):
-            found[name] = in_own_unit(scorer)(truth, outputs)
+            found[name] = as_read(scorer, meaning)(truth, outputs)
     return found
 
 
@@ -64,12 +64,12 @@ def _score_numbers(truth: Array, predicted: Array) -> dict[str, float]:
     }
 
 
-def _score_binary(truth: Array, probability: Array) -> dict[str, float]:
+def _score_binary(truth: Array, probability: Array, threshold: float = HALF) -> dict[str, float]:
     from sklearn import metrics
 
     return {
         "log_loss": float(metrics.log_loss(truth, probability, labels=[0, 1])),
-        "accuracy": float(metrics.accuracy_score(truth, probability > 0.5)),
+        "accuracy": float(metrics.accuracy_score(truth, probability > threshold)),
         "roc_auc": float(metrics.roc_auc_score(truth, probability)),
         "average_precision": float(metrics.average_precision_score(truth, probability)),
     }
