@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 Mode = Literal["min", "max"]
@@ -29,6 +29,10 @@ COMMON = (
 )
 
 
+# Errors of a number in its own unit that models report, and what people call them.
+ERRORS = {"root_mean_squared_error": "RMSE", "mean_absolute_error": "MAE"}
+
+
 @dataclass(frozen=True)
 class Goal:
     """A metric to be minimised or maximised.
@@ -36,10 +40,30 @@ class Goal:
     Attributes:
         metric: the name under which trials report it.
         mode: ``min`` or ``max``.
+        target: the number to predict, if the metric is a loss of it; empty otherwise.
+        is_standardised: whether that loss is of the standardised number, as models are trained.
     """
 
     metric: str
     mode: Mode = "min"
+    target: str = field(default="", compare=False)
+    is_standardised: bool = field(default=False, compare=False)
+
+    @property
+    def words(self) -> str:
+        """The metric, and of what it is if that is not the target as people know it."""
+        return f"{self.metric} of the standardised target" if self.is_standardised else self.metric
+
+    @property
+    def errors(self) -> dict[str, str]:
+        """The metrics that say the same in the unit of the target, and what they are called."""
+        prefix = "val_" if self.metric.startswith("val_") else ""
+        return {f"{prefix}{name}": word for name, word in ERRORS.items()} if self.target else {}
+
+    def say_error(self, metrics: Mapping[str, float]) -> str:
+        """Say the error of a number in its own unit, such as ``RMSE 61.2``; nothing without one."""
+        known = {word: metrics[name] for name, word in self.errors.items() if name in metrics}
+        return next((f"{word} {value:.5g}" for word, value in known.items()), "")
 
     @property
     def minimises(self) -> bool:

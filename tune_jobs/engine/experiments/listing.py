@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Any
 
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.files import DESCRIPTION, HISTORY, LEASE, RETEST, SUMMARY
@@ -20,6 +21,8 @@ from tune_jobs.engine.experiments.lease import read_claims
 from tune_jobs.engine.experiments.retest_answer import Answer
 from tune_jobs.engine.experiments.summary import Summary
 from tune_jobs.engine.formatting import NONE, columns, columns_of, duration, number, visible
+from tune_jobs.engine.goal import Goal, Mode
+from tune_jobs.engine.job.description import goal_of
 from tune_jobs.engine.outcome import Outcome
 from tune_jobs.engine.serialization import parse
 from tune_jobs.engine.storage.folder import AT_ONCE, Folder
@@ -58,6 +61,7 @@ class Entry:
         trials: how many have ended; None if unknown.
         failed: how many of them failed; None if unknown.
         metric: what decides.
+        is_standardised: whether that is a loss of a standardised number.
         best: the best value of the search so far, the best of many and therefore optimistic.
         fresh: the winner's mean on fresh scores.
         verdict: a retest's answer.
@@ -82,6 +86,12 @@ class Entry:
     target: int | None = None
     in_finals: bool = False
     left: float | None = None
+    is_standardised: bool = False
+
+    @property
+    def metric_in_words(self) -> str:
+        """The metric, and that it is not in the unit of the target, if so."""
+        return f"{visible(self.metric or 'value')}{' (standardised)' * self.is_standardised}"
 
     @property
     def series(self) -> str:
@@ -151,6 +161,7 @@ def _look_at(folder: Folder, names: set[str]) -> Entry:
         trials=sum(facts.states.values()),
         failed=facts.states.get("failed", 0),
         metric=begun.metric if begun else None,
+        is_standardised=bool(begun and begun.goal.is_standardised),
         best=facts.best,
         who=holder.who,
         target=facts.target,
@@ -165,6 +176,14 @@ class _Start:
 
     metric: str
     started: float | None
+    mode: Mode = "min"
+    preprocessing: dict[str, Any] | None = None
+    space: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def goal(self) -> Goal:
+        """The metric, and what it is of."""
+        return goal_of(self.metric, self.mode, self.preprocessing, self.space)
 
 
 def _find_start(folder: Folder) -> _Start | None:
@@ -185,6 +204,7 @@ def _ended(name: str, summary: Summary, answer: Answer | None) -> Entry:
         trials=sum(summary.trials.values()),
         failed=summary.trials.get("failed", 0),
         metric=summary.metric,
+        is_standardised=summary.is_standardised,
         best=best,
         fresh=summary.winner.mean if summary.winner else None,
         verdict=answer.answer if answer else None,
@@ -225,7 +245,7 @@ def describe_progress(entry: Entry) -> str:
     said = [_describe_trials(entry)]
     if entry.best is not None:
         of = " of the search" if entry.fresh is not None else ""
-        said.append(f"best {visible(entry.metric or 'value')}{of} {number(entry.best)}")
+        said.append(f"best {entry.metric_in_words}{of} {number(entry.best)}")
     if entry.fresh is not None:
         said.append(f"winner {number(entry.fresh)} on fresh scores")
     if entry.left is not None and entry.state == "running":
@@ -269,7 +289,7 @@ def _cells(entry: Entry) -> list[str]:
         entry.state,
         duration(_age(entry)),
         _trials(entry),
-        visible(entry.metric) if entry.metric and has_value else NONE,
+        entry.metric_in_words if entry.metric and has_value else NONE,
         number(entry.best),
         number(entry.fresh),
         entry.verdict or NONE,

@@ -101,6 +101,7 @@ class Summary:
             None if the metric does not look at predicted classes, which then are cut at 0.5.
         metric: what decides.
         mode: whether a lower (``min``) or a higher value is better.
+        is_standardised: whether the metric is a loss of a standardised number.
         trials: the number of trials by state.
         began: when it began, in seconds since 1970.
         ended: when it ended.
@@ -128,6 +129,7 @@ class Summary:
     threshold: Threshold | None = None
     metric: str | None
     mode: Mode | None
+    is_standardised: bool = False
     trials: Mapping[str, int]
     began: float | None
     ended: float | None

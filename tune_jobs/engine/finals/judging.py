@@ -73,7 +73,7 @@ def give_verdict(
         challenge=None if race.incumbent is None else _judge(race, candidates),
         sentence="",
     )
-    return replace(verdict, sentence=_say(verdict))
+    return replace(verdict, sentence=_say(verdict, race.goal.words))
 
 
 def _judge(race: Race, candidates: Sequence[Candidate]) -> ChallengeResult:
@@ -110,7 +110,7 @@ def _say_challenge(race: Race, candidates: Sequence[Candidate]) -> str:
     required = f", at least {race.least_gain:.3g} is required" if race.least_gain else ""
     way = "better" if gain.mean > 0 else "worse"
     numbers = (
-        f"{abs(gain.mean):.3g} {way} in {race.goal.metric} than the incumbent "
+        f"{abs(gain.mean):.3g} {way} in {race.goal.words} than the incumbent "
         f"on the same {gain.scores} fresh seeds and folds ({race.level:.0%} CI of the gain "
         f"{gain.lower:.3g} to {gain.upper:.3g}{required})"
     )
@@ -188,11 +188,11 @@ def _describe(race: Race, place: int, candidate: Candidate, cost: Cost) -> Final
     )
 
 
-def _say(verdict: Verdict) -> str:
+def _say(verdict: Verdict, metric: str) -> str:
     """Put a verdict into a sentence or two."""
     low, high = verdict.interval
     said = (
-        f"trial {verdict.trial} won: {verdict.metric} {verdict.mean:.4g} "
+        f"trial {verdict.trial} won: {metric} {verdict.mean:.4g} "
         f"({verdict.level:.0%} CI {low:.4g} to {high:.4g})"
     )
     second = verdict.runner_up

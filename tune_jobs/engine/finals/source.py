@@ -220,7 +220,7 @@ def prepare_finals(
         folder.delete_folder()
         before = Experiment(folder)
     folder.create()
-    race = _make_race(job.goal, len(candidates), rounds, finalists)
+    race = _make_race(experiment.goal, len(candidates), rounds, finalists)
     finals = FinalistSource(race, candidates, folder, concurrency)
     finals.replay(before.segments.records() if before.exists else ())
     stopper = RunStopper(

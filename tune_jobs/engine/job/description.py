@@ -27,6 +27,10 @@ class Slot:
     content: str
 
 
+# In the names of losses that see a number in its own unit.
+OF_TRUE_SCALE = ("poisson", "percentage", "mape", "logarithmic", "msle", "tweedie", "gamma")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Description:
     """A run's search: on which data, with which versions, and where.
@@ -117,4 +121,16 @@ class Description:
     @property
     def goal(self) -> Goal:
         """The metric, and whether small or large values of it are good."""
-        return Goal(self.metric, self.mode)
+        return goal_of(self.metric, self.mode, self.preprocessing, self.space)
+
+
+def goal_of(
+    metric: str, mode: Mode, preprocessing: Mapping[str, Any] | None, space: Mapping[str, Any]
+) -> Goal:
+    """Return the goal of an experiment, which knows if it is a loss of a standardised number."""
+    target = (preprocessing or {}).get("target") or {}
+    if target.get("task") != "regression" or metric.removeprefix("val_") != "loss":
+        return Goal(metric, mode)
+    is_standardised = not any(word in str(space.get("loss", "")) for word in OF_TRUE_SCALE)
+    name = "" if "names" in target else str(target.get("name"))  # several have no common unit
+    return Goal(metric, mode, name, is_standardised)

@@ -42,7 +42,7 @@ def chart_race(all_findings: Sequence[Findings]) -> Chart | None:
         )
         + f". {say_outliers([value for race in races for _, value in race], y)}".rstrip(),
         x_title=f"{unit} since its first trial",
-        y_title=runners[0].metric,
+        y_title=runners[0].goal.words,
         x=x.ticks(8),
         y=y.ticks(6),
         marks=marks,

@@ -48,8 +48,8 @@ def chart_finalists(findings: Findings) -> Chart | None:
         marks.append(Mark(kind, look, [s for s, _ in pairs], [t for _, t in pairs]))
     return Chart(
         title="Finalists on fresh seeds",
-        words=_finalist_words(finalists, findings.metric, say_outliers(values, x)),
-        x_title=findings.metric,
+        words=_finalist_words(finalists, findings.goal.words, say_outliers(values, x)),
+        x_title=findings.goal.words,
         x=x.ticks(6),
         y=[(1 - (i + 0.5) * row, _label(each, winner.trial)) for i, each in enumerate(finalists)],
         marks=[Mark("lines", "rung", [crosswise(x.position(m)) for _, m in near]), *marks],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tune_jobs.engine.experiments.in_unit import read_in_unit
 from tune_jobs.engine.experiments.verdict import Baseline, Verdict
 from tune_jobs.engine.formatting import count, duration, is_number, number, visible
 from tune_jobs.engine.report.findings import Findings
@@ -58,6 +59,12 @@ def _of_winner(findings: Findings, winner: Verdict) -> Headline:
     fresh = count(winner.scores, "fresh score")
     mean = number(winner.mean)
     what = f"{findings.metric} of trial {winner.trial}, mean of {fresh}{spread}"
+    if findings.goal.is_standardised:
+        what += "; it is of the standardised target"
+    error = read_in_unit(findings.experiment)
+    if error and error.winner is not None:
+        said = f"{error.name} of {error.target} in its unit, trial {winner.trial}, mean of {fresh}"
+        mean, what = number(error.winner), f"{said}; its {findings.goal.words} is {mean}{spread}"
     answer = winner.challenge.answer if winner.challenge else None
     return Headline(
         value=answer.capitalize() if answer else mean,
@@ -92,14 +99,18 @@ def _provisional(findings: Findings) -> Headline:
             trial=None,
             warnings=_warnings(findings),
         )
+    value, what = number(best.value), findings.goal.words
+    error = read_in_unit(findings.experiment)
+    if error and best.number in error.trials:
+        value = number(error.trials[best.number])
+        what = f"{error.name} of {error.target} in its unit ({what} {number(best.value)})"
     optimistic = (
         "It is the best of many, so it looks better than it is; finals on fresh seeds would show "
         "by how much."
     )
     return Headline(
-        value=number(best.value),
-        value_of=f"{findings.metric} of trial {best.number} at epoch {best.best_epoch}, "
-        "during the search",
+        value=value,
+        value_of=f"{what} of trial {best.number} at epoch {best.best_epoch}, during the search",
         sentences=_not_empty(
             optimistic if len(findings.ranked) > 1 else "Only this trial has a value.",
             _known_scores(findings),

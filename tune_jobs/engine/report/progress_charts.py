@@ -118,7 +118,9 @@ def _epoch_scale(findings: Findings) -> Linear | Log:
 
 def _axis_title(findings: Findings, y: Scale) -> str:
     better = "lower" if findings.goal.minimises else "higher"
-    return f"{findings.metric}, {better} is better{', logarithmic' if isinstance(y, Log) else ''}"
+    return (
+        f"{findings.goal.words}, {better} is better{', logarithmic' if isinstance(y, Log) else ''}"
+    )
 
 
 def _shaded(findings: Findings, trials: list[Trial], x: Scale, y: Scale) -> list[Mark]:
@@ -185,7 +187,7 @@ def _star(findings: Findings, x: Scale, y: Scale) -> list[Mark]:
 def _history_words(findings: Findings, y: Scale) -> str:
     records = best_so_far(findings)
     values = [t.value for t in findings.shown if t.value is not None]
-    said = f"The best {findings.metric} of each of {count(len(findings.trials), 'trial')}"
+    said = f"The best {findings.goal.words} of each of {count(len(findings.trials), 'trial')}"
     if len(records) > 1:
         (first, before), (trial, value) = records[0], records[-1]
         said += (
@@ -260,7 +262,7 @@ def _thinning(findings: Findings) -> int:
 
 def _curve_words(findings: Findings, y: Scale) -> str:
     drawn = _drawn(findings)
-    said = f"{findings.metric} over epochs of {count(len(drawn), 'trial')}"
+    said = f"{findings.goal.words} over epochs of {count(len(drawn), 'trial')}"
     if len(drawn) < len(findings.curves):
         said += f" of {len(findings.curves):,}: the best, and an even sample of the others"
     if findings.rungs:

@@ -182,7 +182,7 @@ def _say_difference(one: Experiment, other: Experiment) -> list[str]:
     is_significant = "not significant" if low <= 0 <= high else "significant"
     interval = f"{apart.level:.0%} CI {number(low, 3)} to {number(high, 3)}"
     gap = f"{number(apart.mean, 3)} ({interval})"
-    return [f"The winners' {one.goal.metric} differ by {gap}, which is {is_significant}."]
+    return [f"The winners' {one.goal.words} differ by {gap}, which is {is_significant}."]
 
 
 def _obstacles(all_findings: Sequence[Findings]) -> list[str]:
@@ -200,21 +200,21 @@ def _obstacles(all_findings: Sequence[Findings]) -> list[str]:
 
 def _compare_searches(first: Findings, second: Findings) -> str:
     one, other = (number(findings.ranked[0].value) for findings in (first, second))
+    words = first.goal.words
     if one == other:
-        return f"During the search, {first.name} and {second.name} tie: {first.metric} {one}."
+        return f"During the search, {first.name} and {second.name} tie: {words} {one}."
     return (
-        f"During the search, {first.name} found the better {first.metric}: {one} against {other} "
+        f"During the search, {first.name} found the better {words}: {one} against {other} "
         f"of {second.name}."
     )
 
 
 def _compare_winners(ordered: Sequence[tuple[Findings, Verdict]]) -> str:
     (first, one), (second, other) = ordered[:2]
+    words = first.goal.words
     if number(one.mean) == number(other.mean):
-        return (
-            f"On fresh seeds {first.name} and {second.name} tie: {first.metric} {number(one.mean)}."
-        )
-    values = f"{first.metric} {number(one.mean)} against {number(other.mean)} of {second.name}"
+        return f"On fresh seeds {first.name} and {second.name} tie: {words} {number(one.mean)}."
+    values = f"{words} {number(one.mean)} against {number(other.mean)} of {second.name}"
     if max(one.interval[0], other.interval[0]) <= min(one.interval[1], other.interval[1]):
         return (
             f"On fresh seeds it is a tie, since the intervals of the two overlap: {first.name} has "

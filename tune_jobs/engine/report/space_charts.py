@@ -205,8 +205,8 @@ def _slice(
     active = sum(len(numbers) for _, numbers in groups.values())
     chart = Chart(
         title=h.name,
-        words=f"{findings.metric} after {count(findings.common_epoch, 'epoch')} against {h.name} "
-        f"({h.range or 'a choice'}) in {count(active, 'trial')}; {words}.",
+        words=f"{findings.goal.words} after {count(findings.common_epoch, 'epoch')} against "
+        f"{h.name} ({h.range or 'a choice'}) in {count(active, 'trial')}; {words}.",
         x=h.scale.ticks(4),
         y=y.ticks(4),
         marks=[

@@ -216,6 +216,7 @@ def write_summary(
         summary,
         metric=goal.metric,
         mode=goal.mode,
+        is_standardised=goal.is_standardised,
         trials={str(state): int(count) for state, count in states.items()},
         began=began,
         ended=ended,

@@ -40,6 +40,7 @@ from tune_jobs.engine.experiments.messages import (
     is_report,
     work_in,
 )
+from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.search.schedulers import EPOCH
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.checkpoint_limit import CheckpointLimit
@@ -62,6 +63,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         checkpoint_limit: deletes checkpoints of bad trials.
         hang_timeout: seconds without a report after which a trial hangs.
         before: called before Tune starts the first trial.
+        goal: what is sought.
 
     Attributes:
         max_epochs: the epoch after which a trial is complete.
@@ -78,6 +80,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
         checkpoint_limit: CheckpointLimit,
         hang_timeout: float,
         before: Callable[[], None] | None = None,
+        goal: Goal | None = None,
     ) -> None:
         self._folder, self._writer, self.max_epochs = folder, writer, max_epochs
         self._listeners, self._stopper, self._checkpoint_limit = (
@@ -85,7 +88,7 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
             stopper,
             checkpoint_limit,
         )
-        self._hang_timeout, self._before = hang_timeout, before
+        self._hang_timeout, self._before, self._goal = hang_timeout, before, goal
         self.lease: Lease | None = None
         self._numbers: dict[str, int] = {}
         self._count = 0
@@ -304,7 +307,8 @@ class Recorder(Callback):  # type: ignore[misc]  # Ray calls it
                 self.append(Epoch(number, replica, report.epoch, report.seconds, metrics))
         value = report.metrics.get(self._stopper.metric, math.nan)
         self._checkpoint_limit.note(number, value)
-        self.notify(Progress(number, report.epoch, value))
+        error = self._goal.say_error(report.metrics) if self._goal else ""
+        self.notify(Progress(number, report.epoch, value, error))
 
     def _record_checkpoint(self, number: int, epoch: int, path: str) -> None:
         self.append(SavedCheckpoint(number, epoch, self._folder.inside(path)))

@@ -274,6 +274,7 @@ def begin(
         checkpoint_limit=CheckpointLimit(folder, about.goal, None if most is None else most * GIB),
         hang_timeout=60 * profile.max_silence_minutes,
         before=before,
+        goal=about.goal,
     )
     # What these say is about to be outdated.
     for name in (SUMMARY, TRIALS_TABLE, EPOCHS_TABLE):

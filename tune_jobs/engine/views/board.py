@@ -26,12 +26,13 @@ FEWEST = 2
 
 @dataclass
 class RunningTrial:
-    """A trial that runs: its config, last epoch and value there, and the finalist of a fit."""
+    """A trial that runs: its config, last epoch, value and error there, the finalist of a fit."""
 
     config: Config
     epoch: int = 0
     value: float = math.nan
     of: int | None = None
+    error: str = ""
 
 
 @dataclass
@@ -47,6 +48,7 @@ class Board:
         paused: those that wait until a scheduler lets them continue.
         states: how many trials ended in each state.
         values: the best value of each trial, and its epoch.
+        errors: the error at that epoch, in the unit of the target.
         finalist_of: the finalist of each fit of the finals.
         best: the best trial so far.
         in_finals: whether the finalists are trained.
@@ -63,12 +65,17 @@ class Board:
     paused: dict[int, RunningTrial] = field(default_factory=dict)
     states: dict[str, int] = field(default_factory=dict)
     values: dict[int, tuple[float, int]] = field(default_factory=dict)
+    errors: dict[int, str] = field(default_factory=dict)
     finalist_of: dict[int, int] = field(default_factory=dict)
     best: Best | None = None
     in_finals: bool = False
     fits_at_once: int = 1
     began: float | None = None
     ended_before: int = 0
+
+    def say(self, value: float, error: str | None = "") -> str:
+        """Say a value of the metric, with the error of a number in its own unit if it is known."""
+        return f"{self.goal.metric} {value:.5g}{f' ({error})' if error else ''}"
 
     def name(self, number: int) -> str:
         """Name a trial, or in the finals the fits of a task and their finalist."""
@@ -128,13 +135,13 @@ class Board:
             case SearchStart():
                 self.num_trials = event.target or self.num_trials
                 self.in_finals, self.fits_at_once, self.began = False, 1, None
-                self.running, self.paused, self.values = {}, {}, {}
+                self.running, self.paused, self.values, self.errors = {}, {}, {}, {}
                 self.states, self.best = dict(event.states or {}), event.best
             case FinalsStart():
                 self.num_trials = event.target
                 self.in_finals, self.fits_at_once = True, event.fits_at_once
                 self.began = None
-                self.running, self.paused, self.values = {}, {}, {}
+                self.running, self.paused, self.values, self.errors = {}, {}, {}, {}
                 self.states, self.best, self.finalist_of = {}, None, {}
 
     def _continue(self, event: Continued) -> None:
@@ -146,10 +153,10 @@ class Board:
     def _note_value(self, event: Progress) -> None:
         number, epoch, value = event.trial, event.epoch, event.value
         trial = self.running[number]
-        trial.epoch, trial.value = epoch, value
+        trial.epoch, trial.value, trial.error = epoch, value, event.error
         if not math.isfinite(value):
             return
         if number not in self.values or self.goal.better(value, self.values[number][0]):
-            self.values[number] = (value, epoch)
+            self.values[number], self.errors[number] = (value, epoch), event.error
         if self.best is None or self.goal.better(value, self.best.value):
             self.best = Best(trial=number, epoch=epoch, value=value, config=trial.config)

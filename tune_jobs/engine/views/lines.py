@@ -32,7 +32,7 @@ def end_line(board: Board, end: TrialEnd) -> str:
             return f"{head}: the run ended before its first epoch"
         return f"{head}: no finite {board.goal.metric}"
     value, epoch = board.values[number]
-    text = f"{head}: {board.goal.metric} {value:.5g} at epoch {epoch}"
+    text = f"{head}: {board.say(value, board.errors.get(number))} at epoch {epoch}"
     if board.best is not None and not board.in_finals:
         text += f" (best {board.best.value:.5g}, trial {board.best.trial})"
     return text
@@ -66,7 +66,7 @@ def view_lines(board: Board) -> list[str]:
         [
             board.name(number),
             f"epoch {trial.epoch}/{board.max_epochs}",
-            f"{board.goal.metric} {trial.value:.5g}" if trial.epoch else "starting",
+            board.say(trial.value, trial.error) if trial.epoch else "starting",
             brief(trial.config),
         ]
         for number, trial in sorted(board.running.items())
@@ -114,4 +114,5 @@ def best_line(board: Board) -> str:
         return "starting workers"
     best = board.best
     place = f"trial {best.trial}, epoch {best.epoch}"
-    return f"best {board.goal.metric} {best.value:.5g}  {place}: {brief(best.config)}"
+    said = board.say(best.value, board.errors.get(best.trial))
+    return f"best {said}  {place}: {brief(best.config)}"

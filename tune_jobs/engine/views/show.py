@@ -14,6 +14,7 @@ from tune_jobs.engine.analysis.usage import PURPOSES
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.failures import cause
 from tune_jobs.engine.experiments.files import MODEL, REPORT
+from tune_jobs.engine.experiments.in_unit import read_in_unit
 from tune_jobs.engine.experiments.summary import Summary
 from tune_jobs.engine.experiments.verdict import RunnerUp, Verdict
 from tune_jobs.engine.formatting import NONE, count, shortened, show
@@ -176,7 +177,7 @@ def _best(experiment: Experiment) -> list[str]:
     verdict, summary = experiment.verdict, experiment.summary
     said = _known_scores(summary)
     said += [f"threshold   {summary.threshold.sentence}"] if summary and summary.threshold else []
-    said += _won(verdict) if verdict else _found(experiment)
+    said += _won(verdict, experiment) if verdict else _found(experiment)
     if summary and summary.no_winner:
         earlier = "this verdict is from an earlier run; the last run produced none"
         said.append(f"{earlier if verdict else 'no winner'}: {summary.no_winner}")
@@ -202,19 +203,23 @@ def _known_scores(summary: Summary | None) -> list[str]:
 
 def _found(experiment: Experiment) -> list[str]:
     """Show the best trial of the search, if there were no finals."""
-    best, metric = experiment.best, experiment.goal.metric
+    best, metric, error = experiment.best, experiment.goal.words, read_in_unit(experiment)
     place = f"trial {best.trial}, epoch {best.epoch}"
+    if error and best.trial in error.trials:
+        place = f"{error.say(error.trials[best.trial])}; {place}"
     return [f"best {metric}  {best.value:.5g}  ({place}; the best of many, so optimistic)"]
 
 
-def _won(verdict: Verdict) -> list[str]:
+def _won(verdict: Verdict, experiment: Experiment) -> list[str]:
     """Show the verdict on the winner of the finals."""
     low, high = verdict.interval
     won = f"{verdict.level:.0%} CI {low:.4g} to {high:.4g}, {verdict.scores} fresh scores"
-    said = [
-        f"winner      trial {verdict.trial}, {count(verdict.epochs, 'epoch')}",
-        f"{verdict.metric:11} {verdict.mean:.4g}  ({won})",
-    ]
+    of = ", of the standardised target" if experiment.goal.is_standardised else ""
+    error = read_in_unit(experiment)
+    said = [f"winner      trial {verdict.trial}, {count(verdict.epochs, 'epoch')}"]
+    if error and error.winner is not None:
+        said.append(f"{error.name:11} {error.winner:.4g}  (of {error.target}, in its unit)")
+    said.append(f"{verdict.metric:11} {verdict.mean:.4g}  ({won}{of})")
     if verdict.luck > 0 and verdict.search_value is not None:
         said.append(
             f"optimism    search score {verdict.search_value:.4g}, {verdict.luck:.2g} better than "

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tune_jobs.engine.experiments.experiment import Experiment
+from tune_jobs.engine.experiments.in_unit import InUnit, read_in_unit
 from tune_jobs.engine.formatting import NONE, columns, columns_of, listed, number, setting
 from tune_jobs.engine.space.configs import Config
 
 MOST_ROWS = 20
-RESULTS = 4  # columns before those of hyperparameters
 GAP = 2
 
 
@@ -28,25 +28,28 @@ def trial_table(experiment: Experiment, width: int | None = None) -> list[str]:
     top = experiment.ranked.head(MOST_ROWS)
     others = trials.drop(experiment.usable.index).head(MOST_ROWS)
     numbers = [int(n) for n in (*top["trial"], *others["trial"])]
-    head = ["trial", experiment.goal.metric, "epoch", "state"]
-    rows = [*map(_results, top.itertuples()), *map(_results, others.itertuples())]
+    error = read_in_unit(experiment)
+    head = ["trial", experiment.goal.metric, *([error.name] if error else []), "epoch", "state"]
+    results = len(head)
+    rows = [_results(row, error) for row in (*top.itertuples(), *others.itertuples())]
     settings = _settings([experiment.configs[n] for n in numbers])
     shown = _fitting(settings, [head, *rows], width)
     names = _short_names(list(settings))
     head += [names[name] for name in shown]
     rows = [[*row, *(settings[name][place] for name in shown)] for place, row in enumerate(rows)]
-    numeric = [place + RESULTS for place, name in enumerate(shown) if _is_numeric(settings[name])]
+    numeric = [place + results for place, name in enumerate(shown) if _is_numeric(settings[name])]
     left, hidden = len(trials) - len(rows), [name for name in settings if name not in shown]
     return [
-        *columns([head, *rows], right=(0, 1, 2, *numeric)),
+        *columns([head, *rows], right=(*range(results - 1), *numeric)),
         *([f"and {left} more in trials.parquet"] if left else []),
         *([f"not shown: {listed([names[name] for name in hidden])}"] if hidden else []),
     ]
 
 
-def _results(row: Any) -> list[str]:
+def _results(row: Any, error: InUnit | None) -> list[str]:
+    errors = [number(error.trials.get(row.trial), 5)] if error else []
     epoch = f"{row.best_epoch}/{row.epochs}" if row.value == row.value else f"-/{row.epochs}"
-    return [str(row.trial), number(row.value, 5), epoch, row.state]
+    return [str(row.trial), number(row.value, 5), *errors, epoch, row.state]
 
 
 def _settings(configs: Sequence[Config]) -> dict[str, list[str]]:
@@ -82,7 +85,7 @@ def _fitting(
         return list(settings)
     names = _short_names(list(settings))
     widths = {n: max(map(columns_of, (names[n], *cells))) for n, cells in settings.items()}
-    used = (max(columns_of(row[place]) for row in table) + GAP for place in range(RESULTS))
+    used = (max(columns_of(row[place]) for row in table) + GAP for place in range(len(table[0])))
     room, fitting = width - sum(used), set()
     for name in sorted(settings, key=lambda name: (settings[name].count(NONE), widths[name])):
         if widths[name] <= room:

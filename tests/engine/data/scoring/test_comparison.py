@@ -109,7 +109,10 @@ def test_numbers_are_compared_in_their_unit() -> None:
     low, high = known["root mean squared error"].interval
     assert 4 < low < known["root mean squared error"].value < high < 6
     by_loss = report(near, {"mean": far}, meaning=NUMBER, truth=truth)
-    assert by_loss.measure == "mean squared error"
+    assert by_loss.measure == "root mean squared error"
+    assert by_loss.answer == "better"
+    assert by_loss.comparisons[0].winner == pytest.approx(known["root mean squared error"].value)
+    assert by_loss.comparisons[0].score == pytest.approx(20, rel=0.2)
 
 
 def test_what_cannot_be_scored_is_left_out() -> None:

@@ -80,8 +80,8 @@ def measures_of(meaning: Meaning) -> dict[str, Measure]:
 def measure_of(metric: str, meaning: Meaning, scorers: Mapping[str, Scorer]) -> Measure | None:
     """Return the measure that a search's metric is on the test set, or the nearest to it.
 
-    The loss of a model, whatever it is, counts as the log loss or the squared error, and so does a
-    metric that only the trainable can compute.
+    The loss of a model, whatever it is, counts as the log loss or the root mean squared error, and
+    so does a metric that only the trainable can compute.
 
     Args:
         metric: the search's.
@@ -100,7 +100,7 @@ def measure_of(metric: str, meaning: Meaning, scorers: Mapping[str, Scorer]) -> 
         return Measure(name, "max", as_read(scorers[name], meaning))
     if name in scorer_names() and not meaning.is_number and meaning.classes == 2:
         return Measure(name, "max", _by_scorer(name, meaning))
-    return known["mean squared error" if meaning.is_number else "log loss"]
+    return known["root mean squared error" if meaning.is_number else "log loss"]
 
 
 def _mean(name: str, mode: Mode, per_row: Callable[[Array, Array], Array]) -> Measure:

@@ -330,6 +330,7 @@ class Progress:
         trial: the trial's number.
         epoch: counted from 1.
         value: the metric's mean over replicas, as searcher and scheduler see it.
+        error: if the value is a loss of a standardised number, its error in its own unit, in words.
     """
 
     kind: ClassVar[str] = "progress"
@@ -337,6 +338,7 @@ class Progress:
     trial: int
     epoch: int
     value: float
+    error: str = ""
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ def plot_slices(experiment: Experiment) -> Plot:
     findings = Findings(experiment)
     charts = [each.chart for each in slices(findings)[:SLICES]]
     after = count(findings.common_epoch, "epoch")
-    heading = f"{findings.metric} after {after}, against each hyperparameter"
+    heading = f"{findings.goal.words} after {after}, against each hyperparameter"
     if any(chart.marks[0].shapes for chart in charts):
         heading += "; shaded: where to search next"
     return _plot(experiment, charts, across=2, heading=f"{heading}; dark: trials of more epochs")
