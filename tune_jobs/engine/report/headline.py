@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tune_jobs.engine.experiments.in_unit import read_in_unit
+from tune_jobs.engine.analysis.in_unit import read_in_unit
 from tune_jobs.engine.experiments.verdict import Baseline, Verdict
 from tune_jobs.engine.formatting import count, duration, is_number, number, visible
 from tune_jobs.engine.report.findings import Findings

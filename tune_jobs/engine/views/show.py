@@ -10,11 +10,11 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tune_jobs.engine.analysis.in_unit import read_in_unit
 from tune_jobs.engine.analysis.usage import PURPOSES
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.failures import cause
 from tune_jobs.engine.experiments.files import MODEL, REPORT
-from tune_jobs.engine.experiments.in_unit import read_in_unit
 from tune_jobs.engine.experiments.summary import Summary
 from tune_jobs.engine.experiments.verdict import RunnerUp, Verdict
 from tune_jobs.engine.formatting import NONE, count, shortened, show

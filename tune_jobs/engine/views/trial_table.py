@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tune_jobs.engine.analysis.in_unit import InUnit, read_in_unit
 from tune_jobs.engine.experiments.experiment import Experiment
-from tune_jobs.engine.experiments.in_unit import InUnit, read_in_unit
 from tune_jobs.engine.formatting import NONE, columns, columns_of, listed, number, setting
 from tune_jobs.engine.space.configs import Config
 

@@ -4,6 +4,7 @@ import io
 
 import pytest
 
+from tune_jobs.engine.analysis.in_unit import read_in_unit
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.history.records import (
     Epoch,
@@ -12,7 +13,6 @@ from tune_jobs.engine.experiments.history.records import (
     TrialStart,
 )
 from tune_jobs.engine.experiments.history.segments import SegmentWriter
-from tune_jobs.engine.experiments.in_unit import read_in_unit
 from tune_jobs.engine.experiments.lease import Lease
 from tune_jobs.engine.experiments.listing import describe_progress, lines, list_experiments
 from tune_jobs.engine.goal import Goal
