@@ -1,8 +1,5 @@
 """The arguments of tuners and of `search`: what is refused, and what is said."""
 
-import pickle
-from itertools import chain
-
 import keras
 import numpy as np
 import pytest
@@ -15,7 +12,6 @@ from tune_jobs.keras_tuner.objective import make_objective
 from tune_jobs.keras_tuner.project import locate_project
 from tune_jobs.keras_tuner.trials import Metrics, Trial
 from tune_jobs.keras_tuner.worker.arguments import list_warnings, read_call
-from tune_jobs.keras_tuner.worker.datasets import pack, unpack
 
 HELD = (X_HELD, Y_HELD)
 
@@ -243,31 +239,6 @@ def test_rows_are_split_as_keras_splits_them():
     assert len(sets.x_train) == len(sets.weights_train) == 72
     np.testing.assert_array_equal(sets.x_validation, X_TRAIN[72:])
     np.testing.assert_array_equal(sets.weights_validation, weights[72:])
-
-
-def test_a_pipeline_travels_with_its_shuffling_and_augmentation():
-    data = tf.data.Dataset.range(20).shuffle(20).batch(5)
-    there = unpack(pickle.loads(pickle.dumps(pack(data))))
-
-    first, second = ([batch.numpy().tolist() for batch in there] for _ in range(2))
-    assert first != second
-    assert sorted(chain(*first)) == sorted(chain(*second)) == list(range(20))
-    assert len(there) == 4
-
-
-def test_a_pipeline_that_calls_python_travels_as_its_batches():
-    def rows():
-        for number in range(3):
-            yield np.full((2, 4), number, "float32"), np.zeros(2, "float32")
-
-    signature = (tf.TensorSpec((2, 4)), tf.TensorSpec((2,)))
-    data = tf.data.Dataset.from_generator(rows, output_signature=signature)
-    there = unpack(pickle.loads(pickle.dumps(pack(data))))
-
-    assert len(there) == 3
-    assert there[2][0][0, 0] == 2
-    with pytest.raises(JobError, match="does not end"):
-        pack(np.zeros(2**20) for _ in iter(int, 1))  # without an end
 
 
 def test_what_is_not_there_says_what_to_do_instead():

@@ -50,7 +50,8 @@ def fit(
             ``epochs``, exactly that many of ``max_epochs`` are trained, whatever the patience, and
             the last one's weights are kept.
         data: arrays; or a Keras or TensorFlow dataset as ``x_train``, with its targets, and
-            anything that ``model.fit`` takes as ``validation_data`` as ``x_validation``.
+            anything that ``model.fit`` takes as ``validation_data`` as ``x_validation``. A
+            ``tf.data.Dataset`` of single rows is trained in batches of ``batch_size``.
         class_weight: the weight of each class in the training loss, as in ``model.fit``.
         callbacks: Keras callbacks; with any but ``EarlyStopping`` ``model.fit`` runs. Or a
             function of none that returns a new list of them: it is called once per replica, while

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from trainables.datasets import as_batches
 from trainables.fitting.rows import are_rows, as_rows, check_pair, check_rows, count_rows
 from trainables.fitting.session import Config
 
@@ -157,7 +158,8 @@ def make_task(config: Config, data: Data, class_weight: Mapping[int, float] | No
     """
     max_epochs, epochs = int(config.get("max_epochs", 10)), config.get("epochs")
     patience = None if epochs is not None else config.get("patience")
-    sets = _gather_sets(data)
+    batch_size = int(config.get("batch_size", 32))
+    sets = _gather_sets(data, batch_size)
     task = Task(
         config=config,
         data=sets,
@@ -172,7 +174,7 @@ def make_task(config: Config, data: Data, class_weight: Mapping[int, float] | No
         epochs=max_epochs if epochs is None else int(epochs),
         keeps_last=epochs is not None,
         patience=None if patience is None else max(int(patience), 1),
-        batch_size=int(config.get("batch_size", 32)),
+        batch_size=batch_size,
     )
     if task.scorers and not isinstance(task.data.y_validation, np.ndarray):
         raise ValueError("scorers need x_validation and y_validation to be arrays")
@@ -183,8 +185,8 @@ def make_task(config: Config, data: Data, class_weight: Mapping[int, float] | No
     return task
 
 
-def _gather_sets(data: Data) -> Sets:
-    """Return the sets of a fit, as numpy's arrays unless they are datasets.
+def _gather_sets(data: Data, batch_size: int) -> Sets:
+    """Return the sets of a fit, as numpy's arrays unless they are datasets, which yield batches.
 
     Raises:
         ValueError: naming what cannot be trained on.
@@ -203,7 +205,7 @@ def _gather_sets(data: Data) -> Sets:
         raise ValueError(f"data is a {type(data).__name__} without x_train")
     else:
         check_rows("x_train", found["x_train"])
-    return Sets(**found)
+    return Sets(**{name: as_batches(value, batch_size) for name, value in found.items()})
 
 
 def _balance(config: Config, data: Data) -> Mapping[int, float] | None:

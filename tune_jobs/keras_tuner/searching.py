@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from trainables.datasets import DatasetError, pack
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.experiments.failures import cause
 from tune_jobs.engine.experiments.history.records import Event, Listener, TrialEnd
@@ -36,7 +37,6 @@ from tune_jobs.keras_tuner.worker.arguments import (
     read_call,
     with_epochs,
 )
-from tune_jobs.keras_tuner.worker.datasets import pack
 from tune_jobs.keras_tuner.worker.training import Given, Settings, make_trainable
 
 if TYPE_CHECKING:
@@ -289,13 +289,20 @@ def _view_of(job: Job) -> Listener:
 
 
 def _pack(args: Sequence[Any], kwargs: Mapping[str, Any], fit: Fit) -> Given:
-    """Return the arguments as they travel to the workers."""
+    """Return the arguments as they travel to the workers.
+
+    Raises:
+        JobError: if a dataset can be neither sent nor read.
+    """
     steps, held = fit.given.get("steps_per_epoch"), fit.given.get("validation_steps")
-    kwargs = {
-        name: pack(each, steps=held if name == "validation_data" else steps, name=name)
-        for name, each in kwargs.items()
-    }
-    return Given(tuple(pack(each, steps=steps) for each in args), kwargs)
+    try:
+        kwargs = {
+            name: pack(each, steps=held if name == "validation_data" else steps, name=name)
+            for name, each in kwargs.items()
+        }
+        return Given(tuple(pack(each, steps=steps) for each in args), kwargs)
+    except DatasetError as error:
+        raise JobError(f"search: {error}") from None
 
 
 def _module_of(program: Any) -> str:

@@ -82,7 +82,7 @@ class Dataset:
         classes = [f"classes: {say_classes(self.classes)}"] if self.classes else []
         return "\n".join(
             [
-                *as_lines(self.columns, self.width),
+                *(as_lines(self.columns, self.width) if self.columns else ()),
                 "rows: {:,} to train, {:,} to validate, {:,} to test".format(*sizes),
                 *classes,
                 *self.notes,

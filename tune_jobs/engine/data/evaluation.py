@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from tune_jobs.engine.data.apart import Apart
 from tune_jobs.engine.data.arrangement import Times, takes_arrangement
 from tune_jobs.engine.data.dataset import Replica, TrainingData
 from tune_jobs.engine.data.scoring.outputs import meaning_of
@@ -139,6 +140,10 @@ class Evaluation:
             seeds = [derive(seed, f"repeat {repeat}") for repeat in range(self.repeats)]
             replicas = tuple(Replica(each) for each in seeds)
             return replace(dataset, training=replace(dataset.training, replicas=replicas))
+        if isinstance(dataset.arrangement, Apart):
+            raise JobError(
+                f"{self!r} does not apply: the validation rows are given; leave out one of the two"
+            )
         whole = join_parts(dataset)
         repeats = [draw_replicas(whole, self.folds, seed, each) for each in range(self.repeats)]
         return _with_replicas(whole, tuple(chain(*repeats)))

@@ -88,10 +88,10 @@ def read_images(source: str | Path, shape: Sequence[int] | None = None) -> Array
         names = [name for name in ("x", "x_test") if name in _list_arrays(path)]
         if not names:
             raise JobError(f"{path} has no array x or x_test; there is {_shown(path)}")
-        return _checked_inputs(names[0], _load(path, names[:1])[names[0]], shape)
+        return check_rows(names[0], _load(path, names[:1])[names[0]], shape)
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-        return _checked_inputs(path.name, array, shape)
+        return check_rows(path.name, array, shape)
     except UNREADABLE as error:
         if isinstance(error, JobError):
             raise
@@ -185,16 +185,20 @@ def _checked(name: str, array: Array) -> Array:
     return _checked_images(name, array) if name.startswith("x") else _checked_classes(name, array)
 
 
-def _checked_inputs(name: str, array: Array, shape: Sequence[int] | None) -> Array:
-    """Return images, or rows of numbers if a row had one side in training."""
-    if shape is None or len(shape) != 1:
-        return _checked_images(name, array)
-    if array.ndim != 2 or array.shape[1] != shape[0] or array.dtype.kind not in "uifb":
+def check_rows(name: str, array: Array, shape: Sequence[int] | None) -> Array:
+    """Return rows of the shape that they had in training, images with their channel.
+
+    Raises:
+        JobError: for rows of another shape, or of anything but numbers.
+    """
+    rows = _checked_images(name, array) if shape is None or len(shape) == 3 else array
+    if shape is not None and (rows.shape[1:] != tuple(shape) or rows.dtype.kind not in "uifb"):
+        sides = ", ".join(map(str, shape))
         raise JobError(
             f"{name} has the shape {array.shape} and the type {array.dtype}, but must be numbers "
-            f"of shape (rows, {shape[0]})"
+            f"of shape (rows, {sides})"
         )
-    return array
+    return rows
 
 
 def _checked_images(name: str, array: Array) -> Array:

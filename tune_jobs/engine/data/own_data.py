@@ -20,6 +20,46 @@ TAKEN = (
 
 
 @dataclass(frozen=True)
+class PackedSets:
+    """Datasets as they travel to the workers, each with its targets.
+
+    Attributes:
+        x_train: what :func:`unpack_sets` restores: a training set.
+        x_validation: a validation set, or None.
+    """
+
+    x_train: Any
+    x_validation: Any = None
+    y_train: None = None
+    y_validation: None = None
+
+    def cut(self, train: int, validation: int) -> PackedSets:
+        """Return the first rows of the sets, or the first batch if they are batches."""
+        held = self.x_validation and self.x_validation.first(validation)
+        return PackedSets(self.x_train.first(train), held)
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the pipelines, and of the arrays in them."""
+        return digest([self.x_train.fingerprint, getattr(self.x_validation, "fingerprint", None)])
+
+    def __str__(self) -> str:
+        """Return the shapes of what they yield."""
+        held = f"validated on {self.x_validation}" if self.x_validation else "not validated"
+        return f"{self.x_train}, {held}"
+
+
+def unpack_sets(data: Any) -> Any:
+    """Return what a trainable gets, in the process that trains."""
+    if not isinstance(data, PackedSets):
+        return data
+    sets = {name: getattr(data, name) for name in NAMES}
+    return SimpleNamespace(
+        **{name: value.restore() if value is not None else None for name, value in sets.items()}
+    )
+
+
+@dataclass(frozen=True)
 class OwnData:
     """A training and a validation set that nothing is known of: no test set, columns or folds.
 
@@ -33,6 +73,8 @@ class OwnData:
 
     def cut(self, train: int, validation: int) -> OwnData:
         """Return the first rows of the sets; all of them if there is more than the sets."""
+        if isinstance(self.training, PackedSets):
+            return OwnData(self.training.cut(train, validation))
         known = isinstance(self.training, SimpleNamespace) and len(vars(self.training)) == 4
         if not known:
             return self
@@ -42,7 +84,9 @@ class OwnData:
 
     @property
     def fingerprint(self) -> str | None:
-        """A hash of the arrays; None if there is anything else."""
+        """A hash of the arrays or datasets; None if there is anything else."""
+        if isinstance(self.training, PackedSets):
+            return self.training.fingerprint
         parts = [part for name in NAMES for part in _flatten(getattr(self.training, name), name)]
         arrays = [part for part in parts if not isinstance(part, str)]
         known = all(isinstance(part, np.ndarray) and not part.dtype.hasobject for part in arrays)
@@ -50,7 +94,29 @@ class OwnData:
 
     def __str__(self) -> str:
         """Return the shapes of the sets."""
+        if isinstance(self.training, PackedSets):
+            return str(self.training)
         return ", ".join(f"{name} {_shape(getattr(self.training, name))}" for name in NAMES)
+
+
+@dataclass(frozen=True)
+class ReadSets:
+    """The recipe of sets that are there already: it returns them, whatever the seed."""
+
+    sets: OwnData
+
+    def __repr__(self) -> str:
+        """Return the shapes of the sets."""
+        return str(self.sets)
+
+    @property
+    def is_validated(self) -> bool:
+        """True if there is a validation set."""
+        return self.sets.training.x_validation is not None
+
+    def __call__(self, seed: int) -> OwnData:  # noqa: ARG002 - nothing is drawn
+        """Return the sets."""
+        return self.sets
 
 
 def as_own_data(found: object) -> OwnData | None:

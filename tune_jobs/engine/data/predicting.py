@@ -14,6 +14,7 @@ from tune_jobs.engine.data.columns import raw_inputs, string_columns
 from tune_jobs.engine.data.reading.again import read_again
 from tune_jobs.engine.data.scoring.outputs import HALF, meaning_of_outputs
 from tune_jobs.engine.data.sources import Source, find_column, is_frame, read_table
+from tune_jobs.engine.data.splitting import Array
 from tune_jobs.engine.data.target import prediction_table
 from tune_jobs.engine.errors import JobError, first_line
 
@@ -51,7 +52,7 @@ class Predictor:
         """Return a prediction per row, beside the ids and the columns to keep.
 
         Args:
-            source: a table as in training, by its path or as a DataFrame; or images.
+            source: a table as in training, by its path or as a DataFrame; or arrays or images.
             keep: columns that stay beside the predictions; ``("all",)`` for every one.
 
         Raises:
@@ -78,7 +79,7 @@ class Predictor:
                 raise JobError(f"--keep {','.join(keep)} does not apply: images have no columns")
             return self._images(source), {}
         if isinstance(source, np.ndarray):
-            raise JobError("a model of a table predicts a table or a DataFrame, not an array")
+            source = self._as_frame(source)
         ids = list(self.preprocessing.get("ids", []))
         strings = [*string_columns(self.preprocessing), *ids]
         table = read_table(source, strings=strings)
@@ -88,12 +89,30 @@ class Predictor:
             table = read_table(source, strings=[*ids, *kept])
         return inputs, {name: table[name] for name in [*ids, *kept]}
 
-    def _images(self, source: Rows) -> Any:
-        from tune_jobs.engine.data.images import read_images
+    def _as_frame(self, array: Array) -> pd.DataFrame:
+        """Return an array as the table that the training array was.
 
+        Raises:
+            JobError: if the model was trained on a table, or on other columns.
+        """
+        from tune_jobs.engine.data.given.pairs import name_columns
+
+        width = self.preprocessing.get("array")
+        if width is None:
+            raise JobError("a model of a table predicts a table or a DataFrame, not an array")
+        if array.ndim != 2 or array.shape[1] != width:
+            raise JobError(
+                f"the array has the shape {array.shape}, but must be (rows, {width}) as in training"
+            )
+        return name_columns(array)
+
+    def _images(self, source: Rows) -> Any:
+        from tune_jobs.engine.data.images import check_rows, read_images
+
+        shape = self.constants.get("input_shape")
         if isinstance(source, np.ndarray):
-            return source
-        return read_images(source, self.constants.get("input_shape"))
+            return check_rows("the array", source, shape)
+        return read_images(source, shape)
 
     @contextmanager
     def _mismatches(self) -> Iterator[None]:

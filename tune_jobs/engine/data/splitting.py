@@ -13,6 +13,9 @@ from tune_jobs.engine.errors import JobError
 Array = np.ndarray[Any, Any]
 Fold = tuple[Array, Array]  # the rows to train on, and those held out
 
+# Where rows come from, if the validation or the test set is a table of its own.
+OWN, VALIDATION, TEST = 0, 1, 2
+
 
 @dataclass(frozen=True)
 class Split:
@@ -61,22 +64,32 @@ def check_fractions(**fractions: float) -> None:
 
 
 def split_rows(
-    rows: int, seed: int, *, validation: float, test: float, classes: Array | None = None
+    rows: int,
+    seed: int,
+    *,
+    validation: float,
+    test: float,
+    classes: Array | None = None,
+    origins: Array | None = None,
 ) -> Split:
     """Draw the sets, with each class spread in proportion if ``classes`` has codes of classes.
 
-    A ``test`` of 0 leaves the test set empty, for data that brings its own.
+    A ``test`` of 0 leaves the test set empty, for data that brings its own. A set that ``origins``
+    names is given; the others are drawn from the rest.
 
     Raises:
         JobError: if there are too few rows, or too few of a class.
     """
-    kept, drawn = np.arange(rows), np.arange(0)
-    if test:
+    origins = np.zeros(rows, int) if origins is None else origins
+    kept, held, drawn = (np.flatnonzero(origins == each) for each in (OWN, VALIDATION, TEST))
+    rows = len(kept)
+    if test and not len(drawn):
         kept, drawn = _take_off(kept, test * rows, seed, classes)
-    train, held = _take_off(kept, validation * rows, seed, classes)
-    if classes is not None and len(np.unique(classes[train])) < len(np.unique(classes)):
+    if not len(held):
+        kept, held = _take_off(kept, validation * rows, seed, classes)
+    if classes is not None and len(np.unique(classes[kept])) < len(np.unique(classes)):
         raise JobError(f"{rows} rows are too few to have each class in the training set")
-    return Split(np.sort(train), np.sort(held), drawn)
+    return Split(np.sort(kept), np.sort(held), drawn)
 
 
 def kept_rows(split: Split) -> Array:

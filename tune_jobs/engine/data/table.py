@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
+from tune_jobs.engine.data.apart import (
+    Apart,
+    arrangement_of,
+    as_fractions,
+    check_sets,
+    check_unarranged,
+    is_source,
+    list_given,
+    mark_origins,
+    say_source,
+)
 from tune_jobs.engine.data.arrangement import read_arrangement, replace_column
 from tune_jobs.engine.data.columns import (
     choose_columns,
@@ -25,26 +34,14 @@ from tune_jobs.engine.data.inspection.columns import describe_columns
 from tune_jobs.engine.data.inspection.suspicions import find_suspicions
 from tune_jobs.engine.data.kinds.kind import Column, Fitted
 from tune_jobs.engine.data.reading.calendar_texts import ORDERS, DateOrder
-from tune_jobs.engine.data.reading.refine import RefinedTable, Wanted, refine, with_plain_times
-from tune_jobs.engine.data.sources import Found, Written, find_column, is_frame, read_source
-from tune_jobs.engine.data.splitting import (
-    Arrangement,
-    Array,
-    Split,
-    check_fractions,
-    kept_rows,
-    split_rows,
-)
-from tune_jobs.engine.data.target import (
-    TASKS,
-    Target,
-    Targets,
-    Task,
-    find_missing,
-    read_targets,
-)
+from tune_jobs.engine.data.reading.refine import Wanted
+from tune_jobs.engine.data.reading.whole import Whole, read_rows, refine_rows
+from tune_jobs.engine.data.signature import count_classes, name_sets, signature_of
+from tune_jobs.engine.data.sources import Source, Written, find_column, is_frame
+from tune_jobs.engine.data.splitting import Arrangement, Array, Split
+from tune_jobs.engine.data.target import TASKS, Target, Targets, Task, read_targets
 from tune_jobs.engine.errors import JobError, check_whole_number
-from tune_jobs.engine.formatting import count, listed
+from tune_jobs.engine.formatting import listed
 from tune_jobs.engine.names import nearest
 
 if TYPE_CHECKING:
@@ -60,7 +57,8 @@ class Table:
     """The recipe of a dataset from a table: called with a seed, it reads, splits and encodes.
 
     ``groups`` and ``order`` name the column that arranges the rows; the job's evaluation sets them.
-    That column is not a feature, whether or not ``ignore`` names it too.
+    That column is not a feature, whether or not ``ignore`` names it too. With ``from_array`` the
+    features were the columns of an array.
 
     Raises:
         JobError: for a wrong field; when called, for data that cannot be learnt.
@@ -70,8 +68,8 @@ class Table:
     target: str | tuple[str, ...] | None
     task: Task | None = None
     ignore: tuple[str, ...] = ()
-    validation: float = 0.2
-    test: float = 0.2
+    validation: float | Source = 0.2
+    test: float | Source = 0.2
     max_categories: int = 1000
     groups: str | None = None
     order: str | None = None
@@ -84,21 +82,23 @@ class Table:
     separator: str | None = None
     decimal: str | None = None
     classes: tuple[Any, ...] = ()
+    from_array: bool = False
 
     def __post_init__(self) -> None:
         _check_fields(self)
-        check_fractions(validation=self.validation, test=self.test)
 
     def __repr__(self) -> str:
         """Return the call that makes it; of a DataFrame it shows the size."""
-        shown = f"<DataFrame {self.source.shape}>" if is_frame(self.source) else str(self.source)  # type: ignore[union-attr]
         more = "".join(
             f", {field.name}={getattr(self, field.name)!r}"
             for field in fields(self)
             if field.name in SHOWN and getattr(self, field.name) != field.default
         )
+        for name in ("validation", "test"):
+            if is_source(value := getattr(self, name)):
+                more += f", {name}={say_source(value)!r}"
         target = list(self.target) if isinstance(self.target, tuple) else self.target
-        return f"table({shown!r}, target={target!r}{more})"
+        return f"table({say_source(self.source)!r}, target={target!r}{more})"
 
     def describe(self, seed: int = 0) -> str:
         """Read the table, and describe its columns, its classes, its sets and what looks wrong."""
@@ -111,50 +111,56 @@ class Table:
 
     def __call__(self, seed: int) -> Dataset:
         """Read the source and make its dataset; preprocessing is learnt from the training set."""
-        arranging = [name for name in (self.groups, self.order) if name is not None]
-        ignore = [name for name in self.ignore if name not in arranging]
-        refined, notes = self._refine(self._read(ignore))
-        whole = refined.table
+        rows = self._read()
+        whole = rows.table
         names = self.target if isinstance(self.target, str) else self.targets
         target = read_targets(whole, names, self.task, self.classes)
         arrangement = read_arrangement(whole, self.groups, self.order)
-        split = self._split(seed, target, arrangement)
-        features = whole.drop_columns({*self.targets, *arranging, *self.ids})
+        split = self._split(seed, target, arrangement or Apart(rows.origins))
+        features = whole.drop_columns({*self.targets, *self._arranging, *self.ids})
         learnt = fit_each(features, split.train, self.max_categories)
         columns, warnings = choose_columns(learnt)
         fitted = self._fit(target, split.train)
         preprocessing = {
-            "columns": [_with_reading(column, refined) for column in columns],
+            "columns": [_with_reading(column, rows) for column in columns],
             "target": fitted,
             **({"ids": list(self.ids)} if self.ids else {}),
+            **({"array": features.num_columns} if self.from_array else {}),
         }
         training, x_test, y_test = _arrays(features, target, preprocessing, split)
-        classes = _count_classes(target)
-        sets = _sets(training, x_test, y_test)
+        classes = count_classes(target)
+        sets = name_sets(training, x_test, y_test)
         labels = whole.drop_columns([*self.ids])
         suspicions = find_suspicions(features, labels, columns, sets, classes)
+        arranged = replace_column(whole, arrangement)
         return Dataset(
             training,
             x_test,
             y_test,
             raw_test=raw_inputs(features.take(split.test), preprocessing),
-            signature=_signature(target, fitted, columns, training.x_train),
+            signature=signature_of(target, fitted, training.x_train)
+            | {"categories": count_codes(columns)},
             preprocessing=preprocessing,
-            fingerprint=fingerprint(replace_column(whole, arrangement)),
-            warnings=(*refined.warnings, *target.warnings, *warnings, *suspicions),
-            notes=notes,
+            fingerprint=mark_origins(fingerprint(arranged), rows.origins),
+            warnings=(*rows.warnings, *target.warnings, *warnings, *suspicions),
+            notes=rows.notes,
             columns=describe_columns(whole, preprocessing, self._uses(target, learnt)),
             classes=classes,
             width=whole.num_columns,
-            arrangement=arrangement and arrangement.take(kept_rows(split)),
+            arrangement=arrangement_of(arrangement, rows.origins, split),
         )
 
-    def _read(self, ignore: Sequence[str]) -> Found:
-        """Read the source, and refuse one without the columns that are named."""
+    def _read(self) -> Whole:
+        """Read all rows, and refuse a source without the columns that are named."""
         if self.source is None:
             raise JobError("the job names no table: give --data FILE and --target COLUMN")
-        found = read_source(self.source, ignore=ignore, written=self._written)
-        names = found.table.column_names
+        found = read_rows(
+            self.source,
+            list_given(validation=self.validation, test=self.test),
+            ignore=[name for name in self.ignore if name not in self._arranging],
+            written=Written(self.encoding, self.separator, self.decimal),
+        )
+        names = found.found.table.column_names
         if self.target is None:
             raise JobError(
                 f"the job names no target: give --target COLUMN, one of {listed(names, 20)}"
@@ -162,7 +168,17 @@ class Table:
         for what, wanted in (("the target", self.targets), ("an id", self.ids)):
             for name in wanted:
                 find_column(name, names, what)
-        return found
+        dialect = found.found.dialect
+        decimal = self.decimal or (dialect.decimal if dialect else ".")
+        return refine_rows(
+            found,
+            Wanted(decimal, self.date_order, self.missing),
+            without_missing=self.targets if self.drop_missing_target else (),
+        )
+
+    @property
+    def _arranging(self) -> list[str]:
+        return [name for name in (self.groups, self.order) if name is not None]
 
     def _uses(self, target: Target | Targets, learnt: Mapping[str, Fitted]) -> dict[str, str]:
         """Say what is done with the columns that are no features, by name."""
@@ -178,39 +194,6 @@ class Table:
             if name is not None
         }
 
-    @property
-    def _written(self) -> Written:
-        return Written(self.encoding, self.separator, self.decimal)
-
-    def _refine(self, found: Found) -> tuple[RefinedTable, tuple[str, ...]]:
-        """Return the table with the types that its texts mean, and notes of how it was read."""
-        dialect = found.dialect
-        decimal = self.decimal or (dialect.decimal if dialect else ".")
-        wanted = Wanted(decimal, self.date_order, self.missing)
-        refined = refine(with_plain_times(found.table), wanted, from_text=dialect is not None)
-        notes, warnings = [*refined.notes], [*refined.warnings]
-        if dialect and str(dialect):
-            notes.insert(0, f"the file is {dialect}")
-        if dialect and dialect.is_guessed:
-            warnings.insert(
-                0,
-                f"the file is not UTF-8 and was read as {dialect.encoding}; if letters are wrong, "
-                "name its encoding (--set data.encoding=cp1250)",
-            )
-        table, dropped = refined.table, 0
-        if self.drop_missing_target:
-            kept = ~find_missing(table, self.targets)
-            dropped = int((~kept).sum())
-            if dropped == len(kept):
-                dropped = 0  # none is left: the target itself is refused
-            table = table.filter(pa.array(kept)) if dropped else table
-        if dropped:
-            notes.append(
-                f"{count(dropped, 'row')} of {len(kept):,} without a target "
-                f"{'is' if dropped == 1 else 'are'} left out"
-            )
-        return RefinedTable(table, refined.readings, warnings=tuple(warnings)), tuple(notes)
-
     def _fit(self, target: Target | Targets, train: Array) -> dict[str, Any]:
         """Return the target's entry in the preprocessing."""
         fitted = target.fit(train)
@@ -218,11 +201,9 @@ class Table:
             fitted |= {"mean": 0.0, "scale": 1.0}
         return fitted
 
-    def _split(self, seed: int, target: Target | Targets, arrangement: Arrangement | None) -> Split:
-        split = (
-            partial(split_rows, len(target.values)) if arrangement is None else arrangement.split
-        )
-        return split(seed, validation=self.validation, test=self.test, classes=target.strata)
+    def _split(self, seed: int, target: Target | Targets, arrangement: Arrangement) -> Split:
+        fractions = as_fractions(validation=self.validation, test=self.test)
+        return arrangement.split(seed, classes=target.strata, **fractions)
 
 
 def table(
@@ -231,8 +212,8 @@ def table(
     *,
     task: Task | None = None,
     ignore: Iterable[str] = (),
-    validation: float = 0.2,
-    test: float = 0.2,
+    validation: float | Source = 0.2,
+    test: float | Source = 0.2,
     max_categories: int = 1000,
     scale_target: bool = True,
     drop_missing_target: bool = False,
@@ -252,8 +233,9 @@ def table(
         target: the column to predict; or several, all of two classes or all numbers; or None, too.
         task: what the target is; None to find it from its type and values.
         ignore: columns to leave out, such as identifiers and dates.
-        validation: the fraction of rows that trials are compared on.
-        test: the fraction of rows that the search never sees.
+        validation: the fraction of rows that trials are compared on; or a table of these rows, a
+            path or a DataFrame.
+        test: the fraction of rows that the search never sees; or a table of them.
         max_categories: how many of the most frequent categories of a text column have a code at
             most; beyond 50, those that two training rows have.
         scale_target: whether a number to predict is standardised for training. Metrics are reported
@@ -296,8 +278,8 @@ def _as_tuple(names: Iterable[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def _with_reading(column: Column, refined: RefinedTable) -> Column:
-    reading = refined.readings.get(column["name"])
+def _with_reading(column: Column, rows: Whole) -> Column:
+    reading = rows.readings.get(column["name"])
     return {**column, "reading": reading} if reading else column
 
 
@@ -305,6 +287,9 @@ def _check_fields(recipe: Table) -> None:
     is_path = isinstance(recipe.source, str | Path) and str(recipe.source)
     if recipe.source is not None and not is_frame(recipe.source) and not is_path:
         raise JobError(f"source is {recipe.source!r}, but must be a path or a DataFrame")
+    check_sets(validation=recipe.validation, test=recipe.test)
+    arranging = {"groups": recipe.groups, "order": recipe.order}
+    check_unarranged(arranging, validation=recipe.validation, test=recipe.test)
     _check_targets(recipe)
     if recipe.task is not None and recipe.task not in TASKS:
         hint = nearest(str(recipe.task), TASKS)
@@ -352,34 +337,3 @@ def _arrays(
     y = target.encode(preprocessing["target"])
     training = TrainingData(x_train, y[split.train], x_validation, y[split.validation])
     return training, x_test, y[split.test]
-
-
-def _sets(training: TrainingData, x_test: Array, y_test: Array) -> dict[str, tuple[Array, Array]]:
-    return {
-        "training": (training.x_train, training.y_train),
-        "validation": (training.x_validation, training.y_validation),
-        "test": (x_test, y_test),
-    }
-
-
-def _count_classes(target: Target | Targets) -> dict[Any, int]:
-    """Return the rows of each class of one target; nothing for numbers and several targets."""
-    if not isinstance(target, Target) or not target.classes:
-        return {}
-    counts = np.bincount(target.values.astype(int), minlength=len(target.classes)).tolist()
-    return dict(zip(target.classes, counts, strict=True))
-
-
-def _signature(
-    target: Target | Targets, fitted: dict[str, Any], columns: list[Column], x_train: Array
-) -> dict[str, Any]:
-    unit = {}
-    if fitted.get("scale", 1.0) != 1.0 or fitted.get("mean", 0.0) != 0.0:
-        unit = {"target_mean": fitted["mean"], "target_scale": fitted["scale"]}
-    return unit | {
-        "task": target.task,
-        "input_shape": [x_train.shape[1]],
-        "outputs": target.outputs,
-        "rows": len(x_train),
-        "categories": count_codes(columns),
-    }

@@ -361,7 +361,8 @@ class Experiment:
         """
         if self.description.preprocessing is None:
             raise JobError(
-                f"{self.folder.uri} has no data set, so its model cannot predict from a table"
+                f"{self.folder.uri} was trained on sets or datasets as they are, so no columns are "
+                "known to predict from; call best_model().predict with what the model takes"
             )
         return self._predictor_of(*self._load_exported())
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from tune_jobs.engine.data.own_data import TAKEN, OwnData, as_own_data
+from tune_jobs.engine.data.given.recipe import as_recipe, read_data
+from tune_jobs.engine.data.own_data import OwnData, ReadSets
 from tune_jobs.engine.errors import JobError, check_whole_number, reason_of
 from tune_jobs.engine.goal import COMMON, Goal, Mode, mode_of
 from tune_jobs.engine.job.companions import beside
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from tune_jobs.engine.data.dataset import Dataset
     from tune_jobs.engine.data.evaluation import Evaluation
 
-# Returns a dataset, or arrays for the trainable, which gets them as they are.
-MakeData = Callable[[int], Any]
 MakeScheduler = Callable[[int], TrialScheduler]
 MakeTuner = Callable[[Profile, str], "tune.Tuner"]
 
@@ -60,7 +59,9 @@ class Job:
 
     ``trainable(config, data)`` fits one configuration and reports every epoch. ``data`` is called
     with a seed and gives a :class:`~.data.dataset.Dataset`, or arrays that the trainable gets as
-    they are (:class:`~.data.own_data.OwnData`); without it the trainable gets None. ``mode``,
+    they are (:class:`~.data.own_data.OwnData`); or it is data, of which such a recipe is made: a
+    DataFrame with its ``target``, ``(X, y)``, a ``tf.data.Dataset`` (:mod:`~.data.given.recipe`). Without
+    it the trainable gets None. ``mode``,
     ``min`` or ``max``, is inferred from the metric unless given; ``goal`` has both. ``searcher``
     is called with a seed, ``scheduler`` with ``max_epochs``; both return
     Ray's own objects. ``evaluation`` makes each trial fit several replicas of its config, on folds
@@ -79,7 +80,7 @@ class Job:
     space: Space
     metric: str = "val_loss"
     mode: Mode | None = None
-    data: MakeData | None = None
+    data: Any = None
     searcher: MakeSearcher = field(default_factory=Auto)
     scheduler: MakeScheduler | None = None
     evaluation: Evaluation | None = None
@@ -90,8 +91,10 @@ class Job:
     points_to_evaluate: Sequence[Config] = ()
     stages: Sequence[Stage] = ()
     stop_when_done: bool = False
+    target: InitVar[str | Sequence[str] | None] = None  # of data without one
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, target: str | Sequence[str] | None) -> None:
+        object.__setattr__(self, "data", as_recipe(self.data, target))
         _check_fields(self)
         check_space(self.space)
         if taken := RESERVED & self.space.keys():
@@ -143,8 +146,8 @@ class Job:
             return None
         seed = derive(self.seed, "split")
         if self.evaluation is None:
-            return _read(self.data, seed)
-        found = _read(self.evaluation.arrange(self.data), seed)
+            return read_data(self.data, seed)
+        found = read_data(self.evaluation.arrange(self.data), seed)
         if isinstance(found, OwnData):
             raise JobError(
                 f"{self.evaluation!r} does not apply to arrays of one's own ({found}); remove it, "
@@ -249,28 +252,6 @@ def _migration_of(trainable: Callable[..., Any]) -> Callable[[Any], Any] | None:
     return own if callable(own) else beside(trainable, "migrate")
 
 
-def _read(recipe: MakeData, seed: int) -> Dataset | OwnData:
-    """Call the recipe of the data.
-
-    Raises:
-        JobError: if it raises an exception, or returns something else.
-    """
-    from tune_jobs.engine.data.dataset import Dataset
-
-    try:
-        found = recipe(seed)
-    except JobError:
-        raise
-    except Exception as error:
-        raise JobError(
-            f"the data cannot be read: {type(error).__name__}: {reason_of(error)}"
-        ) from error
-    known = found if isinstance(found, Dataset) else as_own_data(found)
-    if known is None:
-        raise JobError(f"data(seed) returned a {type(found).__name__}, but must return {TAKEN}")
-    return known
-
-
 def _check_parts(job: Job) -> None:
     from tune_jobs.engine.data.evaluation import Evaluation
 
@@ -292,6 +273,15 @@ def _check_parts(job: Job) -> None:
 def _check_fields(job: Job) -> None:
     for name, least in (("num_samples", 1), ("max_epochs", 1), ("seed", 0)):
         check_whole_number(name, getattr(job, name), least)
+    if (
+        isinstance(job.data, ReadSets)
+        and not job.data.is_validated
+        and job.metric.startswith("val_")
+    ):
+        raise JobError(
+            f"metric is {job.metric!r}, but data has no validation set; give data=(train, "
+            "validation), or another metric"
+        )
     if job.evaluation is not None and job.data is None:
         raise JobError("the job has an evaluation but no data")
     if job.mode not in (None, "min", "max"):
@@ -303,10 +293,8 @@ def _check_fields(job: Job) -> None:
     for name in ("trainable", "searcher"):
         if not callable(getattr(job, name)):
             raise JobError(f"{name} is {getattr(job, name)!r}, but must be callable")
-    for name in ("data", "scheduler"):
-        value = getattr(job, name)
-        if value is not None and not callable(value):
-            raise JobError(f"{name} is {value!r}, but must be callable or None")
+    if job.scheduler is not None and not callable(job.scheduler):
+        raise JobError(f"scheduler is {job.scheduler!r}, but must be callable or None")
     _check_parts(job)
     if job.mode is None and job.usual_mode is None:
         known = nearest(job.metric, [f"val_{name}" for name in COMMON])

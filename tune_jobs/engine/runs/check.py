@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.cluster.concurrency import concurrency_of
 from tune_jobs.engine.cluster.machine import local_node
+from tune_jobs.engine.data.apart import say_source
 from tune_jobs.engine.data.inspection.facts import as_lines, say_classes
 from tune_jobs.engine.data.own_data import OwnData
 from tune_jobs.engine.errors import JobError, first_line, is_mistake
@@ -97,7 +98,7 @@ def _say_finalists(job: Job) -> str:
 
 def _say_data(job: Job, dataset: Dataset | OwnData) -> str:
     if isinstance(dataset, OwnData):
-        return f"arrays of its own: {dataset}; no test set"
+        return f"as given: {dataset}; no test set"
     training, test = dataset.training, len(dataset.y_test)
     replicas = training.replicas
     parts = [len(training.y_train), len(training.y_validation)]
@@ -108,8 +109,9 @@ def _say_data(job: Job, dataset: Dataset | OwnData) -> str:
     if len(replicas) > 1:
         how = f", {len(replicas)} fits per trial"
     shape = " x ".join(str(side) for side in dataset.signature["input_shape"])
+    source = say_source(getattr(job.data, "source", "data"))
     return (
-        f"{getattr(job.data, 'source', 'data')!s}: {total:,} rows ({parts[0]:,} to train, "
+        f"{source}: {total:,} rows ({parts[0]:,} to train, "
         f"{parts[1]:,} to validate, {test:,} to test{how}), input {shape}, "
         f"{dataset.signature['task']}"
     )

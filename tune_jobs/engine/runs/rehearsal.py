@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tune_jobs.engine.data.own_data import OwnData
+from tune_jobs.engine.data.own_data import OwnData, unpack_sets
 from tune_jobs.engine.errors import JobError, first_line, is_mistake, reason_of
 from tune_jobs.engine.experiments.files import MODEL
 from tune_jobs.engine.experiments.messages import why_unusable
@@ -171,7 +171,7 @@ def _train(place: Path, said: dict[str, Any]) -> tuple[Scene, Any]:
     scene: Scene = Shipped((place / SCENE).read_bytes()).unpack()
     said["stage"] = "be trained"
     with _noting_metrics(said), tempfile.TemporaryDirectory() as aside, contextlib.chdir(aside):
-        model = scene.train(scene.recipe.config, scene.data)
+        model = scene.train(scene.recipe.config, unpack_sets(scene.data))
     said["metrics"] = _metrics_of(model, reports, scene.metric)
     return scene, model
 

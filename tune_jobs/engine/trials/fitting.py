@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
+from tune_jobs.engine.data.own_data import PackedSets, unpack_sets
 from tune_jobs.engine.experiments.messages import as_report
 from tune_jobs.engine.names import trial_id
 from tune_jobs.engine.space.configs import Config
@@ -21,7 +22,7 @@ def fit_trial(
     *,
     train: Shipped,
     fixed: Config,
-    data: TrainingData | None,
+    data: TrainingData | PackedSets | None,
     check: Callable[..., Any] | None = None,
 ) -> None:
     """Fit, and report an exception instead of raising it: the worker stays warm for the next.
@@ -29,7 +30,7 @@ def fit_trial(
     The model of the first trial is checked, so that one of which no file can be made ends the run.
     """
     try:
-        model = train.unpack()({**config, **fixed}, data)
+        model = train.unpack()({**config, **fixed}, unpack_sets(data))
         is_first = tune.get_context().get_trial_id() == trial_id(1)
         if check is not None and is_first and hasattr(model, "predict"):
             check(model)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -231,10 +230,3 @@ def _as_sequence(value: Any) -> tuple[Any, ...]:
     if value is None:
         return ()
     return tuple(value) if isinstance(value, tuple | list) else (value,)
-
-
-def is_generator(value: Any) -> bool:
-    """Return whether a value is an iterator of Python, which can be read once."""
-    return inspect.isgenerator(value) or (
-        hasattr(value, "__next__") and not hasattr(value, "element_spec")
-    )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from trainables.datasets import unpack
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.job.job import RESERVED
 from tune_jobs.engine.names import trial_id
@@ -30,7 +31,6 @@ from tune_jobs.keras_tuner.hypermodel import has_own_fit, names_in_fit
 from tune_jobs.keras_tuner.hyperparameters import HyperParameters
 from tune_jobs.keras_tuner.trials import Trial
 from tune_jobs.keras_tuner.worker.arguments import Fit, read_call
-from tune_jobs.keras_tuner.worker.datasets import unpack
 from tune_jobs.keras_tuner.worker.recording import Recording, make_callback
 from tune_jobs.keras_tuner.worker.returned import as_executions, in_step, is_history, rows_of
 

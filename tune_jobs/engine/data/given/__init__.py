@@ -1,0 +1,1 @@
+"""Data that a program has, and gives a job as they are."""
