@@ -1,15 +1,18 @@
 """Searches of arrays and of datasets, from the program that has them to predictions."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
-from ray import tune
+from ray import cloudpickle, tune
 from sklearn.datasets import load_iris
 
 from trainables import tabular_mlp
 from trainables.fitting import fit
 from tune_jobs.engine import Finalists, Job, JobError, Profile, run
 
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 pytestmark = pytest.mark.usefixtures("local_ray")
 
 X, Y = load_iris(return_X_y=True)
@@ -71,7 +74,7 @@ def make_job(labels):
 def test_datasets_of_rows_are_trained_by_model_fit_and_a_resume_compares_them(tmp_path):
     experiment = search(make_job(Y), tmp_path)
 
-    assert experiment.summary.outcome == "complete"
+    assert experiment.summary.outcome == "complete", experiment.trials["error"].tolist()
     assert experiment.trials["path"].iloc[0].startswith("model.fit: x_train is not an array")
     assert experiment.best_model().predict(X, verbose=0).shape == (150, 3)
     with pytest.raises(JobError, match="was trained on sets or datasets as they are"):

@@ -60,9 +60,9 @@ class Job:
     ``trainable(config, data)`` fits one configuration and reports every epoch. ``data`` is called
     with a seed and gives a :class:`~.data.dataset.Dataset`, or arrays that the trainable gets as
     they are (:class:`~.data.own_data.OwnData`); or it is data, of which such a recipe is made: a
-    DataFrame with its ``target``, ``(X, y)``, a ``tf.data.Dataset`` (:mod:`~.data.given.recipe`). Without
-    it the trainable gets None. ``mode``,
-    ``min`` or ``max``, is inferred from the metric unless given; ``goal`` has both. ``searcher``
+    DataFrame with its ``target``, ``(X, y)``, ``tf.data`` datasets (:mod:`~.data.given.recipe`).
+    Without it the trainable gets None. ``mode``, ``min`` or ``max``, is inferred from the metric
+    unless given; ``goal`` has both. ``searcher``
     is called with a seed, ``scheduler`` with ``max_epochs``; both return
     Ray's own objects. ``evaluation`` makes each trial fit several replicas of its config, on folds
     or with several seeds. ``finalists`` says how the winner is chosen among the best trials; with
