@@ -4,6 +4,7 @@ import io
 
 import pytest
 
+from tune_jobs.engine.analysis.estimates import estimate_of_interval
 from tune_jobs.engine.analysis.in_unit import read_in_unit
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.experiments.history.records import (
@@ -20,6 +21,7 @@ from tune_jobs.engine.job.description import Description, goal_of
 from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.headline import make_headline
 from tune_jobs.engine.report.progress_charts import chart_history
+from tune_jobs.engine.runs.retest_answers import compare_with_before
 from tune_jobs.engine.storage.folder import Folder, open_folder
 from tune_jobs.engine.views import show
 from tune_jobs.engine.views.board import Board
@@ -161,6 +163,13 @@ def test_so_does_that_of_a_run_that_lasts(experiment) -> None:
         lease.release()
 
     assert (entry.state, entry.metric_in_words) == ("running", "val_loss (standardised)")
+
+
+def test_a_retest_names_the_loss_for_what_it_is() -> None:
+    goal = goal_of("val_loss", "min", NUMBER, {})
+    before = estimate_of_interval(0.5, (0.4, 0.6), 8, 0.95)
+
+    assert f": {LOSS} was 0.5 " in compare_with_before(before, before, goal, 0.95).sentence
 
 
 def test_a_description_knows_its_goal(experiment) -> None:

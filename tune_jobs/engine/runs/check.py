@@ -16,6 +16,7 @@ from tune_jobs.engine.errors import JobError, first_line, is_mistake
 from tune_jobs.engine.finals.rounds import check_rounds
 from tune_jobs.engine.formatting import brief, count
 from tune_jobs.engine.job.companions import beside, companion
+from tune_jobs.engine.job.description import goal_of
 from tune_jobs.engine.job.job import Job
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.runs.rehearsal import rehearsing
@@ -49,7 +50,7 @@ def plan(job: Job, profile: Profile) -> dict[str, str]:
     with rehearsing(job, data) as rehearsed:
         found |= {
             "search": f"{job.searcher}, {job.scheduler or 'no early stopping'}",
-            "metric": f"{job.metric}, {job.goal.mode}imised",
+            "metric": _say_metric(job, dataset),
             "trials": _say_trials(job),
             "winner": _say_finalists(job),
             "models": _say_models(job, dataset),
@@ -62,6 +63,12 @@ def plan(job: Job, profile: Profile) -> dict[str, str]:
         )
     warnings = [*job.warnings, *(data.warnings if data else ())]
     return found | {f"warning {n}": text for n, text in enumerate(warnings, 1)}
+
+
+def _say_metric(job: Job, dataset: Dataset | None) -> str:
+    known = dataset.preprocessing if dataset else None
+    goal = goal_of(job.metric, job.goal.mode, known, job.space)
+    return f"{goal.words}, {goal.mode}imised"
 
 
 def _say_resources(profile: Profile) -> str:

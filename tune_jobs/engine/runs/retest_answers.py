@@ -108,7 +108,7 @@ def make_answer(
     if now is None:
         raise ValueError(f"{found.name}: the incumbent is not among the finalists")
     before = find_baseline(earlier, incumbent, history)
-    fall = compare_with_before(_estimate(now, verdict.level), before, verdict.goal, verdict.level)
+    fall = compare_with_before(_estimate(now, verdict.level), before, found.goal, verdict.level)
     answer, reason = _decide(challenge, now, fall, only_incumbent=only_incumbent)
     about = found.description
     return Answer(
@@ -207,7 +207,7 @@ def compare_with_before(
         change=change.mean,
         interval=(change.lower, change.upper),
         sentence=(
-            f"the incumbent {said}: {goal.metric} was {before.mean:.4g} ({level:.0%} CI "
+            f"the incumbent {said}: {goal.words} was {before.mean:.4g} ({level:.0%} CI "
             f"{before.lower:.4g} to {before.upper:.4g}), now {today.mean:.4g}"
         ),
     )
