@@ -47,6 +47,7 @@ def test_arrays_are_searched_with_a_validation_set_and_predicted(tmp_path):
     assert (found["prediction"] == Y).mean() > 0.8
     frame = pd.DataFrame(X, columns=["x0", "x1", "x2", "x3"])
     assert found.equals(experiment.predict(frame))
+    assert found.equals(experiment.best_model().predict(X))
 
 
 def build(config):

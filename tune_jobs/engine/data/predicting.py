@@ -48,6 +48,11 @@ class Predictor:
     is_trusted: bool = False
     threshold: float = HALF
 
+    @property
+    def takes_arrays(self) -> bool:
+        """True if the model was trained on a table that was the columns of an array."""
+        return "array" in self.preprocessing
+
     def table(self, source: Rows, keep: Collection[str] = ()) -> pa.Table:
         """Return a prediction per row, beside the ids and the columns to keep.
 
@@ -135,13 +140,18 @@ class Predictor:
 
 
 def take_frames(model: Any, predictor: Callable[[], Predictor]) -> None:
-    """Let a model's ``predict`` take a DataFrame, and return one; else it stays as it is."""
+    """Let a model's ``predict`` take a DataFrame, and return one; else it stays as it is.
+
+    So with an array, if the columns of one were the table that the model was trained on.
+    """
     own = getattr(model, "predict", None)
     if own is None:
         return
 
     def predict(x: Any, *arguments: Any, **settings: Any) -> Any:
-        return predictor().frame(x) if is_frame(x) else own(x, *arguments, **settings)
+        if is_frame(x) or (isinstance(x, np.ndarray) and predictor().takes_arrays):
+            return predictor().frame(x)
+        return own(x, *arguments, **settings)
 
     with suppress(AttributeError):  # an object that takes no attributes
         object.__setattr__(model, "predict", predict)

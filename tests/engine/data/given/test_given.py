@@ -1,6 +1,7 @@
 """Data as a program has them: ``Job(data=(X, y))``, a DataFrame, sets that are given apart."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from sklearn.datasets import load_digits, load_iris, load_linnerud
 
 from tune_jobs.engine import Evaluation, Job, JobError, table
 from tune_jobs.engine.data.apart import Apart
-from tune_jobs.engine.data.predicting import Predictor
+from tune_jobs.engine.data.predicting import Predictor, take_frames
 from tune_jobs.engine.finals.rounds import check_rounds
 
 X, Y = load_iris(return_X_y=True)
@@ -152,6 +153,10 @@ def test_an_array_is_predicted_as_the_table_that_it_was():
     images = predictor_of(make_job((IMAGES[0], IMAGES[1])).load_data())
 
     assert table_like.frame(X[:3])["prediction"].tolist() == X[:3, 0].tolist()
+    model = SimpleNamespace(predict=lambda x: x)
+    take_frames(model, lambda: table_like)
+    assert model.predict(X[:3]).equals(table_like.frame(X[:3]))
+    assert model.predict([1]) == [1]
     named = FRAME.set_axis(["x0", "x1", "x2", "x3"], axis=1)[:3]
     assert table_like.frame(named)["prediction"].tolist() == X[:3, 0].tolist()
     with pytest.raises(JobError, match=r"shape \(3, 2\), but must be \(rows, 4\) as in training"):
