@@ -11,6 +11,7 @@ import numpy as np
 from trainables.fitting.compiled.keras_internals import (
     has_drawn,
     is_keras,
+    layers_called_once,
     layers_of,
     seed_generators_of,
     seed_tensorflow,
@@ -59,7 +60,7 @@ def build_replicas(build: Build, seeds: Sequence[int]) -> tuple[keras.Model, lis
     the order in which they are made. So the values of a model under another seed follow from that
     order, and building the model again, which takes longer, is spared.
     """
-    with variables_late() as initializers:
+    with variables_late() as initializers, layers_called_once():
         model = build_with_seed(build, seeds[0])
     places = _find_draws(model, initializers, seeds[0]) if len(seeds) > 1 else None
     values = [{id(variable): value_of(variable) for variable in model.variables}]

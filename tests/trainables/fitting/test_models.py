@@ -1,6 +1,7 @@
 """Models of a fit: their first values, and variables that are made when they are first read."""
 
 import copy
+from contextlib import nullcontext
 from functools import partial
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from trainables.fitting import fit
 from trainables.fitting.compiled.keras_internals import (
     forget_names,
     give_value,
+    layers_called_once,
     value_of,
     variables_late,
 )
@@ -68,6 +70,28 @@ def build_many():
     return model
 
 
+def build_grown():
+    """A sequential model whose layers are added one by one, another model among them."""
+    inner = keras.Sequential([keras.Input((4, 3)), layers.Dense(3)])
+    inner.add(layers.Dropout(0.2))
+    model = keras.Sequential([keras.Input((5, 2)), layers.Conv1D(4, 2)])
+    model.add(layers.LSTM(3, return_sequences=True))
+    assert (model.built, model.output_shape, len(model.layers[-1].get_weights())) == (
+        *(True, (None, 4, 3)),
+        3,
+    )
+    model.add(layers.Dense(9))
+    model.pop()
+    model.add(inner)
+    model.add(layers.Flatten())
+    dense = layers.Dense(4)
+    model.add(dense)
+    dense.set_weights([np.full((12, 4), 0.5), np.ones(4)])
+    model.add(layers.Dense(1, kernel_regularizer="l2"))
+    model.compile("adam", "mean_squared_error")
+    return model
+
+
 def compile_dense():
     model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
     model.compile("adam", "mean_squared_error")
@@ -75,7 +99,8 @@ def compile_dense():
 
 
 @pytest.mark.parametrize(
-    "build", [build_many, partial(tabular_mlp.build, MLP), partial(image_cnn.build, CNN)]
+    "build",
+    [build_many, build_grown, partial(tabular_mlp.build, MLP), partial(image_cnn.build, CNN)],
 )
 def test_first_values_are_bit_for_bit_those_of_a_model_with_ordinary_variables(build):
     def fresh():
@@ -91,7 +116,64 @@ def test_first_values_are_bit_for_bit_those_of_a_model_with_ordinary_variables(b
         assert np.array_equal(np.asarray(variable), np.asarray(same)), variable.path
         assert type(variable) is type(same)  # since it was read
     assert [v.path for v in model.variables] == [v.path for v in ordinary.variables]
+    assert model.get_config() == ordinary.get_config()
+    assert model.get_build_config() == ordinary.get_build_config()
     assert [float(variable) for variable in model.optimizer.variables] == [0.0, np.float32(0.001)]
+
+
+def grow(*added):
+    model = keras.Sequential([keras.Input((3,))])
+    for layer in added:
+        model.add(layer)
+    return model
+
+
+def test_a_layer_of_a_growing_model_is_called_once_and_once_more_at_the_end(monkeypatch):
+    called = []
+    call = layers.Dense.__call__
+    monkeypatch.setattr(
+        layers.Dense, "__call__", lambda layer, x: [called.append(layer), call(layer, x)][1]
+    )
+    dense = [layers.Dense(units) for units in range(1, 7)]
+    with layers_called_once():
+        model = grow(*dense)
+        assert len(called) == 6
+        assert model.outputs == model.outputs
+        assert len(called) == 12
+
+    assert called == [*dense, *dense]
+    assert vars(keras.Sequential).get("_functional") is None
+    model.add(layers.Dense(7))
+    assert len(called) == 19
+    assert model(np.ones((2, 3))).shape == (2, 7)
+
+
+def test_a_layer_that_cannot_follow_is_refused_where_it_is_added():
+    with layers_called_once():
+        model = grow(layers.Dense(2))
+        with pytest.raises(ValueError, match="expected ndim=3, found ndim=2"):
+            model.add(layers.LSTM(2))
+        model.pop()
+        model.add(layers.Dense(4))
+
+    assert model.output_shape == (None, 4)
+
+
+class Own(layers.Layer):
+    def call(self, x):
+        Own.calls += 1
+        return x
+
+
+def test_a_layer_of_ones_own_is_called_as_often_as_keras_calls_it():
+    calls = []
+    for block in (nullcontext, layers_called_once):
+        Own.calls = 0
+        with block():
+            grow(layers.Dense(2), Own(), layers.Dense(2), Own(), layers.Dense(1))
+        calls.append(Own.calls)
+
+    assert calls[0] == calls[1] > 1
 
 
 def test_a_compiled_fit_makes_no_weights_of_tensorflows_but_its_model_has_all(tmp_path):

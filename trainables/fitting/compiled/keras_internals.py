@@ -60,6 +60,7 @@ NEEDED: dict[Kind, dict[str, tuple[str, ...]]] = {
         "Variable": ("_initialize_with_initializer", "_initialize"),
         "a variable": ("_value", "_shape", "_dtype"),
         "StatelessScope": ("state_mapping",),
+        "Sequential": ("_maybe_rebuild", "_functional", "_layers", "_open_name_scope"),
     },
     "fit on several devices": {"Model": ("_symbolic_build", "_maybe_symbolic_build")},
 }
@@ -122,6 +123,7 @@ def _make_examples() -> dict[str, Callable[[], Any]]:
         "Variable": lambda: keras.Variable,
         "a variable": lambda: keras.Variable(0.0),
         "StatelessScope": keras.StatelessScope,
+        "Sequential": keras.Sequential,
         "Context": _read_context,
         "a context": lambda: import_module(TF_CONTEXT).context(),
     }
@@ -263,6 +265,83 @@ def variables_late() -> Iterator[dict[int, keras.initializers.Initializer]]:
         yield found
     finally:
         kind._initialize_with_initializer, kind._initialize = before
+
+
+@contextmanager
+def layers_called_once() -> Iterator[None]:
+    """Let a sequential model to which the block adds a layer call only that layer.
+
+    Keras calls all layers for each that is added, and connects them to a functional model. This is
+    done when anything reads the functional model, and at the end.
+    """
+    import keras
+
+    kind, connect = keras.Sequential, keras.Sequential._maybe_rebuild
+    growth = _Growth(connect)
+    kind._maybe_rebuild = lambda model: growth.add(model)
+    setattr(kind, "_functional", property(growth.read, growth.write))  # noqa: B010
+    try:
+        yield
+        growth.connect_all()
+    finally:
+        kind._maybe_rebuild = connect
+        delattr(kind, "_functional")
+
+
+class _Growth:
+    """Sequential models to which layers are added.
+
+    Args:
+        connect: Keras' own function that calls all layers of a model and connects them.
+    """
+
+    def __init__(self, connect: Callable[[keras.Sequential], None]) -> None:
+        self._connect = connect
+        # By the id of the model: the model, its layers so far, and the last one's output.
+        self._ends: dict[int, tuple[keras.Sequential, list[keras.layers.Layer], Any]] = {}
+        self._unconnected: dict[int, keras.Sequential] = {}
+
+    def add(self, model: keras.Sequential) -> None:
+        """Call the layer that was added to a model, or all if more has changed."""
+        _, known, end = self._ends.pop(id(model), (model, None, None))
+        layers = list(model._layers)
+        if layers[:-1] != known or not all(map(is_keras, layers)):
+            self.connect(model)
+            return
+        try:
+            with model._open_name_scope():
+                end = layers[-1](end)
+        except Exception:  # noqa: BLE001  # which Keras explains
+            self.connect(model)
+            return
+        model.built = True
+        self._ends[id(model)] = model, layers, end
+        self._unconnected[id(model)] = model
+
+    def connect(self, model: keras.Sequential) -> None:
+        """Connect a model as Keras does."""
+        self._unconnected.pop(id(model), None)
+        self._connect(model)
+        made = vars(model).get("_functional")
+        if is_keras(model) and made is not None and len(made.outputs) == 1:
+            self._ends[id(model)] = model, list(model._layers), made.outputs[0]
+
+    def connect_all(self) -> None:
+        """Connect the models that nothing has read since a layer was added."""
+        for model in list(self._unconnected.values()):
+            self.connect(model)
+
+    def read(self, model: keras.Sequential) -> keras.Model | None:
+        """Return a model's functional model, connected if need be."""
+        if id(model) in self._unconnected:
+            self.connect(model)
+        made: keras.Model | None = vars(model).get("_functional")
+        return made
+
+    def write(self, model: keras.Sequential, made: keras.Model | None) -> None:
+        """Give a model its functional model, or none."""
+        self._unconnected.pop(id(model), None)
+        vars(model)["_functional"] = made
 
 
 def value_of(variable: keras.Variable) -> np.ndarray:
