@@ -14,10 +14,10 @@ import numpy as np
 
 from trainables.fitting.callbacks import Callbacks, list_callbacks
 from trainables.fitting.compiled import eligibility
-from trainables.fitting.compiled.fit import fit_compiled
 from trainables.fitting.compiled.keras_internals import check_internals, forget_names
 from trainables.fitting.devices import make_strategy, prepare_gpus
 from trainables.fitting.distributed import fit_distributed
+from trainables.fitting.in_step.ahead import IN_STEP, Planned, fit_compiled
 from trainables.fitting.models import build_for, prepare_model
 from trainables.fitting.plain import fit_plainly
 from trainables.fitting.session import Config, Session
@@ -46,7 +46,8 @@ def fit(
     Args:
         build: returns a compiled model.
         config: ``max_epochs``, ``batch_size``, ``seed``, ``metric``, ``mode``, ``patience`` and
-            ``class_weight`` (``none`` or ``balanced``) are read here, the rest by ``build``. With
+            ``class_weight`` (``none`` or ``balanced``) are read here, the rest by ``build``;
+            ``in_step`` has the configs that this worker is given next (:mod:`~.ahead`). With
             ``epochs``, exactly that many of ``max_epochs`` are trained, whatever the patience, and
             the last one's weights are kept.
         data: arrays; or a Keras or TensorFlow dataset as ``x_train``, with its targets, and
@@ -67,15 +68,18 @@ def fit(
         UnsupportedVersionError: if the installed Keras or TensorFlow lacks what a fit needs.
     """
     session = Session(config)
-    task = make_task(config, data, class_weight)
-    build_model = partial(_build, build, config, data)
+    plan = partial(_plan, build, data, class_weight)
+    planned = plan({key: value for key, value in config.items() if key != IN_STEP})
+    task, build_model = planned.task, planned.build
     _start(session)
     strategy = strategy or make_strategy()
     lists = list_callbacks(callbacks, len(task.replicas))
     reason = eligibility.why_not(task, lists[0], strategy)
     if reason is None:
         try:
-            return fit_compiled(build_model, task, session, lists)
+            return fit_compiled(
+                planned, session, lists, plan=plan, followers=config.get(IN_STEP, ())
+            )
         except eligibility.ModelFitWantedError as found:
             reason = str(found)
         except eligibility.UncompilableError as found:
@@ -84,6 +88,16 @@ def fit(
     if strategy is not None:
         return fit_distributed(build_model, task, session, lists, strategy)
     return fit_plainly(build_model, task, session, lists)
+
+
+def _plan(
+    build: Callable[[Config], keras.Model],
+    data: Data,
+    class_weight: Mapping[int, float] | None,
+    config: Config,
+) -> Planned:
+    task = make_task(config, data, class_weight)
+    return Planned(build, partial(_build, build, config, data), task)
 
 
 def _build(build: Callable[[Config], keras.Model], config: Config, data: Data) -> keras.Model:

@@ -6,7 +6,7 @@ from ray.tune.experiment import Experiment, Trial
 from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
 
 from tune_jobs.engine.storage.folder import open_folder
-from tune_jobs.engine.trials.source import left_of, make_trial
+from tune_jobs.engine.trials.ray_trial import left_of, make_trial
 
 
 def train(config: dict) -> None:

@@ -76,6 +76,7 @@ class Layout:
     stacked: bool  # more than one replica
     common: bool  # with the updates of all common kinds of optimizers
     scores: int  # the number of scorers
+    own_numbers: bool = False  # each replica has learning rates and input numbers of its own
 
 
 class LearningRates:

@@ -31,7 +31,6 @@ from trainables.fitting.compiled.arguments import (
 from trainables.fitting.compiled.eligibility import (
     UncompilableError,
     can_be_stacked,
-    check_model,
     is_elementwise,
 )
 from trainables.fitting.compiled.kept_programs import PROGRAMS
@@ -41,8 +40,6 @@ from trainables.fitting.compiled.keras_internals import (
     give_value,
     make_stateless,
     value_of,
-    variables_late,
-    why_unsupported,
 )
 from trainables.fitting.compiled.number_inputs import give_seeds, list_places, read_places
 from trainables.fitting.compiled.program import Program
@@ -53,7 +50,7 @@ from trainables.fitting.compiled.program_files import (
     read_program,
     write_program,
 )
-from trainables.fitting.compiled.scoring import scored_by
+from trainables.fitting.compiled.scoring import scored_by_each
 from trainables.fitting.compiled.serialized import LoadedProgram
 from trainables.fitting.compiled.sharing import (
     NotComparableError,
@@ -65,12 +62,12 @@ from trainables.fitting.compiled.sharing import (
 )
 from trainables.fitting.compiled.tensors import to_tensor
 from trainables.fitting.compiled.updates import choose, fill_slots, find_kind, make_vector
-from trainables.fitting.curves import Curves, check_metric
-from trainables.fitting.models import Build, Values, build_replicas, list_others, shape_of
-from trainables.fitting.outputs import check_values, outputs_of
+from trainables.fitting.curves import Curves
+from trainables.fitting.models import Values, list_others, shape_of
+from trainables.fitting.outputs import outputs_of
 from trainables.fitting.session import MESSAGE_SECONDS, Session
 from trainables.fitting.stopping import Stoppers
-from trainables.fitting.task import Task
+from trainables.fitting.task import Replica, Task
 from trainables.fitting.units import task_of, unit_of
 
 if TYPE_CHECKING:
@@ -86,36 +83,6 @@ FIRST_STEPS = 200
 MOST_ORDERED_ROWS = 20_000_000
 
 AnyProgram = TypeVar("AnyProgram", Program, LoadedProgram)
-
-
-def fit_compiled(
-    build: Build, task: Task, session: Session, callbacks: Lists | None = None
-) -> keras.Model:
-    """Fit the replicas of a model in compiled epochs and return the first one's model.
-
-    ``callbacks``, by replica, may only stop it.
-
-    Raises:
-        UncompilableError: with the reason why ``model.fit`` has to run; nothing was trained.
-    """
-    if reason := why_unsupported("compiled fit"):
-        raise UncompilableError(reason)
-    with session.clock("building"):
-        model, values = build_replicas(build, [each.seed for each in task.replicas])
-        check_model(model)
-        check_values(model, task.config, task.data.x_validation)
-        session.parameters = int(model.count_params())
-        with variables_late():
-            fit = CompiledFit(task, session, model, values)
-        fit.stop_with(callbacks or [])
-    with session.clock("compiling"):
-        fit.compile()
-    session.resume(fit.load)
-    check_metric(task, fit.metrics, in_tune=session.in_tune)
-    while not fit.curves.ended:
-        fit.train_on()
-    fit.stoppers.end()
-    return fit.best_model()
 
 
 class CompiledFit:
@@ -247,31 +214,18 @@ class CompiledFit:
                 for column, index in enumerate(group):
                     logs[epoch][index] = dict(zip(self.metrics, row[column].tolist(), strict=True))
         self.seconds_per_epoch = (time.perf_counter() - started) / done
-        self._note(logs[:done])
-        if self.session.is_due(self.curves.epoch, ended=self.curves.ended):
-            self.session.send(self.curves.score, self._save)
+        self._note(logs[:done], self.seconds_per_epoch)
 
     def _call(self, place: int, plan: Plan) -> tuple[State, np.ndarray]:
         """Run the program for a group; an exception of a scorer is raised after the call."""
-        errors: list[Exception] = []
-        group = self.groups[place]
+        replicas = [self.task.replicas[index] for index in self.groups[place]]
+        scorers = [partial(self.score, replica) for replica in replicas]
+        with scored_by_each(id(self), scorers, len(self.task.scorers)):
+            return self.program(self.states[place], self.arrays, plan)
 
-        def score(outputs: np.ndarray, active: np.ndarray) -> np.ndarray:
-            scores = np.full((len(group), len(self.task.scorers)), np.nan, "float32")
-            try:
-                for column in np.flatnonzero(active):
-                    replica = self.task.replicas[group[column]]
-                    read = self.outputs.read(outputs[column])
-                    scores[column] = self.task.score(replica, read)
-            except Exception as error:  # noqa: BLE001  # TensorFlow would raise its own
-                errors.append(error)
-            return scores
-
-        with scored_by(id(self), score):
-            found = self.program(self.states[place], self.arrays, plan)
-        if errors:
-            raise errors[0]
-        return found
+    def score(self, replica: Replica, outputs: np.ndarray) -> np.ndarray:
+        """Return the scores of a replica's outputs for its validation rows."""
+        return self.task.score(replica, self.outputs.read(outputs))
 
     def load(self, folder: str) -> None:
         """Resume from the state of a fit in a folder."""
@@ -293,18 +247,28 @@ class CompiledFit:
         return self.model
 
     @property
+    def trained(self) -> int:
+        """The number of epochs that the states have been trained."""
+        return self.curves.epoch
+
+    @property
     def _indices(self) -> range:
         return range(len(self.task.replicas))
 
-    def _note(self, logs: list[list[dict[str, float] | None]]) -> None:
-        """Add the epochs of a call; a replica that stopped in it has no rows after that."""
+    def _note(self, logs: list[list[dict[str, float] | None]], seconds: float) -> None:
+        """Add the epochs of a call, and report if it is time to.
+
+        A replica that stopped in it has no rows after that.
+        """
         for row in logs:
             if self.curves.ended:
-                return
+                break
             kept = [row[index] if self.curves.is_active(index) else None for index in self._indices]
-            self.session.note(self.curves.add(kept, self.seconds_per_epoch))
+            self.session.note(self.curves.add(kept, seconds))
             if self.stoppers:
                 self._stop(kept)
+        if self.session.is_due(self.curves.epoch, ended=self.curves.ended):
+            self.session.send(self.curves.score, self._save)
 
     def _stop(self, logs: list[dict[str, float] | None]) -> None:
         """Stop the replicas whose callbacks say so after the epoch that was just added."""
@@ -360,12 +324,14 @@ class CompiledFit:
     def _trace(self) -> Program:
         plan = self._plan(0, epochs=0)
         try:
-            program = Program(self.model, self.layout, self.states[0], self.arrays, plan)
-            return self._optimise(program)
+            return self._optimise(self._make_program(plan))
         except UncompilableError:
             raise
         except Exception as error:
             raise UncompilableError(describe_error(error)) from error
+
+    def _make_program(self, plan: Plan) -> Program:
+        return Program(self.model, self.layout, self.states[0], self.arrays, plan)
 
     def _optimise(self, program: AnyProgram) -> AnyProgram:
         """Call a program for 0 epochs, in which TensorFlow optimises its graph."""
@@ -407,7 +373,7 @@ class CompiledFit:
         """Return what the replicas of a group do next."""
         import tensorflow as tf
 
-        task, first = self.task, self.curves.epoch
+        task, first = self.task, self.trained
         replicas = [task.replicas[index] for index in self.groups[place]]
         rows = len(task.rows(replicas[0]))
         orders = np.empty((epochs, len(replicas), rows), "int32")

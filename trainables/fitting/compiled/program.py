@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -44,7 +44,7 @@ from trainables.fitting.compiled.number_inputs import (
 )
 from trainables.fitting.compiled.scoring import score_outputs
 from trainables.fitting.compiled.serialized import serialize
-from trainables.fitting.compiled.updates import CommonUpdate, Update, make_vector
+from trainables.fitting.compiled.updates import NUMBERS, CommonUpdate, Update, make_vector
 from trainables.fitting.models import list_others
 
 if TYPE_CHECKING:
@@ -60,6 +60,9 @@ DRAWING = frozenset(
 # MiB of memory per operation of a traced program: 13 to 16 KiB were measured, with one replica and
 # with three (1 to 6 layers, with and without batch normalisation, TensorFlow 2.21).
 PER_OPERATION = 16 / 1024
+
+
+AnyUpdate = TypeVar("AnyUpdate", bound=Update)
 
 
 class Program:
@@ -247,10 +250,14 @@ class Program:
     def _make_update(self) -> Update | CommonUpdate:
         if self.layout.common:
             return CommonUpdate(stacked=self.layout.stacked)
+        return self._make_own_update(Update)
+
+    def _make_own_update(self, kind: type[AnyUpdate]) -> AnyUpdate:
+        """Make the update by the model's own optimizer."""
         optimizer = make_stateless(self.model.optimizer)
         reference = [make_vector(self.trainable)] if self.layout.flat else self.trainable
-        names = list_numbers(optimizer)
-        return Update(optimizer, reference, names, stacked=self.layout.stacked)
+        names = NUMBERS if self.layout.common else list_numbers(optimizer)
+        return kind(optimizer, reference, names, stacked=self.layout.stacked)
 
     def _differentiate(
         self,

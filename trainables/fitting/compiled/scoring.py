@@ -5,7 +5,7 @@ A program is shared by many fits, so its plan has the key of the function to cal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -25,6 +25,34 @@ def scored_by(key: int, function: ScoreReplicas) -> Iterator[None]:
         yield
     finally:
         del FUNCTIONS[key]
+
+
+@contextmanager
+def scored_by_each(
+    key: int, scorers: Sequence[Callable[[np.ndarray], np.ndarray]], count: int
+) -> Iterator[None]:
+    """Let programs call a function per replica during a block, which raises what these raise.
+
+    Args:
+        key: of the functions.
+        scorers: return the scores of a replica's outputs.
+        count: how many scores there are.
+    """
+    errors: list[Exception] = []
+
+    def score(outputs: np.ndarray, active: np.ndarray) -> np.ndarray:
+        scores = np.full((len(scorers), count), np.nan, "float32")
+        try:
+            for place in np.flatnonzero(active).tolist():
+                scores[place] = scorers[place](outputs[place])
+        except Exception as error:  # noqa: BLE001  # TensorFlow would raise its own
+            errors.append(error)
+        return scores
+
+    with scored_by(key, score):
+        yield
+    if errors:
+        raise errors[0]
 
 
 def score_outputs(key: np.ndarray, outputs: np.ndarray, active: np.ndarray) -> np.ndarray:

@@ -157,7 +157,7 @@ def _describe_object(value: Any) -> Any:
     import keras
 
     if isinstance(value, types.FunctionType) and not is_keras_module(value.__module__):
-        return _describe_function(value)
+        return describe_function(value)
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     kind = type(value)
@@ -182,7 +182,7 @@ def _with_identity(value: dict[str, Any]) -> dict[str, Any]:
     return value if kind is None else {**value, "class": _identify(kind)}
 
 
-def _describe_function(function: types.FunctionType) -> str:
+def describe_function(function: types.FunctionType) -> str:
     """Return the same text for functions that do the same.
 
     One of a script, of a notebook or inside another function is new in each trial: its content is

@@ -46,9 +46,9 @@ from tune_jobs.engine.job.setup import Setup
 from tune_jobs.engine.resume.past import NOT_ITS_FAULT
 from tune_jobs.engine.space.membership import identity
 from tune_jobs.engine.storage.folder import Folder
+from tune_jobs.engine.trials.ray_trial import make_trial
 from tune_jobs.engine.trials.recorder import Recorder
 from tune_jobs.engine.trials.shipping import ship
-from tune_jobs.engine.trials.source import make_trial
 from tune_jobs.engine.trials.stopping import RunStopper
 from tune_jobs.engine.trials.tuner import Prepared, begin, build_tuner
 

@@ -25,7 +25,7 @@ from tune_jobs.engine.search.searchers import Auto, MakeSearcher, RandomSearch
 from tune_jobs.engine.search.space_searcher import RandomDraws
 from tune_jobs.engine.seeds import derive
 from tune_jobs.engine.space.checks import check_space
-from tune_jobs.engine.space.configs import Config
+from tune_jobs.engine.space.configs import IN_STEP, Config
 from tune_jobs.engine.space.domains import Space, has_domain, is_grid
 from tune_jobs.engine.space.encoding import can_be_learnt, dimensions
 from tune_jobs.engine.space.grid import count_points
@@ -48,6 +48,7 @@ MakeTuner = Callable[[Profile, str], "tune.Tuner"]
 # What the job and its data say to a trainable, beside the hyperparameters.
 RESERVED = frozenset(
     ["max_epochs", "epochs", "seed", "metric", "mode", "rungs", "pauses", "finalist_batch"]
+    + [IN_STEP]
     + ["task", "input_shape", "outputs", "rows", "categories", "maximum"]
     + ["target_mean", "target_scale"]
 )
@@ -164,7 +165,7 @@ class Job:
             "metric": self.metric,
             "mode": self.goal.mode,
             "rungs": self.rungs,
-            **({"pauses": True} if getattr(self.scheduler, "resume", False) else {}),
+            **({"pauses": True} if self.pauses else {}),
         }
 
     def read_config(self, stored: Any, defaults: Defaults = NO_DEFAULTS) -> Config:
@@ -199,6 +200,11 @@ class Job:
         """The mode that the metric's name says, None if it says none; of a scorer, "max"."""
         is_scored = self.evaluation is not None and self.metric in self.evaluation.metrics
         return "max" if is_scored else mode_of(self.metric)
+
+    @property
+    def pauses(self) -> bool:
+        """True if the scheduler pauses trials and lets some of them continue."""
+        return bool(getattr(self.scheduler, "resume", False))
 
     @property
     def rungs(self) -> list[int] | None:

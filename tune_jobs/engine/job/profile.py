@@ -54,6 +54,7 @@ class Profile:
     cpus_per_trial: float = 1
     gpus_per_trial: float = 0
     max_concurrent_trials: int | None = None
+    trials_in_step: int = 1
     max_failures: int = 3
     max_silence_minutes: float = 60
     min_free_gb: float = 0.5
@@ -88,6 +89,7 @@ class Profile:
             raise JobError(f"max_checkpoint_gb is {bound!r}, but must be a number > 0")
         if self.max_concurrent_trials is not None:
             check_whole_number("max_concurrent_trials", self.max_concurrent_trials, 1)
+        check_whole_number("trials_in_step", self.trials_in_step, 1)
 
     def _check_env(self) -> None:
         if not isinstance(self.env, dict) or not all(

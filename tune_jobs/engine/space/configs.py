@@ -9,6 +9,9 @@ from tune_jobs.engine.errors import JobError
 
 Config = dict[str, Any]
 
+# The key of a trial's config with the configs that its worker is given next.
+IN_STEP = "in_step"
+
 
 def children(part: object) -> list[tuple[str | int, Any]]:
     """Return the named parts of a dict, or the numbered ones of a list."""
@@ -57,3 +60,8 @@ def _lists(part: object) -> object:
     if inner and set(inner) == {str(index) for index in range(len(inner))}:
         return [inner[str(index)] for index in range(len(inner))]
     return inner
+
+
+def without_followers(config: Config) -> Config:
+    """Return the config of a trial without those that its worker is given next."""
+    return {name: value for name, value in config.items() if name != IN_STEP}

@@ -10,7 +10,7 @@ from ray import tune
 from tune_jobs.engine.data.own_data import PackedSets, unpack_sets
 from tune_jobs.engine.experiments.messages import as_report
 from tune_jobs.engine.names import trial_id
-from tune_jobs.engine.space.configs import Config
+from tune_jobs.engine.space.configs import IN_STEP, Config
 from tune_jobs.engine.trials.shipping import Shipped
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ def fit_trial(
     The model of the first trial is checked, so that one of which no file can be made ends the run.
     """
     try:
-        model = train.unpack()({**config, **fixed}, unpack_sets(data))
+        followers = [{**each, **fixed} for each in config.get(IN_STEP, ())]
+        in_step = {IN_STEP: followers} if followers else {}
+        model = train.unpack()({**config, **fixed, **in_step}, unpack_sets(data))
         is_first = tune.get_context().get_trial_id() == trial_id(1)
         if check is not None and is_first and hasattr(model, "predict"):
             check(model)

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from ray.tune import Checkpoint
 from ray.tune.experiment import Experiment, Trial
-from ray.tune.result import TRAINING_ITERATION
 from ray.tune.search import SearchAlgorithm
 from ray.tune.search import Searcher as RaySearcher
 
@@ -28,31 +25,23 @@ from tune_jobs.engine.experiments.history.records import (
 from tune_jobs.engine.experiments.messages import Result, failure_in, values_in
 from tune_jobs.engine.goal import Goal, Mode
 from tune_jobs.engine.names import trial_id
-from tune_jobs.engine.ray_internals import restore_from
 from tune_jobs.engine.resume.past import NOT_ITS_FAULT, Past, PastTrial
 from tune_jobs.engine.search.observations import Curve, Observation
 from tune_jobs.engine.search.promotion.scheduler import PromotingScheduler
 from tune_jobs.engine.search.space_searcher import RandomDraws, SpaceSearcher
-from tune_jobs.engine.space.configs import Config
+from tune_jobs.engine.space.configs import IN_STEP, Config, without_followers
 from tune_jobs.engine.space.domains import Space
 from tune_jobs.engine.space.grid import MOST_GRID_POINTS, count_points, iterate
 from tune_jobs.engine.space.membership import identity
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.trials.done_rule import DoneRule
+from tune_jobs.engine.trials.ray_trial import make_trial
 from tune_jobs.engine.trials.recorder import Recorder, error_of
+from tune_jobs.engine.trials.reserve import Chosen, Reserve
 
 # The known suggestions in a row after which a config is drawn at random instead, and the known
 # random draws after which the search ends.
 MOST_KNOWN, MOST_DRAWS = 20, 1000
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """The config of the next trial, what chose it, and the searcher's key of its suggestion."""
-
-    config: Config
-    by: str
-    key: str | None = None
 
 
 class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
@@ -72,6 +61,7 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         recorder: records trials that are about to start, and known configs.
         done: ends the search when more trials are not worth it; None to never do so.
         promotion: the scheduler if it pauses trials and promotes them later, else None.
+        in_step: how many trials a worker may train in step.
     """
 
     def __init__(
@@ -90,6 +80,7 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         recorder: Recorder,
         done: DoneRule | None = None,
         promotion: PromotingScheduler | None = None,
+        in_step: int = 1,
     ) -> None:
         self._done = done
         self._searcher, self._space, self._folder, self._past = searcher, space, folder, past
@@ -100,6 +91,7 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         self._recorder, self._promotion = recorder, promotion
         self._waiting = {trial_id(t.number): t for t in past.trials if t.waits}
         self._known: dict[str, tuple[int, float | None]] = {}  # number and score by identity
+        self._reserve = Reserve(in_step, concurrency)
         self._live: dict[str, Trial] = {}
         self._suggested: dict[str, str] = {}  # the searcher's own keys of running trials
         self._curves: dict[str, list[tuple[int, float]]] = {}  # of running trials
@@ -151,13 +143,10 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
             return self._resume(self._unfinished.pop(0))
         if self._promotion is not None and (name := self._promotion.promote()):
             return self._promote(name)
-        if self._number >= self._num_trials:
-            self._has_all = True
-        elif not self._has_all and self._done and (reason := self._done.reason()):
-            self._end(reason)
-        found = None if self._has_all else self._next_config()
-        if found is not None:
-            return self._start(found)
+        if self._reserve.is_wanted:
+            self._choose()
+        if found := self._reserve.take(trial_id(self._number + 1)):
+            return self._start(*found)
         if self._has_all and self._promotion is not None:
             self._promotion.expect_no_more()
             if name := self._promotion.promote():
@@ -186,16 +175,32 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
             if past.is_finished:
                 self._recorder.notify(Continued(past.number, was_stopped=True))
             return self._resume(past)
-        self._note(name, self._live[name].config, ())
+        self._note(name, without_followers(self._live[name].config), ())
         return None
 
-    def _start(self, found: _Chosen) -> Trial:
-        """Make a new trial."""
+    def _choose(self) -> None:
+        """Choose the configs of a worker's next trials, unless there are enough."""
+        left = self._num_trials - self._number - len(self._reserve)
+        if left <= 0:
+            self._has_all = True
+        elif not self._has_all and self._done and (reason := self._done.reason()):
+            self._end(reason)
+        if self._has_all:
+            return
+        for place in range(self._reserve.begin(left)):
+            if (found := self._next_config()) is None:
+                return
+            self._reserve.add(found)
+            if place and found.key is not None:
+                self._learn(found.key, Observation(found.config, (), "running"))
+
+    def _start(self, found: Chosen, followers: Sequence[Config]) -> Trial:
+        """Make a new trial, and say which configs follow it in its worker."""
         self._number += 1
         if found.key is not None:
             self._suggested[trial_id(self._number)] = found.key
         self._known.setdefault(identity(found.config), (self._number, None))
-        return self._make(self._number, found.config, by=found.by)
+        return self._make(self._number, found.config, by=found.by, followers=followers)
 
     def _close(self) -> None:
         """End the search, and stop the trials that wait."""
@@ -209,7 +214,8 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
     def on_trial_result(self, trial_id: str, result: Result) -> None:
         """Note the values that a trial reports."""
         if trial := self._live.get(trial_id):
-            self._note(trial_id, trial.config, values_in(result, self._goal.metric))
+            config = without_followers(trial.config)
+            self._note(trial_id, config, values_in(result, self._goal.metric))
 
     def on_trial_complete(
         self, trial_id: str, result: Result | None = None, error: bool = False
@@ -221,6 +227,8 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         trial = self._live.pop(trial_id, None)
         if trial is None:
             return
+        self._reserve.end(trial_id)
+        config = without_followers(trial.config)
         key = self._suggested.pop(trial_id, trial_id)
         curve = self._extend(trial_id, values_in(result or {}, self._goal.metric))
         del self._curves[trial_id]
@@ -229,29 +237,29 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
             failed = of_lost_worker(error_of(trial))
         is_lost = failed is not None and failed.kind in NOT_ITS_FAULT
         if is_lost or (failed is None and not curve and result is None):
-            self._known.pop(identity(trial.config), None)
-            self._learn(key, Observation(trial.config, (), "withdrawn"))
+            self._known.pop(identity(config), None)
+            self._learn(key, Observation(config, (), "withdrawn"))
             return
         is_bad = failed is not None or not curve
         score = None if is_bad else self._goal.best(value for _, value in curve)
-        self._known[identity(trial.config)] = (int(trial_id), score)
-        self._learn(key, self._observe(trial.config, score, curve))
+        self._known[identity(config)] = (int(trial_id), score)
+        self._learn(key, self._observe(config, score, curve))
 
     def __getstate__(self) -> dict[str, object]:
         """Leave everything out of what Tune pickles: a search continues from its history."""
         return {}
 
-    def _next_config(self) -> _Chosen | None:
+    def _next_config(self) -> Chosen | None:
         """Return the next config; None if there is none yet, or no more."""
         while self._points:
             point = self._points.pop(0)
-            if identity(point) not in self._known:
-                return _Chosen(point, "points")
+            if identity(point) not in self._known and point not in self._reserve:
+                return Chosen(point, "points", self._searcher.asked)
         if not self._allow_repeats and self._is_exhausted():
             self._end(f"all {self._size:,} configurations of the space have been tried")
             return None
         for attempt in range(MOST_KNOWN):
-            key = f"{self._number + 1}.{attempt}"
+            key = f"{self._number + len(self._reserve) + 1}.{attempt}"
             config = self._searcher.suggest(key)
             if config == RaySearcher.FINISHED:
                 self._end("the searcher has no more suggestions")
@@ -259,13 +267,13 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
             if config is None:
                 return None
             if self._is_new(config):
-                return _Chosen(config, self._searcher.chosen_by, key)
+                return Chosen(config, self._searcher.chosen_by, self._searcher.asked, key)
             self._answer(key, config)
         config = self._draw()
         if config is None:
             self._end("no new configuration was found")
             return None
-        return _Chosen(config, "random")
+        return Chosen(config, "random", self._searcher.asked)
 
     def _learn(self, key: str, observation: Observation) -> None:
         self._searcher.learn(key, observation)
@@ -273,19 +281,21 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
             self._done.learn(key, observation)
 
     def _is_new(self, config: Config) -> bool:
-        return self._allow_repeats or identity(config) not in self._known
+        is_known = identity(config) in self._known or config in self._reserve
+        return self._allow_repeats or not is_known
 
     def _answer(self, key: str, config: Config) -> None:
         """Give the searcher the score of a known config; of one that is running, none."""
-        number, score = self._known[identity(config)]
-        if trial_id(number) in self._live:
+        number, score = self._known.get(identity(config), (0, None))
+        if trial_id(number) in self._live or not number:
             self._learn(key, Observation(config, (), "withdrawn"))
             return
         self._learn(key, self._observe(config, score))
         self._recorder.append(KnownConfig(number, self._searcher.asked, config, score))
 
     def _is_exhausted(self) -> bool:
-        return self._size is not None and len(self._known) >= self._size
+        known = len(self._known) + len(self._reserve)
+        return self._size is not None and known >= self._size
 
     def _draw(self) -> Config | None:
         """Draw a config that was not tried, at random."""
@@ -303,7 +313,12 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         self._has_all, self.ended_because = True, reason
 
     def _make(
-        self, number: int, config: Config, past: PastTrial | None = None, by: str | None = None
+        self,
+        number: int,
+        config: Config,
+        past: PastTrial | None = None,
+        by: str | None = None,
+        followers: Sequence[Config] = (),
     ) -> Trial:
         if self._experiment is None:
             raise RuntimeError("Tune has not handed over the experiment yet")
@@ -313,13 +328,14 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
             self._experiment,
             self._folder,
             number,
-            config,
+            {**config, IN_STEP: followers} if followers else config,
             checkpoint,
             crashes=past.crashes if past else 0,
         )
         self._live[name] = trial
         self._note(name, config, ())
-        self._recorder.announce(name, TrialStart(number, config, self._searcher.asked, by))
+        asked = self._reserve.asked(self._searcher.asked)
+        self._recorder.announce(name, TrialStart(number, config, asked, by))
         return trial
 
     def _note(self, name: str, config: Config, values: Curve) -> None:
@@ -344,54 +360,6 @@ class TrialSource(SearchAlgorithm):  # type: ignore[misc]  # Ray calls it
         if score is None:
             return Observation(config, curve, "failed")
         return Observation(config, curve or ((self._searcher.max_epochs, score),), "ended")
-
-
-def make_trial(
-    experiment: Experiment,
-    folder: Folder,
-    number: int,
-    config: Config,
-    checkpoint: tuple[int, str] | None = None,
-    *,
-    crashes: int = 0,
-) -> Trial:
-    """Build a trial as Tune does, for a config that is known.
-
-    Args:
-        experiment: what Tune gave its search algorithm.
-        folder: the folder that the checkpoint lies in.
-        number: the trial's number.
-        config: the trial's config.
-        checkpoint: epoch and path, inside the folder, of the state to continue from.
-        crashes: how many attempts ended with a crash in earlier runs, and are not made again.
-    """
-    spec, name = experiment.spec, trial_id(number)
-    trial = Trial(
-        spec["run"],
-        config=config,
-        trial_id=name,
-        storage=spec["storage"],
-        experiment_tag=name,
-        placement_group_factory=spec["resources_per_trial"],
-        stopping_criterion=spec["stop"],
-        checkpoint_config=spec["checkpoint_config"],
-        export_formats=spec["export_formats"],
-        restore_path=spec["restore"],
-        trial_name_creator=spec["trial_name_creator"],
-        trial_dirname_creator=spec["trial_dirname_creator"],
-        log_to_file=spec["log_to_file"],
-        max_failures=left_of(spec["max_failures"], crashes),
-    )
-    if checkpoint is not None:
-        epoch, path = checkpoint
-        state = Checkpoint(folder.child(path).path, folder.filesystem)
-        restore_from(trial, state, {TRAINING_ITERATION: epoch})
-    return trial
-
-
-def left_of(max_failures: int, crashes: int) -> int:
-    """Return how many failures of a trial are left after crashes; -1 is without end."""
-    return max_failures if max_failures < 0 else max(0, max_failures - crashes)
 
 
 def _size(space: Space) -> int | None:

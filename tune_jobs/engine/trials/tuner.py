@@ -53,6 +53,7 @@ from tune_jobs.engine.trials.checkpoint_limit import CheckpointLimit
 from tune_jobs.engine.trials.done_rule import DoneRule
 from tune_jobs.engine.trials.fitting import fit_trial
 from tune_jobs.engine.trials.recorder import Recorder
+from tune_jobs.engine.trials.reserve import RetriedAlone, check_in_step
 from tune_jobs.engine.trials.shipping import ship
 from tune_jobs.engine.trials.source import TrialSource
 from tune_jobs.engine.trials.stopping import GIB, RunStopper
@@ -117,6 +118,7 @@ def prepare(
         connect(setup.profile, [])
     concurrency = find_concurrency(setup.profile)
     scheduler = job.scheduler(job.max_epochs) if job.scheduler else FIFOScheduler()
+    check_in_step(setup.profile, scheduler, pauses=job.pauses)
     searcher = _searcher(job, how.past.asked)
     _check_continuable(job, how, scheduler, searcher)
     stopper = RunStopper(
@@ -178,6 +180,7 @@ def _make_source(
         recorder=recorder,
         done=DoneRule() if job.stop_when_done and not how.extend else None,
         promotion=scheduler if isinstance(scheduler, PromotingScheduler) else None,
+        in_step=setup.profile.trials_in_step,
     )
 
 
@@ -328,7 +331,7 @@ def _run_config(
         name=TRIALS,
         storage_path=setup.folder.path,
         storage_filesystem=setup.folder.filesystem,
-        callbacks=[recorder, *trackers],
+        callbacks=[recorder, RetriedAlone(), *trackers],
         stop=stopper,
         failure_config=tune.FailureConfig(max_failures=setup.profile.max_failures),
         checkpoint_config=tune.CheckpointConfig(

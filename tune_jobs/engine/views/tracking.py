@@ -23,7 +23,7 @@ from tune_jobs.engine.experiments.messages import Result, epochs_in, failure_in,
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.plain import plain
 from tune_jobs.engine.search.schedulers import EPOCH
-from tune_jobs.engine.space.configs import Config, flatten
+from tune_jobs.engine.space.configs import Config, flatten, without_followers
 from tune_jobs.engine.storage.folder import Folder
 from tune_jobs.engine.views.trackers import (
     Destination,
@@ -89,7 +89,7 @@ class Tracker(Callback):  # type: ignore[misc]  # Ray calls it
     def on_trial_start(self, *, trial: Trial, **_: object) -> None:
         """Pass on the start of a trial; one that restarts is known."""
         name = Path(trial.path).name if trial.path else trial.trial_id
-        self._put("start", trial.trial_id, name, trial.config)
+        self._put("start", trial.trial_id, name, without_followers(trial.config))
 
     def on_trial_result(self, *, trial: Trial, result: Result, **_: object) -> None:
         """Pass on the epochs of a message."""
