@@ -40,6 +40,8 @@ def test_the_laptop_profile_is_the_default() -> None:
         ("cpus_per_trial: 0", "cpus_per_trial is 0"),
         ("gpus_per_trial: 1.5", "gpus_per_trial is 1.5, but must be an integer if above 1"),
         ("max_concurrent_trials: 0", "max_concurrent_trials is 0"),
+        ("trials_in_step: 0", "trials_in_step is 0"),
+        ("trials_in_step: many", "trials_in_step is 'many'"),
         ("storage: 3", "storage is 3, but must be text"),
         ("env: {API_TOKEN: x}", "env.API_TOKEN looks like a secret"),
         ("address: auto", "storage is 'results', but must be a URI or an absolute path"),

@@ -201,7 +201,7 @@ def _prepare(
     plan: Callable[[Config], Planned],
     followers: Sequence[Config],
 ) -> None:
-    """Build the models of fits that follow, and put those that are alike in step."""
+    """Build the models of the fits that follow, and put those that are alike in step."""
     AHEAD.clear()
     for config in followers:
         began = time.perf_counter()
@@ -210,10 +210,16 @@ def _prepare(
             other = plan(config)
             fit = _make(FitInStep, other, session)
             AHEAD.append((other, fit, time.perf_counter() - began))
+    with session.clock("compiling"):
+        _put_in_step([first, *(fit for _, fit, _ in AHEAD)], session)
+
+
+def _put_in_step(fits: Sequence[FitInStep], session: Session) -> None:
+    """Group the fits that are alike; those of other data than the first stay alone."""
     alike: dict[str, list[FitInStep]] = defaultdict(list)
-    for fit in (first, *(fit for _, fit, _ in AHEAD)):
-        if (key := fit.describe()) and is_same_data(fit.task, first.task):
+    for fit in fits:
+        if (key := fit.describe()) and is_same_data(fit.task, fits[0].task):
             alike[key].append(fit)
-    for fits in alike.values():
-        if len(fits) > 1 and (program := fits[0].compile_in_step()) is not None:
-            Group(fits, program, session.next_stop(0, first.task.epochs))
+    for group in alike.values():
+        if len(group) > 1 and (program := group[0].compile_in_step()) is not None:
+            Group(group, program, session.next_stop(0, group[0].task.epochs))

@@ -10,6 +10,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from ray.tune import Callback
@@ -39,6 +40,11 @@ class Chosen:
     asked: int
     key: str | None = None
 
+    @cached_property
+    def identity(self) -> str:
+        """What equal configs have in common."""
+        return identity(self.config)
+
 
 @dataclass
 class _Queue:
@@ -64,7 +70,7 @@ class Reserve:
 
     def __contains__(self, config: Config) -> bool:
         own = identity(config)
-        return any(identity(each.config) == own for each in self._waiting)
+        return any(each.identity == own for each in self._waiting)
 
     @property
     def is_wanted(self) -> bool:
