@@ -36,6 +36,8 @@ JOB = Job(
             lambda job: job.data.ignore,
             ("mean area", "mean radius"),
         ),
+        ("data.validation=held_out.csv", lambda job: job.data.validation, "held_out.csv"),
+        ("data.test=0.3", lambda job: job.data.test, 0.3),
         ("data.ignore=['a']", lambda job: job.data.ignore, ("a",)),
         ("evaluation.folds=5", lambda job: job.evaluation and job.evaluation.folds, 5),
         (
@@ -56,6 +58,8 @@ def test_a_fact_is_replaced(assignment, get, value) -> None:
         ("scheduler.grace_perod=3", "no field 'grace_perod'; did you mean 'grace_period'"),
         ("max_epoch=3", "did you mean 'max_epochs'"),
         ("space.unit=3", "no field 'unit'"),
+        ("data.test=True", "test is True, but must be a fraction between 0 and 1"),
+        ("data.test=3", "test is 3, but must be a fraction between 0 and 1"),
         ("metric.x=3", "no field 'x'. It has no fields"),
         ("evaluation.fold=3", "no field 'fold'; did you mean 'folds'.*Known: folds, repeats, scor"),
         ("max_epochs", "must have the form field=value"),

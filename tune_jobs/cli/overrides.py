@@ -10,6 +10,9 @@ from typing import Any
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.names import nearest
 
+# Sets that are a fraction or a table; the recipe of the data checks them.
+SETS = ("data.validation", "data.test")
+
 KINDS = {bool: "True or False", int: "an integer", float: "a number", str: "text"}
 
 
@@ -81,7 +84,9 @@ def _names(target: Any) -> list[str]:
 
 
 def _checked(before: Any, value: Any, path: str) -> Any:
-    """Return the value if its type is that of the value it replaces."""
+    """Return the value if its type is that of the value it replaces, or the data check it."""
+    if path in SETS:
+        return value
     if isinstance(before, tuple):
         return tuple(value) if isinstance(value, list | tuple) else tuple(str(value).split(","))
     plain = (bool, int, float, str)
