@@ -23,6 +23,9 @@ logger = logging.getLogger(__name__)
 # The most batches of a dataset that is read here, and how many bytes they may have together.
 MOST_BATCHES, MOST_BYTES = 1_000_000, 8 * 2**30
 
+# The most rows of a dataset that yields one at a time and is read here.
+MOST_ROWS = 5_000_000
+
 # What TensorFlow counts for a dataset without an end.
 INFINITE = -1
 
@@ -115,6 +118,38 @@ class Batches:
         return f"a dataset of {len(self.batches):,} batches"
 
 
+@dataclass(frozen=True)
+class ReadRows:
+    """The rows of a dataset that yields one at a time, as arrays.
+
+    Attributes:
+        rows: as the dataset yields them, with all rows along a first side.
+    """
+
+    rows: Any
+
+    def restore(self) -> Any:
+        """Return a dataset that yields them one at a time."""
+        import tensorflow as tf
+
+        return tf.data.Dataset.from_tensor_slices(self.rows)
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the arrays."""
+        return Batches((self.rows,)).fingerprint
+
+    def first(self, rows: int) -> ReadRows:
+        """Return the first rows."""
+        import tensorflow as tf
+
+        return ReadRows(tf.nest.map_structure(lambda part: part[:rows], self.rows))
+
+    def __str__(self) -> str:
+        """Return how many there are."""
+        return f"a dataset of {len(_leaves(self.rows)[0]):,} rows"
+
+
 def pack(value: Any, *, steps: int | None = None, name: str = "x") -> Any:
     """Return an argument of ``fit`` as it travels: datasets as bytes or batches.
 
@@ -145,7 +180,7 @@ def pack(value: Any, *, steps: int | None = None, name: str = "x") -> Any:
 
 def unpack(value: Any) -> Any:
     """Return an argument as the program gave it."""
-    return value.restore() if isinstance(value, Pipeline | Batches) else value
+    return value.restore() if isinstance(value, Pipeline | Batches | ReadRows) else value
 
 
 def check_dataset(value: Any, name: str) -> None:
@@ -207,7 +242,7 @@ def is_generator(value: Any) -> bool:
     )
 
 
-def _pack_pipeline(dataset: Any, steps: int | None, name: str) -> Pipeline | Batches:
+def _pack_pipeline(dataset: Any, steps: int | None, name: str) -> Pipeline | Batches | ReadRows:
     import tensorflow as tf
 
     try:
@@ -218,7 +253,27 @@ def _pack_pipeline(dataset: Any, steps: int | None, name: str) -> Pipeline | Bat
             return found
     except (tf.errors.OpError, ValueError, TypeError):
         pass
+    if not are_batches(dataset.element_spec):
+        return _read_rows(dataset, name)
     return _read(dataset.as_numpy_iterator(), steps, name)
+
+
+def _read_rows(dataset: Any, name: str) -> ReadRows:
+    """Read the rows of a dataset that yields one at a time.
+
+    Raises:
+        DatasetError: if there is none, or they do not end.
+    """
+    most = MOST_ROWS + 1
+    rows = next(dataset.take(most).batch(most).as_numpy_iterator(), None)
+    if rows is None:
+        raise DatasetError(f"{name} has no rows")
+    if len(_leaves(rows)[0]) == most:
+        raise DatasetError(
+            f"{name} does not end after {MOST_ROWS:,} rows; give a tf.data.Dataset that needs no "
+            "Python"
+        )
+    return ReadRows(rows)
 
 
 def _read(batches: Any, steps: int | None, name: str) -> Batches:

@@ -102,9 +102,23 @@ def test_the_fingerprint_follows_the_arrays_and_not_the_numbers_of_functions():
     assert read_here[0].fingerprint != read_here[1].fingerprint
 
 
+def test_rows_that_python_makes_travel_as_rows(monkeypatch):
+    data = make_job((tf.data.Dataset.from_tensor_slices((X, Y)).map(two), rows())).load_data()
+    there = pickle.loads(pickle.dumps(data.training.x_train))
+
+    assert str(there) == "a dataset of 10 rows"
+    assert [y.numpy() for _, y in unpack(there)] == (2 * Y).tolist()
+    batches = as_batches(unpack(there), 4)
+    assert [len(x) for x, _ in batches] == [4, 4, 2]
+    assert len(list(there.first(3).restore())) == 3
+    monkeypatch.setattr("trainables.datasets.MOST_ROWS", 9)
+    with pytest.raises(JobError, match="data does not end after 9 rows"):
+        make_job((tf.data.Dataset.from_tensor_slices((X, Y)).map(two), rows()))
+
+
 def one(x, y):
-    return x, tf.numpy_function(lambda each: each, [y], tf.float32)
+    return x, tf.ensure_shape(tf.numpy_function(lambda each: each, [y], tf.float32), ())
 
 
 def two(x, y):
-    return x, tf.numpy_function(lambda each: 2 * each, [y], tf.float32)
+    return x, tf.ensure_shape(tf.numpy_function(lambda each: 2 * each, [y], tf.float32), ())
