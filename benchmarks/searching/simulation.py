@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -86,6 +86,7 @@ class Search:
         self._now = 0.0
         self._used: set[int] = set()
         self._best: dict[int, tuple[float, float]] = {}  # loss and regret of each trial
+        self._reached: dict[int, int] = {}
         self._is_exhausted = False
         self._trace = Trace()
 
@@ -98,6 +99,11 @@ class Search:
                 break
             self._step()
         return self._trace
+
+    @property
+    def reached(self) -> Iterator[tuple[int, Played, int]]:
+        """The trials that have reported, what each would report, and how many epochs it did."""
+        return ((number, self._played[number], epoch) for number, epoch in self._reached.items())
 
     def _is_over(self, limits: Limits) -> bool:
         found = self._trace
@@ -144,6 +150,7 @@ class Search:
         played = self._played[number]
         loss = played.losses[epoch - 1]
         now = loss, played.regrets[epoch - 1]
+        self._reached[number] = epoch
         self._best[number] = min(self._best.get(number, now), now)
         stops = self._timed(lambda: self._contender.report(str(number), epoch, loss))
         if self._contender.prunes or self._rungs is None:

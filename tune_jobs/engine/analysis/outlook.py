@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tune_jobs.engine.errors import JobError
-from tune_jobs.engine.experiments.history.replicas import curves_of
+from tune_jobs.engine.analysis.relearn import FEWEST, relearn
 from tune_jobs.engine.formatting import count, number
 from tune_jobs.engine.search.gaussian.curve_model import (
     Belief,
@@ -27,13 +24,9 @@ from tune_jobs.engine.search.gaussian.curve_model import (
     believe,
     log_expected_improvement,
 )
-from tune_jobs.engine.search.knowledge import Knowledge, Memory
-from tune_jobs.engine.search.observations import Curve, Observation, State
+from tune_jobs.engine.search.knowledge import Knowledge
 from tune_jobs.engine.space.configs import Config
 from tune_jobs.engine.space.coordinates import Rows
-from tune_jobs.engine.space.encoding import can_be_learnt
-from tune_jobs.engine.space.membership import NotInSpaceError, from_json
-from tune_jobs.engine.space.notation import read_described
 
 if TYPE_CHECKING:
     from tune_jobs.engine.experiments.experiment import Experiment
@@ -41,14 +34,8 @@ if TYPE_CHECKING:
 # The further trials that an outlook is about.
 MORE = 20
 
-# With fewer configs that have a loss, nothing is said.
-FEWEST = 8
-
 # Simulated searches, and the rows among which they choose.
 SIMULATIONS, DRAWN, NEAR_EACH, BEST = 32, 60, 16, 6
-
-# How the states of trials are learned; one that was cut off counts as running.
-STATES: Mapping[str, State] = {"failed": "failed", "complete": "ended", "stopped": "ended"}
 
 # How far simulated trials lie from the best ones, as a share of a range.
 NEAR = 0.1
@@ -101,8 +88,8 @@ def outlook_of(experiment: Experiment, trials: int = MORE) -> Outlook | None:
         experiment: with a history.
         trials: how many more.
     """
-    knowledge = _relearn(experiment)
-    return None if knowledge is None else find_outlook(knowledge, trials)
+    relearned = relearn(experiment)
+    return None if relearned is None else find_outlook(relearned.knowledge, trials)
 
 
 def find_outlook(knowledge: Knowledge, trials: int = MORE) -> Outlook | None:
@@ -130,36 +117,6 @@ def _foresee(knowledge: Knowledge, trials: int) -> Outlook:
         matters=_matters(knowledge, belief),
         config=None if proposal is None else knowledge.coordinates.config_of(proposal.row),
     )
-
-
-def _relearn(experiment: Experiment) -> Knowledge | None:
-    """Return what a history says; None if no model can learn its space."""
-    about = experiment.description
-    space = read_described(about.space)
-    if about.max_epochs is None or not can_be_learnt(space):
-        return None
-    memory = Memory(space, about.goal)
-    known = [*_trials_of(experiment), *_imported_by(experiment, about.max_epochs)]
-    for place, (config, curve, state) in enumerate(known):
-        with suppress(NotInSpaceError, JobError):  # of a space that was edited
-            memory.learn(str(place), Observation(from_json(space, config), curve, state))
-    return memory.knowledge(about.max_epochs)
-
-
-def _trials_of(experiment: Experiment) -> Iterator[tuple[Config, Curve, State]]:
-    curves = curves_of(experiment.epochs, experiment.goal)
-    for row in experiment.trials.itertuples():
-        values = curves.get(row.trial, ()) if row.state != "failed" else ()
-        curve = [(epoch, value) for epoch, value in values if math.isfinite(value)]
-        yield experiment.configs[row.trial], curve, STATES.get(row.state, "running")
-
-
-def _imported_by(experiment: Experiment, end: int) -> Iterator[tuple[Config, Curve, State]]:
-    for each in experiment.segments.imported():
-        if each.score is None:
-            yield each.config, (), "failed"
-        else:
-            yield each.config, ((end, each.score),), "ended"
 
 
 def _pool(knowledge: Knowledge, random: np.random.Generator) -> Rows:

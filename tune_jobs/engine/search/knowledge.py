@@ -37,6 +37,11 @@ class KnownRow:
     curve: Curve
     state: str
 
+    @property
+    def is_scored(self) -> bool:
+        """True if it has a loss; it may be running."""
+        return bool(self.curve) and self.state != "failed"
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -72,7 +77,7 @@ class Knowledge:
     @cached_property
     def scored(self) -> list[KnownRow]:
         """The configs that have a loss, those that are running included."""
-        return [each for each in self.known if each.curve and each.state != "failed"]
+        return [each for each in self.known if each.is_scored]
 
     @cached_property
     def rows(self) -> Rows:

@@ -112,6 +112,14 @@ class Belief:
     came: float
 
 
+def expect_ends(model: CurveModel, knowledge: Knowledge) -> Numbers:
+    """Return the loss at the last epoch that is expected of each scored trial, on an own scale."""
+    embedding = Embedding(knowledge.coordinates)
+    points, losses = observe(embedding, knowledge, knowledge.scored)
+    process = CurveProcess(points, losses, model._parameters(knowledge))
+    return process.predict(at_end(embedding, knowledge.rows))[0]
+
+
 def believe(model: CurveModel, knowledge: Knowledge, rows: Rows) -> Belief:
     """Return what a process that knows all curves believes of rows."""
     embedding = Embedding(knowledge.coordinates)
