@@ -26,12 +26,13 @@ def epochs_trained(folder: Path) -> Counter:
 
 
 @pytest.mark.parametrize(
-    ("kills", "samples"), [(2, 24), pytest.param(20, 200, marks=pytest.mark.slow)]
+    ("kills", "samples", "searcher"),
+    [(2, 24, "tpe"), pytest.param(20, 200, "auto", marks=pytest.mark.slow)],
 )
 def test_a_driver_that_is_killed_again_and_again_loses_and_repeats_nothing(
-    folder, drive, kills, samples
+    folder, drive, kills, samples, searcher
 ) -> None:
-    count = "--num-samples", str(samples)
+    count = "--num-samples", str(samples), "--searcher", searcher
     assert drive(*count, name="whole").end()["exit_code"] == 0
     whole = open_experiment(str(folder / "results" / "whole"))
     (folder / "log").unlink()
