@@ -158,7 +158,12 @@ def test_a_table_is_written_to_no_folder(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("space", "more", "message"),
     [
-        (SPACE, "finalists=5", "finalists is 5, but must be Finalists(...) or None"),
+        (SPACE, "finalists=5", "or None; write Finalists(count=5)"),
+        (
+            SPACE,
+            "finalists=0",
+            "must be Finalists(...) or None; None is no finals",
+        ),
         (SPACE, "finalists=True", "finalists is True, but must be Finalists(...) or None"),
         (SPACE, "evaluation=5, data=print", "evaluation is 5, but must be Evaluation(...) or None"),
         (SPACE, "stages=5", "stages is 5"),

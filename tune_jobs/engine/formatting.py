@@ -51,6 +51,11 @@ def number(value: float | None, digits: int = 4) -> str:
     return re.sub(r"e([+-])0*(\d+)", lambda m: f"e{m[1].strip('+')}{m[2]}", text)
 
 
+def rounded(value: float) -> str:
+    """Format a difference to two digits, or whole from 100: ``0.022``, ``35``, ``1,204``."""
+    return f"{value:,.0f}" if abs(value) >= 99.5 else f"{value:.2g}"
+
+
 def is_number(value: object) -> TypeGuard[float]:
     """Return whether a value is a finite number."""
     return isinstance(value, int | float) and math.isfinite(value)

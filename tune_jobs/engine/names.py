@@ -26,6 +26,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(repr(match) for match in matches)}?"
 
 
+def ignoring(column: str) -> str:
+    """Say how a column is left out, in a program and on the command line."""
+    return f"ignore=({column!r},) (--ignore '{column}')"
+
+
 def refuse_unknown(
     owner: str,
 ) -> Callable[[Callable[Arguments, Returned]], Callable[Arguments, Returned]]:

@@ -245,7 +245,8 @@ def test_text_that_is_nearly_always_distinct_is_warned_about():
     (warning,) = warnings
     assert warning == (
         "column 'id' looks like an identifier: 30 distinct values in 30 rows; "
-        "leave it out with ignore=('id',)"
+        "leave it out with ignore=('id',) (--ignore 'id'), "
+        "or keep it beside the predictions (--id 'id')"
     )
 
 

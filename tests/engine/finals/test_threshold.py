@@ -102,7 +102,9 @@ def test_it_is_chosen_on_validation_rows_and_used_for_every_predicted_class(
     assert (threshold.folds, threshold.at_half) == (folds, 0.5)  # no probability reaches 0.5
     assert threshold.score > 0.7
     assert test["balanced_accuracy"] > 0.7
-    known, details = result.summary.on_test.known[0], result.summary.on_test.details
+    (searched, known, _), details = result.summary.on_test.known, result.summary.on_test.details
+    assert searched.name == "balanced_accuracy"
+    assert searched.value == pytest.approx(test["balanced_accuracy"])
     assert known.name == "accuracy"
     assert known.value == pytest.approx(test["accuracy"])
     assert known.interval[0] < known.value < known.interval[1]

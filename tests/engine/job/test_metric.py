@@ -89,6 +89,7 @@ def test_a_scorer_needs_data() -> None:
         ("val_average_precision", "scikit-learn computes it with --metric average_precision"),
         ("val_auc", "scikit-learn computes it with --metric roc_auc"),
         ("val_acuracy", "did you mean 'val_accuracy'"),
+        ("val_ACC", "did you mean 'val_accuracy'?"),
         ("val_averge_precision", "did you mean 'val_average_precision'"),
     ],
 )

@@ -30,6 +30,7 @@ from tune_jobs.engine.data.kinds.texts import count_missing_texts, read_texts, t
 from tune_jobs.engine.data.kinds.words import WORDS, is_free_text
 from tune_jobs.engine.data.splitting import Array
 from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.names import ignoring
 
 # Categories that have a code however few rows they have, and the rows that any other needs.
 ALWAYS_CODED, FEWEST_ROWS = 50, 2
@@ -201,7 +202,8 @@ def _suspicion(name: str, counts: Array) -> str | None:
         return None
     return (
         f"column {name!r} looks like an identifier: {len(counts):,} distinct values in {rows:,} "
-        f"rows; leave it out with ignore=({name!r},)"
+        f"rows; leave it out with {ignoring(name)}, or keep it beside the predictions "
+        f"(--id '{name}')"
     )
 
 

@@ -24,6 +24,7 @@ from tune_jobs.engine.data.kinds.kind import ROLES, Column, Fitted, Kind
 from tune_jobs.engine.data.sources import find_column
 from tune_jobs.engine.data.splitting import Array
 from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.names import ignoring
 
 TIME_ADVICE = "a time: make it a number, such as hours since a start"
 OTHER_ADVICE = "not a number, boolean or text: split it into such columns"
@@ -145,7 +146,7 @@ def _known_kind(field: pa.Field) -> Kind:
     advice = TIME_ADVICE if pa.types.is_temporal(value_type(field.type)) else OTHER_ADVICE
     raise JobError(
         f"column {field.name!r} has the type {field.type}, {advice}, "
-        f"or leave it out with ignore=({field.name!r},)"
+        f"or leave it out with {ignoring(field.name)}"
     )
 
 

@@ -18,6 +18,7 @@ from tune_jobs.engine.experiments.verdict import (
 )
 from tune_jobs.engine.finals.candidates import Candidate
 from tune_jobs.engine.finals.race import Race
+from tune_jobs.engine.formatting import rounded
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,8 @@ def _say(verdict: Verdict, metric: str) -> str:
         return f"{said}."
     low, high = second.interval
     other = f"the runner-up, trial {second.trial}"
-    gap = f"difference {second.gap:.2g} ({verdict.level:.0%} CI {low:.2g} to {high:.2g})"
+    spread = f"{verdict.level:.0%} CI {rounded(low)} to {rounded(high)}"
+    gap = f"difference {rounded(second.gap)} ({spread})"
     if verdict.is_distinguished:
         return f"{said}; it is significantly better than {other}: {gap}."
     if high < 0:

@@ -258,6 +258,13 @@ def _migration_of(trainable: Callable[..., Any]) -> Callable[[Any], Any] | None:
     return own if callable(own) else beside(trainable, "migrate")
 
 
+def _finalists_for(value: object) -> str:
+    """Say how to write a number of finalists."""
+    if type(value) is not int or value < 0:
+        return ""
+    return f"; write Finalists(count={value})" if value else "; None is no finals"
+
+
 def _check_parts(job: Job) -> None:
     from tune_jobs.engine.data.evaluation import Evaluation
 
@@ -265,7 +272,8 @@ def _check_parts(job: Job) -> None:
     for name, kind in parts:
         value = getattr(job, name)
         if value is not None and not isinstance(value, kind):
-            raise JobError(f"{name} is {value!r}, but must be {kind.__name__}(...) or None")
+            hint = _finalists_for(value) if kind is Finalists else ""
+            raise JobError(f"{name} is {value!r}, but must be {kind.__name__}(...) or None{hint}")
     for name in ("stages", "points_to_evaluate"):
         if not isinstance(getattr(job, name), list | tuple):
             raise JobError(f"{name} is {getattr(job, name)!r}, but must be a list")

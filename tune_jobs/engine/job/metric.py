@@ -57,11 +57,17 @@ def why_unreported(metric: str, reported: Sequence[str]) -> str:
     """Say that nobody reports a metric, who could, and what is reported."""
     bare = metric.removeprefix("val_")
     similar = nearest(metric, [*reported, *(f"val_{name}" for name in scorer_names())])
+    if (known := f"val_{ALIASES.get(bare.lower())}") in reported:
+        return _nobody(metric, f"; did you mean {known!r}?", reported)
     meant = [each for each in (bare, ALIASES.get(bare.lower())) if each in scorer_names()]
     if meant:
         similar = f"; scikit-learn computes it with --metric {meant[0]}, Evaluation(scoring=...)."
+    return _nobody(metric, similar, reported)
+
+
+def _nobody(metric: str, hint: str, reported: Sequence[str]) -> str:
     return (
-        f"metric {metric!r} is reported by neither the model nor a scorer{similar} "
+        f"metric {metric!r} is reported by neither the model nor a scorer{hint} "
         f"Reported: {', '.join(reported)}"
     )
 

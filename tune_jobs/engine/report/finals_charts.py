@@ -171,13 +171,18 @@ def _residual_table(details: Details) -> Table | None:
     )
 
 
+def _second(details: Details) -> str:
+    """Name the second of two classes."""
+    return f"class {visible(details.classes[1])!r}" if details.classes else "the second class"
+
+
 def _chart_roc(details: Details) -> Chart | None:
     """Draw the ROC curve of two classes."""
     if not details.roc:
         return None
     return _unit_chart(
         "ROC curve",
-        "How many rows of the second class are found, for each share of false alarms.",
+        f"How many rows of {_second(details)} are found, for each share of false alarms.",
         ("false positive rate", "true positive rate"),
         [("rung", [[(0.0, 0.0), (1.0, 1.0)]]), ("mean", [list(details.roc)])],
     )
@@ -189,7 +194,7 @@ def _chart_precision_recall(details: Details) -> Chart | None:
         return None
     return _unit_chart(
         "Precision and recall",
-        "How many rows that are predicted as the second class are of it, by the share found.",
+        f"How many rows that are predicted as {_second(details)} are of it, by the share found.",
         ("recall", "precision"),
         [("mean", [list(details.precision_recall)])],
     )
@@ -202,7 +207,7 @@ def _chart_calibration(details: Details) -> Chart | None:
     line: Shape = [(each.predicted, each.share) for each in details.calibration]
     return _unit_chart(
         "Calibration",
-        "The share of the second class among rows of about the same predicted probability.",
+        f"The share of {_second(details)} among rows of about the same predicted probability.",
         ("predicted probability", "share of the rows"),
         [("rung", [[(0.0, 0.0), (1.0, 1.0)]]), ("mean", [line])],
     )

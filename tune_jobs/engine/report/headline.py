@@ -59,6 +59,9 @@ def _of_winner(findings: Findings, winner: Verdict) -> Headline:
     fresh = count(winner.scores, "fresh score")
     mean = number(winner.mean)
     what = f"{findings.metric} of trial {winner.trial}, mean of {fresh}{spread}"
+    threshold = findings.summary.threshold if findings.summary else None
+    if threshold and threshold.in_search:
+        what += f", {threshold.in_search}"
     if findings.goal.is_standardised:
         what += "; it is of the standardised target"
     error = read_in_unit(findings.experiment)

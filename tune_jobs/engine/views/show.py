@@ -17,7 +17,7 @@ from tune_jobs.engine.experiments.failures import cause
 from tune_jobs.engine.experiments.files import MODEL, REPORT
 from tune_jobs.engine.experiments.summary import Summary
 from tune_jobs.engine.experiments.verdict import RunnerUp, Verdict
-from tune_jobs.engine.formatting import NONE, count, shortened, show
+from tune_jobs.engine.formatting import NONE, count, rounded, shortened, show
 from tune_jobs.engine.plain import finite, plain
 from tune_jobs.engine.space.configs import flatten
 from tune_jobs.engine.storage.uris import join
@@ -215,6 +215,8 @@ def _won(verdict: Verdict, experiment: Experiment) -> list[str]:
     low, high = verdict.interval
     won = f"{verdict.level:.0%} CI {low:.4g} to {high:.4g}, {verdict.scores} fresh scores"
     of = ", of the standardised target" if experiment.goal.is_standardised else ""
+    threshold = experiment.summary.threshold if experiment.summary else None
+    of += f", {threshold.in_search}" if threshold and threshold.in_search else ""
     error = read_in_unit(experiment)
     said = [f"winner      trial {verdict.trial}, {count(verdict.epochs, 'epoch')}"]
     if error and error.winner is not None:
@@ -222,8 +224,8 @@ def _won(verdict: Verdict, experiment: Experiment) -> list[str]:
     said.append(f"{verdict.metric:11} {verdict.mean:.4g}  ({won}{of})")
     if verdict.luck > 0 and verdict.search_value is not None:
         said.append(
-            f"optimism    search score {verdict.search_value:.4g}, {verdict.luck:.2g} better than "
-            "on fresh data"
+            f"optimism    search score {verdict.search_value:.4g}, {rounded(verdict.luck)} better "
+            "than on fresh data"
         )
     if verdict.runner_up:
         said.append(f"runner-up   {_runner_up(verdict, verdict.runner_up)}")
@@ -238,7 +240,7 @@ def _runner_up(verdict: Verdict, second: RunnerUp) -> str:
     how = "significantly worse" if verdict.is_distinguished else "no significant difference"
     if high < 0:
         how = "better on the scores held back to estimate"
-    gap = f"gap {second.gap:.2g}, {verdict.level:.0%} CI {low:.2g} to {high:.2g}"
+    gap = f"gap {rounded(second.gap)}, {verdict.level:.0%} CI {rounded(low)} to {rounded(high)}"
     return f"trial {second.trial}, {how} ({gap})"
 
 

@@ -48,7 +48,15 @@ def test_distinct_numbers_with_the_name_of_an_identifier_are_named():
     shuffled = np.random.default_rng(1).permutation(ROWS) * 7
     (warning,) = warnings_of(noise().assign(customer_id=shuffled), "yes")
     assert "'customer_id' looks like an identifier: 400 distinct numbers in 400 rows" in warning
+    assert "(--ignore 'customer_id'), or keep it" in warning
     assert warnings_of(noise().assign(paid=shuffled), "yes") == []
+
+
+def test_an_index_with_gaps_is_an_identifier():
+    kept = np.delete(np.arange(ROWS + 30), slice(50, 80))
+    (warning,) = warnings_of(noise().assign(**{"Unnamed: 0": kept}), "yes")
+    assert warning.startswith("column 'Unnamed: 0' looks like an identifier: 400 distinct numbers")
+    assert "--ignore 'Unnamed: 0'" in warning
 
 
 LEAKS = {

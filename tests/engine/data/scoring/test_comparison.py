@@ -1,5 +1,6 @@
 """The winner beside simple models on the same test rows, with intervals."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -64,6 +65,8 @@ def test_a_scorer_of_the_evaluation_is_what_the_comparison_is_by() -> None:
     )
 
     assert (found.measure, found.mode) == ("average_precision", "max")
+    assert [each.name for each in found.known] == ["average_precision", "accuracy", "ROC AUC"]
+    assert found.known[0].value == found.comparisons[0].winner
     assert found.comparisons[0].winner == pytest.approx(average_precision_score(TRUTH, first[:, 0]))
 
 
@@ -113,6 +116,8 @@ def test_numbers_are_compared_in_their_unit() -> None:
     assert by_loss.answer == "better"
     assert by_loss.comparisons[0].winner == pytest.approx(known["root mean squared error"].value)
     assert by_loss.comparisons[0].score == pytest.approx(20, rel=0.2)
+    large = report(near * 100, {"mean": far * 100}, meaning=NUMBER, truth=truth * 100)
+    assert re.search(r"gain 1,\d{3}, 95 % CI 1,\d{3} to 1,\d{3}\)", large.sentence)
 
 
 def test_what_cannot_be_scored_is_left_out() -> None:
@@ -181,7 +186,8 @@ def test_each_model_predicts_classes_at_its_own_threshold() -> None:
     assert same.comparisons[0].winner == pytest.approx(expected)
     assert (same.comparisons[0].gain, same.answer) == (0.0, "not distinguishable")
     assert other.comparisons[0].gain > 0
-    accuracy = same.known[0]
+    searched, accuracy, _ = same.known
+    assert searched.value == pytest.approx(expected)
     assert accuracy.value == pytest.approx(np.mean((likely[:, 0] > 0.3) == TRUTH))
     assert accuracy.interval == wilson(accuracy.value, 300)
     right = np.trace(same.details.confusion)

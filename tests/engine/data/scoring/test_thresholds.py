@@ -1,5 +1,7 @@
 """The threshold of predicted classes: chosen on held-out rows, and kept only if it helps others."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn import metrics
@@ -61,8 +63,11 @@ def test_on_other_rows_it_is_better_than_a_half(metric) -> None:
     assert found.score - found.at_half == pytest.approx(gain, abs=0.1)
     assert found.sentence.startswith(
         f"'Yes' is predicted above a probability of {short(found.value)}, chosen by {metric} on 4 "
-        f"validation folds, where the threshold of the other folds gives {found.score:.4g}"
+        f"validation folds. On a fold, the threshold that the other folds choose gives "
+        f"{found.score:.4g}"
     )
+    assert found.in_search == "at a threshold of 0.5"
+    assert replace(found, value=HALF).in_search == ""
 
 
 def test_one_that_only_its_own_fold_likes_is_not_used() -> None:

@@ -16,9 +16,12 @@ from tune_jobs.engine.data.columns import list_features
 from tune_jobs.engine.data.kinds.kind import Column
 from tune_jobs.engine.data.splitting import Array
 from tune_jobs.engine.formatting import count
+from tune_jobs.engine.names import ignoring
 
 FEWEST_ROWS, FEWEST_MEMBERS = 30, 10  # of a set, and of a class
-ID_NAME = re.compile(r"(^|[ _.-])([iI][dD]|ID|uuid|key|index|[nN]o|[nN]r)$|[a-z]I[dD]$")
+ID_NAME = re.compile(
+    r"(^|[ _.-])([iI][dD]|ID|uuid|key|index|[nN]o|[nN]r)$|[a-z]I[dD]$|^Unnamed: \d+$"
+)
 COUNTING = 20  # rows from which whole numbers one apart count the rows
 
 MOST_CELLS = 2 * 10**6  # of the matrix that leaks are looked for in
@@ -63,7 +66,7 @@ def find_identifiers(table: pa.Table) -> list[str]:
     rows = table.num_rows
     return [
         f"column {name!r} looks like an identifier: {rows:,} distinct numbers in {rows:,} rows; "
-        f"leave it out with ignore=({name!r},), or keep it beside the predictions (--id {name})"
+        f"leave it out with {ignoring(name)}, or keep it beside the predictions (--id '{name}')"
         for name, column in zip(table.column_names, table.columns, strict=True)
         if rows >= COUNTING
         and ID_NAME.search(name)
@@ -87,8 +90,7 @@ def find_counting(table: pa.Table) -> list[str]:
         if values.min() in (0, 1) and abs(np.diff(values.astype(np.int64))).max() == 1:
             found.append(
                 f"column {name!r} counts the rows ({values[0]} to {values[-1]}): an order of the "
-                f"file is no property of a row; leave it out with ignore=({name!r},) "
-                f"(--ignore '{name}')"
+                f"file is no property of a row; leave it out with {ignoring(name)}"
             )
     return found
 
@@ -182,7 +184,7 @@ def find_leaks(columns: Sequence[Column], x: Array, y: Array, classes: int) -> l
             found[names[feature]] = how
     leaks = [
         f"column {name!r} {how}: is it known before the target is? If not, leave it out with "
-        f"ignore=({name!r},)"
+        f"{ignoring(name)}"
         for name, how in list(found.items())[:MOST_LEAKS]
     ]
     more = len(found) - MOST_LEAKS

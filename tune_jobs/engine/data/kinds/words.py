@@ -20,6 +20,7 @@ from tune_jobs.engine.data.kinds.kind import Column, Fitted, Role
 from tune_jobs.engine.data.kinds.texts import count_missing_texts, read_texts, text_content
 from tune_jobs.engine.data.splitting import Array
 from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.names import ignoring
 
 MOST_WORDS = 200  # that have a feature
 FEWEST_ROWS = 3  # of the training set that have a word
@@ -116,7 +117,7 @@ def is_free_text(name: str, texts: Sequence[str], counts: Array) -> bool:
         raise JobError(
             f"column {name!r} is long text, of {mean:.0f} words per row: a bag of words would say "
             "little of it; make numbers of it first, such as the embedding of a language model, "
-            f"or leave it out with ignore=({name!r},)"
+            f"or leave it out with {ignoring(name)}"
         )
     return mean >= FREE_WORDS and len(_frequent(texts)) > 1
 

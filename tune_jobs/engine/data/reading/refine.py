@@ -30,6 +30,7 @@ from tune_jobs.engine.data.reading.numerals import (
 from tune_jobs.engine.data.splitting import Array
 from tune_jobs.engine.errors import JobError
 from tune_jobs.engine.formatting import count
+from tune_jobs.engine.names import ignoring
 
 # A column with texts among its numbers is numbers if the texts are known placeholders, ...
 PLACED_SHARE = 0.2  # ... with this share of numbers,
@@ -300,7 +301,7 @@ def _check_order(name: str, evidence: Evidence, order: DateOrder | None) -> None
         raise JobError(
             f"column {name!r} has dates in two orders: {evidence.dmy!r} is day/month and "
             f"{evidence.mdy!r} month/day; write them alike, or leave it out with "
-            f"ignore=({name!r},)"
+            f"{ignoring(name)}"
         )
     if evidence.both and order is None:
         texts = [parse_date(evidence.both, each) for each in ("dmy", "mdy")]
@@ -308,7 +309,7 @@ def _check_order(name: str, evidence: Evidence, order: DateOrder | None) -> None
         raise JobError(
             f"column {name!r} has dates such as {evidence.both!r}, which is {one} or {two}, and no "
             "value decides; give date_order='dmy' or 'mdy' (--set data.date_order=dmy), or leave "
-            f"the column out with ignore=({name!r},)"
+            f"the column out with {ignoring(name)}"
         )
 
 

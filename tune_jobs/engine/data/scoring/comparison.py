@@ -22,6 +22,7 @@ from tune_jobs.engine.data.scoring.outputs import HALF, Meaning
 from tune_jobs.engine.data.scoring.scorers import Scorer
 from tune_jobs.engine.data.splitting import Array
 from tune_jobs.engine.errors import JobError
+from tune_jobs.engine.formatting import rounded
 from tune_jobs.engine.goal import Mode
 
 NO_THRESHOLDS: Mapping[str, float] = {}
@@ -89,7 +90,8 @@ class Comparison:
         low, high = self.interval
         return (
             f"{how} {IN_WORDS.get(self.baseline, self.baseline)} ({self.winner:.4g} against "
-            f"{self.score:.4g}, gain {self.gain:.2g}, 95 % CI {low:.2g} to {high:.2g})"
+            f"{self.score:.4g}, gain {rounded(self.gain)}, 95 % CI {rounded(low)} to "
+            f"{rounded(high)})"
         )
 
 
@@ -99,7 +101,7 @@ class TestReport:
 
     Attributes:
         rows: the number of test rows.
-        known: the scores that people know, with intervals.
+        known: the scores that people know, after that of the search if a scorer computes it.
         measure: what the comparisons are by.
         mode: whether small or large values of that are good.
         comparisons: one per simple model; empty if there are none to compare with.
@@ -149,13 +151,16 @@ def report_on(
     rows = len(truth)
     if not rows or not np.isfinite(outputs).all():
         return TestReport(rows=rows)
-    known = [_known(each, truth, outputs) for each in list(measures_of(meaning).values())[:2]]
+    measure = measure_of(metric, meaning, scorers)
+    shown = list(measures_of(meaning).values())[:2]
+    if measure and measure.name in scorers:
+        shown.insert(0, measure)
+    known = [_known(each, truth, outputs) for each in shown]
     found = TestReport(
         rows=rows,
         known=tuple(each for each in known if each),
         details=details_of(meaning, truth, outputs, classes),
     )
-    measure = measure_of(metric, meaning, scorers)
     if measure is None:
         return found
     compared = []

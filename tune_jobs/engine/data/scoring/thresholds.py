@@ -50,6 +50,11 @@ class Threshold:
     folds: int = 0
     rows: int = 0
 
+    @property
+    def in_search(self) -> str:
+        """The threshold that trials and finals were scored at; empty if it is this one."""
+        return "" if self.value == HALF else f"at a threshold of {HALF}"
+
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -212,8 +217,8 @@ def _say(found: Threshold, classes: Sequence[object]) -> str:
     name = repr(classes[1]) if len(classes) == 2 else "the second class"
     score, half = found.score or 0.0, found.at_half or 0.0
     return (
-        f"{name} is predicted above a probability of {short(found.value)}, chosen {by}, where the "
-        f"threshold of the other folds gives {score:.4g}, and 0.5 gives {half:.4g}."
+        f"{name} is predicted above a probability of {short(found.value)}, chosen {by}. On a fold, "
+        f"the threshold that the other folds choose gives {score:.4g}, and 0.5 gives {half:.4g}."
     )
 
 
