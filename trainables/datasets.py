@@ -12,7 +12,7 @@ import itertools
 import logging
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,6 +31,9 @@ INFINITE = -1
 
 # The number at the end of a name, which TensorFlow counts in each process.
 NUMBERED = re.compile(r"_\d+(?=\")")
+
+# Inputs and attributes of operations that shuffle or draw.
+SEEDS = ("seed", "seed2")
 
 
 class DatasetError(ValueError):
@@ -295,18 +298,33 @@ def _read(batches: Any, steps: int | None, name: str) -> Batches:
 
 
 def _hash_graph(graph: bytes) -> str:
-    """Hash the operations and the arrays of a graph, without what differs between processes."""
+    """Hash the operations and the arrays of a graph, without what differs between processes.
+
+    Seeds differ, too: TensorFlow counts them up in a process that has set one.
+    """
     from tensorflow.core.framework.graph_pb2 import GraphDef
 
     found, made = GraphDef.FromString(graph), hashlib.sha256()
     for nodes in (found.node, *(function.node_def for function in found.library.function)):
+        seeds = set(_list_seeds(nodes))
         for node in nodes:
-            node.attr.pop("metadata", None)
+            for name in ("metadata", *SEEDS):
+                node.attr.pop(name, None)
             value = node.attr.pop("value", None) if node.op == "Const" else None
             made.update(NUMBERED.sub("", str(node)).encode())
-            if value is not None and not value.tensor.resource_handle_val:
+            if value and not value.tensor.resource_handle_val and node.name not in seeds:
                 made.update(value.SerializeToString(deterministic=True))
     return made.hexdigest()
+
+
+def _list_seeds(nodes: Iterable[Any]) -> Iterator[str]:
+    """Yield the names of the nodes that are seeds of others."""
+    import tensorflow as tf
+
+    for node in nodes:
+        operation = getattr(tf.raw_ops, node.op, None)
+        names = inspect.signature(operation).parameters if operation else ()
+        yield from (given for name, given in zip(names, node.input, strict=False) if name in SEEDS)
 
 
 def _leaves(value: Any) -> list[Any]:

@@ -92,7 +92,9 @@ def test_datasets_without_targets_an_end_or_rows_are_refused():
         Job(print, {"units": 4}, data=(rows(), rows()), target="y")
 
 
-def test_the_fingerprint_follows_the_arrays_and_not_the_numbers_of_functions():
+@pytest.mark.parametrize("seed", [1, None])
+def test_the_fingerprint_follows_the_arrays_and_no_numbers_of_functions_or_seeds(seed):
+    tf.random.set_seed(seed)
     found = [pack(rows().shuffle(10).batch(4)).fingerprint for _ in range(3)]
 
     assert len(set(found)) == 1

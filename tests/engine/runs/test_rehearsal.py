@@ -124,8 +124,8 @@ def test_a_metric_that_is_not_reported_is_named_with_those_that_are(check) -> No
         check(more='metric="val_acc", mode="max"')
 
     assert str(caught.value) == (
-        "metric 'val_acc' is reported by neither the model nor a scorer; scikit-learn computes it "
-        "with --metric accuracy, Evaluation(scoring=...). "
+        "metric 'val_acc' is reported by neither the model nor a scorer; "
+        "did you mean 'val_accuracy'? "
         "Reported: accuracy, loss, val_accuracy, val_loss"
     )
 

@@ -62,16 +62,35 @@ def is_of(name: object) -> bool:
 
 
 def find_own_attributes(tree: ast.AST) -> Iterator[ast.Attribute]:
-    """The attributes of ``self`` that the class itself defines, not a base class of Keras."""
-    for kind in (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
-        attributes = [
-            node
-            for node in ast.walk(kind)
-            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "self"
-        ]
-        defined = {node.attr for node in attributes if isinstance(node.ctx, ast.Store)}
-        defined |= {node.name for node in kind.body if isinstance(node, ast.FunctionDef)}
-        yield from (node for node in attributes if node.attr in defined)
+    """The attributes of ``self`` that the class or a base class of ours defines, and not Keras."""
+    for kind in list_classes(tree):
+        defined = find_defined(kind)
+        for base in map(ast.unparse, kind.bases):
+            defined |= OURS.get(base, set())
+        yield from (node for node in find_attributes(kind) if node.attr in defined)
+
+
+def list_classes(tree: ast.AST) -> list[ast.ClassDef]:
+    return [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+
+
+def find_attributes(kind: ast.ClassDef) -> list[ast.Attribute]:
+    own = ("self", "super()")
+    found = [node for node in ast.walk(kind) if isinstance(node, ast.Attribute)]
+    return [node for node in found if ast.unparse(node.value) in own]
+
+
+def find_defined(kind: ast.ClassDef) -> set[str]:
+    stored = {node.attr for node in find_attributes(kind) if isinstance(node.ctx, ast.Store)}
+    return stored | {node.name for node in kind.body if isinstance(node, ast.FunctionDef)}
+
+
+# What the classes of the other files define, by their names.
+OURS = {
+    kind.name: find_defined(kind)
+    for path in OTHERS
+    for kind in list_classes(ast.parse(path.read_text(encoding="utf-8")))
+}
 
 
 @pytest.mark.parametrize("path", OTHERS, ids=lambda path: str(path.relative_to(ROOT)))
