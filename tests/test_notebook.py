@@ -148,7 +148,9 @@ def test_a_run_that_is_interrupted_while_ray_starts_leaves_the_kernel_usable(ker
     after = kernel.run(f"result = run(job, profile=here, name='after')\n{TELL}")
     (taken,) = kernel.run("run(job, profile=here, name='after')").outputs
 
-    assert "KeyboardInterrupt" in [output.get("ename") for output in cut.outputs]
+    # Where Ray was quick, the search had begun.
+    has_error = "KeyboardInterrupt" in [output.get("ename") for output in cut.outputs]
+    assert has_error or "interrupted " in shown(cut), shown(cut)
     assert "complete 4" in shown(after)
     assert [line.partition(" at ")[0] for line in taken.traceback] == [
         "JobError: experiment 'after' already exists"
