@@ -94,6 +94,7 @@ def test_several_classes(search, homes):
 
     assert {"probability_low", "probability_middle", "probability_high"} < {*found}
     assert (found["prediction"] == homes["class"]).mean() > 0.75
+    assert lines(experiment, short=False)[-1].endswith("NEW.csv predictions.csv")
     assert experiment.summary.threshold is None
 
 

@@ -76,7 +76,7 @@ def test_a_summary_keeps_the_report_and_one_line_shows_what_people_know() -> Non
 
     assert found.on_test == report
     assert _known_scores(found) == [
-        "test set    accuracy 0.8 (95 % CI 0.7 to 0.9), ROC AUC 0.75, 80 rows"
+        "test set    accuracy 0.8 (95% CI 0.7 to 0.9), ROC AUC 0.75, 80 rows"
     ]
     assert _known_scores(summary) == []
 

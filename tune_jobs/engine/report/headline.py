@@ -138,7 +138,7 @@ def _known_scores(findings: Findings) -> str:
     said = []
     for score in report.known:
         low, high = score.interval or (None, None)
-        spread = "" if low is None else f" (95 % CI {number(low)} to {number(high)})"
+        spread = "" if low is None else f" (95% CI {number(low)} to {number(high)})"
         said.append(f"{visible(score.name)} {number(score.value)}{spread}")
     return f"On {report.rows:,} test rows: {', '.join(said)}."
 

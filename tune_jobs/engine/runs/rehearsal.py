@@ -269,6 +269,6 @@ def _follow(wait: Wait, acting: subprocess.Popen[bytes], reading: subprocess.Pop
             reading.stdin.flush()
         wait.result(READ, reading)
     except TimeoutError:
-        return f"not finished within {LIMIT:g} s, so a run may still fail at its end"
+        return f"not finished in {LIMIT:g} s, as on a busy machine: a run may still fail at its end"
     names = ", ".join(acted.get("metrics", ())) or "metrics that are not known before a run"
     return f"one batch trained, saved and read in a fresh process; reports {names}"

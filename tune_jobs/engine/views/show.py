@@ -196,7 +196,7 @@ def _known_scores(summary: Summary | None) -> list[str]:
         return []
     said = []
     for score in report.known:
-        spread = "" if score.interval is None else " (95 % CI {:.4g} to {:.4g})"
+        spread = "" if score.interval is None else " (95% CI {:.4g} to {:.4g})"
         said.append(f"{score.name} {score.value:.4g}{spread.format(*score.interval or ())}")
     return [f"test set    {', '.join(said)}, {report.rows:,} rows"]
 
@@ -298,7 +298,8 @@ def _next(experiment: Experiment, *, short: bool) -> list[str]:
         if experiment.trials["value"].notna().any():
             steps.append(f"export {place} {experiment.name}.keras")
     if has_model and experiment.description.preprocessing is not None:
-        steps.append(f"predict {place} NEW.parquet predictions.parquet")
+        kind = "csv" if ".csv" in str(experiment.description.data) else "parquet"
+        steps.append(f"predict {place} NEW.{kind} predictions.{kind}")
     labels = ["next", *[""] * len(steps)]
     return said + [f"{n:6}  {_program()} {step}" for n, step in zip(labels, steps, strict=False)]
 

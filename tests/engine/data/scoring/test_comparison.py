@@ -117,7 +117,7 @@ def test_numbers_are_compared_in_their_unit() -> None:
     assert by_loss.comparisons[0].winner == pytest.approx(known["root mean squared error"].value)
     assert by_loss.comparisons[0].score == pytest.approx(20, rel=0.2)
     large = report(near * 100, {"mean": far * 100}, meaning=NUMBER, truth=truth * 100)
-    assert re.search(r"gain 1,\d{3}, 95 % CI 1,\d{3} to 1,\d{3}\)", large.sentence)
+    assert re.search(r"gain 1,\d{3}, 95% CI 1,\d{3} to 1,\d{3}\)", large.sentence)
 
 
 def test_what_cannot_be_scored_is_left_out() -> None:
@@ -134,7 +134,7 @@ def test_equal_models_tie_with_a_gain_of_zero() -> None:
     found = report(believe(2.0), {"linear model": believe(2.0)})
 
     assert found.answer == "not distinguishable"
-    assert found.sentence.endswith("gain 0, 95 % CI 0 to 0).")
+    assert found.sentence.endswith("gain 0, 95% CI 0 to 0).")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -90,7 +90,7 @@ class Comparison:
         low, high = self.interval
         return (
             f"{how} {IN_WORDS.get(self.baseline, self.baseline)} ({self.winner:.4g} against "
-            f"{self.score:.4g}, gain {rounded(self.gain)}, 95 % CI {rounded(low)} to "
+            f"{self.score:.4g}, gain {rounded(self.gain)}, 95% CI {rounded(low)} to "
             f"{rounded(high)})"
         )
 
