@@ -132,15 +132,15 @@ def save_model(
         made = export(recipe, None)
         experiment.export(MODEL, made.content)
         return ExportedModel(made.scores, unscored=made.unscored)
-    training, choice = dataset.training, choice_of(dataset, metric)
+    training, choice, test = dataset.training, choice_of(dataset, metric), take_test_set(dataset)
     first = (training.replicas or (Replica(0),))[:1]
     # While a worker exports.
     baselines = in_background(lambda: score_baselines(dataset, first, metric))
     validation = take_validation(training, first[0]) if choice else None
-    made = export(recipe, take_test_set(dataset), validation)
+    made = export(recipe, test, validation)
     experiment.export(MODEL, made.content)
     threshold = choose_threshold(choice, dataset, first, lambda _: [made.held_out])
-    made, test = read_at(threshold, experiment, made, take_test_set(dataset))
+    made, test = read_at(threshold, experiment, made, test)
     report = _report_on(made, test, baselines.result(), metric)
     return ExportedModel(made.scores, None, made.unscored, report, threshold)
 

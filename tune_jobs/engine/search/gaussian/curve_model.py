@@ -10,7 +10,7 @@ from scipy.special import ndtr
 from threadpoolctl import threadpool_limits
 
 from tune_jobs.engine.search.candidates import branch_to_visit, climb, prefer
-from tune_jobs.engine.search.gaussian.curve_process import CurveProcess, Numbers
+from tune_jobs.engine.search.gaussian.curve_process import CurveProcess, Numbers, Points
 from tune_jobs.engine.search.gaussian.hindsight import share_that_came
 from tune_jobs.engine.search.gaussian.points import at_end, join, observe
 from tune_jobs.engine.search.gaussian.refit import Fit, last_refit
@@ -49,15 +49,13 @@ class CurveModel:
 
     def _choose(self, knowledge: Knowledge, random: np.random.Generator) -> Proposal | None:
         embedding = Embedding(knowledge.coordinates)
-        parameters = self._parameters(knowledge)
-        points, losses = observe(embedding, knowledge, knowledge.scored)
-        process = CurveProcess(points, losses, parameters)
+        points, losses, process = self.condition(knowledge)
         means, _ = process.predict(at_end(embedding, knowledge.rows, first=-1))
         if len(knowledge.pending):
             pending = at_end(embedding, knowledge.pending, first=len(means))
             expected, _ = process.predict(pending)
             points, losses = join(points, pending), np.concatenate([losses, expected])
-            process = CurveProcess(points, losses, parameters)
+            process = CurveProcess(points, losses, self._parameters(knowledge))
         log_chance = estimate_success(embedding, knowledge, self.labels)
 
         def improvement(rows: Rows) -> Numbers:
@@ -70,6 +68,12 @@ class CurveModel:
         good = prefer(knowledge.rows[np.argsort(means, kind="stable")], branch)[:BEST]
         row = climb(knowledge, improvement, good, random, branch)
         return None if row is None else Proposal(row, "gp")
+
+    def condition(self, knowledge: Knowledge) -> tuple[Points, Numbers, CurveProcess]:
+        """Return the points of all curves, their scaled losses, and the process that knows them."""
+        embedding = Embedding(knowledge.coordinates)
+        points, losses = observe(embedding, knowledge, knowledge.scored)
+        return points, losses, CurveProcess(points, losses, self._parameters(knowledge))
 
     def _parameters(self, knowledge: Knowledge) -> Numbers:
         """Return the parameters fitted to the trials that there were at the last refit."""
@@ -114,18 +118,14 @@ class Belief:
 
 def expect_ends(model: CurveModel, knowledge: Knowledge) -> Numbers:
     """Return the loss at the last epoch that is expected of each scored trial, on an own scale."""
-    embedding = Embedding(knowledge.coordinates)
-    points, losses = observe(embedding, knowledge, knowledge.scored)
-    process = CurveProcess(points, losses, model._parameters(knowledge))
+    embedding, (_, _, process) = Embedding(knowledge.coordinates), model.condition(knowledge)
     return process.predict(at_end(embedding, knowledge.rows))[0]
 
 
 def believe(model: CurveModel, knowledge: Knowledge, rows: Rows) -> Belief:
     """Return what a process that knows all curves believes of rows."""
     embedding = Embedding(knowledge.coordinates)
-    parameters = model._parameters(knowledge)
-    points, losses = observe(embedding, knowledge, knowledge.scored)
-    process = CurveProcess(points, losses, parameters)
+    points, losses, process = model.condition(knowledge)
     fresh = at_end(embedding, rows, first=len(knowledge.scored))
     mean, covariance = process.predict_jointly(fresh)
     last = np.flatnonzero(np.diff(points.trials, append=-1))
@@ -137,7 +137,7 @@ def believe(model: CurveModel, knowledge: Knowledge, rows: Rows) -> Belief:
         mean=mean,
         covariance=covariance - process.own * np.eye(len(mean)),
         noise=process.own + process.noise,
-        lengths=np.exp(parameters[embedding.columns]),
+        lengths=np.exp(model._parameters(knowledge)[embedding.columns]),
         ends=(ends, losses[last]),
         came=share_that_came(process, points, losses, as_ended, has_ended),
     )
