@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,6 +25,17 @@ from tune_jobs.engine.space.embedding import Embedding
 BEST = 5
 
 
+@contextmanager
+def in_one_thread() -> Iterator[None]:
+    """Let a block, or a function, do linear algebra in one thread.
+
+    The matrices are small and other cores are busy: several threads would wait for each other, 15 s
+    in place of 0.2.
+    """
+    with threadpool_limits(1):
+        yield
+
+
 @dataclass
 class CurveModel:
     """Chooses by expected improvement of the loss at the last epoch, and the chance to succeed.
@@ -40,14 +53,9 @@ class CurveModel:
     losses: Fit = field(default_factory=Fit)
     labels: Fit = field(default_factory=Fit)
 
+    @in_one_thread()
     def choose(self, knowledge: Knowledge, random: np.random.Generator) -> Proposal | None:
         """Return the candidate with the largest expected improvement; None if all are known."""
-        with threadpool_limits(
-            1
-        ):  # small matrices: threads of busy cores would wait for each other
-            return self._choose(knowledge, random)
-
-    def _choose(self, knowledge: Knowledge, random: np.random.Generator) -> Proposal | None:
         embedding = Embedding(knowledge.coordinates)
         points, losses, process = self.condition(knowledge)
         means, _ = process.predict(at_end(embedding, knowledge.rows, first=-1))
@@ -116,12 +124,14 @@ class Belief:
     came: float
 
 
+@in_one_thread()
 def expect_ends(model: CurveModel, knowledge: Knowledge) -> Numbers:
     """Return the loss at the last epoch that is expected of each scored trial, on an own scale."""
     embedding, (_, _, process) = Embedding(knowledge.coordinates), model.condition(knowledge)
     return process.predict(at_end(embedding, knowledge.rows))[0]
 
 
+@in_one_thread()
 def believe(model: CurveModel, knowledge: Knowledge, rows: Rows) -> Belief:
     """Return what a process that knows all curves believes of rows."""
     embedding = Embedding(knowledge.coordinates)
