@@ -7,10 +7,12 @@ from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayActorError
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
+from ray.tune.utils.object_cache import _ObjectCache
 
 from tune_jobs.engine.trials.ray_patches import (
     short_queue,
     surviving_lost_workers,
+    with_idle_workers_kept,
     without_unused_work,
 )
 
@@ -149,3 +151,14 @@ def test_a_trainable_is_looked_up_once_and_a_worker_is_asked_nothing(monkeypatch
     assert asked == ["anything"]
     assert [trial.temporary_state.ray_actor for trial in trials] == [worker] * 3
     assert trials[0].last_result == {"trial_id": trials[0].trial_id}
+
+
+def test_workers_that_wait_for_a_decision_are_all_kept() -> None:
+    cache = _ObjectCache()
+
+    with with_idle_workers_kept():
+        assert [cache.cache_object("a CPU", worker) for worker in "abc"] == [True] * 3
+        assert list(cache.flush_cached_objects()) == []
+        assert cache.pop_cached_object("a CPU") == "a"
+        assert list(cache.flush_cached_objects(force_all=True)) == ["b", "c"]
+    assert cache.total_max_objects == 0

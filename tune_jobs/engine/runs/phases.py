@@ -42,6 +42,7 @@ from tune_jobs.engine.trials.ray_patches import (
     replaced_when_grown,
     short_queue,
     surviving_lost_workers,
+    with_idle_workers_kept,
     without_checkpoint_snapshots,
     without_unused_work,
 )
@@ -252,6 +253,7 @@ class Run:
                 short_queue(),
                 without_checkpoint_snapshots(),
                 nullcontext() if prepared.is_adopted else without_unused_work(),
+                nullcontext() if prepared.is_adopted else with_idle_workers_kept(),
                 in_warm_workers(self.profile, prepared.recorder.max_epochs),
                 environment({"TUNE_MAX_PENDING_TRIALS_PG": str(prepared.concurrency)}),
             ):

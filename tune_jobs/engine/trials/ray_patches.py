@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import cache
@@ -18,7 +19,9 @@ from tune_jobs.engine.ray_internals import (
     CALL_FAILED,
     CHECK_TRAINABLE,
     COLLECT_RESULTS,
+    END_IDLE,
     FIND_TRAINABLE,
+    KEEP_IDLE,
     LIST_RESULTS,
     REUSE_WORKER,
     SAVE_STATE,
@@ -113,6 +116,27 @@ def without_unused_work() -> AbstractContextManager[None]:
 def _set_worker(trial: Trial, worker: Any) -> None:
     """Note the worker of a trial, and ask it nothing."""
     trial.temporary_state.ray_actor = worker
+
+
+def with_idle_workers_kept() -> AbstractContextManager[None]:
+    """Keep all workers that wait for a decision, until no more trials come.
+
+    Tune keeps one; the next trials wait until it has reserved resources again, and outside a local
+    Ray for processes that import Keras.
+    """
+    keep, end = find(KEEP_IDLE), find(END_IDLE)
+
+    def keep_all(cache: Any, key: Any, worker: Any) -> bool:
+        cache.increase_max(key, by=sys.maxsize)
+        try:
+            return bool(keep(cache, key, worker))
+        finally:
+            cache.decrease_max(key, by=sys.maxsize)
+
+    def end_at_last(cache: Any, force_all: bool = False) -> Iterator[Any]:
+        return iter(end(cache, force_all=True) if force_all else ())
+
+    return replaced({KEEP_IDLE: keep_all, END_IDLE: end_at_last})
 
 
 def surviving_lost_workers() -> AbstractContextManager[None]:
