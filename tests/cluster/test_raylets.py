@@ -111,3 +111,24 @@ def test_a_run_begins_while_the_cluster_does_not_know_that_a_node_is_gone(
 
     assert result["exit_code"] == 0, result["errors"]
     assert {note["node"] for note in site.notes} == {left}
+
+
+def test_finals_run_in_the_workers_of_the_search_on_the_gpus_that_those_have(
+    cluster, nodes, make_site
+) -> None:
+    site = make_site()
+    two = [nodes(num_cpus=2, num_gpus=1) for _ in range(2)]
+
+    site.gate.touch()
+    driver = site.drive(cluster.address, "--finalists", "2", gpus_per_trial=0.5)
+    site.wait_for(lambda: site.waiting == 4, driver)
+    places = {(note["pid"], note["node"], note["gpus"]) for note in site.notes}
+    site.gate.unlink()
+    result = site.end(driver)
+
+    found = open_experiment(str(site.folder / "results" / "test"))
+    assert result["exit_code"] == 0, result["errors"]
+    assert set(found.finals.trials["state"]) == {"complete"}
+    assert Counter((node, gpus) for _, node, gpus in places) == {(node, "0"): 2 for node in two}
+    assert {(note["pid"], note["node"], note["gpus"]) for note in site.notes} == places
+    assert len(site.notes) == 4 * (len(found.trials) + len(found.finals.trials))

@@ -63,6 +63,7 @@ START_FAILED = "ray.air.execution._internal.actor_manager:RayActorManager._actor
 REUSE_WORKER = "ray.tune.execution.tune_controller:TuneController._maybe_cache_trial_actor"
 KEEP_IDLE = "ray.tune.utils.object_cache:_ObjectCache.cache_object"
 END_IDLE = "ray.tune.utils.object_cache:_ObjectCache.flush_cached_objects"
+RESERVATIONS = "ray.tune.execution.tune_controller:PlacementGroupResourceManager"
 WRITE_STATE = "ray.tune.execution.tune_controller:TuneController.checkpoint"
 CHECK_TRAINABLE = "ray.tune.experiment.trial:validate_trainable"
 FIND_TRAINABLE = "ray.tune.experiment.trial:get_trainable_cls"
@@ -79,7 +80,7 @@ NEEDED = (
     *(NOTE_PORT, *AGENT_PORTS),
     *(TRAINING_RESULT, SAVE_STATE, REUSE_WORKER, FIND_CLASS, KILL_WORKER, KILL_WORKERS, SESSION),
     *(WRITE_STATE, CHECK_TRAINABLE, FIND_TRAINABLE, SET_WORKER, COLLECT_RESULTS, LIST_RESULTS),
-    *(HIDE_NOTEBOOK, KEEP_IDLE, END_IDLE),
+    *(HIDE_NOTEBOOK, KEEP_IDLE, END_IDLE, RESERVATIONS),
 )
 
 # What only some commands use, and check then.

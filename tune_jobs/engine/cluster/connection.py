@@ -63,20 +63,21 @@ def ray_of(
 ) -> Iterator[None]:
     """Join the profile's Ray, or start a local one, which ends with the block.
 
-    A Ray that this process has joined already is used as it is, and left running. The workers of a
-    local one stay warm from one search of the block to the next; with ``is_kept`` they, and a Ray
-    that is started here, stay for later runs of this process, too.
+    A Ray that this process has joined already is used as it is, and left running. Workers stay warm
+    from one search of the block to the next; with ``is_kept`` those of a local Ray, and a Ray that
+    is started here, stay for later runs of this process, too.
     """
     import ray
 
     kept = _find_kept(profile, import_paths, preload)
     is_local, is_started = profile.address == "local", not ray.is_initialized()
-    ends = is_local and kept is None and not is_kept
+    ends = kept is None and not (is_local and is_kept)
     with _printing(is_local, is_quiet=is_started or is_kept or kept is not None):
         if is_started:
             connect(profile, import_paths, preload)
-        if is_local and kept is None:
-            kept = keep(_env_of(profile, import_paths, preload), is_owned=is_started)
+        if kept is None:
+            env = _env_of(profile, import_paths, preload)
+            kept = keep(env, is_owned=is_started and is_local, is_cluster=not is_local)
         user = threading.get_ident()
         try:
             with used(kept) if kept else nullcontext():
@@ -85,7 +86,7 @@ def ray_of(
             if threading.get_ident() == user:  # else another one ends the process, and kills Ray
                 if ends:
                     end_kept()
-                elif is_started and not is_local:
+                if is_started and not is_local:
                     ray.shutdown()
 
 

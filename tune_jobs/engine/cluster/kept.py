@@ -1,8 +1,9 @@
-"""A local Ray with warm workers, for the searches of a run, or for the next run of this process.
+"""A Ray with warm workers, for the searches of a run, or for the next run of this process.
 
 The finals of a run find the workers of its search, and so does its export. Programs that call
 ``fit`` again and again, as under scikit-learn's ``cross_val_score``, would wait for Ray and for the
-import of Keras each time: their Ray ends with the process, or when a run needs another one.
+import of Keras each time: their Ray, if it is local, ends with the process, or when a run needs
+another one.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 from tune_jobs.engine.cluster.local_ray import stop_local
 from tune_jobs.engine.cluster.processes import is_alive
+from tune_jobs.engine.cluster.reservations import Reservations
 from tune_jobs.engine.cluster.worker_start import PRELOAD
 from tune_jobs.engine.ray_internals import own_node
 
@@ -25,13 +27,15 @@ ANY = {PATHS: "", PRELOAD: ""}  # more paths do no harm, and a preload only save
 
 @dataclass
 class KeptRay:
-    """A local Ray that this process keeps.
+    """A Ray that this process keeps, a local one or its connection to a cluster.
 
     Attributes:
         env: the environment of its workers.
         session: the folder of its logs, which says which Ray it is.
         is_owned: whether it ends with this; else somebody else in this process has started it.
-        workers: handles of warm workers that no trial uses at the moment.
+        workers: handles of warm workers that no trial uses at the moment, outside of what Tune
+            reserves.
+        reservations: those within, on a cluster and with GPUs.
         starting: handles of workers that still import, and have no trial yet.
         memory: MiB of each worker after its first trial, by the name that trials report.
         users: how many runs use it at the moment.
@@ -42,6 +46,7 @@ class KeptRay:
     is_owned: bool
     workers: list[Any] = field(default_factory=list)
     starting: list[Any] = field(default_factory=list)
+    reservations: Reservations = field(default_factory=Reservations)
     memory: dict[str, float] = field(default_factory=dict)
     users: int = 0
 
@@ -56,6 +61,7 @@ class KeptRay:
         for kept in (self.workers, self.starting):
             if worker in kept:
                 kept.remove(worker)
+        self.reservations.drop(worker)
 
     @property
     def lives(self) -> bool:
@@ -75,15 +81,16 @@ def kept_ray() -> KeptRay | None:
     return _KEPT[0] if _KEPT else None
 
 
-def keep(env: Mapping[str, str], *, is_owned: bool) -> KeptRay | None:
-    """Keep the local Ray that this process is connected to; None if it has not started it.
+def keep(env: Mapping[str, str], *, is_owned: bool, is_cluster: bool = False) -> KeptRay | None:
+    """Keep the Ray that this process is connected to; None for a local one of another process.
 
     Args:
         env: the environment of its workers.
         is_owned: whether it is ended with this process, or by whoever has started it.
+        is_cluster: whether it is a cluster.
     """
     node = own_node()
-    if node is None or not node.processes:
+    if node is None or not (node.processes or is_cluster):
         return None
     if not _KEPT:
         atexit.register(end_kept)
@@ -109,6 +116,7 @@ def end_kept() -> None:
         return
     for worker in (*kept.workers, *kept.starting):
         ray.kill(worker)
+    kept.reservations.end()
 
 
 @contextmanager

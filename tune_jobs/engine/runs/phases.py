@@ -254,7 +254,11 @@ class Run:
                 without_checkpoint_snapshots(),
                 nullcontext() if prepared.is_adopted else without_unused_work(),
                 nullcontext() if prepared.is_adopted else with_idle_workers_kept(),
-                in_warm_workers(self.profile, prepared.recorder.max_epochs),
+                in_warm_workers(
+                    self.profile,
+                    prepared.recorder.max_epochs,
+                    is_adopted=prepared.is_adopted,
+                ),
                 environment({"TUNE_MAX_PENDING_TRIALS_PG": str(prepared.concurrency)}),
             ):
                 prepared.tuner.fit()

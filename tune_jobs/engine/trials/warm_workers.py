@@ -1,9 +1,10 @@
 """Trials in worker processes that outlive a search, so that finals and export find them warm.
 
 Tune starts a process per worker and search, which imports Ray, the engine and Keras: seconds, of
-which a small search would be all there is. In a local Ray (:mod:`~tune_jobs.engine.cluster.kept`)
+which a small search would be all there is. During a run (:mod:`~tune_jobs.engine.cluster.kept`)
 workers are kept instead: an actor stays and is given one trainable of Tune after another. To Tune
-it looks like an actor of each trainable.
+it looks like an actor of each trainable. In a local Ray, workers without a GPU run outside of what
+Tune reserves; others stay in their reservation (:mod:`~tune_jobs.engine.cluster.reservations`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT
 
 from tune_jobs.engine.cluster.concurrency import find_concurrency
 from tune_jobs.engine.cluster.kept import KeptRay, kept_ray
+from tune_jobs.engine.cluster.reservations import managed_by
 from tune_jobs.engine.deadline import Deadline
 from tune_jobs.engine.job.profile import Profile
 from tune_jobs.engine.ray_internals import (
@@ -26,6 +28,7 @@ from tune_jobs.engine.ray_internals import (
     HIDE_NOTEBOOK,
     KILL_WORKER,
     KILL_WORKERS,
+    RESERVATIONS,
     SESSION,
     find,
     replaced,
@@ -136,14 +139,16 @@ class _Actor:
     Attributes:
         kept: what the worker goes back to.
         worker: the actor behind it.
+        group: the placement group that the worker stays in, None outside of any.
         begun: the reference of the start of the trainable, which may fail.
         is_given_up: whether the worker ends with this trainable.
         handed_over: what gives the trainable its next trial, until it travels with the next call.
         accepted: the reference that Tune waits for meanwhile; no two trials wait for it at once.
     """
 
-    def __init__(self, kept: KeptRay, worker: Any, begun: Any) -> None:
-        self.kept, self.worker, self.begun, self.is_given_up = kept, worker, begun, False
+    def __init__(self, kept: KeptRay, worker: Any, begun: Any, group: Any = None) -> None:
+        self.kept, self.worker, self.begun, self.group = kept, worker, begun, group
+        self.is_given_up = False
         self.handed_over: Call | None = None
         self.accepted = ray.put(True)
 
@@ -155,9 +160,12 @@ class _Actor:
     def release(self) -> Any:
         """Stop the trainable; keep the worker, unless it is given up."""
         stopped = self.worker.stop.remote()
-        if self.is_given_up:
+        has_begun = bool(ray.wait([self.begun], timeout=0)[0])
+        if self.is_given_up or (self.group is not None and not has_begun):
             self.worker.__ray_terminate__.remote()
-        elif ray.wait([self.begun], timeout=0)[0]:
+        elif self.group is not None:
+            self.kept.reservations.hold(self.group, self.worker)
+        elif has_begun:
             self.kept.workers.append(self.worker)
         else:
             self.kept.starting.append(self.worker)
@@ -187,33 +195,59 @@ class _Method:
 
 
 class _ActorClass(ray.actor.ActorClass):  # type: ignore[misc]
-    """The class of a trainable's actors, as Tune sees it."""
+    """The class of a trainable's actors, as Tune sees it.
 
-    def __init__(self, kept: KeptRay, trainable: Any, last_epoch: int) -> None:
+    Args:
+        kept: where the workers come from.
+        trainable: what they run.
+        last_epoch: after which a trial has nothing more to report.
+        starts: the class of new workers that stay in what Tune reserves; None for workers outside.
+    """
+
+    def __init__(self, kept: KeptRay, trainable: Any, last_epoch: int, starts: Any = None) -> None:
         self._kept, self._trainable, self._last_epoch = kept, trainable, last_epoch
+        self._starts, self._group = starts, None
 
-    def options(self, **_: Any) -> _ActorClass:
-        """Return the class: its actors run outside the resources that Tune has reserved."""
-        return self
+    def options(self, **options: Any) -> _ActorClass:
+        """Return the class with the resources that Tune has reserved for an actor."""
+        if self._starts is None:
+            return self
+        starts = self._starts.options(**options)
+        found = _ActorClass(self._kept, self._trainable, self._last_epoch, starts)
+        found._group = options["scheduling_strategy"].placement_group
+        return found
 
     def remote(self, **arguments: Any) -> _Actor:
         """Give a kept worker the trainable."""
-        worker = take_worker(self._kept)
+        worker = self._take()
         begun = worker.begin.remote(self._trainable, arguments, self._last_epoch)
-        return _Actor(self._kept, worker, begun)
+        return _Actor(self._kept, worker, begun, self._group)
+
+    def _take(self) -> Any:
+        if self._starts is None:
+            return take_worker(self._kept)
+        worker = self._kept.reservations.take_from(self._group)
+        return worker if worker is not None and _is_idle(worker) else self._starts.remote()
 
 
-def in_warm_workers(profile: Profile, last_epoch: int) -> AbstractContextManager[None]:
+def in_warm_workers(
+    profile: Profile, last_epoch: int, *, is_adopted: bool = False
+) -> AbstractContextManager[None]:
     """Let Tune run trials in kept workers during a block, if this process keeps its Ray.
 
     Args:
         profile: what a trial may use.
         last_epoch: after which a trial has nothing more to report.
+        is_adopted: whether a user's module has built the tuner; its trials may reserve anything.
     """
-    kept = _kept_for(profile)
-    if kept is None:
+    kept = kept_ray()
+    if kept is None or (is_adopted and _is_reserved(profile)):
         return nullcontext()
-    kill, kill_all = find(KILL_WORKER), find(KILL_WORKERS)
+    kill, kill_all, find_class = find(KILL_WORKER), find(KILL_WORKERS), find(FIND_CLASS)
+
+    def class_of(cache: Any, trainable: Any) -> _ActorClass:
+        starts = find_class(cache, Worker) if _is_reserved(profile) else None
+        return _ActorClass(kept, trainable, last_epoch, starts)
 
     def kill_one(manager: Any) -> Any:
         _reveal(manager, doomed_only=True)
@@ -225,19 +259,20 @@ def in_warm_workers(profile: Profile, last_epoch: int) -> AbstractContextManager
 
     return replaced(
         {
-            FIND_CLASS: lambda _, trainable: _ActorClass(kept, trainable, last_epoch),
+            FIND_CLASS: class_of,
+            RESERVATIONS: managed_by(kept.reservations),
             KILL_WORKER: kill_one,
             KILL_WORKERS: kill_rest,
         }
     )
 
 
-def _kept_for(profile: Profile) -> KeptRay | None:
-    """Return the kept Ray whose workers a profile may use.
+def _is_reserved(profile: Profile) -> bool:
+    """Return whether the workers of a profile stay in what Tune reserves.
 
-    Trials with a GPU get processes of their own: Ray assigns GPUs to a process when it starts.
+    Ray assigns GPUs to a process when it starts, and a cluster belongs to others, too.
     """
-    return None if profile.gpus_per_trial or profile.address != "local" else kept_ray()
+    return bool(profile.gpus_per_trial) or profile.address != "local"
 
 
 def start_workers(profile: Profile, trials: int) -> None:
@@ -247,8 +282,8 @@ def start_workers(profile: Profile, trials: int) -> None:
         profile: says how many trials run at once.
         trials: how many there are.
     """
-    kept = _kept_for(profile)
-    if kept is not None:
+    kept = kept_ray()
+    if kept is not None and not _is_reserved(profile):
         missing = min(trials, find_concurrency(profile)) - len(kept.workers) - len(kept.starting)
         kept.starting += [_start_worker() for _ in range(missing)]
 
@@ -261,11 +296,18 @@ def take_worker(kept: KeptRay) -> Any:
     """Take a worker that is idle, the last used first, or one that starts, or start one."""
     while kept.workers:
         worker = kept.workers.pop()
-        with suppress(ray.exceptions.RayError):
-            if ray.get(worker.is_idle.remote(), timeout=PATIENCE):
-                return worker
-        ray.kill(worker)
+        if _is_idle(worker):
+            return worker
     return kept.starting.pop(0) if kept.starting else _start_worker()
+
+
+def _is_idle(worker: Any) -> bool:
+    """Return whether a worker has nothing left to do; one that has, or is lost, is killed."""
+    with suppress(ray.exceptions.RayError):
+        if ray.get(worker.is_idle.remote(), timeout=PATIENCE):
+            return True
+    ray.kill(worker)
+    return False
 
 
 def kill_worker(actor: Any) -> None:
@@ -302,9 +344,14 @@ def call_in_worker(
         GetTimeoutError: if the time is over.
         RayError: if it cannot be called, or raises an exception.
     """
-    kept = _kept_for(profile)
-    if kept is not None:
+    kept = kept_ray()
+    if kept is not None and not _is_reserved(profile):
         return _call_in_kept(kept, function, arguments, timeout)
+    deadline = Deadline(None if timeout is None else time.monotonic() + timeout)
+    while kept is not None and (found := kept.reservations.take()):
+        with suppress(*LOST):
+            return kept.reservations.call(found, "do", function, arguments, timeout=deadline.left)
+    timeout = deadline.left
     task = ray.remote(num_cpus=profile.cpus_per_trial, num_gpus=profile.gpus_per_trial)
     reference = task(function).remote(*arguments)
     try:
