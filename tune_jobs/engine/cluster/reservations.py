@@ -137,6 +137,8 @@ def give_back(reservation: Reservation) -> None:
     """End a worker, and give its resources back to the cluster."""
     import ray
 
+    if not ray.is_initialized():  # else it would start a Ray
+        return
     with suppress(Exception):  # of a cluster that is gone
         ray.kill(reservation.worker)
         ray.util.remove_placement_group(reservation.group)
