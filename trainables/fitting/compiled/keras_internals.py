@@ -271,8 +271,8 @@ def variables_late() -> Iterator[dict[int, keras.initializers.Initializer]]:
 def layers_called_once() -> Iterator[None]:
     """Let a sequential model to which the block adds a layer call only that layer.
 
-    Keras calls all layers for each that is added, and connects them to a functional model. This is
-    done when anything reads the functional model, and at the end.
+    Keras calls all layers for each that is added, and connects them to a functional model. They are
+    connected when anything reads the functional model, and at the end.
     """
     import keras
 
@@ -319,8 +319,14 @@ class _Growth:
         self._unconnected[id(model)] = model
 
     def connect(self, model: keras.Sequential) -> None:
-        """Connect a model as Keras does."""
+        """Connect a model as Keras does, but call no layer again that has been called."""
+        import keras
+
         self._unconnected.pop(id(model), None)
+        _, called, end = self._ends.get(id(model), (model, None, None))
+        if called == list(model._layers):
+            vars(model)["_functional"] = keras.Model(called[0].output, end)
+            return
         self._connect(model)
         made = vars(model).get("_functional")
         if is_keras(model) and made is not None and len(made.outputs) == 1:
