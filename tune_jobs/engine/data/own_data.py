@@ -49,8 +49,46 @@ class PackedSets:
         return f"{self.x_train}, {held}"
 
 
+@dataclass(frozen=True)
+class Stored:
+    """Training data as they travel to the workers: by a reference to Ray's object store.
+
+    Attributes:
+        reference: what Ray gives for them.
+    """
+
+    reference: Any
+
+    def read(self) -> Any:
+        """Return the data; arrays are read where they lie."""
+        import ray
+
+        return ray.get(self.reference)
+
+
+class Store:
+    """The training data of a run that are in Ray's object store, each of them once."""
+
+    def __init__(self) -> None:
+        self._known: list[tuple[Any, Stored]] = []
+
+    def put(self, data: Any) -> Stored | None:
+        """Return data as they travel; None for none."""
+        import ray
+
+        if data is None:
+            return None
+        for known, stored in self._known:
+            if known is data:
+                return stored
+        self._known.append((data, Stored(ray.put(data))))
+        return self._known[-1][1]
+
+
 def unpack_sets(data: Any) -> Any:
     """Return what a trainable gets, in the process that trains."""
+    if isinstance(data, Stored):
+        data = data.read()
     if not isinstance(data, PackedSets):
         return data
     sets = {name: getattr(data, name) for name in NAMES}

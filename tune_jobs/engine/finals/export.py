@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_jobs.engine.background import in_background
 from tune_jobs.engine.data.dataset import Replica
+from tune_jobs.engine.data.own_data import Stored
 from tune_jobs.engine.data.scoring.baselines import BaselineScores, score_baselines
 from tune_jobs.engine.data.scoring.comparison import TestReport, report_on
 from tune_jobs.engine.data.scoring.thresholds import Threshold
@@ -30,7 +31,7 @@ from tune_jobs.engine.finals.making import (
     unpacked,
 )
 from tune_jobs.engine.finals.rebuild import code_that_rebuilds
-from tune_jobs.engine.finals.rounds import bare, take_validation, without_patience
+from tune_jobs.engine.finals.rounds import take_validation, without_patience
 from tune_jobs.engine.finals.threshold import choice_of, choose_threshold, read_at
 from tune_jobs.engine.job.setup import Setup
 from tune_jobs.engine.seeds import derive
@@ -41,9 +42,6 @@ if TYPE_CHECKING:
     from tune_jobs.engine.data.dataset import Dataset
     from tune_jobs.engine.job.job import Job
     from tune_jobs.engine.job.profile import Profile
-
-# A refit trains on all rows; a few of them stand in for validation rows, and their score is unused.
-FEW_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -151,6 +149,7 @@ def refit(
     *,
     train: Callable[..., Any],
     members: Sequence[Member],
+    searched: Stored,
     whole: Dataset,
     profile: Profile,
     ensemble: bool,
@@ -163,6 +162,7 @@ def refit(
         recipe: what they are made with.
         train: the job's trainable.
         members: the winner and, for an ensemble, the others.
+        searched: the training data of the search.
         whole: the dataset with training and validation rows together.
         profile: what a worker may use.
         ensemble: whether to export and score the mean of all members, too.
@@ -175,14 +175,8 @@ def refit(
         JobError: if a model cannot be made, or its file predicts otherwise than the model.
         LateError: if the deadline passes before that.
     """
-    few = slice(0, FEW_ROWS)
-    training = replace(
-        bare(whole.training),
-        x_validation=whole.training.x_train[few],
-        y_validation=whole.training.y_train[few],
-    )
     files: dict[str, Made] = _in_worker(refit_and_score, profile, deadline)(
-        recipe, train, members, training, take_test_set(whole), ensemble
+        recipe, train, members, searched, take_test_set(whole), ensemble
     )
     for name, made in files.items():
         experiment.export(name, made.content)
@@ -235,7 +229,8 @@ def make_model(
         LateError: if the deadline passes before that.
     """
     job, whole, verdict = setup.job, decision.rounds.dataset, decision.verdict
-    if whole is None or verdict is None:
+    searched = setup.store.put(setup.data.training if setup.data else None)
+    if whole is None or verdict is None or searched is None:
         return None
     members = [_member(job, decision, place) for place in decision.race.ranking]
     ensemble = bool(job.finalists and job.finalists.ensemble)
@@ -249,6 +244,7 @@ def make_model(
         recipe,
         train=job.trainable,
         members=used,
+        searched=searched,
         whole=whole,
         profile=setup.profile,
         ensemble=ensemble,
@@ -274,7 +270,7 @@ def make_model(
         choice_of(whole, job.metric),
         whole,
         replicas,
-        lambda folds: call(recipe, job.trainable, used[0], bare(whole.training), folds),
+        lambda folds: call(recipe, job.trainable, used[0], searched, folds),
     )
     both = files.get(ENSEMBLE)
     best, test = read_at(threshold, experiment, files[MODEL], take_test_set(whole))

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tune_jobs.engine.data.own_data import Stored, unpack_sets
 from tune_jobs.engine.data.scoring.outputs import Meaning, meaning_of
 from tune_jobs.engine.data.scoring.scorers import Scorer
 from tune_jobs.engine.data.scoring.test_scores import in_units, score
 from tune_jobs.engine.errors import JobError, first_line
 from tune_jobs.engine.experiments.files import ENSEMBLE, MODEL
-from tune_jobs.engine.finals.rounds import select
+from tune_jobs.engine.finals.rounds import bare, join_rows, select
 from tune_jobs.engine.job.companions import beside
 from tune_jobs.engine.space.configs import Config
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 # How far predictions of the file may be from those of the trained model, which are computed in
 # another order; more in half precision.
 TOLERANCE, HALF_TOLERANCE = 1e-3, 3e-2
+
+# The rows that stand in for validation rows where all are trained on.
+FEW_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -154,10 +158,11 @@ def predict_held_out(
     recipe: Recipe,
     train: Callable[..., Any],
     member: Member,
-    training: TrainingData,
+    searched: Stored,
     replicas: Sequence[Replica],
 ) -> list[np.ndarray[Any, Any]]:
     """Train a member on the rows of each replica; return its outputs for the rows held out."""
+    training = bare(unpack_sets(searched))
     return [_predict_fold(recipe, train, member, training, each) for each in replicas]
 
 
@@ -188,11 +193,16 @@ def refit_and_score(
     recipe: Recipe,
     train: Callable[..., Any],
     members: Sequence[Member],
-    training: TrainingData,
+    searched: Stored,
     test: TestSet,
     ensemble: bool,
 ) -> dict[str, Made]:
-    """Train and write the models; score each as read back from its file."""
+    """Train and write the models; score each as read back from its file.
+
+    They are trained on all rows; a few of them stand in for validation rows, and their score is
+    unused.
+    """
+    training = join_rows(bare(unpack_sets(searched)), members[0].config["rows"], FEW_ROWS)
     models = [_refit_member(train, member, training) for member in members]
     if not all(hasattr(model, "predict") for model in models):
         return {}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from tune_jobs.engine.data.dataset import Replica, TrainingData
 from tune_jobs.engine.data.evaluation import fresh_replicas, held_out_share
@@ -107,12 +109,47 @@ def take_validation(training: TrainingData, replica: Replica) -> Array:
 
 
 def select(training: TrainingData, replica: Replica) -> TrainingData:
-    """Return a replica's rows as training and validation set."""
+    """Return a replica's rows as training and validation set.
+
+    Args:
+        training: the two sets of a search, or the rows of both in each of the two.
+        replica: numbers rows of the validation set on from those of the training set.
+    """
+    x, y = (training.x_train, training.x_validation), (training.y_train, training.y_validation)
     return replace(
         training,
-        x_train=training.x_train[replica.train],
-        y_train=training.y_train[replica.train],
-        x_validation=training.x_validation[replica.validation],
-        y_validation=training.y_validation[replica.validation],
+        x_train=_take(*x, replica.train),
+        y_train=_take(*y, replica.train),
+        x_validation=_take(*x, replica.validation),
+        y_validation=_take(*y, replica.validation),
         replicas=(),
     )
+
+
+def join_rows(training: TrainingData, count: int, few: int) -> TrainingData:
+    """Return training data with all rows to train, and the first few again to validate.
+
+    Args:
+        training: as for :func:`select`.
+        count: of all rows.
+        few: how many validate.
+    """
+    x, y = training.x_train, training.y_train
+    if len(y) < count:
+        x = np.concatenate([x, training.x_validation])
+        y = np.concatenate([y, training.y_validation])
+    few_x, few_y = x[:few], y[:few]
+    return replace(
+        training, x_train=x, y_train=y, x_validation=few_x, y_validation=few_y, replicas=()
+    )
+
+
+def _take(first: Array, second: Array, rows: Any) -> Array:
+    """Return rows of two arrays as if they were one, without making that."""
+    in_first = rows < len(first)
+    if in_first.all():
+        return np.asarray(first[rows])
+    found = np.empty((len(rows), *first.shape[1:]), np.result_type(first, second))
+    found[in_first] = first[rows[in_first]]
+    found[~in_first] = second[rows[~in_first] - len(first)]
+    return found

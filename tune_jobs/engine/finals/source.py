@@ -53,6 +53,7 @@ from tune_jobs.engine.trials.stopping import RunStopper
 from tune_jobs.engine.trials.tuner import Prepared, begin, build_tuner
 
 if TYPE_CHECKING:
+    from tune_jobs.engine.data.dataset import TrainingData
     from tune_jobs.engine.job.job import Job
 
 
@@ -265,9 +266,21 @@ def _trainable(setup: Setup, rounds: Rounds) -> Any:
         train=ship(setup.job.trainable, of=setup.job.trainable),
         fixed=rounds.constants,
         batches=rounds.batches,
-        data=rounds.dataset.training if rounds.dataset else None,
-        own_data=setup.own_data.training if setup.own_data else None,
+        data=setup.store.put(_data_of(setup, rounds)),
+        own_data=setup.store.put(setup.own_data.training if setup.own_data else None),
     )
+
+
+def _data_of(setup: Setup, rounds: Rounds) -> TrainingData | None:
+    """Return the data that finalists are trained on: those of the search, if they can be.
+
+    Replicas in step want the rows of both sets in one array.
+    """
+    if setup.dataset is None or rounds.dataset is None:
+        return None
+    searched, whole = setup.dataset.training, rounds.dataset.training
+    is_same = len(rounds.batches[0]) == 1 or searched.x_train is whole.x_train
+    return searched if is_same else whole
 
 
 def _describe(job: Job, experiment: Experiment, rounds: Rounds) -> Description:

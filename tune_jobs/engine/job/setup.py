@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tune_jobs.engine.data.own_data import OwnData
+from tune_jobs.engine.data.own_data import OwnData, Store
 from tune_jobs.engine.job.description import Slot
 from tune_jobs.engine.job.job import Job
 from tune_jobs.engine.job.profile import Profile
@@ -27,6 +27,7 @@ class Setup:
         data: the job's data, None if it has none.
         command: the options of the command line, so that it can be repeated.
         slot: the slot of a schedule that the run is for, None without a schedule.
+        store: what of the data is in Ray's object store.
     """
 
     job: Job
@@ -35,6 +36,7 @@ class Setup:
     data: Dataset | OwnData | None = None
     command: Mapping[str, object] = field(default_factory=dict)
     slot: Slot | None = None
+    store: Store = field(default_factory=Store, repr=False, compare=False)
 
     @property
     def dataset(self) -> Dataset | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
-from tune_jobs.engine.data.own_data import PackedSets, unpack_sets
+from tune_jobs.engine.data.own_data import PackedSets, Stored, unpack_sets
 from tune_jobs.engine.experiments.messages import as_report
 from tune_jobs.engine.names import trial_id
 from tune_jobs.engine.space.configs import IN_STEP, Config
@@ -22,7 +22,7 @@ def fit_trial(
     *,
     train: Shipped,
     fixed: Config,
-    data: TrainingData | PackedSets | None,
+    data: TrainingData | PackedSets | Stored | None,
     check: Callable[..., Any] | None = None,
 ) -> None:
     """Fit, and report an exception instead of raising it: the worker stays warm for the next.

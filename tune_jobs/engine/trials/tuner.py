@@ -295,7 +295,7 @@ def _trainable(setup: Setup) -> Any:
         fit_trial,
         train=ship(setup.job.trainable, of=setup.job.trainable),
         fixed=setup.job.constants(setup.dataset),
-        data=setup.data.training if setup.data else None,
+        data=setup.store.put(setup.data.training if setup.data else None),
         check=_find_check(setup.job.trainable),
     )
 
