@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -25,14 +24,9 @@ import pandas as pd
 from benchmarks import report
 from benchmarks.searchers import find_task
 from benchmarks.searching.contenders import Ours
-from benchmarks.searching.problem import Task
+from benchmarks.searching.finals import list_rules, list_trials
 from benchmarks.searching.problems import list_problems
 from benchmarks.searching.simulation import Limits, Search
-from tune_jobs.engine.finals.candidates import take_turns
-from tune_jobs.engine.goal import Goal
-from tune_jobs.engine.search.gaussian.curve_model import CurveModel, expect_ends
-from tune_jobs.engine.search.knowledge import Memory
-from tune_jobs.engine.search.observations import Observation
 
 EPOCHS, COUNTS, WORKERS = (200, 400, 800), (3, 5), 8
 RULES = ("by value", "by end", "in turn")
@@ -69,37 +63,13 @@ def measure(cell: tuple[str, str, int]) -> list[dict[str, Any]]:
     about, rows = {"problem": problem, "searcher": searcher, "seed": seed}, []
     for epochs in EPOCHS:
         search.run(WORKERS, Limits(epochs=epochs))
-        found = pd.DataFrame(list_trials(task, search))
+        found = list_trials(task, search.reached)
         for rule, trials in list_rules(found).items():
             for count in COUNTS:
                 regret = found["regret"][trials[:count]].min()
                 of = {"epochs": epochs, "rule": rule, "finalists": count}
                 rows.append(about | of | {"regret": regret})
     return rows
-
-
-def list_trials(task: Task, search: Search) -> Iterator[dict[str, float]]:
-    """Yield the lowest loss, the expected end and the regret of trials that do not fail."""
-    memory = Memory(task.space, Goal("loss"))
-    reached = [each for each in search.reached if not each[1].fails]
-    for number, played, epochs in reached:
-        curve = list(enumerate(played.losses[:epochs], start=1))
-        memory.learn(str(number), Observation(played.config, curve, "ended"))
-    ends = expect_ends(CurveModel(), memory.knowledge(task.max_epochs))
-    for (_, played, epochs), end in zip(reached, ends, strict=True):
-        yield {
-            "value": min(played.losses[:epochs]),
-            "end": float(end),
-            "regret": played.regrets[-1],
-        }
-
-
-def list_rules(trials: pd.DataFrame) -> dict[str, list[int]]:
-    """Return the trials in the order of each rule."""
-    by_value = trials["value"].sort_values(kind="stable").index.tolist()
-    by_end = trials["end"].sort_values(kind="stable").index.tolist()
-    in_turn = list(dict.fromkeys(take_turns(by_value, trials["end"].to_dict())))
-    return {"by value": by_value, "by end": by_end, "in turn": in_turn}
 
 
 def show(frame: pd.DataFrame) -> None:

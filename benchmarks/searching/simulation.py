@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ from benchmarks.searching.problem import Played, Task
 
 T = TypeVar("T")
 
-# Of so many configs that look best a search's finals choose one; one epoch is followed by as many.
+# How many configs a search's finals train to the end.
 FINALISTS = 3
 
 # How much longer or shorter than others a trial's epochs may take.
@@ -36,14 +36,14 @@ class Trace:
     """What a search found.
 
     Attributes:
-        by_trials: the regret of what looks best, after each trial that has ended.
-        by_epochs: the same after each epoch.
+        regrets: of what looks best at its last epoch, after each trial that has ended.
+        epochs: that were trained.
         failing: for each suggestion whether it fails.
         cpu: seconds of the searcher.
     """
 
-    by_trials: list[float] = field(default_factory=list)
-    by_epochs: list[float] = field(default_factory=list)
+    regrets: list[float] = field(default_factory=list)
+    epochs: int = 0
     failing: list[bool] = field(default_factory=list)
     cpu: float = 0.0
 
@@ -85,7 +85,7 @@ class Search:
         self._paces: dict[int, float] = {}
         self._now = 0.0
         self._used: set[int] = set()
-        self._best: dict[int, tuple[float, float]] = {}  # loss and regret of each trial
+        self._best = math.inf, math.inf  # the lowest loss, and the regret of its trial
         self._reached: dict[int, int] = {}
         self._is_exhausted = False
         self._trace = Trace()
@@ -101,13 +101,13 @@ class Search:
         return self._trace
 
     @property
-    def reached(self) -> Iterator[tuple[int, Played, int]]:
-        """The trials that have reported, what each would report, and how many epochs it did."""
-        return ((number, self._played[number], epoch) for number, epoch in self._reached.items())
+    def reached(self) -> Iterator[tuple[Played, int]]:
+        """The trials that have reported: what each would report, and how many epochs it did."""
+        return ((self._played[number], epoch) for number, epoch in self._reached.items())
 
     def _is_over(self, limits: Limits) -> bool:
         found = self._trace
-        return len(found.by_trials) >= limits.trials or len(found.by_epochs) >= limits.epochs
+        return len(found.regrets) >= limits.trials or found.epochs >= limits.epochs
 
     def _may_start(self, limits: Limits) -> bool:
         return not self._is_exhausted and len(self._trace.failing) < limits.trials
@@ -130,7 +130,7 @@ class Search:
         """Let the trial whose epoch ends next train it."""
         self._now, number, epoch = heapq.heappop(self._running)
         self._train(number, epoch)
-        self._trace.by_epochs.append(self._regret())
+        self._trace.epochs += 1
 
     def _train(self, number: int, epoch: int) -> None:
         """Let a trial report an epoch, and end or train one more."""
@@ -149,9 +149,8 @@ class Search:
         """Report an epoch, and return whether the trial has to stop."""
         played = self._played[number]
         loss = played.losses[epoch - 1]
-        now = loss, played.regrets[epoch - 1]
         self._reached[number] = epoch
-        self._best[number] = min(self._best.get(number, now), now)
+        self._best = min(self._best, (loss, played.regrets[-1]))
         stops = self._timed(lambda: self._contender.report(str(number), epoch, loss))
         if self._contender.prunes or self._rungs is None:
             return stops
@@ -159,15 +158,7 @@ class Search:
 
     def _end(self, number: int, failed: bool = False, stopped: bool = False) -> None:
         self._timed(lambda: self._contender.end(str(number), failed, stopped))
-        self._trace.by_trials.append(self._regret())
-
-    def _regret(self) -> float:
-        """Return the regret of what looks best: one config, or the best of a search's finals."""
-        finalists = FINALISTS if self._task.max_epochs > 1 else 1
-        return min(
-            (regret for _, regret in heapq.nsmallest(finalists, self._best.values())),
-            default=math.inf,
-        )
+        self._trace.regrets.append(self._best[1])
 
     def _timed(self, call: Callable[[], T]) -> T:
         began = time.process_time()
@@ -176,25 +167,14 @@ class Search:
         return found
 
 
-def search_after_one_epoch(task: Task, seed: int, budgets: Sequence[int]) -> dict[int, float]:
-    """Return the regret of "one epoch for all, then the best to the end" for budgets of epochs.
+def search_for_one_epoch(task: Task, seed: int, count: int) -> list[Played]:
+    """Return random configs, of which every one is trained for an epoch.
+
+    With the finals this is "one epoch for all, then only the best to the end".
 
     Source: Egele et al. 2024, "The Unreasonable Effectiveness Of Early Discarding After One Epoch
-    In Neural Network Hyperparameter Optimization". Each budget is spent by a search of its own:
-    random configs are trained for one epoch, and the best few of them to the end.
+    In Neural Network Hyperparameter Optimization".
     """
-    tried = _play_at_random(task, seed, max(budgets))
-    return {budget: _spend(task, tried, budget) for budget in budgets}
-
-
-def _spend(task: Task, tried: Sequence[Played], budget: int) -> float:
-    count = max(1, budget - FINALISTS * (task.max_epochs - 1))
-    first = [played for played in tried[:count] if played.losses]
-    finalists = sorted(first, key=lambda played: played.losses[0])[:FINALISTS]
-    return min(min(zip(played.losses, played.regrets, strict=True))[1] for played in finalists)
-
-
-def _play_at_random(task: Task, seed: int, count: int) -> list[Played]:
     from benchmarks.searching.contenders import Ours
 
     searcher, used = Ours("random", task, seed), set[int]()

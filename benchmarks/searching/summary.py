@@ -40,9 +40,10 @@ ABSENT = {
     "smac": "SMAC3 does not install here: its random forest, pyrfr, has no wheel.",
 }
 CURVES = """\
-8 workers, ASHA's rungs at 1, 3, 9 epochs of 27. The regret is that of the best of the 3 configs
-that look best, since a search's finals choose among those. `optuna-hyperband` prunes by itself, and
-`one-epoch` trains all for one epoch, then the best 3 to the end (after Egele et al. 2024).
+8 workers, ASHA's rungs at 1, 3, 9 epochs of 27. The regret is that of the best of 3 finalists,
+trained to the end: those that this project's finals choose, whatever searched. Their epochs are not
+counted. `optuna-hyperband` prunes by itself, and `one-epoch` trains all for one epoch, so that only
+the finalists are trained further (after Egele et al. 2024).
 
 `curves-optimizers` and `curves-layers` are formulas with noise, where 0 is the best of 4,000
 random configs. The other `curves-*` are FCNet's 62,208 trained Keras networks: their losses are

@@ -141,7 +141,7 @@ def test_few_fail_at_a_border_where_the_optimum_lies(in_flight) -> None:
     ]
 
     assert sum(sum(trace.failing[40:]) for trace in traces) <= 0.25 * 80
-    assert max(trace.by_trials[-1] for trace in traces) < 0.1
+    assert max(trace.regrets[-1] for trace in traces) < 0.1
 
 
 def test_failures_at_random_do_not_stop_the_search() -> None:
