@@ -187,6 +187,26 @@ def test_a_searcher_says_what_chose_its_suggestion() -> None:
     assert set(named["optuna"]) == {"OptunaSearch"}
 
 
+@pytest.mark.parametrize(
+    ("outcomes", "is_asked"),
+    [("lll", False), ("llf", False), ("llll", True), ("llff", True), ("lfff", False)],
+)
+def test_a_model_is_asked_once_enough_trials_have_a_loss_or_failed(outcomes, is_asked) -> None:
+    searcher = make_search(MODELS["gp"], {"x": tune.uniform(0, 1)})
+    configs = []
+    for number in range(10):  # in flight at once
+        configs.append(searcher.suggest(str(number)))
+        searcher.learn(str(number), Observation(configs[-1]))
+        assert searcher.chosen_by == "random"
+    for number, outcome in enumerate(outcomes):
+        curve, state = (((1, number / 10),), "ended") if outcome == "l" else ((), "failed")
+        searcher.learn(str(number), Observation(configs[number], curve, state))
+
+    searcher.suggest("next")
+
+    assert (searcher.chosen_by == "gp") == is_asked
+
+
 SEEDED = {"auto": Auto(), "tpe": TPE(), "gp": GaussianProcess()}
 
 

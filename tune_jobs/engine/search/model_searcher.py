@@ -30,7 +30,7 @@ class ModelSearcher(SpaceSearcher):
     Args:
         model: chooses a row from what is known.
         seed: of all draws.
-        n_initial_points: how many configs are known before the model is asked.
+        n_initial_points: how many configs have a loss or failed before the model is asked.
     """
 
     def __init__(self, model: Model, seed: int, n_initial_points: int) -> None:
@@ -63,9 +63,14 @@ class ModelSearcher(SpaceSearcher):
         return self._memory.knowledge(self.max_epochs, allow_repeats=self.allow_repeats)
 
     def _is_ready(self, knowledge: Knowledge) -> bool:
-        """Return whether enough is known, also where many trials start at once."""
-        enough = min(2, self._n_initial_points)
-        return len(knowledge.known) >= self._n_initial_points and len(knowledge.scored) >= enough
+        """Return whether enough configs have a loss or failed, and two a loss.
+
+        Where many trials start at once, what a model chose after the first few losses would be at
+        the corners of the space, where it is least certain; random draws teach it more.
+        """
+        count, enough = self._n_initial_points, min(2, self._n_initial_points)
+        known = len(knowledge.scored) + len(knowledge.failed)
+        return known >= count and len(knowledge.scored) >= enough
 
 
 def _draw(knowledge: Knowledge, random: np.random.Generator) -> Proposal | None:

@@ -44,7 +44,7 @@ class InOrder:
 class Auto:
     """The Gaussian process in searches of up to 1,000 trials, TPE after that.
 
-    ``n_initial_points`` random configurations come first.
+    Random configurations come first, until ``n_initial_points`` have a loss or failed.
     """
 
     n_initial_points: int = 8
@@ -64,11 +64,11 @@ class Auto:
 class TPE:
     """A tree-structured Parzen estimator with one joint kernel (Watanabe 2023).
 
-    ``n_initial_points`` random configurations come first; then configurations are drawn where the
-    best ``gamma`` of those seen are denser than the rest. A branch's hyperparameters are modelled
-    among the trials that have them, and the n-th layer is one hyperparameter in networks of any
-    depth. In a space with branches, every fourth suggestion or so visits one of them by lot.
-    Configurations like those that failed are avoided.
+    Random configurations come first, until ``n_initial_points`` have a loss or failed; then
+    configurations are drawn where the best ``gamma`` of those seen are denser than the rest. A
+    branch's hyperparameters are modelled among the trials that have them, and the n-th layer is one
+    hyperparameter in networks of any depth. In a space with branches, every fourth suggestion or so
+    visits one of them by lot. Configurations like those that failed are avoided.
     """
 
     n_initial_points: int = 10
@@ -91,7 +91,8 @@ class GaussianProcess:
     """Bayesian optimisation with a Gaussian process over configs and epochs.
 
     It reads every epoch of every trial, predicts the loss at ``max_epochs`` and chooses the config
-    with the largest expected improvement. ``n_initial_points`` random configurations come first.
+    with the largest expected improvement. Random configurations come first, until
+    ``n_initial_points`` have a loss or failed.
     If trials have several epochs and the space has branches, every fourth suggestion or so visits
     one of them by lot: few of its trials may have been trained long enough to speak for it.
     """
