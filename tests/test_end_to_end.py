@@ -165,7 +165,7 @@ def test_finals_choose_a_winner_that_is_exported_alone_and_with_the_others(
     assert result.verdict.scores == 2
     assert all(finalist.parameters > 1000 for finalist in finalists)
     assert {base.name for base in result.verdict.baselines} == {
-        "class frequencies",
+        "majority class",
         "linear model",
     }
     assert result.summary.test["roc_auc"] > 0.9

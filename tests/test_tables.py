@@ -82,7 +82,8 @@ def test_two_classes_with_few_of_one_have_a_threshold_from_the_finals(search, ho
     threshold, test = experiment.summary.threshold, experiment.summary.test
 
     assert (threshold.measure, threshold.folds) == ("f1", 2)
-    assert f"threshold   {threshold.sentence}" in lines(experiment, short=True)
+    said = threshold.sentence.removeprefix("Threshold ")
+    assert f"threshold   {said}" in lines(experiment, short=True)
     wanted = np.where(found["probability_Yes"] > threshold.value, "Yes", "No")
     assert found["prediction"].tolist() == wanted.tolist()
     assert (found["prediction"] == homes["sold"]).mean() > 0.9

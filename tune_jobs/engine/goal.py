@@ -55,6 +55,11 @@ class Goal:
         return f"{self.metric} of the standardised target" if self.is_standardised else self.metric
 
     @property
+    def short(self) -> str:
+        """The same in a few letters, for the head of a column."""
+        return f"{self.metric}{' (standardised)' * self.is_standardised}"
+
+    @property
     def errors(self) -> dict[str, str]:
         """The metrics that say the same in the unit of the target, and what they are called."""
         prefix = "val_" if self.metric.startswith("val_") else ""

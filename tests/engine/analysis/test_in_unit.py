@@ -21,6 +21,7 @@ from tune_jobs.engine.job.description import Description, goal_of
 from tune_jobs.engine.report.findings import Findings
 from tune_jobs.engine.report.headline import make_headline
 from tune_jobs.engine.report.progress_charts import chart_history
+from tune_jobs.engine.report.tables import trial_table as table_of_report
 from tune_jobs.engine.runs.retest_answers import compare_with_before
 from tune_jobs.engine.storage.folder import Folder, open_folder
 from tune_jobs.engine.views import show
@@ -85,7 +86,8 @@ def test_show_has_the_error_beside_the_loss_and_in_a_column(experiment) -> None:
         line.startswith(f"best {LOSS}  0.26  (RMSE 50.98 in the unit of price; trial 1, epoch 2")
         for line in said
     )
-    assert trial_table(experiment)[0].split()[:4] == ["trial", "val_loss", "RMSE", "epoch"]
+    head = trial_table(experiment)[0].split()
+    assert head[:5] == ["trial", "val_loss", "(standardised)", "RMSE", "epoch"]
     assert trial_table(experiment)[1].split()[:4] == ["1", "0.26", "50.981", "2/3"]
 
 
@@ -95,6 +97,7 @@ def test_the_report_opens_with_the_error_and_names_the_loss_for_what_it_is(exper
     assert first.value == "50.98"
     assert first.value_of.startswith(f"RMSE of price in its unit ({LOSS} 0.26) of trial 1")
     assert LOSS in chart_history(Findings(experiment)).y_title
+    assert "val_loss (standardised)" in table_of_report(Findings(experiment)).heads
 
 
 def test_a_winner_has_the_error_of_its_fresh_fits(experiment) -> None:

@@ -143,7 +143,7 @@ def test_columns_that_a_file_cannot_hold_leave_it_as_it_is(predictor, tmp_path) 
     FRAME.assign(tags=[["a", "b"]] * ROWS).to_parquet(source)
     target.write_text("earlier")
     experiment = SimpleNamespace(predictor=lambda: predictor)
-    with pytest.raises(JobError, match=r"out\.csv cannot be written: Unsupported Type:list"):
+    with pytest.raises(JobError, match=r"out\.csv cannot be written: Unsupported cast from list"):
         predict(experiment, str(source), str(target), keep=["tags"], force=True)
 
     assert target.read_text() == "earlier"
@@ -163,3 +163,57 @@ def test_the_predict_of_a_model_takes_a_frame_and_what_it_took_before(predictor)
         "probability_No",
         "probability_Yes",
     ]
+
+
+@pytest.mark.parametrize(
+    ("separator", "decimal", "ending"),
+    [(",", ".", ".csv"), (";", ",", ".csv"), ("|", ".", ".csv"), (";", ",", ".tsv")],
+)
+def test_predictions_are_written_as_the_rows_are(
+    predictor, tmp_path, separator, decimal, ending
+) -> None:
+    source, target = tmp_path / "new.csv", tmp_path / f"out{ending}"
+    rows = FRAME.assign(note='a "b"; c')
+    rows.to_csv(source, index=False, sep=separator, decimal=decimal)
+    predict(SimpleNamespace(predictor=lambda: predictor), str(source), str(target), keep=["note"])
+
+    written = "\t" if ending == ".tsv" else separator
+    found = pd.read_csv(target, sep=written, decimal=decimal, dtype={"customer": str})
+    assert found.columns.tolist() == [
+        *("customer", "note", "prediction", "probability_No", "probability_Yes")
+    ]
+    assert found["probability_Yes"].to_numpy() == pytest.approx(FRAME["age"])
+    assert found[["customer", "note"]].equals(rows[["customer", "note"]])
+    assert f"{written}0{decimal}98" in target.read_text()
+
+
+def test_whole_numbers_between_semicolons_get_the_decimal_commas_of_training(tmp_path) -> None:
+    training, source, target = (tmp_path / f"{name}.csv" for name in ("shop", "new", "out"))
+    texts = FRAME.assign(age=[f"{1000 + row},5" for row in range(ROWS)])
+    texts.to_csv(training, index=False, sep=";")
+    FRAME.assign(age=0).to_csv(source, index=False, sep=";")
+    predictor = replace(
+        make_predictor(table(training, target="bought", ignore=["note", "customer"])),
+        call=lambda _, inputs: np.full((len(inputs["age"]), 1), 0.25),
+    )
+    predict(SimpleNamespace(predictor=lambda: predictor), str(source), str(target))
+
+    assert set(target.read_text().splitlines()[1:]) == {'"No";0,75;0,25'}
+
+
+def test_new_rows_are_read_with_the_encoding_and_separator_of_training(tmp_path) -> None:
+    path = tmp_path / "towns.csv"
+    towns = FRAME.assign(zip=["\u0141\u00f3d\u017a", "Krak\u00f3w"] * (ROWS // 2))
+    towns.drop(columns=["note", "customer"]).to_csv(path, index=False, sep="~", encoding="cp1250")
+    dataset = table(path, target="bought", encoding="cp1250", separator="~")(0)
+    seen = []
+    predictor = Predictor(
+        model=None,
+        call=lambda _, inputs: seen.append(inputs) or inputs["age"].reshape(-1, 1),
+        preprocessing=dataset.preprocessing,
+        constants=dataset.signature,
+        name="towns",
+    )
+
+    assert len(predictor.frame(str(path))) == ROWS
+    assert seen[0]["zip"].reshape(-1).tolist() == towns["zip"].tolist()

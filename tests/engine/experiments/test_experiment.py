@@ -98,3 +98,14 @@ def test_the_best_of_a_search_need_not_be_the_winner(tmp_path) -> None:
     assert found.best_of_search is not None
     assert found.best_of_search.trial == 5
     assert found.best_of_search.value == found.trials["value"].min()
+
+
+def test_its_representation_is_short_and_says_how_it_ended(tmp_path) -> None:
+    found = damage(tmp_path / "wine", "retest.json", b"")
+
+    assert repr(found) == (
+        f"<Experiment 'wine' in {tmp_path}: complete, 8 trials, val_loss 0.3147 by trial 5>"
+    )
+    (tmp_path / "wine" / "summary.json").unlink()
+    assert repr(open_experiment(str(tmp_path / "wine"))).endswith(": not ended>")
+    assert repr(Experiment(found.folder.child("none"))).endswith(": does not exist>")

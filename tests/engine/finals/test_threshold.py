@@ -115,7 +115,8 @@ def test_it_is_chosen_on_validation_rows_and_used_for_every_predicted_class(
     assert balanced_accuracy_score(FRAME["bought"], predicted["prediction"]) > 0.8
     with zipfile.ZipFile(result.folder.child("best.keras").path) as archive:
         assert json.loads(archive.read("threshold.json")) == {"threshold": threshold.value}
-    assert f"threshold   {threshold.sentence}" in lines(result, short=True)
+    said = threshold.sentence.removeprefix("Threshold ")
+    assert f"threshold   {said}" in lines(result, short=True)
     assert threshold.sentence in make_headline(Findings(result)).sentences
 
 

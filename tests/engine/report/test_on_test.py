@@ -38,6 +38,22 @@ def test_two_classes_have_a_confusion_matrix_and_three_curves() -> None:
         assert [text for _, text in chart.x][::5] == ["0.0", "1.0"]
 
 
+def test_each_bin_of_the_calibration_has_its_rows_and_interval_and_few_rows_are_marked() -> None:
+    likely = np.repeat([0.05, 0.55, 0.95], [60, 3, 40])
+    truth = np.concatenate([np.arange(60) < 6, [1, 0, 1], np.arange(40) < 30]).astype(int)
+    findings = make_findings(details_of(Meaning("binary", 2), truth, likely[:, None]))
+    *_, chart = on_test_charts(findings)
+
+    assert "Rows per bin, from the left: 60, 3, 40. Those with fewer than 10 say little." in (
+        chart.words
+    )
+    drawn = {mark.look: mark.shapes for mark in chart.marks}
+    assert [x for ((x, _),) in drawn["fresh"]] == pytest.approx([0.05, 0.95])
+    assert drawn["hollow"] == [[(pytest.approx(0.55), pytest.approx(2 / 3))]]
+    (_, low), (_, high) = drawn["spread"][0]
+    assert (low, high) == pytest.approx((0.0466, 0.2014), abs=1e-3)  # Wilson's, 6 of 60
+
+
 def test_a_number_has_the_quantiles_of_its_residuals() -> None:
     errors = np.arange(101.0) - 50
     details = details_of(Meaning("regression"), np.zeros(101), errors[:, None])

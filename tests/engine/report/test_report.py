@@ -309,7 +309,7 @@ def test_a_report_says_how_configs_were_chosen_and_what_to_expect_of_more(make) 
         assert "8 at random, 22 by the Gaussian process" in text
         assert "20 more trials: expected improvement" in text
     believed = next(line for line in shown if "matters" in line)
-    assert "learning_rate" in believed.split(" (the most first, untested)")[0]
+    assert "learning_rate" in believed.split(" (most first, untested)")[0]
     assert "untested" not in page  # which says what has mattered
     assert not any("outlook" in line for line in lines(experiment, short=True))
 

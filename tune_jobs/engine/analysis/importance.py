@@ -97,7 +97,7 @@ def measure_importance(
             the last epoch that at least 95 % of the trials with a value reached.
     """
     values, epoch = _values_in_common(trials, epochs, goal, rungs)
-    about = _about(goal.metric, epoch, len(values), len(trials))
+    about = _about(goal.words, epoch, len(values), len(trials))
     if len(values) < FEWEST_TRIALS:
         about = f"{about}: at least {FEWEST_TRIALS} are needed to measure effects"
         return Importance(about, epoch, len(values), ())

@@ -12,8 +12,16 @@ import pyarrow as pa
 
 from tune_jobs.engine.data.columns import raw_inputs, string_columns
 from tune_jobs.engine.data.reading.again import read_again
+from tune_jobs.engine.data.reading.dialect import Dialect
 from tune_jobs.engine.data.scoring.outputs import HALF, meaning_of_outputs
-from tune_jobs.engine.data.sources import Source, find_column, is_frame, read_table
+from tune_jobs.engine.data.sources import (
+    Found,
+    Source,
+    Written,
+    find_column,
+    is_frame,
+    read_source,
+)
 from tune_jobs.engine.data.splitting import Array
 from tune_jobs.engine.data.target import prediction_table
 from tune_jobs.engine.errors import JobError, first_line
@@ -63,36 +71,51 @@ class Predictor:
         Raises:
             JobError: if the source lacks a column, or the model is that of other columns.
         """
-        inputs, beside = self._inputs(source, keep)
+        return self.predict(source, keep).table
+
+    def predict(self, source: Rows, keep: Collection[str] = ()) -> Found:
+        """Return the same table, with the dialect of the source if that is a CSV file."""
+        inputs, beside, dialect = self._inputs(source, keep)
         target = self.preprocessing["target"]
         with self._mismatches():
             outputs = np.asarray(self.call(self.model, inputs))
             meaning = meaning_of_outputs(outputs, target, self.constants)
             read = replace(meaning, threshold=self.threshold)
             found = prediction_table(outputs, target, read)
-        return _beside(beside, found)
+        return Found(_beside(beside, found), dialect)
 
     def frame(self, rows: Rows, keep: Collection[str] = ()) -> pd.DataFrame:
         """Return the predictions as a DataFrame, with the index of the rows if they are one."""
         found: pd.DataFrame = self.table(rows, keep).to_pandas()
         return found.set_axis(rows.index, axis=0) if is_frame(rows) else found  # type: ignore[union-attr]
 
-    def _inputs(self, source: Rows, keep: Collection[str]) -> tuple[Any, dict[str, Any]]:
-        """Return what the model takes, and the columns that stand beside the predictions."""
+    def _inputs(
+        self, source: Rows, keep: Collection[str]
+    ) -> tuple[Any, dict[str, Any], Dialect | None]:
+        """Return what the model takes, what stands beside the predictions, and the dialect."""
         if self.preprocessing["columns"] is None:
             if keep:
                 raise JobError(f"--keep {','.join(keep)} does not apply: images have no columns")
-            return self._images(source), {}
+            return self._images(source), {}, None
         if isinstance(source, np.ndarray):
             source = self._as_frame(source)
         ids = list(self.preprocessing.get("ids", []))
         strings = [*string_columns(self.preprocessing), *ids]
-        table = read_table(source, strings=strings)
+        written = Written(**self.preprocessing.get("written", {}))
+        read = read_source(source, strings=strings, written=written)
+        table = read.table
         kept = _columns_to_keep(keep, table.column_names, ids)
         inputs = raw_inputs(read_again(table, self.preprocessing), self.preprocessing)
         if kept and not is_frame(source):  # as they are written
-            table = read_table(source, strings=[*ids, *kept])
-        return inputs, {name: table[name] for name in [*ids, *kept]}
+            table = read_source(source, strings=[*ids, *kept], written=written).table
+        beside = {name: table[name] for name in [*ids, *kept]}
+        return inputs, beside, read.dialect and self._dialect(read.dialect)
+
+    def _dialect(self, found: Dialect) -> Dialect:
+        """Return a dialect with the decimal comma of the training data, if none is in the rows."""
+        readings = (column.get("reading", {}) for column in self.preprocessing["columns"])
+        has_comma = any(reading.get("decimal") == "," for reading in readings)
+        return replace(found, decimal=",") if has_comma and found.separator != "," else found
 
     def _as_frame(self, array: Array) -> pd.DataFrame:
         """Return an array as the table that the training array was.

@@ -126,6 +126,7 @@ class Table:
             "target": fitted,
             **({"ids": list(self.ids)} if self.ids else {}),
             **({"array": features.num_columns} if self.from_array else {}),
+            **({"written": self._written} if self._written else {}),
         }
         training, x_test, y_test = _arrays(features, target, preprocessing, split)
         classes = count_classes(target)
@@ -175,6 +176,12 @@ class Table:
             Wanted(decimal, self.date_order, self.missing),
             without_missing=self.targets if self.drop_missing_target else (),
         )
+
+    @property
+    def _written(self) -> dict[str, str]:
+        """What the user says of how the file is written, which holds for new rows, too."""
+        names = ("encoding", "separator", "decimal")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
     @property
     def _arranging(self) -> list[str]:

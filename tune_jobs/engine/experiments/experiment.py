@@ -47,6 +47,7 @@ from tune_jobs.engine.experiments.model_file import (
 from tune_jobs.engine.experiments.retest_answer import Answer
 from tune_jobs.engine.experiments.summary import Best, Summary
 from tune_jobs.engine.experiments.verdict import Verdict
+from tune_jobs.engine.formatting import count, number
 from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.job.description import Description
 from tune_jobs.engine.job.trust import Trusted, trust
@@ -89,6 +90,20 @@ class Experiment:
 
     folder: Folder
     trusted: Trusted | None = None
+
+    def __repr__(self) -> str:
+        """Return its name and place, and how it ended."""
+        return f"<Experiment {self.name!r} in {self.folder.parent.uri}: {self._state}>"
+
+    @property
+    def _state(self) -> str:
+        """How it ended, in a few words."""
+        if (summary := self.summary) is None:
+            return "not ended" if self.exists else "does not exist"
+        said = f"{summary.outcome}, {count(sum(summary.trials.values()), 'trial')}"
+        if (winner := summary.winner) is None:
+            return said
+        return f"{said}, {summary.metric} {number(winner.mean)} by trial {winner.trial}"
 
     @property
     def name(self) -> str:

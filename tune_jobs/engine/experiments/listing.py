@@ -91,7 +91,8 @@ class Entry:
     @property
     def metric_in_words(self) -> str:
         """The metric, and that it is not in the unit of the target, if so."""
-        return f"{visible(self.metric or 'value')}{' (standardised)' * self.is_standardised}"
+        goal = Goal(self.metric or "value", is_standardised=self.is_standardised)
+        return visible(goal.short)
 
     @property
     def series(self) -> str:

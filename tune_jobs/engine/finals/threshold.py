@@ -55,7 +55,7 @@ def choose_threshold(
         folds = [_held_out(dataset, *each) for each in zip(used, predict(used), strict=True)]
         return choice.choose(folds, dataset.preprocessing["target"].get("classes") or ())
     except JobError as error:
-        said = f"The threshold of predicted classes stays at 0.5, as none was chosen: {error}."
+        said = f"Threshold 0.5, as none could be chosen: {error}."
         return Threshold(value=HALF, sentence=said, measure=choice.metric)
 
 

@@ -242,12 +242,6 @@ class Job:
                 f"the evaluation computes {', '.join(scored)}, but the metric is {self.metric}; to "
                 f"optimise one of them, set metric={scored[0]!r}"
             )
-        patience = self.space.get("patience")
-        if isinstance(patience, int) and patience > self.max_epochs:
-            found.append(
-                f"patience is {patience} epochs but max_epochs is {self.max_epochs}: "
-                "no trial will ever be stopped by it"
-            )
         if not has_domain(self.space):
             found.append("the space has no choices: all trials are the same")
         return found

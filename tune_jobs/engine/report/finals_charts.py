@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
-from tune_jobs.engine.data.scoring.details import QUANTILES, Details
+from tune_jobs.engine.data.scoring.comparison import wilson
+from tune_jobs.engine.data.scoring.details import QUANTILES, Bin, Details
 from tune_jobs.engine.experiments.verdict import Finalist, Verdict
 from tune_jobs.engine.formatting import count, is_number, number, shortened, visible
 from tune_jobs.engine.goal import Goal
@@ -15,6 +17,8 @@ from tune_jobs.engine.report.marks import Chart, Kind, Mark, Shape, crosswise
 from tune_jobs.engine.report.tables import Table
 
 UNIT = Linear(0.0, 1.0)
+
+FEW_ROWS = 10  # of a bin of the calibration
 
 # The looks of means, and the scores that each is of: means of one kind stand on one axis.
 MEANS = {"mean-chose": "scores", "mean": "later_scores"}
@@ -204,13 +208,36 @@ def _chart_calibration(details: Details) -> Chart | None:
     """Draw the share of the second class over its predicted probability."""
     if not details.calibration:
         return None
-    line: Shape = [(each.predicted, each.share) for each in details.calibration]
-    return _unit_chart(
-        "Calibration",
-        f"The share of {_second(details)} among rows of about the same predicted probability.",
-        ("predicted probability", "share of the rows"),
-        [("rung", [[(0.0, 0.0), (1.0, 1.0)]]), ("mean", [line])],
+    bins, few = details.calibration, [each for each in details.calibration if each.rows < FEW_ROWS]
+    words = (
+        f"The share of {_second(details)} among rows of about the same predicted probability. "
+        f"Rows per bin, from the left: {', '.join(f'{each.rows:,}' for each in bins)}."
     )
+    if few:
+        words += f" Those with fewer than {FEW_ROWS} say little."
+    chart = _unit_chart(
+        "Calibration",
+        words,
+        ("predicted probability", "share of the rows"),
+        [("rung", [[(0.0, 0.0), (1.0, 1.0)]]), ("spread", [_spread(each) for each in bins])],
+    )
+    small = [[(each.predicted, each.share)] for each in few]
+    large: list[Shape] = [[(b.predicted, b.share)] for b in bins if b not in few]
+    return replace(
+        chart,
+        marks=[*chart.marks, Mark("points", "fresh", large), Mark("points", "hollow", small)],
+        legend=[
+            ("points fresh", "rows of a bin"),
+            ("lines spread", "their 95% CI"),
+            *([("points hollow", f"fewer than {FEW_ROWS} rows")] if few else []),
+        ],
+    )
+
+
+def _spread(each: Bin) -> Shape:
+    """Return the line of a bin's interval."""
+    low, high = wilson(each.share, each.rows)
+    return [(each.predicted, low), (each.predicted, high)]
 
 
 def _unit_chart(

@@ -58,12 +58,10 @@ def _of_winner(findings: Findings, winner: Verdict) -> Headline:
         spread = f", {winner.level:.0%} CI {number(low)} to {number(high)}"
     fresh = count(winner.scores, "fresh score")
     mean = number(winner.mean)
-    what = f"{findings.metric} of trial {winner.trial}, mean of {fresh}{spread}"
+    what = f"{findings.goal.words} of trial {winner.trial}, mean of {fresh}{spread}"
     threshold = findings.summary.threshold if findings.summary else None
     if threshold and threshold.in_search:
         what += f", {threshold.in_search}"
-    if findings.goal.is_standardised:
-        what += "; it is of the standardised target"
     error = read_in_unit(findings.experiment)
     if error and error.winner is not None:
         said = f"{error.name} of {error.target} in its unit, trial {winner.trial}, mean of {fresh}"
@@ -219,7 +217,7 @@ def _cheapest(findings: Findings, winner: Verdict) -> str:
     text = f" ({', '.join(extras)})" if extras else ""
     return (
         f"Within one standard error and cheaper: trial {other.trial}{text} with "
-        f"{findings.metric} {number(other.mean)}."
+        f"{findings.goal.words} {number(other.mean)}."
     )
 
 

@@ -85,7 +85,7 @@ def _sections(findings: Findings) -> dict[str, Any]:
         "name": visible(findings.name),
         "status": status(findings),
         "is_running": findings.summary is None,
-        "metric": visible(findings.metric),
+        "metric": visible(findings.goal.words),
         "thinned": _thinned(findings),
         "headline": make_headline(findings),
         "config": tables.config_facts(findings),

@@ -136,7 +136,7 @@ def chart_parallel(findings: Findings) -> Chart | None:
         ],
         x=[
             *[(i / len(axes), _axis_name(h, axes)) for i, h in enumerate(axes)],
-            (1.0, shortened(findings.metric, AXIS_NAME)),
+            (1.0, shortened(findings.goal.short, AXIS_NAME)),
         ],
         notes=[
             *[note for i, h in enumerate(axes) for note in _ends(h.scale, i / len(axes))],

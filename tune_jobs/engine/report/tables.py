@@ -134,7 +134,7 @@ def trial_table(findings: Findings) -> Table:
     ranked = [*findings.ranked, *(t for t in findings.trials if not t.is_usable)]
     inside = {trial.number for trial in findings.shown}
     trials = [trial for trial in ranked if trial.number in inside]
-    heads = ["trial", "state", visible(findings.metric), "best epoch", "epochs", "seconds"]
+    heads = ["trial", "state", visible(findings.goal.short), "best epoch", "epochs", "seconds"]
     return Table(
         [*heads, "chosen by", *(visible(h.name) for h in columns)],
         [

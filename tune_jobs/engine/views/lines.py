@@ -44,7 +44,9 @@ def finals_line(start: FinalsStart) -> str:
     if start.has_incumbent:
         trials[0] = f"the incumbent ({trials[0]})"
     fits = start.target * start.fits_at_once
-    time = f" or about {duration(start.seconds)}" if start.seconds is not None else ""
+    time = (
+        f" or about {duration(max(1, round(start.seconds)))}" if start.seconds is not None else ""
+    )
     return (
         f"finals: retraining {listed(trials)} with fresh seeds and folds, at most {fits} fits{time}"
     )
@@ -109,7 +111,7 @@ def best_line(board: Board) -> str:
     if board.in_finals:
         standings = [f"trial {trial} {mean:.4g}" for trial, mean in board.standings]
         said = ", ".join(standings) or "training"
-        return f"{board.goal.metric} so far  {said}"
+        return f"{board.goal.short} so far  {said}"
     if board.best is None:
         return "starting workers"
     best = board.best

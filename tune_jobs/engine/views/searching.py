@@ -10,6 +10,7 @@ from typing import Any
 from tune_jobs.engine.analysis.outlook import outlook_of
 from tune_jobs.engine.experiments.experiment import Experiment
 from tune_jobs.engine.formatting import brief
+from tune_jobs.engine.space.configs import Config
 
 WAYS: Mapping[str, str] = {
     "random": "at random",
@@ -24,10 +25,16 @@ def describe_search(experiment: Experiment) -> dict[str, str]:
     """Describe a search by its choices and its outlook, as far as they are known."""
     found = {"chosen": count_choices(experiment)}
     if outlook := outlook_of(experiment):
-        found["matters"] = f"{', '.join(outlook.matters)} (the most first, untested)"
-        found["would try"] = brief(outlook.config) if outlook.config is not None else ""
+        found["matters"] = f"{', '.join(outlook.matters)} (most first, untested)"
+        found["would try"] = brief(_varied(outlook.config or {}, experiment))
         found["outlook"] = outlook.sentence
     return {name: text for name, text in found.items() if text}
+
+
+def _varied(config: Config, experiment: Experiment) -> Config:
+    """Return a config without what all trials have in common with it."""
+    known = experiment.configs.values()
+    return {n: v for n, v in config.items() if any(each.get(n) != v for each in known)}
 
 
 def outlook_as_json(experiment: Experiment) -> dict[str, Any] | None:

@@ -176,7 +176,8 @@ def _usage(experiment: Experiment, *, short: bool) -> list[str]:
 def _best(experiment: Experiment) -> list[str]:
     verdict, summary = experiment.verdict, experiment.summary
     said = _known_scores(summary)
-    said += [f"threshold   {summary.threshold.sentence}"] if summary and summary.threshold else []
+    if summary and summary.threshold:
+        said.append(f"threshold   {summary.threshold.sentence.removeprefix('Threshold ')}")
     said += _won(verdict, experiment) if verdict else _found(experiment)
     if summary and summary.no_winner:
         earlier = "this verdict is from an earlier run; the last run produced none"

@@ -20,8 +20,8 @@ def score(dataset: Dataset, metric="val_loss", evaluation=None) -> dict[str, Bas
 @pytest.mark.parametrize(
     ("name", "target", "trivial", "measure", "better"),
     [
-        ("breast_cancer", "malignant", "class frequencies", "roc_auc", 0.95),
-        ("wine", "cultivar", "class frequencies", "accuracy", 0.9),
+        ("breast_cancer", "malignant", "majority class", "roc_auc", 0.95),
+        ("wine", "cultivar", "majority class", "accuracy", 0.9),
         ("diabetes", "progression", "mean", "r2", 0.2),
     ],
 )
@@ -84,5 +84,5 @@ def test_the_linear_model_has_a_threshold_of_its_own_if_the_metric_looks_at_clas
     found, same = score_by("balanced_accuracy"), score_by("roc_auc")
     assert found["linear model"].threshold < 0.3
     assert found["linear model"].test["balanced_accuracy"] > 0.7
-    assert found["class frequencies"].threshold == same["linear model"].threshold == 0.5
+    assert found["majority class"].threshold == same["linear model"].threshold == 0.5
     assert found["linear model"].test["roc_auc"] == same["linear model"].test["roc_auc"]

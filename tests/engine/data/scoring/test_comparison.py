@@ -89,15 +89,15 @@ def test_the_bootstrap_of_an_area_agrees_with_its_known_error() -> None:
 
 def test_the_hardest_baseline_decides_and_the_sentence_names_both() -> None:
     found = report(
-        believe(2.0), {"class frequencies": np.full((300, 1), 0.3), "linear model": believe(2.0, 3)}
+        believe(2.0), {"majority class": np.full((300, 1), 0.3), "linear model": believe(2.0, 3)}
     )
 
     assert [each.answer for each in found.comparisons] == ["better", "not distinguishable"]
     assert found.answer == "not distinguishable"
     assert found.sentence.startswith(
-        "By log loss on 300 test rows, the winner is better than the majority class (0."
+        "By log loss on 300 test rows, the winner is better than the majority class (gain 0."
     )
-    assert " and not distinguishable from a linear model (0." in found.sentence
+    assert " and not distinguishable from a linear model (gain " in found.sentence
 
 
 def test_numbers_are_compared_in_their_unit() -> None:

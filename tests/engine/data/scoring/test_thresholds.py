@@ -62,9 +62,8 @@ def test_on_other_rows_it_is_better_than_a_half(metric) -> None:
     assert gain > 0.1
     assert found.score - found.at_half == pytest.approx(gain, abs=0.1)
     assert found.sentence.startswith(
-        f"'Yes' is predicted above a probability of {short(found.value)}, chosen by {metric} on 4 "
-        f"validation folds. On a fold, the threshold that the other folds choose gives "
-        f"{found.score:.4g}"
+        f"Threshold {short(found.value)} for 'Yes': {metric} {found.score:.4g} on 4 validation "
+        f"folds, {found.at_half:.4g} at 0.5."
     )
     assert found.in_search == "at a threshold of 0.5"
     assert replace(found, value=HALF).in_search == ""
@@ -78,7 +77,9 @@ def test_one_that_only_its_own_fold_likes_is_not_used() -> None:
     found = choice("balanced_accuracy").choose([HeldOut(truth, low), HeldOut(truth, high)])
 
     assert (found.value, found.score, found.at_half) == (HALF, 0.5, 0.5)
-    assert found.sentence.endswith("on 2 validation folds, no other is better.")
+    assert found.sentence == (
+        "Threshold 0.5: no other has a better balanced_accuracy on 2 validation folds."
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def test_a_metric_that_sees_one_kind_of_mistake_leaves_it_at_a_half(metric) -> N
     found = choice(metric).choose([unbalanced(seed) for seed in range(4)])
 
     assert (found.value, found.score) == (HALF, None)
-    assert f"{metric} sees one kind of mistake only" in found.sentence
+    assert f"{metric} sees only one kind of mistake" in found.sentence
 
 
 def test_a_scorer_of_the_job_weighs_mistakes_as_it_likes() -> None:

@@ -106,7 +106,7 @@ def make_baselines(task: str) -> dict[str, BaseEstimator]:
     if task == "regression":
         return {"mean": DummyRegressor(), LINEAR: RidgeCV(np.logspace(-3, 3, 7))}
     return {
-        "class frequencies": DummyClassifier(strategy="prior"),
+        "majority class": DummyClassifier(strategy="prior"),
         LINEAR: LogisticRegression(max_iter=200),
     }
 

@@ -40,7 +40,7 @@ Answer: TypeAlias = Literal["better", "not distinguishable", "worse"]
 RANKS: tuple[Answer, ...] = ("better", "not distinguishable", "worse")
 
 IN_WORDS = {
-    "class frequencies": "the majority class",
+    "majority class": "the majority class",
     "linear model": "a linear model",
     "mean": "the mean of the target",
 }
@@ -83,15 +83,14 @@ class Comparison:
 
     @property
     def sentence(self) -> str:
-        """What the winner is, with the numbers."""
+        """What the winner is, and by how much."""
         how = {"better": "better than", "worse": "worse than"}.get(
             self.answer, "not distinguishable from"
         )
         low, high = self.interval
         return (
-            f"{how} {IN_WORDS.get(self.baseline, self.baseline)} ({self.winner:.4g} against "
-            f"{self.score:.4g}, gain {rounded(self.gain)}, 95% CI {rounded(low)} to "
-            f"{rounded(high)})"
+            f"{how} {IN_WORDS.get(self.baseline, self.baseline)} (gain {rounded(self.gain)}, "
+            f"95% CI {rounded(low)} to {rounded(high)})"
         )
 
 

@@ -211,21 +211,21 @@ def find_best(thresholds: Array, scores: Array) -> int:
 
 def _say(found: Threshold, classes: Sequence[object]) -> str:
     """Say which threshold it is and why."""
-    by = f"by {found.measure} on {found.folds} validation folds"
+    folds = f"{found.folds} validation folds"
     if found.value == HALF:
-        return f"The threshold of predicted classes stays at 0.5: {by}, no other is better."
+        return f"Threshold 0.5: no other has a better {found.measure} on {folds}."
     name = repr(classes[1]) if len(classes) == 2 else "the second class"
     score, half = found.score or 0.0, found.at_half or 0.0
     return (
-        f"{name} is predicted above a probability of {short(found.value)}, chosen {by}. On a fold, "
-        f"the threshold that the other folds choose gives {score:.4g}, and 0.5 gives {half:.4g}."
+        f"Threshold {short(found.value)} for {name}: {found.measure} {score:.4g} on {folds}, "
+        f"{half:.4g} at 0.5."
     )
 
 
 def _say_blind(name: str) -> str:
     return (
-        f"The threshold of predicted classes stays at 0.5: {name} sees one kind of mistake only, "
-        "so it would be best where every row is predicted alike."
+        f"Threshold 0.5: {name} sees only one kind of mistake, so the best one would predict all "
+        "rows alike."
     )
 
 
