@@ -154,6 +154,14 @@ def test_one_that_ended_says_what_it_found_and_cost(tmp_path) -> None:
     ]
 
 
+def test_the_best_of_the_search_is_that_of_any_trial_not_of_the_winner(tmp_path) -> None:
+    end(tmp_path, "a", ago=1, winner={"trial": 7, "mean": 0.25, "interval": [0.2, 0.3]})
+    end(tmp_path, "b", ago=1, best_of_search=0.0625)
+
+    found = look(tmp_path)
+    assert (found["a"].best, found["b"].best) == (0.125, 0.0625)
+
+
 def test_optimistic_and_fresh_scores_have_columns_of_their_own(tmp_path) -> None:
     end(tmp_path, "a", ago=1)
     end(tmp_path, "b", ago=9, winner={"trial": 3, "mean": 0.25, "interval": [0.2, 0.3]})

@@ -525,3 +525,22 @@ def test_time_between_two_runs_is_left_out_of_the_timeline(make, monkeypatch) ->
 def test_a_report_needs_an_experiment() -> None:
     with pytest.raises(ValueError, match="at least one experiment"):
         write_report([])
+
+
+def test_a_score_on_the_test_set_that_people_know_comes_first(make) -> None:
+    known = [
+        {"name": "accuracy", "value": 0.91, "interval": [0.85, 0.95]},
+        {"name": "ROC AUC", "value": 0.97, "interval": None},
+    ]
+    on_test = {"rows": 114, "known": known, "sentence": "By log loss, the winner is better."}
+    summary = {"winner": WINNER, "test": {"accuracy": 0.91}, "on_test": on_test}
+    verdict = make_headline(Findings(make.search("nightly", 12, summary=summary)))
+
+    assert verdict.value == "0.91"
+    assert verdict.value_of == "accuracy (95% CI 0.85 to 0.95), 114 test rows"
+    assert verdict.sentences[:4] == [
+        "0.131 is the val_loss of trial 2, mean of 8 fresh scores, 95% CI 0.11 to 0.15.",
+        "The runner-up is trial 7 with 0.133: no significant difference (p = 0.6).",
+        "On 114 test rows: ROC AUC 0.97.",
+        "By log loss, the winner is better.",
+    ]

@@ -227,6 +227,7 @@ def test_the_history_is_complete_and_the_summary_comes_last(profile) -> None:
     assert len(result.epochs) == 8 * 9
     assert result.summary.outcome == "complete"
     assert result.summary.best.value == result.best_value
+    assert result.summary.best_of_search == result.best_of_search.value
     assert result.description.versions["ray"]
     again = open_experiment(result.folder.uri)
     assert again.best_config == result.best_config

@@ -196,7 +196,9 @@ def _find_start(folder: Folder) -> _Start | None:
 
 
 def _ended(name: str, summary: Summary, answer: Answer | None) -> Entry:
-    best = summary.best.value if summary.best else None
+    best = summary.best_of_search
+    if best is None and summary.best:  # as version 0.1 wrote it
+        best = summary.best.value
     spent = summary.worker_seconds
     return Entry(
         name,

@@ -90,7 +90,9 @@ class Summary:
         no_winner: why the finals produced no verdict.
         stages: the stages that the search has entered.
         warnings: hyperparameters whose best values lie at a bound of the space.
-        best: the best trial, None if no trial has a value.
+        best: the winner as the search saw it; without a winner the trial of the best value; None
+            if no trial has a value.
+        best_of_search: the best value of the search, whichever trial won.
         no_model: why there is no model file.
         test: the model's scores on the test set, None if the job has no data, empty without a
             model.
@@ -122,6 +124,7 @@ class Summary:
     stages: tuple[StageSummary, ...] = ()
     warnings: tuple[str, ...] = ()
     best: Best | None = None
+    best_of_search: float | None = None
     no_model: str | None = None
     test: Scores | None = field(default_factory=dict)
     ensemble: Ensemble | None = None

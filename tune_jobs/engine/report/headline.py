@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tune_jobs.engine.analysis.in_unit import read_in_unit
+from tune_jobs.engine.data.scoring.comparison import KnownScore
 from tune_jobs.engine.experiments.verdict import Baseline, Verdict
 from tune_jobs.engine.formatting import count, duration, is_number, number, visible
 from tune_jobs.engine.report.findings import Findings
@@ -40,10 +41,21 @@ class Headline:
 
 
 def make_headline(findings: Findings) -> Headline:
-    """Give the verdict of the finals; without finals, a provisional one."""
-    if findings.winner:
-        return _of_winner(findings, findings.winner)
-    return _provisional(findings)
+    """Give the verdict of the finals; without finals, a provisional one.
+
+    A score on the test set that people know comes first, if there is one.
+    """
+    winner, known = findings.winner, _known_scores(findings)
+    is_led = bool(known) and not (winner and winner.challenge)
+    found = _of_winner(findings, winner, is_led) if winner else _provisional(findings)
+    if not is_led:
+        return found
+    return replace(
+        found,
+        value=number(known[0].value),
+        value_of=f"{_with_interval(known[0], '')}, {_rows(findings)}",
+        sentences=[f"{found.value} is the {found.value_of}.", *found.sentences],
+    )
 
 
 def status(findings: Findings) -> str:
@@ -51,7 +63,7 @@ def status(findings: Findings) -> str:
     return headline(findings.experiment).removeprefix(f"{findings.name}: ")
 
 
-def _of_winner(findings: Findings, winner: Verdict) -> Headline:
+def _of_winner(findings: Findings, winner: Verdict, is_led: bool) -> Headline:
     low, high = winner.interval
     spread = ""
     if is_number(low) and is_number(high):
@@ -71,12 +83,13 @@ def _of_winner(findings: Findings, winner: Verdict) -> Headline:
         value=answer.capitalize() if answer else mean,
         value_of=f"{mean} {what}" if answer else what,
         sentences=_not_empty(
-            _challenge(winner) or _sentence(winner),
-            _known_scores(findings),
+            "" if is_led else _challenge(winner) or _sentence(winner),
+            _runner_up(winner) if is_led else "",
+            _test_sentence(findings, is_led),
             _against_baselines(findings),
             _threshold(findings),
             _optimism(winner),
-            _runner_up(winner),
+            "" if is_led or _names_runner_up(winner) else _runner_up(winner),
             _cheapest(findings, winner),
             _convergence(findings),
             *_stages(findings),
@@ -114,7 +127,7 @@ def _provisional(findings: Findings) -> Headline:
         value_of=f"{what} of trial {best.number} at epoch {best.best_epoch}, during the search",
         sentences=_not_empty(
             optimistic if len(findings.ranked) > 1 else "Only this trial has a value.",
-            _known_scores(findings),
+            _test_sentence(findings, is_led=True),
             _against_baselines(findings),
             _threshold(findings),
             _no_winner(findings),
@@ -128,17 +141,28 @@ def _provisional(findings: Findings) -> Headline:
     )
 
 
-def _known_scores(findings: Findings) -> str:
-    """Say how good the model is on the test set, in measures that people know."""
+def _known_scores(findings: Findings) -> Sequence[KnownScore]:
+    """Return the scores on the test set in measures that people know."""
     report = findings.summary.on_test if findings.summary else None
-    if report is None or not report.known:
-        return ""
-    said = []
-    for score in report.known:
-        low, high = score.interval or (None, None)
-        spread = "" if low is None else f" (95% CI {number(low)} to {number(high)})"
-        said.append(f"{visible(score.name)} {number(score.value)}{spread}")
-    return f"On {report.rows:,} test rows: {', '.join(said)}."
+    return report.known if report else ()
+
+
+def _rows(findings: Findings) -> str:
+    report = findings.summary.on_test if findings.summary else None
+    return count(report.rows, "test row") if report else ""
+
+
+def _test_sentence(findings: Findings, is_led: bool) -> str:
+    """Say how good the model is on the test set, beside the score that leads the headline."""
+    known = _known_scores(findings)[int(is_led) :]
+    said = ", ".join(_with_interval(score, f" {number(score.value)}") for score in known)
+    return f"On {_rows(findings)}: {said}." if said else ""
+
+
+def _with_interval(score: KnownScore, value: str) -> str:
+    low, high = score.interval or (None, None)
+    spread = "" if low is None else f" (95% CI {number(low)} to {number(high)})"
+    return f"{visible(score.name)}{value}{spread}"
 
 
 def _against_baselines(findings: Findings) -> str:
@@ -198,11 +222,17 @@ def _optimism(winner: Verdict) -> str:
 
 def _runner_up(winner: Verdict) -> str:
     second = winner.runner_up
-    if second is None or f"trial {second.trial}" in winner.sentence:
+    if second is None:
         return ""
     how = "significantly worse" if winner.is_distinguished else "no significant difference"
+    if second.interval[1] < 0:
+        how = "better on the scores held back to estimate"
     p_value = f" (p = {number(second.p_value, 2)})" if is_number(second.p_value) else ""
     return f"The runner-up is trial {second.trial} with {number(second.mean)}: {how}{p_value}."
+
+
+def _names_runner_up(winner: Verdict) -> bool:
+    return winner.runner_up is not None and f"trial {winner.runner_up.trial}" in winner.sentence
 
 
 def _cheapest(findings: Findings, winner: Verdict) -> str:

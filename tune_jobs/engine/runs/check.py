@@ -49,7 +49,7 @@ def plan(job: Job, profile: Profile) -> dict[str, str]:
     found |= _say_columns(dataset) if dataset else {}
     with rehearsing(job, data) as rehearsed:
         found |= {
-            "search": f"{job.searcher}, {job.scheduler or 'no early stopping'}",
+            "search": f"{job.searcher}, {_say_scheduler(job)}",
             "metric": _say_metric(job, dataset),
             "trials": _say_trials(job),
             "winner": _say_finalists(job),
@@ -75,6 +75,13 @@ def _say_resources(profile: Profile) -> str:
     units = [(profile.cpus_per_trial, "CPU"), (profile.gpus_per_trial, "GPU")]
     used = [(amount, unit) for amount, unit in units if amount]
     return " and ".join(f"{amount:g} {unit}{'' if amount == 1 else 's'}" for amount, unit in used)
+
+
+def _say_scheduler(job: Job) -> str:
+    if job.scheduler is None or not job.rungs:
+        return str(job.scheduler or "no early stopping")
+    rungs = ", ".join(f"{epochs:,}" for epochs in job.rungs)
+    return f"{type(job.scheduler).__name__} with rungs after {rungs} epochs"
 
 
 def _say_trials(job: Job) -> str:

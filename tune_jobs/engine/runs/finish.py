@@ -122,7 +122,8 @@ def _add_winner(summary: Summary, ending: Ending, experiment: Experiment) -> Sum
     if experiment.usable.empty:
         return summary
     save_config(experiment)
-    summary = replace(summary, best=experiment.best)
+    top = experiment.best_of_search
+    summary = replace(summary, best=experiment.best, best_of_search=top.value if top else None)
     if summary.outcome in ("interrupted", "storage failed"):
         reason = f"the run ended with outcome {summary.outcome!r}"
         return replace(summary, no_model=reason)
