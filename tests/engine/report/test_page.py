@@ -479,6 +479,9 @@ def test_print_shows_what_is_folded_and_the_first_trials_in_light_colours(make, 
     assert page.locator(".all tbody tr:visible").count() == 40
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.locator(".copy:visible, .filter:visible, .switch:visible").count() == 0
+    table, heading = page.locator(".scroll:has(.small)"), page.locator(".fold > summary")
+    assert table.first.evaluate("each => getComputedStyle(each).breakInside") == "avoid"
+    assert heading.first.evaluate("each => getComputedStyle(each).breakAfter") == "avoid"
 
 
 def test_a_print_of_many_hyperparameters_is_as_wide_as_its_paper(make, show) -> None:
