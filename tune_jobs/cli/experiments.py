@@ -125,7 +125,8 @@ def predict(
     """Predict every row of a table with the best model.
 
     Reads SOURCE, a table with the same columns as the training data, and writes the predictions to
-    TARGET (.parquet or .csv): the prediction, the probability of each class, and any identifiers.
+    TARGET (.parquet, .csv or .tsv): the prediction, the probability of each class, and any
+    identifiers. A .csv file has the separator and the decimal mark of SOURCE.
     """
     from tune_jobs.engine.runs.predict import predict as predict_rows
 
