@@ -127,3 +127,10 @@ def test_a_branch_that_is_a_range_is_named_as_its_code() -> None:
     choice = Choice([0.0, Range(0.9, 0.999, spacing="near_one")])
 
     assert [name_option(choice, place) for place in (0, 1)] == ["0.0", "near_one(0.9, 0.999)"]
+
+
+def test_options_of_constants_are_known_by_the_names_that_a_config_shows() -> None:
+    space = {"decay": tune.choice([{"name": "none"}, {"name": "step", "rate": 0.5}])}
+    (found,) = advise(space, [{"decay": {"name": "none"}}] * 20)
+
+    assert found.names == ("decay", "decay.name", "decay.rate")

@@ -147,14 +147,17 @@ def warnings_of(advice: Sequence[Advice]) -> list[str]:
 
 
 def _names_of(observed: Observed) -> tuple[str, ...]:
-    """Return the name, and those of the constant texts that tell branches apart."""
+    """Return the name, and those of the constants that tell options apart.
+
+    Of options that are sub-spaces, these are the constant texts.
+    """
     name, domain = observed.name, observed.domain
-    if not isinstance(domain, Choice) or not is_branching(domain):
+    if not isinstance(domain, Choice):
         return (name,)
     options = [option for option in domain.options if isinstance(option, dict)]
-    keys = dict.fromkeys(
-        key for option in options for key, value in option.items() if isinstance(value, str)
-    )
+    kinds = str if is_branching(domain) else object
+    pairs = (pair for option in options for pair in option.items())
+    keys = dict.fromkeys(key for key, value in pairs if isinstance(value, kinds))
     return (name, *(f"{name}.{key}" for key in keys))
 
 
