@@ -109,3 +109,23 @@ def test_its_representation_is_short_and_says_how_it_ended(tmp_path) -> None:
     (tmp_path / "wine" / "summary.json").unlink()
     assert repr(open_experiment(str(tmp_path / "wine"))).endswith(": not ended>")
     assert repr(Experiment(found.folder.child("none"))).endswith(": does not exist>")
+
+
+@pytest.mark.parametrize(
+    ("data", "columns", "files"),
+    [
+        ("table('shop.csv', target='y')", [], "NEW.csv predictions.csv"),
+        ("table('shop.tsv', target='y')", [], "NEW.tsv predictions.tsv"),
+        ("table('shop', target='y')", [], "NEW.parquet predictions.parquet"),
+        ("Images(source='digits')", None, "NEW.npz predictions.csv"),
+    ],
+)
+def test_the_next_command_names_files_in_the_format_of_the_data(
+    tmp_path, data, columns, files
+) -> None:
+    known = json.loads((FIXTURE / "experiment.json").read_text())
+    known |= {"data": data, "preprocessing": {**known["preprocessing"], "columns": columns}}
+    damage(tmp_path / "shop", "experiment.json", json.dumps(known).encode())
+    ran = CliRunner().invoke(main, ["show", str(tmp_path / "shop")], catch_exceptions=False)
+
+    assert ran.stdout.rstrip().endswith(files)

@@ -18,6 +18,7 @@ from tune_jobs.engine.experiments.files import MODEL, REPORT
 from tune_jobs.engine.experiments.summary import Summary
 from tune_jobs.engine.experiments.verdict import RunnerUp, Verdict
 from tune_jobs.engine.formatting import NONE, count, rounded, shortened, show
+from tune_jobs.engine.job.description import Description
 from tune_jobs.engine.plain import finite, plain
 from tune_jobs.engine.space.configs import flatten
 from tune_jobs.engine.storage.uris import join
@@ -299,10 +300,18 @@ def _next(experiment: Experiment, *, short: bool) -> list[str]:
         if experiment.trials["value"].notna().any():
             steps.append(f"export {place} {experiment.name}.keras")
     if has_model and experiment.description.preprocessing is not None:
-        kind = "csv" if ".csv" in str(experiment.description.data) else "parquet"
-        steps.append(f"predict {place} NEW.{kind} predictions.{kind}")
+        steps.append(f"predict {place} {_new_and_predicted(experiment.description)}")
     labels = ["next", *[""] * len(steps)]
     return said + [f"{n:6}  {_program()} {step}" for n, step in zip(labels, steps, strict=False)]
+
+
+def _new_and_predicted(known: Description) -> str:
+    """Name a file of new rows and one of predictions, in the format of the training data."""
+    if known.preprocessing and known.preprocessing["columns"] is None:
+        return "NEW.npz predictions.csv"
+    kinds = (kind for kind in ("csv", "tsv") if f".{kind}" in str(known.data))
+    kind = next(kinds, "parquet")
+    return f"NEW.{kind} predictions.{kind}"
 
 
 def _is_damaged(experiment: Experiment, name: str) -> bool:
