@@ -65,7 +65,7 @@ def search(homes, tmp_path):
         out = tmp_path / "out.csv"
         ran = CliRunner().invoke(main, ["predict", experiment.folder.uri, str(new), str(out)])
         assert (experiment.exit_code, ran.exit_code) == (0, 0), ran.stderr
-        found = pd.read_csv(out)
+        found = pd.read_csv(out, sep=";", decimal=",")  # as the new rows are written
         assert found["id"].tolist() == rows["id"].head(len(homes)).tolist()
         return experiment, found
 
