@@ -69,10 +69,17 @@ def describe(frame: pd.DataFrame, problems: Mapping[str, Problem]) -> str:
         *_describe_trials(frame[~is_curve]),
         *_describe_curves(frame[is_curve]),
         *_describe_failures(frame),
-        report.machine(),
+        _name_machines(frame),
         report.versions(),
     ]
     return "\n\n".join(block.strip() for block in blocks) + "\n"
+
+
+def _name_machines(frame: pd.DataFrame) -> str:
+    """Return where the searches ran."""
+    if "machine" not in frame:
+        return report.machine()
+    return "\n\n".join(sorted(frame["machine"].dropna().unique()))
 
 
 def common_seeds(frame: pd.DataFrame) -> pd.DataFrame:
