@@ -14,6 +14,7 @@ from tune_jobs.engine.goal import Goal
 from tune_jobs.engine.search.observations import Curve, Observation, comparable_losses, losses
 from tune_jobs.engine.space.coordinates import Coordinates, Rows, identities
 from tune_jobs.engine.space.domains import Space
+from tune_jobs.engine.space.embedding import Embedding
 from tune_jobs.engine.space.grid import count_points, iterate
 
 # A finite space with no more configs is looked at as a whole.
@@ -83,6 +84,11 @@ class Knowledge:
     def rows(self) -> Rows:
         """The rows of ``scored``."""
         return self.stack(self.scored)
+
+    @cached_property
+    def embedding(self) -> Embedding:
+        """What places rows as points whose distances say how alike configs are."""
+        return Embedding(self.coordinates)
 
     @cached_property
     def losses(self) -> NDArray[np.float64]:

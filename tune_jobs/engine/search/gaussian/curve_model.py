@@ -19,7 +19,6 @@ from tune_jobs.engine.search.gaussian.refit import Fit, last_refit
 from tune_jobs.engine.search.gaussian.success import estimate_success, penalise
 from tune_jobs.engine.search.knowledge import Knowledge, Proposal
 from tune_jobs.engine.space.coordinates import Rows
-from tune_jobs.engine.space.embedding import Embedding
 
 # The best configs near which candidates lie.
 BEST = 5
@@ -56,7 +55,7 @@ class CurveModel:
     @in_one_thread()
     def choose(self, knowledge: Knowledge, random: np.random.Generator) -> Proposal | None:
         """Return the candidate with the largest expected improvement; None if all are known."""
-        embedding = Embedding(knowledge.coordinates)
+        embedding = knowledge.embedding
         points, losses, process = self.condition(knowledge)
         means, _ = process.predict(at_end(embedding, knowledge.rows, first=-1))
         if len(knowledge.pending):
@@ -79,13 +78,13 @@ class CurveModel:
 
     def condition(self, knowledge: Knowledge) -> tuple[Points, Numbers, CurveProcess]:
         """Return the points of all curves, their scaled losses, and the process that knows them."""
-        embedding = Embedding(knowledge.coordinates)
+        embedding = knowledge.embedding
         points, losses = observe(embedding, knowledge, knowledge.scored)
         return points, losses, CurveProcess(points, losses, self._parameters(knowledge))
 
     def _parameters(self, knowledge: Knowledge) -> Numbers:
         """Return the parameters fitted to the trials that there were at the last refit."""
-        embedding = Embedding(knowledge.coordinates)
+        embedding = knowledge.embedding
         ended = sum(each.state == "ended" for each in knowledge.scored)
         count = last_refit(max(ended, 2))
         return self.losses.to(
@@ -127,14 +126,14 @@ class Belief:
 @in_one_thread()
 def expect_ends(model: CurveModel, knowledge: Knowledge) -> Numbers:
     """Return the loss at the last epoch that is expected of each scored trial, on an own scale."""
-    embedding, (_, _, process) = Embedding(knowledge.coordinates), model.condition(knowledge)
+    embedding, (_, _, process) = knowledge.embedding, model.condition(knowledge)
     return process.predict(at_end(embedding, knowledge.rows))[0]
 
 
 @in_one_thread()
 def believe(model: CurveModel, knowledge: Knowledge, rows: Rows) -> Belief:
     """Return what a process that knows all curves believes of rows."""
-    embedding = Embedding(knowledge.coordinates)
+    embedding = knowledge.embedding
     points, losses, process = model.condition(knowledge)
     fresh = at_end(embedding, rows, first=len(knowledge.scored))
     mean, covariance = process.predict_jointly(fresh)
