@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 from tune_jobs.engine.errors import JobError
@@ -27,6 +28,9 @@ NO_DEFAULTS: Defaults = {}
 
 # A value that was written down and read back is this near to a multiple of its step.
 TOLERANCE = 1e-6
+
+# The places of more options than this are remembered: a grid may have thousands.
+FEW_OPTIONS = 10
 
 
 class NotInSpaceError(JobError):
@@ -100,14 +104,43 @@ def identity(config: object) -> str:
 
 
 def _find_option(options: Sequence[Any], value: Any, label: str) -> tuple[int, Any]:
-    wanted = identity(value)
-    for place, option in enumerate(options):
-        same_number = _is_number(value) and _is_number(option) and value == option
-        if same_number or identity(option) == wanted:
-            return place, option
+    is_long = len(options) > FEW_OPTIONS
+    places = _remember_places(_Same(options)) if is_long else _list_places(options)
+    if (place := places.get(_key(value))) is not None:
+        return place, options[place]
     shown = ", ".join(repr(option) for option in options)
     rule = f"one of {shown}" if len(options) > 1 else shown
     raise NotInSpaceError(f"{label} is {value!r}, but must be {rule}")
+
+
+class _Same:
+    """Options as a key: the same sequence, since equal ones may hold other objects."""
+
+    def __init__(self, options: Sequence[Any]) -> None:
+        self.options = options
+
+    def __hash__(self) -> int:
+        return id(self.options)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.options is other.options
+
+
+@lru_cache(maxsize=100)
+def _remember_places(same: _Same) -> dict[float | str, int]:
+    return _list_places(same.options)
+
+
+def _list_places(options: Sequence[Any]) -> dict[float | str, int]:
+    """Return the place of each option; of equal ones the first one's."""
+    last_to_first = reversed(list(enumerate(options)))
+    return {_key(option): place for place, option in last_to_first}
+
+
+def _key(value: object) -> float | str:
+    """Return what is equal for values that are the same option: 1 and 1.0 are."""
+    written = plain(value)
+    return written if _is_number(written) and written == written else identity(written)
 
 
 def _choice_from_json(choice: Choice, stored: object, defaults: Defaults, label: str) -> Any:
