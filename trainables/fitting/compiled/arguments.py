@@ -56,7 +56,8 @@ class Plan(NamedTuple):
     learning_rates: tf.Tensor  # (epochs, steps) float32
     numbers: tf.Tensor  # (input numbers of the layers,) float64
     choice: Choice  # of the optimizer
-    shapes: list[tf.Tensor]  # of the trainable variables, int32
+    shapes: tf.Tensor  # of the trainable variables, one after the other, int32
+    sizes: tf.Tensor  # of the trainable variables, int32
     batch_size: tf.Tensor
     validation_batch_size: tf.Tensor
     first_epoch: tf.Tensor  # the number of epochs trained before

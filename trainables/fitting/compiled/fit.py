@@ -374,6 +374,7 @@ class CompiledFit:
         import tensorflow as tf
 
         task, first = self.task, self.trained
+        shapes = [tuple(variable.shape) for variable in self.model.trainable_variables]
         replicas = [task.replicas[index] for index in self.groups[place]]
         rows = len(task.rows(replicas[0]))
         orders = np.empty((epochs, len(replicas), rows), "int32")
@@ -387,7 +388,8 @@ class CompiledFit:
             learning_rates=self.rates.of_epochs(first, epochs, math.ceil(rows / task.batch_size)),
             numbers=tf.constant(read_places(self.places)),
             choice=choose(self.optimizer, self.kind if self.layout.common else None),
-            shapes=[tf.constant(v.shape, "int32") for v in self.model.trainable_variables],
+            shapes=tf.constant([size for shape in shapes for size in shape], "int32"),
+            sizes=tf.constant([math.prod(shape) for shape in shapes], "int32"),
             batch_size=tf.constant(task.batch_size),
             validation_batch_size=tf.constant(task.validation_batch_size),
             first_epoch=tf.constant(first),

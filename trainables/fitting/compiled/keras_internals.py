@@ -28,6 +28,8 @@ GLOBAL_STATE = "keras.src.backend.common.global_state"
 TF_OPTIMIZER = "keras.src.backend.tensorflow.optimizer"
 BASE_OPTIMIZER = "keras.src.optimizers.base_optimizer"
 TF_CONTEXT = "tensorflow.python.eager.context"
+TF_NUMPY = "keras.src.backend.tensorflow.numpy"
+TF_NN = "tensorflow.python.ops.nn_ops"
 
 # The attribute of a late variable that holds its first value, or the initializer that makes it.
 FIRST = "first_value"
@@ -49,6 +51,8 @@ NEEDED: dict[Kind, dict[str, tuple[str, ...]]] = {
             *("has_function", "add_function_def", "remove_function", "call_function"),
             "function_call_options",
         ),
+        TF_NUMPY: ("add",),
+        TF_NN: ("_sparse_softmax_cross_entropy_with_rank_2_logits",),
         TF_OPTIMIZER: ("TFOptimizer",),
         BASE_OPTIMIZER: ("BaseOptimizer",),
         "Model": (
@@ -66,7 +70,7 @@ NEEDED: dict[Kind, dict[str, tuple[str, ...]]] = {
 }
 
 # What is there only if Keras runs on TensorFlow.
-ON_TENSORFLOW = (TF_CONTEXT, "Context", "a context", TF_OPTIMIZER)
+ON_TENSORFLOW = (TF_CONTEXT, "Context", "a context", TF_NUMPY, TF_NN, TF_OPTIMIZER)
 
 
 class UnsupportedVersionError(RuntimeError):
@@ -237,6 +241,60 @@ def _one_pass(executor: str | None, config: bytes | None) -> Any:
     own = tf.compat.v1.ConfigProto.FromString(config or b"")
     own.graph_options.rewrite_options.meta_optimizer_iterations = 1
     return import_module(TF_CONTEXT).FunctionCallOptions(executor, own)
+
+
+@contextmanager
+def fused_operations() -> Iterator[None]:
+    """Trace a bias of open width, and the cross-entropy of class numbers, in few operations.
+
+    The gradient of a sum asks at each step which side was broadcast; that of a bias is known.
+    (``tf.nn.bias_add`` is fused with the product before it, which takes longer for small ones.)
+    TensorFlow makes a hundred operations of the cross-entropy wherever results have to be the same
+    again, but only a GPU has no single one that gives the same again.
+    """
+    import tensorflow as tf
+
+    numpy: Any = import_module(TF_NUMPY)
+    nn: Any = import_module(TF_NN)
+    add, cross_entropy = numpy.add, nn._sparse_softmax_cross_entropy_with_rank_2_logits
+    numpy.add = partial(_add, add)
+    if not tf.config.get_visible_devices("GPU"):
+        nn._sparse_softmax_cross_entropy_with_rank_2_logits = _cross_entropy
+    try:
+        yield
+    finally:
+        numpy.add = add
+        nn._sparse_softmax_cross_entropy_with_rank_2_logits = cross_entropy
+
+
+def _add(add: Callable[[Any, Any], Any], x1: Any, x2: Any) -> Any:
+    """Add a vector of open length to a product of matrices as a bias, the rest as Keras does."""
+    import keras
+    import tensorflow as tf
+
+    if tf.is_symbolic_tensor(x1) and x1.op.type == "MatMul" and isinstance(x2, keras.Variable):
+        bias = x2.value
+        if bias.shape.rank == 1 and bias.shape[0] is None and bias.dtype == x1.dtype:
+            return _add_bias(x1, bias)
+    return add(x1, x2)
+
+
+def _add_bias(product: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    import tensorflow as tf
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def add(rows: tf.Tensor, vector: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+        return rows + vector, lambda change: (change, tf.reduce_sum(change, 0))
+
+    return add(product, bias)
+
+
+def _cross_entropy(logits: tf.Tensor, labels: tf.Tensor, name: str | None = None) -> tf.Tensor:
+    import tensorflow as tf
+
+    return tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(
+        features=logits, labels=labels, name=name
+    ).loss
 
 
 @contextmanager

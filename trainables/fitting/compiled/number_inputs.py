@@ -160,15 +160,38 @@ def _drop_out(layer: keras.layers.Dropout, inputs: tf.Tensor, training: bool = F
 
     if not training:
         return inputs
-    sizes = tf.unstack(tf.shape(inputs))
-    fixed = layer.noise_shape or [None] * len(sizes)
+    shape = tf.shape(inputs)
+    if layer.noise_shape:
+        sizes = zip(layer.noise_shape, tf.unstack(shape), strict=True)
+        shape = tf.stack([own if fixed is None else fixed for fixed, own in sizes])
     seed = tf.math.floormod(layer.seed_generator.next(), tf.int32.max - 1)  # as Keras does
-    return tf.nn.experimental.stateless_dropout(
-        inputs,
-        tf.cast(layer.rate.tensor, inputs.dtype),
-        noise_shape=[b if a is None else a for a, b in zip(fixed, sizes, strict=True)],
-        seed=tf.cast(seed, "int32"),
+    key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=tf.cast(seed, "int32"))
+    drawn = tf.raw_ops.StatelessRandomUniformV2(
+        shape=shape,
+        key=key,
+        counter=counter,
+        alg=tf.random.Algorithm.AUTO_SELECT.value,
+        dtype=inputs.dtype,
     )
+    return _keep(drawn, tf.cast(layer.rate.tensor, inputs.dtype), inputs)
+
+
+def _keep(drawn: tf.Tensor, rate: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
+    """Return the inputs whose number is not below the rate, enlarged, and 0 for the others.
+
+    The gradient is written down because TensorFlow would make ten operations more for it, with one
+    for the rate, which nobody asks for.
+    """
+    import tensorflow as tf
+
+    def choose(values: tf.Tensor) -> tf.Tensor:
+        return tf.where(drawn >= rate, values / (1 - rate), tf.zeros([], values.dtype))
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def keep(values: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        return choose(values), choose
+
+    return keep(inputs)
 
 
 def give_seeds(model: keras.Model) -> None:

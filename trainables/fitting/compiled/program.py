@@ -30,6 +30,7 @@ from trainables.fitting.compiled.keras_internals import (
     build_loss_and_metrics,
     call_model,
     compute_loss,
+    fused_operations,
     make_stateless,
     optimised_once,
     scope_of,
@@ -119,12 +120,12 @@ class Program:
     def _run(self, state: State, arrays: Arrays, plan: Plan) -> tuple[Any, ...]:
         import tensorflow as tf
 
-        self._fix_shapes(state, arrays)
+        self._fix_shapes(state, arrays, plan)
         if not self.layout.stacked:
             state = tf.nest.map_structure(lambda tensor: tf.squeeze(tensor, 0), state)
             orders, validation = tf.squeeze(plan.orders, 1), tf.squeeze(plan.validation, 0)
             plan = plan._replace(orders=orders, validation=validation)
-        with numbers_as_inputs(self.places, plan.numbers):
+        with fused_operations(), numbers_as_inputs(self.places, plan.numbers):
             epochs = tf.shape(plan.orders)[0]
             names = self._name_metrics()
             columns = len(names) + self.layout.scores
@@ -165,7 +166,7 @@ class Program:
             weights, others, slots, totals = variables
             batch = cut(order, index, plan.batch_size)
             gradients, others, totals = self._map(
-                partial(self._differentiate, plan.shapes),
+                partial(self._differentiate, plan),
                 (weights, others, totals, *take(tuple(arrays[:3]), batch)),
             )
             weights, slots = self.update(plan.choice, rates[index], weights, slots, gradients)
@@ -192,7 +193,7 @@ class Program:
         ) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
             batch = cut(plan.validation, index, plan.validation_batch_size)
             totals, new = self._map(
-                partial(self._validate_batch, plan.shapes),
+                partial(self._validate_batch, plan),
                 (state.weights, state.others, totals, *take(tuple(arrays[3:]), batch)),
             )
             return index + 1, totals, self._put(outputs, new, index * plan.validation_batch_size)
@@ -261,7 +262,7 @@ class Program:
 
     def _differentiate(
         self,
-        shapes: list[tf.Tensor],
+        plan: Plan,
         weights: list[tf.Tensor],
         others: list[tf.Tensor],
         totals: list[tf.Tensor],
@@ -270,7 +271,7 @@ class Program:
         """Return the gradients of a batch for one replica, as Keras' own ``train_step`` does."""
         import tensorflow as tf
 
-        variables = self._split(weights, shapes)
+        variables = self._split(weights, plan)
         with tf.GradientTape() as tape:
             for tensor in variables:
                 tape.watch(tensor)
@@ -283,7 +284,7 @@ class Program:
 
     def _validate_batch(
         self,
-        shapes: list[tf.Tensor],
+        plan: Plan,
         weights: list[tf.Tensor],
         others: list[tf.Tensor],
         totals: list[tf.Tensor],
@@ -292,7 +293,7 @@ class Program:
         """Return the metrics' variables after a batch, and its outputs if there are scorers."""
         import tensorflow as tf
 
-        variables = self._split(weights, shapes)
+        variables = self._split(weights, plan)
         _, _, totals, outputs = self._forward(variables, others, totals, batch, training=False)
         if not self.layout.scores:
             return list(totals), []
@@ -330,23 +331,24 @@ class Program:
         """Apply a function of one replica to all of them."""
         return each_replica(function, arguments, stacked=self.layout.stacked)
 
-    def _split(self, weights: list[tf.Tensor], shapes: list[tf.Tensor]) -> list[tf.Tensor]:
+    def _split(self, weights: list[tf.Tensor], plan: Plan) -> list[tf.Tensor]:
         """Return the trainable variables' tensors, from one vector or as they are."""
         import tensorflow as tf
 
         if not self.layout.flat:
             return [tf.identity(tensor) for tensor in weights]
-        if not self.layout.any_width:
-            shapes = [tuple(variable.shape) for variable in self.trainable]
-        sizes = tf.stack([tf.reduce_prod(shape) for shape in shapes])
-        parts = tf.split(weights[0], sizes, num=len(shapes))
-        tensors = [tf.reshape(part, shape) for part, shape in zip(parts, shapes, strict=True)]
-        for tensor, variable in zip(tensors, self.trainable, strict=True):
-            if self.layout.any_width:
-                tensor.set_shape([None] * len(variable.shape))
+        parts = tf.split(weights[0], plan.sizes)
+        tensors, first = [], 0
+        for part, variable in zip(parts, self.trainable, strict=True):
+            rank = len(variable.shape)
+            open_shape = plan.shapes[first : first + rank]
+            shape = open_shape if self.layout.any_width else tuple(variable.shape)
+            tensors.append(part if rank == 1 else tf.reshape(part, shape))
+            tensors[-1].set_shape([None] * rank if self.layout.any_width else shape)
+            first += rank
         return tensors
 
-    def _fix_shapes(self, state: State, arrays: Arrays) -> None:
+    def _fix_shapes(self, state: State, arrays: Arrays, plan: Plan) -> None:
         """Fix the shapes that are the same for every config of the program."""
         pairs = list(zip(state.others, self.others, strict=True))
         pairs += zip(state.best_others, self.others, strict=True)
@@ -359,6 +361,7 @@ class Program:
                 tensor.set_shape([None, *variable.shape])
         for array in (arrays.x, arrays.x_validation):
             array.set_shape([None, *self.model.input_shape[1:]])
+        plan.sizes.set_shape([len(self.trainable)])
 
     def _start_metrics(self, replicas: tf.Tensor) -> list[tf.Tensor]:
         import tensorflow as tf
@@ -424,4 +427,5 @@ def join(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
     """Return all tensors as one vector."""
     import tensorflow as tf
 
-    return tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], axis=0)
+    vectors = [each if each.shape.rank == 1 else tf.reshape(each, [-1]) for each in tensors]
+    return tf.concat(vectors, axis=0)
