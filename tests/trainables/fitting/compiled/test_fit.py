@@ -6,11 +6,13 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from trainables import image_cnn, tabular_mlp
 from trainables.fitting import fit
 from trainables.fitting.compiled import fit as compiled
+from trainables.fitting.compiled import program
 from trainables.fitting.plain import fit_plainly
 from trainables.fitting.session import Session
 from trainables.fitting.task import Replica, make_task
@@ -107,6 +109,14 @@ MODELS = {
         make_build(lambda: layers.GaussianNoise(0.3), dense(), lambda: layers.Dropout(0.4)),
         (6,),
     ),
+    "dropout of the same units at each place": (
+        make_build(
+            dense(),
+            lambda: layers.Dropout(0.4, noise_shape=(None, 1, 8)),
+            layers.GlobalAveragePooling1D,
+        ),
+        (5, 3),
+    ),
     "batch normalisation": (make_build(dense(), layers.BatchNormalization), (6,)),
     "layer normalisation, frozen layer": (
         make_build(dense(trainable=False), layers.LayerNormalization, dense()),
@@ -192,6 +202,37 @@ def test_every_loss_and_metric_is_that_of_model_fit(name, sessions):
 
     assert_same(*fit_both(build, CONFIG, make_data(classes=classes)))
     assert sessions[0].path.startswith("compiled")
+
+
+def test_a_step_has_one_cross_entropy_and_asks_for_no_broadcast(monkeypatch):
+    found = []
+    list_operations = program.list_operations
+    monkeypatch.setattr(
+        program, "list_operations", lambda traced: found.append(list_operations(traced)) or found[0]
+    )
+    monkeypatch.setenv("TUNE_JOBS_CACHE", "off")
+    compiled.PROGRAMS.clear()
+    build = make_build(
+        dense(),
+        lambda: layers.Dropout(0.1),
+        loss="sparse_categorical_crossentropy",
+        last=lambda: layers.Dense(4, activation="softmax"),
+    )
+    fit(build, CONFIG, make_data(classes=4))
+
+    assert found[0].count("SparseSoftmaxCrossEntropyWithLogits") == 2  # of training and validation
+    assert "BroadcastGradientArgs" not in found[0]
+
+
+def test_a_class_that_does_not_exist_is_named():
+    data = make_data(classes=5)
+    build = make_build(
+        dense(),
+        loss="sparse_categorical_crossentropy",
+        last=lambda: layers.Dense(4, activation="softmax"),
+    )
+    with pytest.raises(tf.errors.InvalidArgumentError, match="label value of 4"):
+        fit(build, CONFIG, data)
 
 
 def test_weights_of_rows_and_classes_count_as_in_model_fit():
