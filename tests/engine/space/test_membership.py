@@ -1,12 +1,20 @@
 """Configs that come back from JSON belong to their space, or are told why they do not."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from ray import tune
 
 from tune_jobs.engine import near_one
 from tune_jobs.engine.plain import plain
+from tune_jobs.engine.space import membership
 from tune_jobs.engine.space.domains import domain_of
-from tune_jobs.engine.space.membership import NotInSpaceError, from_json, place_of
+from tune_jobs.engine.space.membership import (
+    NotInSpaceError,
+    from_json,
+    members_from_json,
+    place_of,
+)
 
 BRANCHES = {"layers": tune.choice([[{"units": tune.randint(1, 9)}] * n for n in (1, 2)])}
 
@@ -56,3 +64,38 @@ def test_a_value_comes_from_the_branch_that_gives_just_it() -> None:
         found = from_json({"x": choice}, {"x": value})["x"]
         assert (found, type(found)) == (value, type(value))
         assert place_of(domain_of(choice), value)[0] == branch
+
+
+OPTIONS = st.lists(
+    st.one_of(st.booleans(), st.integers(-3, 3), st.floats(), st.text("ab", max_size=2)),
+    min_size=1,
+    max_size=40,
+)
+
+
+@given(OPTIONS, st.data())
+def test_an_option_of_a_long_list_is_the_first_that_is_equal(options, data) -> None:
+    place = data.draw(st.integers(0, len(options) - 1))
+    found = from_json({"x": tune.grid_search(options)}, plain({"x": options[place]}))["x"]
+
+    equal = [each for each in options if is_same(each, options[place])]
+    assert found is equal[0]
+
+
+def is_same(one, two) -> bool:
+    if isinstance(one, bool) or isinstance(two, bool) or one != one:
+        return repr(one) == repr(two)
+    return bool(one == two)
+
+
+def test_a_thousand_configs_of_a_list_are_read_without_comparing_each_with_each(
+    monkeypatch,
+) -> None:
+    options = [{"rate": place / 1000, "units": [place, 1]} for place in range(1000)]
+    written, count = membership.plain, []
+    monkeypatch.setattr(membership, "plain", lambda value: count.append(0) or written(value))
+
+    found = members_from_json({"x": tune.grid_search(options)}, [{"x": each} for each in options])
+
+    assert [each["x"] for each in found] == options
+    assert len(count) < 10 * len(options)
