@@ -3,10 +3,10 @@
     python -m benchmarks.steps
 
 In one warm process on one thread, 30 epochs of 11 training and 4 validation steps of 32 rows: CPU
-milliseconds until the program of a structure is ready, microseconds per step (the fastest of
-the repetitions), and CPU milliseconds of a whole fit of 10 epochs, the mean of 100 configs of the
-peers' benchmark. To compare two versions, copy this file into a checkout of the older one, and run
-it in each of them in turn.
+milliseconds until the program of a structure is ready, and microseconds per step (the fastest of
+the repetitions). Then 400 configs of the peers' benchmark, 10 epochs each: CPU milliseconds of a
+whole fit, the mean of the last 300, and the memory of the process. To compare two versions, copy
+this file into a checkout of the older one, and run it in each of them in turn.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -60,7 +61,7 @@ def main() -> None:
         step = min(each["training"] for each in found) / EPOCHS / STEPS
         rows.append([name, f"{found[0]['compiling'] * 1e3:.0f}", f"{step * 1e6:.0f}"])
     report.show("steps of compiled epochs", ["model", "compiling ms", "us per step"], rows)
-    print(f"a fit of the peers' networks: {fit_many(data):.1f} ms of CPU")
+    fit_many(data)
     report.state()
 
 
@@ -74,15 +75,24 @@ def fit(is_peers: bool, config: dict[str, Any], data: Any) -> dict[str, float]:
     return spend(lambda: tabular_mlp.train({**common, **own, **config}, data))
 
 
-def fit_many(data: Any, count: int = 100) -> float:
-    """Return the mean milliseconds of CPU of fits whose programs are there already."""
-    _, configs = draw("mlp", 2 * count, 0)
-    for config in configs[:count]:
+def fit_many(data: Any, count: int = 400) -> None:
+    """Fit many configs: say what one costs once the programs are there, and how memory grows."""
+    _, configs = draw("mlp", count, 0)
+    memory, began = [], 0.0
+    for place, config in enumerate(configs):
+        if place == 100:
+            began = time.process_time()
         fit(True, {**config, "max_epochs": 10}, data)
-    began = time.process_time()
-    for config in configs[count:]:
-        fit(True, {**config, "max_epochs": 10}, data)
-    return (time.process_time() - began) * 1e3 / count
+        if place in (0, 99, 199, 299, 399):
+            memory.append(f"{rss():.0f} after {place + 1}")
+    each = (time.process_time() - began) * 1e3 / (count - 100)
+    print(f"a fit of the peers' networks: {each:.1f} ms of CPU; MiB: {', '.join(memory)}")
+
+
+def rss() -> float:
+    """Return the memory of this process in MiB."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 if __name__ == "__main__":
