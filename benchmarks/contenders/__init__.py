@@ -1,8 +1,8 @@
 """Search the same space with each tool, as its users would write it: one module per tool.
 
 Each search takes a task and returns the last validation loss of every trial and the number of
-epochs trained: ``{"losses": [...], "epochs": 400}``. The searches of ``QUALITY`` prune, and
-instead write the time and the validation loss of every epoch to the task's log.
+epochs trained: ``{"losses": [...], "epochs": 400}``. The searches of ``QUALITY`` prune, but for two
+of ours, and instead write the time and the validation loss of every epoch to the task's log.
 """
 
 # By name: module and function. Imported only in the contender's own process.
@@ -21,6 +21,7 @@ PEERS = {
 
 QUALITY = {
     "tune-jobs": ("tune_jobs_search", "search_pruned"),
+    "tune-jobs-unpruned": ("tune_jobs_search", "search_whole"),
     "ray-reuse": ("ray_search", "search_pruned"),
     "keras-tuner-hyperband": ("keras_tuner_search", "search_pruned"),
     "optuna": ("optuna_search", "search_pruned"),

@@ -29,6 +29,11 @@ def search_pruned(task: Task) -> dict[str, Any]:
     return _run(_job(task, searcher=Auto(), scheduler=ASHA(grace_period=1)), task, _listen(task))
 
 
+def search_whole(task: Task) -> dict[str, Any]:
+    """Run the default searcher, and train every trial to the end."""
+    return _run(_job(task, searcher=Auto()), task, _listen(task))
+
+
 def search_long(task: Task) -> dict[str, Any]:
     """Run a random search without pruning, to find how low the loss can get."""
     return _run(_job(task, searcher=RandomSearch()), task, _listen(task))
