@@ -337,13 +337,13 @@ class Program:
 
         if not self.layout.flat:
             return [tf.identity(tensor) for tensor in weights]
-        parts = tf.split(weights[0], plan.sizes)
-        tensors, first = [], 0
+        parts, tensors, first = tf.split(weights[0], plan.sizes), [], 0
         for part, variable in zip(parts, self.trainable, strict=True):
-            rank = len(variable.shape)
-            open_shape = plan.shapes[first : first + rank]
-            shape = open_shape if self.layout.any_width else tuple(variable.shape)
-            tensors.append(part if rank == 1 else tf.reshape(part, shape))
+            shape, rank = tuple(variable.shape), len(variable.shape)
+            if self.layout.any_width and rank != 1:
+                tensors.append(tf.reshape(part, plan.shapes[first : first + rank]))
+            else:
+                tensors.append(part if rank == 1 else tf.reshape(part, shape))
             tensors[-1].set_shape([None] * rank if self.layout.any_width else shape)
             first += rank
         return tensors
