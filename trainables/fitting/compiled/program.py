@@ -337,14 +337,14 @@ class Program:
 
         if not self.layout.flat:
             return [tf.identity(tensor) for tensor in weights]
-        parts, tensors, first = tf.split(weights[0], plan.sizes), [], 0
+        parts, is_open, first = tf.split(weights[0], plan.sizes), self.layout.any_width, 0
+        tensors = []
         for part, variable in zip(parts, self.trainable, strict=True):
             shape, rank = tuple(variable.shape), len(variable.shape)
-            if self.layout.any_width and rank != 1:
-                tensors.append(tf.reshape(part, plan.shapes[first : first + rank]))
-            else:
-                tensors.append(part if rank == 1 else tf.reshape(part, shape))
-            tensors[-1].set_shape([None] * rank if self.layout.any_width else shape)
+            if rank != 1:
+                part = tf.reshape(part, plan.shapes[first : first + rank] if is_open else shape)
+            part.set_shape([None] * rank if is_open else shape)
+            tensors.append(part)
             first += rank
         return tensors
 

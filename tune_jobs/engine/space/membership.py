@@ -100,7 +100,7 @@ def members_from_json(space: Space, stored: Iterable[object]) -> list[Config]:
 
 def identity(config: object) -> str:
     """Return a text that is the same for equal configs, or values, and no others."""
-    return json.dumps(plain(config), sort_keys=True)
+    return _dump(plain(config))
 
 
 def _find_option(options: Sequence[Any], value: Any, label: str) -> tuple[int, Any]:
@@ -140,7 +140,11 @@ def _list_places(options: Sequence[Any]) -> dict[float | str, int]:
 def _key(value: object) -> float | str:
     """Return what is equal for values that are the same option: 1 and 1.0 are."""
     written = plain(value)
-    return written if _is_number(written) and written == written else identity(written)
+    return written if _is_number(written) and written == written else _dump(written)
+
+
+def _dump(written: object) -> str:
+    return json.dumps(written, sort_keys=True)
 
 
 def _choice_from_json(choice: Choice, stored: object, defaults: Defaults, label: str) -> Any:
