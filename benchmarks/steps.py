@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,6 +24,7 @@ from benchmarks import family, report
 from benchmarks.replicas import spend
 from benchmarks.task import draw, make_data
 from trainables import tabular_mlp
+from trainables.fitting.session import memory_used
 
 EPOCHS, STEPS = 30, 15
 
@@ -84,15 +84,9 @@ def fit_many(data: Any, count: int = 400) -> None:
             began = time.process_time()
         fit(True, {**config, "max_epochs": 10}, data)
         if place in (0, 99, 199, 299, 399):
-            memory.append(f"{rss():.0f} after {place + 1}")
+            memory.append(f"{memory_used():.0f} after {place + 1}")
     each = (time.process_time() - began) * 1e3 / (count - 100)
     print(f"a fit of the peers' networks: {each:.1f} ms of CPU; MiB: {', '.join(memory)}")
-
-
-def rss() -> float:
-    """Return the memory of this process in MiB."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 if __name__ == "__main__":
