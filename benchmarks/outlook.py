@@ -114,7 +114,11 @@ def describe(frame: pd.DataFrame) -> str:
     for name in ("promised", "seen", "noise"):
         frame[name] = frame[name] / frame["spread"]
     looks = frame[frame["trials"].isin(LOOKS)]
-    kinds = looks["problem"].str.contains("curves|keras").map({True: "curves", False: "functions"})
+    kinds = (
+        looks["problem"]
+        .str.contains("curves|keras|lcbench")
+        .map({True: "curves", False: "functions"})
+    )
     rows = [
         _compare(f"{kind}, {trials} trials", part)
         for (kind, trials), part in looks.groupby([kinds, "trials"])

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.searchers import Cell, add, find_task, known_runs, read, run
+from benchmarks.searching import surrogates
 from benchmarks.searching.contenders import CONTENDERS, Ours
 from benchmarks.searching.problem import Problem
 from benchmarks.searching.problems import list_problems
@@ -147,3 +148,15 @@ def test_the_figures_show_what_was_tuned_on_apart_and_mark_the_best_of_a_row() -
 
     assert "tuned on, 1 in flight" in text.split("held back, 1 in flight")[0]
     assert "| Hartmann6 | 10 | 0.5 | **0.25** |" in text.split("held back, 1 in flight")[1]
+
+
+def test_the_surrogate_of_lcbench_predicts_what_its_original_does() -> None:
+    """Read off YAHPO Gym's model by onnxruntime, in single precision."""
+    config = {"batch_size": 91, "learning_rate": 3e-3, "momentum": 0.5, "weight_decay": 0.05}
+    config |= {"num_layers": 3, "max_units": 256, "max_dropout": 0.5}
+
+    (curve,) = surrogates.curves_of("126025", [config])
+
+    assert curve[[0, 9, 51]] == pytest.approx([0.645816, 0.461544, 0.432634], abs=1e-5)
+    (row,) = run(Cell("lcbench-126025", "random", 8, seed=0, epochs=60))
+    assert row["mark"] == 60 and row["regret"] < math.inf

@@ -10,6 +10,9 @@ import numpy as np
 
 Config = dict[str, Any]
 
+# Kinds of problems whose trials have several epochs and are stopped early.
+CURVES = ("curves", "lcbench")
+
 
 @dataclass(frozen=True)
 class Played:
@@ -62,4 +65,4 @@ class Problem:
     @property
     def has_curves(self) -> bool:
         """True if trials have several epochs and are stopped early."""
-        return self.kind == "curves"
+        return self.kind in CURVES

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks import report
 from benchmarks.searching import curves
-from benchmarks.searching.problem import Problem
+from benchmarks.searching.problem import CURVES, Problem
 
 ORDER = (
     *("random", "tpe", "gp", "auto", "hyperopt", "optuna", "optuna-grouped", "optuna-gp"),
@@ -39,18 +39,20 @@ ABSENT = {
     "optuna-gp": "Optuna's Gaussian process needs torch, which is not installed here.",
     "smac": "SMAC3 does not install here: its random forest, pyrfr, has no wheel.",
 }
-CURVES = """\
-8 workers, ASHA's rungs at 1, 3, 9 epochs of 27. The regret is that of the best of 3 finalists,
-trained to the end: those that this project's finals choose, whatever searched. Their epochs are not
-counted. `optuna-hyperband` prunes by itself, and `one-epoch` trains all for one epoch, so that only
-the finalists are trained further (after Egele et al. 2024).
+ON_CURVES = """\
+8 workers, ASHA's rungs at 1, 3, 9 epochs of 27, of LCBench at 1, 3, 9, 27 of 52. The regret is that
+of the best of 3 finalists, trained to the end: those that this project's finals choose, whatever
+searched. Their epochs are not counted. `optuna-hyperband` prunes by itself, and `one-epoch` trains
+all for one epoch, so that only the finalists are trained further (after Egele et al. 2024).
 
 `curves-optimizers` and `curves-layers` are formulas with noise, where 0 is the best of 4,000
 random configs. The other `curves-*` are FCNet's 62,208 trained Keras networks: their losses are
 real, and the way to them is a formula, since the package has no curves. `keras-*` are curves of
 real Keras networks: {tables}. A suggestion there stands for the nearest config that was not tried,
 so that long searches of a small table end near its best whatever the searcher.
-`python -m benchmarks.searching.curves` makes larger tables.
+`python -m benchmarks.searching.curves` makes larger tables. `lcbench-*` are data sets of LCBench by
+their number at OpenML, as YAHPO Gym's surrogate predicts their curves: smooth, and without the luck
+of a seed.
 """
 
 
@@ -62,7 +64,7 @@ def describe(frame: pd.DataFrame, problems: Mapping[str, Problem]) -> str:
     frame = frame.assign(
         kind=frame["problem"].map(kinds), held_back=frame["problem"].map(held_back)
     )
-    is_curve = frame["kind"] == "curves"
+    is_curve = frame["kind"].isin(CURVES)
     blocks = [
         INTRO.format(seeds=_count_seeds(frame)),
         "\n".join(why for name, why in ABSENT.items() if name not in set(frame["searcher"])),
@@ -147,7 +149,7 @@ def _describe_curves(frame: pd.DataFrame) -> Iterator[str]:
     if frame.empty:
         return
     yield "## Learning curves under early stopping"
-    yield CURVES.format(tables=curves.describe_tables())
+    yield ON_CURVES.format(tables=curves.describe_tables())
     for title, part in _splits(frame):
         yield f"### Median regret by epochs, {title}"
         yield _regret_table(part, "epochs")
@@ -231,7 +233,7 @@ def _bold_least(cells: list[str], ranks: pd.DataFrame, searchers: Sequence[str])
 
 def _share_table(frame: pd.DataFrame) -> str:
     rows = {}
-    for title, part in [*_splits(frame), ("all", frame)]:
+    for title, part in [*_splits(frame), *_kinds(frame), ("all", frame)]:
         for mark, runs in part.groupby("mark"):
             rows[title, mark] = share_ahead(runs)
     shares = pd.DataFrame(rows).T

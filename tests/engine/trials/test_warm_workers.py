@@ -12,6 +12,7 @@ import ray
 from ray import tune
 
 from tune_jobs.engine import ASHA, Experiment, Job, Profile, RandomSearch, run
+from tune_jobs.engine.cluster.concurrency import find_concurrency
 from tune_jobs.engine.cluster.connection import ray_of
 from tune_jobs.engine.cluster.kept import end_kept, kept_ray
 from tune_jobs.engine.runs.start_ray import import_roots
@@ -61,7 +62,9 @@ def workers_of(experiment: Experiment) -> set[str]:
 def test_the_next_run_finds_the_workers_of_the_last(tmp_path: Path) -> None:
     first, second = search(tmp_path, "first"), search(tmp_path, "second")
 
-    assert workers_of(first) == workers_of(second)
+    one, other = workers_of(first), workers_of(second)  # the first to start may do all
+    assert one & other
+    assert len(one | other) <= find_concurrency(Profile())
     assert list(second.trials["state"]) == ["complete"] * 4
 
 

@@ -459,7 +459,10 @@ def _late_kind() -> type[keras.Variable]:
         read(variable)  # pickle finds classes by their names
         return variable.__reduce_ex__(protocol)
 
-    members = {"_value": property(read, write), "__reduce_ex__": reduce}
+    def numpy(variable: keras.Variable) -> Any:
+        return value_of(variable)[()].copy()  # a scalar as such, as of a variable of TensorFlow
+
+    members = {"_value": property(read, write), "__reduce_ex__": reduce, "numpy": numpy}
     return type("LateVariable", (keras.Variable,), members)
 
 

@@ -60,14 +60,15 @@ class Worker:
 
     def begin(
         self, trainable: Callable[..., Any], arguments: dict[str, Any], last_epoch: int
-    ) -> None:
-        """Make a trainable of Tune, as its actor would.
+    ) -> bool:
+        """Make a trainable of Tune, as its actor would; True when it is made.
 
         Tune looks for a notebook whose output it would hide, and imports IPython for that.
         """
         with replaced({HIDE_NOTEBOOK: lambda: None}):
             self._trainable = trainable(**arguments)
         self._last_epoch = last_epoch
+        return True
 
     def call(
         self,
@@ -143,14 +144,12 @@ class _Actor:
         begun: the reference of the start of the trainable, which may fail.
         is_given_up: whether the worker ends with this trainable.
         handed_over: what gives the trainable its next trial, until it travels with the next call.
-        accepted: the reference that Tune waits for meanwhile; no two trials wait for it at once.
     """
 
     def __init__(self, kept: KeptRay, worker: Any, begun: Any, group: Any = None) -> None:
         self.kept, self.worker, self.begun, self.group = kept, worker, begun, group
         self.is_given_up = False
         self.handed_over: Call | None = None
-        self.accepted = ray.put(True)
 
     def __getattr__(self, method: str) -> _Method:
         if method.startswith("_") and method not in ("__ray_ready__", "__ray_terminate__"):
@@ -185,9 +184,9 @@ class _Method:
             return self._actor.begun
         if self._name == "__ray_terminate__":
             return worker.__ray_terminate__.remote()
-        if self._name == "reset":
+        if self._name == "reset":  # Tune waits for what it knows already: it takes no message
             self._actor.handed_over = (arguments, named)
-            return self._actor.accepted
+            return self._actor.begun
         if self._name != "stop":
             reset, self._actor.handed_over = self._actor.handed_over, None
             return worker.call.remote(self._name, arguments, named, reset)
