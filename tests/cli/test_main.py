@@ -4,6 +4,8 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -157,6 +159,16 @@ def test_check_finds_the_option_that_cannot_be_built() -> None:
     assert ran.exit_code == 2
     assert "he_norml" in ran.stderr
     assert ran.stderr.count("\n") == 1
+
+
+def test_the_program_ends_without_a_search_for_garbage() -> None:
+    code = (
+        "import atexit, gc, sys; from tune_jobs.cli.main import main; sys.argv[1:] = ['list']\n"
+        "atexit.register(lambda: print('frozen', gc.get_freeze_count() > 0))\nmain()"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert (ran.returncode, ran.stdout.splitlines()[-1]) == (0, "frozen True")
 
 
 def test_list_names_every_job_with_its_first_line() -> None:

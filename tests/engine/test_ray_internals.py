@@ -114,7 +114,7 @@ def test_the_ray_that_is_installed_has_each(place) -> None:
 
 def test_a_run_checks_each_that_a_run_uses() -> None:
     check_ray()
-    assert len(set(ray_internals.NEEDED)) == len(ray_internals.NEEDED) == 36
+    assert len(set(ray_internals.NEEDED)) == len(ray_internals.NEEDED) == 37
 
 
 def test_an_agent_gets_a_port_that_is_free_and_that_no_connection_gets(monkeypatch) -> None:

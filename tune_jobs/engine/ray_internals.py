@@ -39,6 +39,7 @@ PRINT_TO_DRIVER = "ray._private.worker:print_to_stdstream"
 START_MONITOR = "ray._private.node:Node.start_monitor"
 START_LOG_MONITOR = "ray._private.node:Node.start_log_monitor"
 START_DASHBOARD = "ray._private.node:Node.start_api_server"
+TRY_DASHBOARD = "ray._private.utils:get_dashboard_dependency_error"
 NATIVE_CONFIG = "ray._raylet:Config.initialize"
 WORKER = "ray._private.worker:global_worker"
 RESOLVE_HOST = "ray._private.services:resolve_ip_for_localhost"
@@ -75,7 +76,7 @@ HIDE_NOTEBOOK = "ray.tune.trainable.trainable:disable_ipython"
 # What every run uses.
 NEEDED = (
     *(FREE_RESOURCES, CLUSTER_CONFIG, STATUS_KEY, READ_STORE, PRINT_TO_DRIVER, NATIVE_CONFIG),
-    *(START_MONITOR, START_LOG_MONITOR, START_DASHBOARD),
+    *(START_MONITOR, START_LOG_MONITOR, START_DASHBOARD, TRY_DASHBOARD),
     *(WORKER, RESOLVE_HOST, START_PROCESS, FIND_NODE, MAKE_FOLDER, TEMP_FOLDER),
     *(NOTE_PORT, *AGENT_PORTS),
     *(TRAINING_RESULT, SAVE_STATE, REUSE_WORKER, FIND_CLASS, KILL_WORKER, KILL_WORKERS, SESSION),
@@ -223,8 +224,12 @@ def outlive_node() -> None:
 
 
 def without_side_processes() -> AbstractContextManager[None]:
-    """Start a local Ray without autoscaler, log monitor and dashboard: half the time."""
-    unneeded = (START_MONITOR, START_LOG_MONITOR, START_DASHBOARD)
+    """Start a local Ray without autoscaler, log monitor and dashboard: half the time.
+
+    Ray imports the dashboard's libraries to see whether its agent could start, which is left out
+    (:func:`apart`).
+    """
+    unneeded = (START_MONITOR, START_LOG_MONITOR, START_DASHBOARD, TRY_DASHBOARD)
     return replaced(dict.fromkeys(unneeded, lambda *_, **__: None))
 
 

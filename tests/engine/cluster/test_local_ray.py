@@ -54,6 +54,7 @@ with ray_of(Profile(), []):
             if part.name() in ("gcs_server", "raylet")
         ],
         "secret": pathlib.Path.home().joinpath(".ray", "auth_token").read_text(),
+        "imports of the dashboard": "aiohttp" in sys.modules,
         "blocked in a worker": blocked,
         "written by a worker": ray.get(ray.remote(write).remote(sys.argv[1])),
     }
@@ -164,6 +165,10 @@ def test_signals_to_the_session_of_the_driver_do_not_reach_it(looked) -> None:
     assert looked["sessions"]
     assert looked["own session"] not in looked["sessions"]
     assert not {"SIGTERM", "SIGHUP"} & {*looked["blocked in a worker"]}
+
+
+def test_the_driver_does_not_import_what_only_a_dashboard_needs(looked) -> None:
+    assert not looked["imports of the dashboard"]
 
 
 def test_nothing_of_it_is_left(looked) -> None:
