@@ -57,9 +57,11 @@ def state() -> None:
 
 
 def save(frame: pd.DataFrame, path: Path) -> None:
-    """Write the runs, each with its machine and versions."""
+    """Write the runs, each with its machine and versions; runs of an earlier file keep theirs."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    frame.assign(machine=machine(), versions=versions()).to_parquet(path, index=False)
+    for name, here in (("machine", machine()), ("versions", versions())):
+        frame = frame.assign(**{name: frame[name].fillna(here) if name in frame else here})
+    frame.to_parquet(path, index=False)
 
 
 def plot_peers(frame: pd.DataFrame, path: Path) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import report
 from benchmarks.searchers import Cell, add, find_task, known_runs, read, run
 from benchmarks.searching import surrogates
 from benchmarks.searching.contenders import CONTENDERS, Ours
@@ -131,6 +132,17 @@ def test_files_of_results_are_merged(tmp_path) -> None:
     frame = read([tmp_path / "random", tmp_path / "tpe", tmp_path / "none", None])
 
     assert frame["regret"].tolist() == [2.0, 1.0]
+
+
+def test_runs_of_an_earlier_file_keep_the_machine_on_which_they_ran(tmp_path) -> None:
+    row = {"problem": "p", "workers": 1, "seed": 0, "mark": 10, "searcher": "tpe", "regret": 2.0}
+    earlier = pd.DataFrame([row | {"machine": "another", "versions": "older"}])
+
+    report.save(add(earlier, [row | {"seed": 1}]), tmp_path / "runs.parquet")
+
+    saved = pd.read_parquet(tmp_path / "runs.parquet")
+    assert saved["machine"].tolist() == ["another", report.machine()]
+    assert saved["versions"].tolist() == ["older", report.versions()]
 
 
 def test_the_figures_show_what_was_tuned_on_apart_and_mark_the_best_of_a_row() -> None:
