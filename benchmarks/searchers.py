@@ -52,6 +52,7 @@ class Cell:
     seed: int
     trials: int = 0
     epochs: int = 0
+    grace_period: int = 1
 
     @property
     def length(self) -> int:
@@ -88,6 +89,9 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 8], help="trials in flight")
     parser.add_argument("--trials", type=int, default=max(TRIALS))
     parser.add_argument("--epochs", type=int, default=max(EPOCHS), help="under early stopping")
+    parser.add_argument(
+        "--grace-period", type=int, default=1, help="the first rung; give such runs an own --out"
+    )
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--again", action="store_true", help="repeat what the file already has")
     parser.add_argument("--out", type=Path, metavar="PARQUET")
@@ -109,7 +113,7 @@ def list_cells(options: argparse.Namespace) -> Iterator[Cell]:
                     if has_curves or searcher not in CURVES_ONLY:
                         cell = Cell(problem, searcher, workers, seed)
                         yield (
-                            replace(cell, epochs=options.epochs)
+                            replace(cell, epochs=options.epochs, grace_period=options.grace_period)
                             if has_curves
                             else replace(cell, trials=options.trials)
                         )
@@ -142,7 +146,8 @@ def run(cell: Cell) -> list[dict[str, Any]]:
     task = find_task(cell.problem)
     if cell.searcher == ONE_EPOCH:
         return list(run_for_one_epoch(cell, task))
-    search = Search(task, CONTENDERS[cell.searcher](task, cell.seed), cell.seed)
+    contender = CONTENDERS[cell.searcher](task, cell.seed)
+    search = Search(task, contender, cell.seed, cell.grace_period)
     found: dict[int, float] = {}
     if task.max_epochs > 1:
         for mark in marks_up_to(cell.epochs, EPOCHS):

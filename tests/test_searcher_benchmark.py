@@ -83,6 +83,13 @@ def test_a_rung_lets_the_best_third_continue() -> None:
     assert not rungs.stops(2, 9.0)
 
 
+def test_a_first_rung_may_come_later() -> None:
+    rungs = Rungs(27, grace_period=3)
+
+    assert [rungs.stops(1, loss) for loss in (1.0, 9.0)] == [False, False]
+    assert [rungs.stops(3, loss) for loss in (1.0, 9.0)] == [False, True]
+
+
 def frame_of(**regrets: list[float]) -> pd.DataFrame:
     return pd.DataFrame(
         {"problem": "p", "seed": seed, "searcher": name, "regret": regret}

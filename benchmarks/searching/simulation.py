@@ -49,13 +49,13 @@ class Trace:
 
 
 class Rungs:
-    """Asynchronous successive halving as the engine's ``ASHA(1, 3)`` applies it."""
+    """Asynchronous successive halving as the engine's ``ASHA(grace_period, 3)`` applies it."""
 
-    def __init__(self, max_epochs: int) -> None:
+    def __init__(self, max_epochs: int, grace_period: int = 1) -> None:
         from tune_jobs.engine.search.schedulers import ASHA
 
         self._factor = 3
-        rungs = ASHA(grace_period=1, reduction_factor=self._factor).rungs(max_epochs)
+        rungs = ASHA(grace_period, self._factor).rungs(max_epochs)
         self._seen: dict[int, list[float]] = {rung: [] for rung in rungs}
 
     def stops(self, epoch: int, loss: float) -> bool:
@@ -75,11 +75,12 @@ class Search:
         task: to search.
         contender: that searches.
         seed: of noise and of how long trials take, alike for all contenders.
+        grace_period: the first rung of trials with several epochs.
     """
 
-    def __init__(self, task: Task, contender: Contender, seed: int) -> None:
+    def __init__(self, task: Task, contender: Contender, seed: int, grace_period: int = 1) -> None:
         self._task, self._contender, self._seed = task, contender, seed
-        self._rungs = Rungs(task.max_epochs) if task.max_epochs > 1 else None
+        self._rungs = Rungs(task.max_epochs, grace_period) if task.max_epochs > 1 else None
         self._running: list[tuple[float, int, int]] = []  # when, trial, epoch
         self._played: dict[int, Played] = {}
         self._paces: dict[int, float] = {}
