@@ -114,11 +114,8 @@ def describe(frame: pd.DataFrame) -> str:
     for name in ("promised", "seen", "noise"):
         frame[name] = frame[name] / frame["spread"]
     looks = frame[frame["trials"].isin(LOOKS)]
-    kinds = (
-        looks["problem"]
-        .str.contains("curves|keras|lcbench")
-        .map({True: "curves", False: "functions"})
-    )
+    with_curves = [name for name, each in list_problems().items() if each.has_curves]
+    kinds = looks["problem"].isin(with_curves).map({True: "curves", False: "functions"})
     rows = [
         _compare(f"{kind}, {trials} trials", part)
         for (kind, trials), part in looks.groupby([kinds, "trials"])

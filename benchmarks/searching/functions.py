@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.searching.problem import Config, Played, Problem
+from benchmarks.searching.problem import Config, Played, Problem, Scale
 
 EPOCHS = 27
 
@@ -51,14 +51,12 @@ class Curves:
     Attributes:
         space: of Ray.
         loss: that a config approaches.
-        best: the regret's 0, the least loss of any epoch of many configs.
-        median: the regret's 1, the median config's.
+        scale: of the regrets.
     """
 
     space: dict[str, Any]
     loss: Callable[[Config], float]
-    best: float
-    median: float
+    scale: Scale
     max_epochs: int = EPOCHS
 
     def play(self, config: Config, random: np.random.Generator, used: set[int]) -> Played:  # noqa: ARG002
@@ -67,19 +65,16 @@ class Curves:
         own = 0.01 * random.normal()
         started = curve_of(self.loss(config), _log_rate(config), start=1.2 + 0.2 * random.normal())
         losses = started + own + 0.01 * random.normal(size=EPOCHS)
-        regrets = (np.minimum.accumulate(expected) - self.best) / (self.median - self.best)
-        return Played(config, losses.tolist(), regrets.tolist())
+        return Played(config, losses.tolist(), self.scale.regrets(expected))
 
 
 def make_curves(space: dict[str, Any], loss: Callable[[Config], float]) -> Curves:
-    """Build a task of curves, with the best and the median of 4,000 configs."""
-    from tune_jobs.engine.space.coordinates import Coordinates
+    """Build a task of curves."""
 
-    coordinates = Coordinates(space)
-    rows = coordinates.draw(4000, np.random.default_rng(0))
-    configs = [coordinates.config_of(row) for row in rows]
-    least = [curve_of(loss(config), _log_rate(config), start=1.2).min() for config in configs]
-    return Curves(space, loss, float(np.min(least)), float(np.median(least)))
+    def curves_of(configs: list[Config]) -> NDArray[np.float64]:
+        return np.array([curve_of(loss(each), _log_rate(each), start=1.2) for each in configs])
+
+    return Curves(space, loss, Scale.of(space, curves_of))
 
 
 def curve_of(loss: float, log_rate: float, start: float) -> NDArray[np.float64]:

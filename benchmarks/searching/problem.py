@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 Config = dict[str, Any]
 
@@ -29,6 +30,36 @@ class Played:
     losses: Sequence[float]
     regrets: Sequence[float]
     fails: bool = False
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What the regrets of curves are measured by.
+
+    Attributes:
+        best: the regret's 0, the least loss of any epoch of many configs.
+        median: the regret's 1, the median config's.
+    """
+
+    best: float
+    median: float
+
+    @classmethod
+    def of(
+        cls, space: dict[str, Any], curves_of: Callable[[list[Config]], NDArray[np.float64]]
+    ) -> Scale:
+        """Return the scale of 4,000 configs of a space, from their curves, configs x epochs."""
+        from tune_jobs.engine.space.coordinates import Coordinates
+
+        coordinates = Coordinates(space)
+        rows = coordinates.draw(4000, np.random.default_rng(0))
+        least = curves_of([coordinates.config_of(row) for row in rows]).min(axis=1)
+        return cls(float(least.min()), float(np.median(least)))
+
+    def regrets(self, curve: NDArray[np.float64]) -> list[float]:
+        """Return the regret after each epoch of a curve, which is that of the best one so far."""
+        found = (np.minimum.accumulate(curve) - self.best) / (self.median - self.best)
+        return [float(each) for each in found]
 
 
 class Task(Protocol):

@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from benchmarks.searching.problem import Config, Played, Problem
+from benchmarks.searching.problem import Config, Played, Problem, Scale
 
 FILE = Path(__file__).parent.parent / "data" / "lcbench.parquet"
 EPOCHS = 52
@@ -63,21 +63,18 @@ class Surrogate:
     Attributes:
         space: of Ray.
         task: of OpenML.
-        best: the least loss of many configs, the regret's 0.
-        median: of their losses, the regret's 1.
+        scale: of the regrets.
     """
 
     space: dict[str, Any]
     task: str
-    best: float
-    median: float
+    scale: Scale
     max_epochs: int = EPOCHS
 
     def play(self, config: Config, random: np.random.Generator, used: set[int]) -> Played:  # noqa: ARG002
         """Read the curve of a config."""
         losses = curves_of(self.task, [config])[0]
-        regrets = (np.minimum.accumulate(losses) - self.best) / (self.median - self.best)
-        return Played(config, losses.tolist(), regrets.tolist())
+        return Played(config, losses.tolist(), self.scale.regrets(losses))
 
 
 def list_problems() -> list[Problem]:
@@ -86,14 +83,9 @@ def list_problems() -> list[Problem]:
 
 
 def make(task: str) -> Surrogate:
-    """Build a task, with the best and the median of 4,000 configs."""
-    from tune_jobs.engine.space.coordinates import Coordinates
-
+    """Build a task."""
     space = make_space()
-    coordinates = Coordinates(space)
-    rows = coordinates.draw(4000, np.random.default_rng(0))
-    least = curves_of(task, [coordinates.config_of(row) for row in rows]).min(axis=1)
-    return Surrogate(space, task, float(least.min()), float(np.median(least)))
+    return Surrogate(space, task, Scale.of(space, partial(curves_of, task)))
 
 
 def make_space() -> dict[str, Any]:
